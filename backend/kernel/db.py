@@ -1,0 +1,203 @@
+"""The database: SQLite (one serving process) or PostgreSQL, async sessions, one unit of work.
+
+`read()` gives a session that never commits. `write()` is the unit of work: it commits once, at the edge, rolls back on any
+exception, and only then publishes the events that were emitted in it. On SQLite all writes of a process go one at a time through one
+connection with `BEGIN IMMEDIATE`, so no caller ever sees "database is locked"; never keep one open across an upstream call.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+from sqlmodel import Field, SQLModel
+
+from backend.kernel.events import Event, EventBus
+
+SQLModel.metadata.naming_convention = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+    "pk": "pk_%(table_name)s",
+}
+
+SQLITE_BUSY_SECONDS = 10
+Json = sa.JSON().with_variant(JSONB(), "postgresql")
+
+
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """An aware instant in UTC on both databases; a naive datetime is refused."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a naive datetime was given to the database")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Change(SQLModel, table=True):
+    """One row whose version grows with every change that running processes must notice (keys, tenants, routes, prices)."""
+
+    __tablename__ = "change"
+    id: int = Field(primary_key=True)
+    version: int = Field(sa_type=sa.BigInteger)
+
+
+def is_sqlite(url: str) -> bool:
+    return url.startswith("sqlite")
+
+
+def sync_url(url: str) -> str:
+    """The URL for Alembic's synchronous engine; `postgres://`, `postgresql://` and `+driver` spellings are understood."""
+    if is_sqlite(url):
+        return "sqlite:" + url.partition(":")[2]
+    return "postgresql+psycopg:" + url.partition(":")[2]
+
+
+def async_url(url: str) -> str:
+    if is_sqlite(url):
+        return "sqlite+aiosqlite:" + url.partition(":")[2]
+    return "postgresql+psycopg:" + url.partition(":")[2]
+
+
+class UnitOfWork:
+    """One transaction. `emit` hands an event to subscribers after the commit; `mark_changed` moves the change feed with it."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self.session = session
+        self.events: list[Event] = []
+
+    def emit(self, event: Event) -> None:
+        self.events.append(event)
+
+    async def mark_changed(self) -> None:
+        await self.session.execute(
+            sa.update(Change).where(sa.column("id") == 1).values(version=sa.text("version + 1"))
+        )
+
+
+class Database:
+    """Owns the engines of one process. Build with `open`, end with `close`."""
+
+    def __init__(self, url: str, reader: AsyncEngine, writer: AsyncEngine, events: EventBus) -> None:
+        self.url = url
+        self._reader = reader
+        self._writer = writer
+        self._events = events
+        self._write_lock = asyncio.Lock() if is_sqlite(url) else None
+
+    @classmethod
+    def open(cls, url: str, events: EventBus, *, pool_size: int = 10, echo: bool = False) -> "Database":
+        """Engines for the URL; connects lazily. Creates the folder of a SQLite file."""
+        if is_sqlite(url):
+            path = sa.make_url(url).database
+            if path and path != ":memory:":
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            reader = _sqlite_engine(url, pool_size=4, begin="BEGIN", echo=echo)
+            writer = _sqlite_engine(url, pool_size=1, begin="BEGIN IMMEDIATE", echo=echo)
+            return cls(url, reader, writer, events)
+        engine = create_async_engine(
+            async_url(url),
+            echo=echo,
+            pool_pre_ping=True,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_timeout=2,
+            pool_recycle=1800,
+            connect_args={"connect_timeout": 2},
+        )
+        return cls(url, engine, engine, events)
+
+    @property
+    def dialect(self) -> str:
+        return "sqlite" if is_sqlite(self.url) else "postgresql"
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """A session for reading; whatever it changes is rolled back."""
+        async with AsyncSession(self._reader, expire_on_commit=False) as session:
+            try:
+                yield session
+            finally:
+                await session.rollback()
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[UnitOfWork]:
+        """The unit of work: commit on leaving, roll back on an exception, then publish its events."""
+        if self._write_lock is not None:
+            await self._write_lock.acquire()
+        try:
+            async with AsyncSession(self._writer, expire_on_commit=False) as session:
+                unit = UnitOfWork(session)
+                async with session.begin():
+                    yield unit
+        finally:
+            if self._write_lock is not None:
+                self._write_lock.release()
+        for event in unit.events:
+            self._events.publish(event)
+
+    async def change_version(self) -> int:
+        async with self.read() as session:
+            return int((await session.execute(sa.text("SELECT version FROM change WHERE id = 1"))).scalar_one())
+
+    async def ping(self) -> None:
+        """One round trip; raises whatever the driver raises."""
+        async with self.read() as session:
+            await session.execute(sa.text("SELECT 1"))
+
+    async def close(self) -> None:
+        await self._reader.dispose()
+        if self._writer is not self._reader:
+            await self._writer.dispose()
+
+
+def _sqlite_engine(url: str, *, pool_size: int, begin: str, echo: bool) -> AsyncEngine:
+    engine = create_async_engine(
+        async_url(url),
+        echo=echo,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=pool_size,
+        max_overflow=0,
+        connect_args={"timeout": SQLITE_BUSY_SECONDS},
+    )
+
+    @sa.event.listens_for(engine.sync_engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        # The driver's own implicit transactions would begin DEFERRED and fail on upgrade; we begin ourselves.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=NORMAL",
+            "foreign_keys=ON",
+            f"busy_timeout={SQLITE_BUSY_SECONDS * 1000}",
+            "cache_size=-8000",
+            "temp_store=MEMORY",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @sa.event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

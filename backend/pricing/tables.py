@@ -1,0 +1,48 @@
+"""What things cost: one row per offer, component and tier, from one source, never changed after it was written."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from backend.kernel.db import Json, UtcDateTime
+
+
+class Price(SQLModel, table=True):
+    """One observed price. `amount` is what the source says, in `currency`, for one `unit` of `component`.
+
+    The tier columns say when it applies; NULL means always. Of the rows of one offer, component and tier at most one has
+    `in_force`; the others are the evidence it was chosen from. `status`: observed, announced (not yet in force), quarantined.
+    """
+
+    __tablename__ = "price"
+    __table_args__ = (
+        sa.Index("ix_price_offer_id_in_force", "offer_id", "in_force"),
+        sa.UniqueConstraint("offer_id", "source", "component", "tier", "effective_at"),
+    )
+    id: str = Field(primary_key=True, max_length=40)
+    offer_id: str = Field(foreign_key="offer.id")
+    component: str = Field(max_length=40, description="input, output, cache_read, cache_write, reasoning, audio_in, audio_out, image_out, request …")
+    unit: str = Field(max_length=16, description="token, image, second, request, character, pixel, page, query …")
+    tier: str = Field(default="", max_length=160, description="canonical text of the tier columns; empty = the base price")
+    context_above: int | None = Field(default=None, sa_type=sa.BigInteger, description="applies when total input tokens exceed this")
+    service_tier: str | None = Field(default=None, max_length=24, description="batch, flex, priority")
+    time_window: str | None = Field(default=None, max_length=64, description="UTC, such as 16:30-00:30")
+    region: str | None = Field(default=None, max_length=64)
+    cache_ttl: int | None = Field(default=None, description="seconds that a cache write lives")
+    variant: str | None = Field(default=None, max_length=64, description="resolution, quality and the like")
+    amount: str = Field(max_length=64, description="decimal text exactly as found")
+    currency: str = Field(default="USD", max_length=3)
+    usd_per_million: str = Field(max_length=64, description="decimal text: USD per 1,000,000 units")
+    nano_per_million: int = Field(sa_type=sa.BigInteger, description="the same in nano-dollars, rounded up")
+    effective_at: datetime = Field(sa_type=UtcDateTime)
+    observed_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    source: str = Field(max_length=64)
+    source_url: str | None = None
+    status: str = Field(default="observed", max_length=16, index=True)
+    in_force: bool = False
+    confirmed_free: bool = False
+    reason: str | None = Field(default=None, description="why it is in quarantine, or why it was chosen")
+    extra: dict[str, Any] = Field(default_factory=dict, sa_type=Json)

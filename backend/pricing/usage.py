@@ -1,0 +1,32 @@
+"""What a call used, in disjoint buckets: they never overlap, so each is priced once.
+
+Providers report usage in overlapping shapes (`prompt_tokens` including cached ones, `completion_tokens` including reasoning); the
+adapters normalise into this one before anything is priced or stored.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens, except where the name says otherwise."""
+
+    input: int = 0
+    cache_read: int = 0
+    cache_write: int = 0
+    audio_input: int = 0
+    output: int = 0
+    reasoning: int = 0
+    audio_output: int = 0
+    images: int = 0
+    seconds: float = 0.0
+    characters: int = 0
+    requests: int = 1
+
+    @property
+    def total_input(self) -> int:
+        return self.input + self.cache_read + self.cache_write + self.audio_input
+
+    @property
+    def total_output(self) -> int:
+        return self.output + self.reasoning + self.audio_output
