@@ -1,0 +1,75 @@
+"""References to secrets: a configuration file says where a secret is, never (outside development) what it is."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+
+class SecretUnavailable(Exception):
+    """The place that a reference names holds nothing, or cannot be read."""
+
+
+class SecretRef:
+    """`env:NAME`, `file:PATH`, `vault:PATH#FIELD`, or a literal. Its text never appears in `repr`, logs or errors."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    @property
+    def is_literal(self) -> bool:
+        return not self._text.startswith(("env:", "file:", "vault:"))
+
+    @property
+    def place(self) -> str:
+        """Where the secret is, for people: the reference itself, or 'literal'."""
+        return "literal" if self.is_literal else self._text
+
+    def resolve(self) -> str:
+        """The secret itself.
+
+        Raises:
+            SecretUnavailable: if the variable or file is missing or empty, or the reference is to a vault (not yet supported).
+        """
+        kind, _, rest = self._text.partition(":")
+        if self.is_literal:
+            value = self._text
+        elif kind == "env":
+            value = os.environ.get(rest, "")
+        elif kind == "file":
+            try:
+                value = Path(rest).read_text().strip()
+            except OSError as error:
+                raise SecretUnavailable(f"{self.place} cannot be read: {error.strerror}") from error
+        else:
+            raise SecretUnavailable(f"{self.place}: vault references are not supported yet")
+        if not value:
+            raise SecretUnavailable(f"{self.place} is empty or not set")
+        return value
+
+    def __repr__(self) -> str:
+        return f"SecretRef({self.place})"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SecretRef) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(cls._validate)
+
+    @classmethod
+    def _validate(cls, value: Any) -> "SecretRef":
+        if isinstance(value, SecretRef):
+            return value
+        if not isinstance(value, str) or not value:
+            raise ValueError("must be a reference such as env:NAME or file:PATH")
+        return cls(value)

@@ -1,0 +1,308 @@
+"""The configuration: one YAML file, every field also as an environment variable, none of it needed to start.
+
+The shape is a contract; `docs/configuration.md` describes every field and a test holds it complete. Loading is
+`backend.configuration.load_settings`; this module says what there is.
+"""
+
+from datetime import timedelta
+from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from backend.kernel.secrets import SecretRef
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+WINDOW_PATTERN = r"^(calendar_month|calendar_week|calendar_day|lifetime|rolling_[1-9][0-9]{0,2}d)$"
+SLUG_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+
+def _duration(value: Any) -> Any:
+    """`300s`, `250ms`, `5m`, or a plain number of seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return timedelta(seconds=value)
+    if isinstance(value, str):
+        text = value.strip()
+        number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+        unit = text[len(number) :]
+        if unit in _UNITS:
+            try:
+                return timedelta(seconds=float(number) * _UNITS[unit])
+            except ValueError:
+                pass
+        raise ValueError("must be a duration such as 30s, 250ms or 5m")
+    return value
+
+
+def _timezone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise ValueError("must be an IANA time zone such as Europe/Berlin") from error
+    return value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
+TimeZone = Annotated[str, AfterValidator(_timezone)]
+Slug = Annotated[str, Field(pattern=SLUG_PATTERN)]
+Usd = Annotated[Decimal, Field(ge=0, le=Decimal("9000000000"), allow_inf_nan=False)]
+Network = IPv4Network | IPv6Network
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class NetworkSettings(Section):
+    allow_private: tuple[Network, ...] = (IPv4Network("127.0.0.1/32"),)
+    """Private networks that the operator's own upstreams may be in."""
+    allow_private_fetch: tuple[Network, ...] = ()
+    """Private networks that webhooks and image fetches may reach."""
+    proxy: str | None = None
+    ca_file: Path | None = None
+
+
+class ServerSettings(Section):
+    public_url: str | None = None
+    """Where people reach this installation, such as https://bourse.example.org."""
+    insecure_cookies: bool = False
+    trusted_proxy_hops: int = Field(default=0, ge=0, le=10)
+    """How many proxies in front of us write X-Forwarded-For; 0 = the header is not believed."""
+    cors_origins: tuple[str, ...] = ()
+    """Other origins whose pages may call `/v1` and the APIs; exact, such as https://app.example.org."""
+
+
+class StoreSettings(Section):
+    public: bool = True
+
+
+class ProviderSettings(Section):
+    protocol: Literal["openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "huggingface", "litellm", "sandbox"] = "openai"
+    base_url: str | None = None
+    api_key: SecretRef | None = None
+    default_model: str | None = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    """What one protocol needs and others do not: api_version, region, bedrock_…"""
+
+    @model_validator(mode="after")
+    def _base_url_given(self) -> "ProviderSettings":
+        if self.base_url is None and self.protocol == "openai":
+            raise ValueError("base_url is needed for protocol openai")
+        if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
+            raise ValueError("base_url must start with http:// or https://")
+        return self
+
+
+class PriceOverride(Section):
+    """USD per 1M tokens; an operator's own 0 is a confirmation that it is free."""
+
+    input: Usd
+    output: Usd
+    cache_read: Usd | None = None
+    cache_write: Usd | None = None
+
+
+class CandidateSettings(Section):
+    provider: str
+    model: str
+    weight: int = Field(default=1, ge=0, le=1_000_000)
+    price: PriceOverride | None = None
+    prefill: bool | None = None
+    """Whether the model goes on from a trailing assistant message; None = as the protocol declares."""
+
+
+class TimeoutSettings(Section):
+    connect: Duration = timedelta(seconds=5)
+    attempt: Duration = timedelta(seconds=300)
+    first_token: Duration = timedelta(seconds=60)
+    idle: Duration = timedelta(seconds=30)
+    total: Duration = timedelta(seconds=600)
+
+
+class RetrySettings(Section):
+    per_candidate: int = Field(default=2, ge=0, le=10)
+
+
+class BreakerSettings(Section):
+    failures: int = Field(default=3, ge=1, le=1000)
+    open: Duration = timedelta(seconds=300)
+    probe_interval: Duration = timedelta(seconds=10)
+
+
+class CacheSettings(Section):
+    ttl: Duration = timedelta(0)
+
+
+class RouteSettings(Section):
+    """A name that callers use as `model`, and who may answer for it."""
+
+    alias: str = Field(min_length=1, max_length=255)
+    strategy: Literal["weighted", "ordered", "cheapest", "fastest", "least_busy", "smart"] = "weighted"
+    candidates: tuple[CandidateSettings, ...] = Field(min_length=1)
+    timeouts: TimeoutSettings = TimeoutSettings()
+    max_output_tokens: int | None = Field(default=None, ge=1)
+    retries: RetrySettings = RetrySettings()
+    breaker: BreakerSettings = BreakerSettings()
+    recover: Literal["auto", "off"] = "auto"
+    cache: CacheSettings = CacheSettings()
+    enabled: bool = True
+
+
+class RateLimit(Section):
+    """0 = no limit."""
+
+    requests_per_minute: int = Field(default=600, ge=0)
+    tokens_per_minute: int = Field(default=1_000_000, ge=0)
+    parallel: int = Field(default=64, ge=0)
+
+
+class RateLimitSettings(Section):
+    default: RateLimit = RateLimit()
+
+
+class BudgetLimit(Section):
+    limit_usd: Usd
+    window: str = Field(default="calendar_month", pattern=WINDOW_PATTERN)
+    warn_at: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.8,)
+
+
+class UnknownPrice(Section):
+    """The fallback price of what has none, USD per 1M tokens."""
+
+    input: Usd
+    output: Usd
+
+
+class DefaultBudget(BudgetLimit):
+    limit_usd: Usd = Decimal(100)
+    on_unknown_price: Literal["refuse"] | UnknownPrice = "refuse"
+
+
+class BudgetSettings(Section):
+    default: DefaultBudget = DefaultBudget()
+
+
+class ReportingSettings(Section):
+    timezone: TimeZone = "UTC"
+
+
+class ObservabilitySettings(Section):
+    enable_metrics: bool = True
+    enable_otlp: bool = False
+    otlp_endpoint: str | None = None
+
+
+class BootstrapUser(Section):
+    email: str = Field(min_length=3, max_length=255)
+    password: SecretRef
+    name: str = ""
+
+
+class BootstrapTenant(Section):
+    slug: Slug
+    name: str = Field(default="", max_length=255)
+    timezone: TimeZone | None = None
+    budget: BudgetLimit | None = None
+    models: tuple[str, ...] | None = None
+
+
+class BootstrapMembership(Section):
+    tenant: Slug
+    email: str
+    role: Literal["viewer", "member", "admin", "owner"] = "member"
+
+
+class BootstrapKey(Section):
+    tenant: Slug
+    name: str = Field(min_length=1, max_length=255)
+    key: SecretRef
+    owner: str | None = None
+    models: tuple[str, ...] | None = None
+    budget: BudgetLimit | None = None
+    rate_limit: RateLimit | None = None
+
+
+class BootstrapSettings(Section):
+    admin_users: tuple[BootstrapUser, ...] = ()
+    tenants: tuple[BootstrapTenant, ...] = ()
+    memberships: tuple[BootstrapMembership, ...] = ()
+    api_keys: tuple[BootstrapKey, ...] = ()
+
+
+class Settings(Section):
+    """Everything that an operator may set. Built by `load_settings`; frozen afterwards."""
+
+    env: Literal["development", "production"] = "development"
+    data_dir: Path = Path(".data")
+    database_url: str | None = None
+    """None = SQLite in `data_dir`; use `database` for the resolved URL."""
+    redis_url: str | None = None
+    network: NetworkSettings = NetworkSettings()
+    server: ServerSettings = ServerSettings()
+    store: StoreSettings = StoreSettings()
+    providers: dict[Slug, ProviderSettings] = Field(default_factory=dict)
+    models: tuple[RouteSettings, ...] = ()
+    rate_limits: RateLimitSettings = RateLimitSettings()
+    budgets: BudgetSettings = BudgetSettings()
+    reporting: ReportingSettings = ReportingSettings()
+    observability: ObservabilitySettings = ObservabilitySettings()
+    bootstrap: BootstrapSettings = BootstrapSettings()
+
+    @property
+    def is_production(self) -> bool:
+        return self.env == "production"
+
+    @property
+    def database(self) -> str:
+        """The database URL in force."""
+        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'bourse.db'}"
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> "Settings":
+        aliases = [route.alias for route in self.models]
+        for alias in aliases:
+            if aliases.count(alias) > 1:
+                raise ValueError(f"models: the alias {alias!r} is there twice")
+        for route in self.models:
+            for candidate in route.candidates:
+                if candidate.provider not in self.providers and candidate.provider != "sandbox":
+                    raise ValueError(f"models: {route.alias!r} names the provider {candidate.provider!r}, which is not under providers")
+        if self.database_url and not self.database_url.startswith(("sqlite:", "sqlite+aiosqlite:", "postgres:", "postgresql")):
+            raise ValueError("database_url must be sqlite+aiosqlite:///PATH or postgresql://…")
+        return self
+
+    @model_validator(mode="after")
+    def _production_has_no_defaults(self) -> "Settings":
+        if not self.is_production:
+            return self
+        for name, provider in self.providers.items():
+            if provider.api_key is not None and provider.api_key.is_literal:
+                raise ValueError(f"providers.{name}.api_key: in production a secret is a reference (env:NAME or file:PATH)")
+        for user in self.bootstrap.admin_users:
+            if user.password.is_literal:
+                raise ValueError(f"bootstrap.admin_users: the password of {user.email} must be a reference in production")
+        for key in self.bootstrap.api_keys:
+            if key.key.is_literal:
+                raise ValueError(f"bootstrap.api_keys: the key {key.name!r} must be a reference in production")
+        if any(tenant.slug == "demo" for tenant in self.bootstrap.tenants):
+            raise ValueError("bootstrap.tenants: the demo tenant is for development only")
+        return self
+
+
+LATER: dict[str, str] = {
+    "redis_url": "checked by /healthz; limits shared across replicas come in a later release",
+    "rate_limits": "stored; limits are enforced from a later release on",
+    "budgets": "stored; budgets are enforced from a later release on",
+    "bootstrap.api_keys.rate_limit": "stored; enforced from a later release on",
+    "models.retries": "kept; retries come in a later release",
+    "models.breaker": "kept; circuit breakers come in a later release",
+    "models.recover": "kept; recovery of cut streams comes in a later release",
+    "models.cache": "kept; the prompt cache comes in a later release",
+    "observability.enable_otlp": "kept; tracing export comes in a later release",
+}
+"""Settings that are read and checked today and brought to life later, with what to expect; said at start when one is given."""
