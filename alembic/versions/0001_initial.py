@@ -1,0 +1,401 @@
+"""initial
+
+Revision: 0001, after
+"""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql
+
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "alias",
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("kind", sa.String(length=8), nullable=False),
+        sa.Column("target", sa.String(length=255), nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_alias")),
+    )
+    with op.batch_alter_table("alias", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_alias_target"), ["target"], unique=False)
+
+    op.create_table(
+        "audit_entry",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("tenant_id", sa.String(length=40), nullable=True),
+        sa.Column("actor", sa.String(length=64), nullable=False),
+        sa.Column("action", sa.String(length=64), nullable=False),
+        sa.Column("target", sa.String(length=255), nullable=False),
+        sa.Column("request_id", sa.String(length=128), nullable=True),
+        sa.Column("address", sa.String(length=64), nullable=True),
+        sa.Column("facts", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entry")),
+    )
+    with op.batch_alter_table("audit_entry", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_audit_entry_at"), ["at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_audit_entry_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
+        "budget",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("scope", sa.String(length=8), nullable=False),
+        sa.Column("scope_id", sa.String(length=40), nullable=False),
+        sa.Column("limit_nano", sa.BigInteger(), nullable=False),
+        sa.Column("window", sa.String(length=24), nullable=False),
+        sa.Column("warn_at", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_budget")),
+        sa.UniqueConstraint("scope", "scope_id", name=op.f("uq_budget_scope_scope_id")),
+    )
+    op.create_table(
+        "call",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("request_id", sa.String(length=128), nullable=False),
+        sa.Column("tenant_id", sa.String(length=40), nullable=False),
+        sa.Column("user_id", sa.String(length=40), nullable=True),
+        sa.Column("key_id", sa.String(length=40), nullable=False),
+        sa.Column("end_user", sa.String(length=255), nullable=True),
+        sa.Column("endpoint", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("requested_model", sa.String(length=255), nullable=False),
+        sa.Column("route", sa.String(length=255), nullable=True),
+        sa.Column("provider", sa.String(length=64), nullable=True),
+        sa.Column("model", sa.String(length=255), nullable=True),
+        sa.Column("offer_id", sa.String(length=255), nullable=True),
+        sa.Column("outcome", sa.String(length=16), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=False),
+        sa.Column("error_code", sa.String(length=64), nullable=True),
+        sa.Column("stream", sa.Boolean(), nullable=False),
+        sa.Column("input_tokens", sa.Integer(), nullable=False),
+        sa.Column("cache_read_tokens", sa.Integer(), nullable=False),
+        sa.Column("cache_write_tokens", sa.Integer(), nullable=False),
+        sa.Column("audio_input_tokens", sa.Integer(), nullable=False),
+        sa.Column("output_tokens", sa.Integer(), nullable=False),
+        sa.Column("reasoning_tokens", sa.Integer(), nullable=False),
+        sa.Column("audio_output_tokens", sa.Integer(), nullable=False),
+        sa.Column("usage_source", sa.String(length=12), nullable=False),
+        sa.Column("charged_nano", sa.BigInteger(), nullable=False),
+        sa.Column("provider_cost_nano", sa.BigInteger(), nullable=False),
+        sa.Column("price_ids", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("price_state", sa.String(length=16), nullable=False),
+        sa.Column("overrun", sa.Boolean(), nullable=False),
+        sa.Column("latency_ms", sa.Integer(), nullable=False),
+        sa.Column("first_token_ms", sa.Integer(), nullable=True),
+        sa.Column("overhead_us", sa.Integer(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("tags", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_call")),
+    )
+    with op.batch_alter_table("call", schema=None) as batch_op:
+        batch_op.create_index("ix_call_key_id_created_at", ["key_id", "created_at"], unique=False)
+        batch_op.create_index(batch_op.f("ix_call_request_id"), ["request_id"], unique=False)
+        batch_op.create_index("ix_call_tenant_id_created_at", ["tenant_id", "created_at"], unique=False)
+
+    op.create_table(
+        "change",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_change")),
+    )
+    op.create_table(
+        "ingestion_run",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("content_hash", sa.String(length=64), nullable=False),
+        sa.Column("data_date", sa.Date(), nullable=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("read", sa.Integer(), nullable=False),
+        sa.Column("kept", sa.Integer(), nullable=False),
+        sa.Column("merged", sa.Integer(), nullable=False),
+        sa.Column("quarantined", sa.Integer(), nullable=False),
+        sa.Column("error", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ingestion_run")),
+    )
+    with op.batch_alter_table("ingestion_run", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_ingestion_run_source"), ["source"], unique=False)
+
+    op.create_table(
+        "model",
+        sa.Column("id", sa.String(length=200), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("creator", sa.String(length=64), nullable=True),
+        sa.Column("family", sa.String(length=120), nullable=True),
+        sa.Column("description", sa.String(), nullable=True),
+        sa.Column("mode", sa.String(length=32), nullable=False),
+        sa.Column("capabilities", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("modalities_in", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("modalities_out", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("supported_formats", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("languages", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("context_tokens", sa.BigInteger(), nullable=True),
+        sa.Column("max_output_tokens", sa.BigInteger(), nullable=True),
+        sa.Column("release_date", sa.Date(), nullable=True),
+        sa.Column("knowledge_cutoff", sa.String(length=10), nullable=True),
+        sa.Column("deprecation_date", sa.Date(), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("open_weights", sa.Boolean(), nullable=True),
+        sa.Column("licence", sa.String(length=120), nullable=True),
+        sa.Column("facts", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_model")),
+    )
+    with op.batch_alter_table("model", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_model_creator"), ["creator"], unique=False)
+        batch_op.create_index(batch_op.f("ix_model_family"), ["family"], unique=False)
+        batch_op.create_index(batch_op.f("ix_model_mode"), ["mode"], unique=False)
+        batch_op.create_index(batch_op.f("ix_model_status"), ["status"], unique=False)
+
+    op.create_table(
+        "provider",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("url", sa.String(), nullable=True),
+        sa.Column("docs_url", sa.String(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_provider")),
+    )
+    op.create_table(
+        "system_setting",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_system_setting")),
+    )
+    op.create_table(
+        "tenant",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("slug", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("timezone", sa.String(length=64), nullable=False),
+        sa.Column("models", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant")),
+        sa.UniqueConstraint("slug", name=op.f("uq_tenant_slug")),
+    )
+    op.create_table(
+        "user",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("email", sa.String(length=255), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("password_hash", sa.String(length=255), nullable=True),
+        sa.Column("is_super_admin", sa.Boolean(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_user")),
+        sa.UniqueConstraint("email", name=op.f("uq_user_email")),
+    )
+    op.create_table(
+        "api_key",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("public_id", sa.String(length=64), nullable=False),
+        sa.Column("secret_sha256", sa.String(length=64), nullable=False),
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("owner_user_id", sa.String(), nullable=True),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("models", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
+        sa.Column("allowed_addresses", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
+        sa.Column("tags", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("rate_limit", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
+        sa.Column("plain_bodies", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_by", sa.String(length=40), nullable=True),
+        sa.ForeignKeyConstraint(["owner_user_id"], ["user.id"], name=op.f("fk_api_key_owner_user_id_user")),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_api_key_tenant_id_tenant")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_api_key")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_api_key_public_id")),
+    )
+    with op.batch_alter_table("api_key", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_api_key_owner_user_id"), ["owner_user_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_api_key_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
+        "call_attempt",
+        sa.Column("call_id", sa.String(length=40), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("provider", sa.String(length=64), nullable=False),
+        sa.Column("model", sa.String(length=255), nullable=False),
+        sa.Column("offer_id", sa.String(length=255), nullable=True),
+        sa.Column("outcome", sa.String(length=16), nullable=False),
+        sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("error_code", sa.String(length=64), nullable=True),
+        sa.Column("latency_ms", sa.Integer(), nullable=False),
+        sa.Column("first_token_ms", sa.Integer(), nullable=True),
+        sa.Column("provider_cost_nano", sa.BigInteger(), nullable=False),
+        sa.Column("price_ids", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("usage", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.ForeignKeyConstraint(["call_id"], ["call.id"], name=op.f("fk_call_attempt_call_id_call")),
+        sa.PrimaryKeyConstraint("call_id", "number", name=op.f("pk_call_attempt")),
+    )
+    op.create_table(
+        "membership",
+        sa.Column("tenant_id", sa.String(), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_membership_tenant_id_tenant")),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_membership_user_id_user")),
+        sa.PrimaryKeyConstraint("tenant_id", "user_id", name=op.f("pk_membership")),
+    )
+    with op.batch_alter_table("membership", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_membership_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "offer",
+        sa.Column("id", sa.String(length=255), nullable=False),
+        sa.Column("model_id", sa.String(), nullable=False),
+        sa.Column("provider_id", sa.String(), nullable=False),
+        sa.Column("upstream_id", sa.String(length=255), nullable=False),
+        sa.Column("mode", sa.String(length=32), nullable=False),
+        sa.Column("region", sa.String(length=64), nullable=True),
+        sa.Column("context_tokens", sa.BigInteger(), nullable=True),
+        sa.Column("max_output_tokens", sa.BigInteger(), nullable=True),
+        sa.Column("capabilities", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("modalities_in", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("modalities_out", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("deprecation_date", sa.Date(), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("price_state", sa.String(length=16), nullable=False),
+        sa.Column("input_nano", sa.BigInteger(), nullable=True),
+        sa.Column("output_nano", sa.BigInteger(), nullable=True),
+        sa.Column("price_agreement", sa.Integer(), nullable=False),
+        sa.Column("price_sources", sa.Integer(), nullable=False),
+        sa.Column("extra", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_offer_model_id_model")),
+        sa.ForeignKeyConstraint(["provider_id"], ["provider.id"], name=op.f("fk_offer_provider_id_provider")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_offer")),
+    )
+    with op.batch_alter_table("offer", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_offer_model_id"), ["model_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_offer_price_state"), ["price_state"], unique=False)
+        batch_op.create_index(batch_op.f("ix_offer_provider_id"), ["provider_id"], unique=False)
+
+    op.create_table(
+        "sign_in_session",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("user_agent", sa.String(length=255), nullable=False),
+        sa.Column("address", sa.String(length=64), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_sign_in_session_user_id_user")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sign_in_session")),
+    )
+    with op.batch_alter_table("sign_in_session", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_sign_in_session_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
+        "price",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("offer_id", sa.String(), nullable=False),
+        sa.Column("component", sa.String(length=40), nullable=False),
+        sa.Column("unit", sa.String(length=16), nullable=False),
+        sa.Column("tier", sa.String(length=160), nullable=False),
+        sa.Column("context_above", sa.BigInteger(), nullable=True),
+        sa.Column("service_tier", sa.String(length=24), nullable=True),
+        sa.Column("time_window", sa.String(length=64), nullable=True),
+        sa.Column("region", sa.String(length=64), nullable=True),
+        sa.Column("cache_ttl", sa.Integer(), nullable=True),
+        sa.Column("variant", sa.String(length=64), nullable=True),
+        sa.Column("amount", sa.String(length=64), nullable=False),
+        sa.Column("currency", sa.String(length=3), nullable=False),
+        sa.Column("usd_per_million", sa.String(length=64), nullable=False),
+        sa.Column("nano_per_million", sa.BigInteger(), nullable=False),
+        sa.Column("effective_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("observed_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("source_url", sa.String(), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("in_force", sa.Boolean(), nullable=False),
+        sa.Column("confirmed_free", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=True),
+        sa.Column("extra", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.ForeignKeyConstraint(["offer_id"], ["offer.id"], name=op.f("fk_price_offer_id_offer")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_price")),
+        sa.UniqueConstraint(
+            "offer_id", "source", "component", "tier", "effective_at", name=op.f("uq_price_offer_id_source_component_tier_effective_at")
+        ),
+    )
+    with op.batch_alter_table("price", schema=None) as batch_op:
+        batch_op.create_index("ix_price_offer_id_in_force", ["offer_id", "in_force"], unique=False)
+        batch_op.create_index(batch_op.f("ix_price_status"), ["status"], unique=False)
+
+    op.execute("INSERT INTO change (id, version) VALUES (1, 1)")
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("price", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_price_status"))
+        batch_op.drop_index("ix_price_offer_id_in_force")
+
+    op.drop_table("price")
+    with op.batch_alter_table("sign_in_session", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_sign_in_session_user_id"))
+
+    op.drop_table("sign_in_session")
+    with op.batch_alter_table("offer", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_offer_provider_id"))
+        batch_op.drop_index(batch_op.f("ix_offer_price_state"))
+        batch_op.drop_index(batch_op.f("ix_offer_model_id"))
+
+    op.drop_table("offer")
+    with op.batch_alter_table("membership", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_membership_user_id"))
+
+    op.drop_table("membership")
+    op.drop_table("call_attempt")
+    with op.batch_alter_table("api_key", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_api_key_tenant_id"))
+        batch_op.drop_index(batch_op.f("ix_api_key_owner_user_id"))
+
+    op.drop_table("api_key")
+    op.drop_table("user")
+    op.drop_table("tenant")
+    op.drop_table("system_setting")
+    op.drop_table("provider")
+    with op.batch_alter_table("model", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_model_status"))
+        batch_op.drop_index(batch_op.f("ix_model_mode"))
+        batch_op.drop_index(batch_op.f("ix_model_family"))
+        batch_op.drop_index(batch_op.f("ix_model_creator"))
+
+    op.drop_table("model")
+    with op.batch_alter_table("ingestion_run", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_ingestion_run_source"))
+
+    op.drop_table("ingestion_run")
+    op.drop_table("change")
+    with op.batch_alter_table("call", schema=None) as batch_op:
+        batch_op.drop_index("ix_call_tenant_id_created_at")
+        batch_op.drop_index(batch_op.f("ix_call_request_id"))
+        batch_op.drop_index("ix_call_key_id_created_at")
+
+    op.drop_table("call")
+    op.drop_table("budget")
+    with op.batch_alter_table("audit_entry", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_audit_entry_tenant_id"))
+        batch_op.drop_index(batch_op.f("ix_audit_entry_at"))
+
+    op.drop_table("audit_entry")
+    with op.batch_alter_table("alias", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_alias_target"))
+
+    op.drop_table("alias")

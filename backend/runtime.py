@@ -1,0 +1,191 @@
+"""The object graph of one process, built in the server's lifespan and never at import.
+
+`open_runtime` constructs everything cheaply, then brings it up step by step: schema, bootstrap, keys, catalog, ledger. A step that
+fails (the database is away) is tried again in the background while `/livez` answers and `/readyz` says what is missing.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from backend import __version__
+from backend.audit.service import AuditService
+from backend.catalog.service import CatalogService
+from backend.configuration import not_yet_alive
+from backend.gateway.app import Gateway
+from backend.identity.service import IdentityService
+from backend.identity.snapshot import AuthSnapshot
+from backend.kernel import migrations
+from backend.kernel.addresses import AddressPolicy
+from backend.kernel.changes import ChangeFeed
+from backend.kernel.clock import Clock, SystemClock
+from backend.kernel.db import Database, is_sqlite
+from backend.kernel.errors import StorageUnavailable
+from backend.kernel.events import EventBus
+from backend.kernel.http import OutboundClient
+from backend.metering.service import MeteringService
+from backend.observability.metrics import Metrics
+from backend.pricing.book import PriceBook
+from backend.routing.table import RouteTable
+from backend.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 2.0
+PATIENCE_SECONDS = 15.0
+"""How long the lifespan waits for a normal start before it lets the server answer 503 instead."""
+
+
+class NotMigrated(Exception):
+    """The PostgreSQL schema is not the one that this version needs."""
+
+
+@dataclass(slots=True)
+class Readiness:
+    """`missing` is a sentence for the operator, or None once everything is loaded."""
+
+    missing: str | None = "starting"
+    draining: bool = False
+
+
+class Runtime:
+    """Everything that a process of Bourse is made of. Attributes are the services; nothing here has logic of its own."""
+
+    def __init__(self, settings: Settings, clock: Clock) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.version = __version__
+        self.readiness = Readiness()
+        self.metrics = Metrics()
+        self.events = EventBus()
+        self.db = Database.open(settings.database, self.events)
+        self.change_feed = ChangeFeed(self.db)
+        self.upstream_addresses = AddressPolicy(settings.network.allow_private)
+        self.http = OutboundClient(
+            AddressPolicy(settings.network.allow_private_fetch), proxy=settings.network.proxy, ca_file=settings.network.ca_file
+        )
+        self.audit = AuditService(clock)
+        self.identity = IdentityService(self.db, clock, self.audit, settings)
+        self.auth = AuthSnapshot(self.db, clock)
+        self.catalog = CatalogService(self.db, clock, self.events)
+        self.prices = PriceBook(self.db)
+        self.routes = RouteTable(settings, self.catalog)
+        self.metering = MeteringService(self.db, clock, self.events, settings, self.metrics)
+        self.gateway = Gateway(
+            settings=settings,
+            clock=clock,
+            auth=self.auth,
+            routes=self.routes,
+            prices=self.prices,
+            metering=self.metering,
+            addresses=self.upstream_addresses,
+            metrics=self.metrics,
+        )
+
+    async def start(self) -> None:
+        """Every step in order; raises at the first that cannot be done now. May be called again."""
+        await self._schema()
+        await self.identity.bootstrap()
+        await self.auth.load()
+        await self._catalog()
+        await self.prices.load()
+        await self.routes.load()
+        await self.change_feed.start()
+
+    async def _schema(self) -> None:
+        if is_sqlite(self.db.url):
+            await asyncio.to_thread(migrations.upgrade, self.db.url)
+            return
+        found, wanted = await asyncio.to_thread(lambda: (migrations.current(self.db.url), migrations.head()))
+        if found != wanted:
+            raise NotMigrated(f"the database is at revision {found or 'none'}, this version needs {wanted}: run `make migrate`")
+
+    async def _catalog(self) -> None:
+        """Load the catalog; the very first time it is read from the bundled sources, in a process of its own to keep this one lean."""
+        if not await self.catalog.load():
+            self.readiness.missing = "reading the model catalog for the first time"
+            process = await asyncio.create_subprocess_exec(sys.executable, "-m", "backend", "ingest", "--quiet")
+            try:
+                if await process.wait() != 0:
+                    raise RuntimeError("reading the bundled catalog failed: run `make seed` to see why")
+            finally:
+                if process.returncode is None:
+                    process.terminate()
+                    await process.wait()
+            await self.catalog.load()
+
+
+_current: Runtime | None = None
+
+
+def current() -> Runtime:
+    """The runtime of this process.
+
+    Raises:
+        StorageUnavailable: while the process is still starting.
+    """
+    if _current is None:
+        raise StorageUnavailable("Bourse is still starting.", retry_after=2)
+    return _current
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Runtime]:
+    """The runtime, started (or starting, if the database is away); everything it holds is closed on leaving."""
+    global _current
+    runtime = Runtime(settings, clock or SystemClock())
+    for notice in not_yet_alive(settings):
+        log.warning("settings.not_yet_alive", setting=notice)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(runtime.db.close)
+        stack.push_async_callback(runtime.http.close)
+        await runtime.metering.start()
+        stack.push_async_callback(runtime.metering.stop)
+        await runtime.gateway.start()
+        stack.push_async_callback(runtime.gateway.stop)
+        stack.push_async_callback(runtime.change_feed.stop)
+        for reload in (runtime.auth.load, runtime.prices.load, runtime.routes.load):
+            runtime.change_feed.subscribe(reload)
+        runtime.change_feed.subscribe(_reload_catalog(runtime.catalog))
+        starter = asyncio.create_task(_keep_starting(runtime), name="start")
+        stack.push_async_callback(_cancel, starter)
+        await asyncio.wait({starter}, timeout=PATIENCE_SECONDS)
+        _current = runtime
+        try:
+            yield runtime
+        finally:
+            _current = None
+            runtime.readiness.draining = True
+
+
+def _reload_catalog(catalog: CatalogService) -> Callable[[], Awaitable[None]]:
+    async def reload() -> None:
+        await catalog.load()
+
+    return reload
+
+
+async def _keep_starting(runtime: Runtime) -> None:
+    while True:
+        try:
+            await runtime.start()
+        except NotMigrated as error:
+            runtime.readiness.missing = str(error)
+        except Exception as error:
+            runtime.readiness.missing = f"starting failed ({type(error).__name__}); trying again"
+            log.exception("runtime.start_failed")
+        else:
+            runtime.readiness.missing = None
+            runtime.metrics.ready.set(1)
+            log.info("runtime.ready", version=runtime.version, database=runtime.db.dialect)
+            return
+        await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
