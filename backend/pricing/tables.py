@@ -10,7 +10,7 @@ from backend.kernel.db import Json, UtcDateTime
 
 
 class Price(SQLModel, table=True):
-    """One observed price. `amount` is what the source says, in `currency`, for one `unit` of `component`.
+    """One observed price. `amount` is what the source says, in `currency`, for one `unit` (or a million tokens: `extra.per`) of `component`.
 
     The tier columns say when it applies; NULL means always. Of the rows of one offer, component and tier at most one has
     `in_force`; the others are the evidence it was chosen from. `status`: observed, announced (not yet in force), quarantined.
@@ -19,12 +19,12 @@ class Price(SQLModel, table=True):
     __tablename__ = "price"
     __table_args__ = (
         sa.Index("ix_price_offer_id_in_force", "offer_id", "in_force"),
-        sa.UniqueConstraint("offer_id", "source", "component", "tier", "effective_at"),
+        sa.UniqueConstraint("offer_id", "source", "component", "unit", "tier", "effective_at"),
     )
     id: str = Field(primary_key=True, max_length=40)
     offer_id: str = Field(foreign_key="offer.id")
     component: str = Field(max_length=40, description="input, output, cache_read, cache_write, reasoning, audio_in, audio_out, image_out, request …")
-    unit: str = Field(max_length=16, description="token, image, second, request, character, pixel, page, query …")
+    unit: str = Field(max_length=16, description="token, image, second … as in `backend.pricing.tiers.UNITS`")
     tier: str = Field(default="", max_length=160, description="canonical text of the tier columns; empty = the base price")
     context_above: int | None = Field(default=None, sa_type=sa.BigInteger, description="applies when total input tokens exceed this")
     service_tier: str | None = Field(default=None, max_length=24, description="batch, flex, priority")

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Tokens, except where the name says otherwise."""
+    """Tokens, except where the name says otherwise. `cache_write` lives for the provider's usual time, `cache_write_1h` for an hour."""
 
     input: int = 0
     cache_read: int = 0
     cache_write: int = 0
+    cache_write_1h: int = 0
     audio_input: int = 0
     output: int = 0
     reasoning: int = 0
@@ -25,7 +26,7 @@ class Usage:
 
     @property
     def total_input(self) -> int:
-        return self.input + self.cache_read + self.cache_write + self.audio_input
+        return self.input + self.cache_read + self.cache_write + self.cache_write_1h + self.audio_input
 
     @property
     def total_output(self) -> int:

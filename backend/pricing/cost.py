@@ -1,0 +1,261 @@
+"""What a call costs: one pure function, used by the gateway, the store and every what-if.
+
+A card holds the prices in force of one offer. For each set of conditions that was ever asked for (service tier, region, variant,
+time windows open now) it keeps *sheets*, one per context band, in which every bucket of `Usage` has its line already chosen.
+
+Choosing a line, for one component: the requested service tier before the base tier, an open time window before no window, the asked
+region and variant before none, then the highest context band that the call's total input exceeds (a band prices *all* tokens of the
+call). Fallbacks: cache reads and writes without a line of their own cost as input, reasoning as output, one-hour cache writes as
+ordinary ones. Audio never falls back to text: it costs a multiple, so a missing line means that the cost is unknown.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
+
+from backend.kernel.money import nano_from_usd
+from backend.pricing.usage import Usage
+from backend.pricing.windows import applies
+
+MILLION = 1_000_000
+ONE_HOUR = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class PriceLine:
+    """One price in force: nano-dollars per 1,000,000 units of a component, and when it applies (None = always)."""
+
+    id: str
+    component: str
+    unit: str
+    nano_per_million: int
+    context_above: int | None = None
+    service_tier: str | None = None
+    time_window: str | None = None
+    region: str | None = None
+    cache_ttl: int | None = None
+    variant: str | None = None
+
+
+class CostPart(NamedTuple):
+    """How one bucket was priced; `quantity` is in units (tokens, images, seconds …)."""
+
+    bucket: str
+    quantity: float
+    line: PriceLine
+
+
+class Cost(NamedTuple):
+    """Nano-dollars, rounded up once for the call.
+
+    `state`: priced, free (confirmed), or unpriced; then `missing` names the buckets without a price ("card" when the offer has none) and
+    `nano` is only what is known, a lower bound.
+    """
+
+    nano: int
+    price_ids: tuple[str, ...]
+    state: str
+    parts: tuple[CostPart, ...]
+    missing: tuple[str, ...] = ()
+
+
+class _Sheet(NamedTuple):
+    """The chosen line of each bucket for one context band; `ignored` are buckets that this offer does not bill."""
+
+    input: PriceLine | None
+    cache_read: PriceLine | None
+    cache_write: PriceLine | None
+    cache_write_1h: PriceLine | None
+    audio_input: PriceLine | None
+    output: PriceLine | None
+    reasoning: PriceLine | None
+    audio_output: PriceLine | None
+    images: PriceLine | None
+    seconds: PriceLine | None
+    characters: PriceLine | None
+    requests: PriceLine | None
+    ignored: frozenset[str]
+
+
+_Conditions = tuple[str | None, str | None, str | None, tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class PriceCard:
+    """The prices in force of one offer. `state` as in the offer: priced, free (confirmed), unpriced, quarantined."""
+
+    offer_id: str
+    state: str
+    lines: tuple[PriceLine, ...] = ()
+    _windows: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    _sheets: dict[_Conditions, tuple[tuple[int, _Sheet], ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_windows", tuple(sorted({line.time_window for line in self.lines if line.time_window})))
+        object.__setattr__(self, "_sheets", {})
+
+    def sheet(
+        self, total_input: int, at: datetime, service_tier: str | None = None, region: str | None = None, variant: str | None = None
+    ) -> _Sheet:
+        """The line of each bucket for a call with so many input tokens at this instant."""
+        windows = self._windows
+        conditions = (service_tier, region, variant, tuple(w for w in windows if applies(w, at)) if windows else ())
+        bands = self._sheets.get(conditions)
+        if bands is None:
+            bands = self._sheets[conditions] = _compile(self.lines, conditions)
+        for above, sheet in bands:
+            if total_input > above:
+                return sheet
+        return bands[-1][1]
+
+
+def fixed_card(offer_id: str, *, line_id: str, input_usd: Decimal, output_usd: Decimal) -> PriceCard:
+    """A card from an operator's own two prices, USD per 1M tokens. Their 0 is a confirmation, so it prices at 0."""
+    return PriceCard(
+        offer_id,
+        "priced",
+        (
+            PriceLine(line_id, "input", "token", nano_from_usd(input_usd)),
+            PriceLine(line_id, "output", "token", nano_from_usd(output_usd)),
+        ),
+    )
+
+
+def cost_of_call(
+    usage: Usage,
+    card: PriceCard,
+    *,
+    at: datetime,
+    service_tier: str | None = None,
+    region: str | None = None,
+    variant: str | None = None,
+) -> Cost:
+    """The cost of one call in nano-dollars, rounded up once.
+
+    Args:
+        usage: what was used, in disjoint buckets; none may be negative.
+        at: the instant of the call (aware); time-of-day prices follow it.
+        service_tier: batch, flex, priority …; a component without a price for it costs its base price.
+    """
+    if card.state == "free":
+        return Cost(0, (), "free", ())
+    if card.state != "priced" or not card.lines:
+        return Cost(0, (), "unpriced", (), ("card",))
+    sheet = card.sheet(usage.total_input, at, service_tier, region, variant)
+    numerator = 0
+    parts: list[CostPart] = []
+    missing: list[str] = []
+    for bucket, quantity, line in (
+        ("input", usage.input, sheet.input),
+        ("output", usage.output, sheet.output),
+        ("cache_read", usage.cache_read, sheet.cache_read),
+        ("reasoning", usage.reasoning, sheet.reasoning),
+        ("cache_write", usage.cache_write, sheet.cache_write),
+        ("cache_write_1h", usage.cache_write_1h, sheet.cache_write_1h),
+        ("audio_input", usage.audio_input, sheet.audio_input),
+        ("audio_output", usage.audio_output, sheet.audio_output),
+        ("images", usage.images, sheet.images),
+        ("characters", usage.characters, sheet.characters),
+        ("requests", usage.requests, sheet.requests),
+    ):
+        if not quantity:
+            continue
+        if line is not None:
+            numerator += quantity * line.nano_per_million
+            parts.append(CostPart(bucket, quantity, line))
+        elif bucket not in sheet.ignored:
+            missing.append(bucket)
+    denominator = MILLION
+    if usage.seconds:
+        if sheet.seconds is not None:
+            # Durations are the one fraction: as whole microseconds, so that the sum stays an integer.
+            micros = math.ceil(Decimal(str(usage.seconds)) * MILLION)
+            numerator = numerator * MILLION + micros * sheet.seconds.nano_per_million
+            denominator = MILLION * MILLION
+            parts.append(CostPart("seconds", usage.seconds, sheet.seconds))
+        elif "seconds" not in sheet.ignored:
+            missing.append("seconds")
+    return Cost(
+        -(-numerator // denominator),
+        tuple([part.line.id for part in parts]),
+        "unpriced" if missing else "priced",
+        tuple(parts),
+        tuple(missing),
+    )
+
+
+_TOKEN_BUCKETS = ("input", "cache_read", "cache_write", "cache_write_1h", "audio_input", "output", "reasoning", "audio_output")
+
+
+def _compile(lines: Iterable[PriceLine], conditions: _Conditions) -> tuple[tuple[int, _Sheet], ...]:
+    service_tier, region, variant, windows = conditions
+    usable = [
+        line
+        for line in lines
+        if line.service_tier in (None, service_tier)
+        and line.region in (None, region)
+        and line.variant in (None, variant)
+        and (line.time_window is None or line.time_window in windows)
+    ]
+    families = {line.unit for line in usable}
+    ignored = {"requests"}
+    if len(families) > 1 or "token" not in families:
+        # An offer priced per image, second or character does not bill the tokens that its answer may report, and the other way round.
+        ignored |= {bucket for bucket in _TOKEN_BUCKETS if "token" not in families}
+    if "token" in families:
+        ignored |= {bucket for bucket, unit in (("images", "image"), ("seconds", "second"), ("characters", "character")) if unit not in families}
+    thresholds = sorted({line.context_above for line in usable if line.context_above is not None}, reverse=True)
+    return tuple((above, _sheet(usable, above, frozenset(ignored))) for above in (*thresholds, -1))
+
+
+def _sheet(usable: list[PriceLine], above: int, ignored: frozenset[str]) -> _Sheet:
+    def best(component: str, unit: str = "token", ttl: int | None = None) -> PriceLine | None:
+        matching = [
+            line
+            for line in usable
+            if line.component == component
+            and line.unit == unit
+            and (line.context_above is None or line.context_above <= above)
+            and (line.cache_ttl == ttl)
+        ]
+        return max(matching, key=_specificity) if matching else None
+
+    def first(*choices: Callable[[], PriceLine | None]) -> PriceLine | None:
+        return next((line for choice in choices if (line := choice()) is not None), None)
+
+    plain_input, plain_output = best("input"), best("output")
+    cache_write = best("cache_write") or plain_input
+    return _Sheet(
+        input=plain_input,
+        cache_read=best("cache_read") or plain_input,
+        cache_write=cache_write,
+        cache_write_1h=best("cache_write", ttl=ONE_HOUR) or cache_write,
+        audio_input=best("audio_in"),
+        output=plain_output,
+        reasoning=best("reasoning") or plain_output,
+        audio_output=best("audio_out"),
+        images=first(lambda: best("image_out", "image"), lambda: best("output", "image")),
+        seconds=first(
+            lambda: best("input", "second"),
+            lambda: best("audio_in", "second"),
+            lambda: best("output", "second"),
+            lambda: best("audio_out", "second"),
+            lambda: best("video_out", "second"),
+        ),
+        characters=first(lambda: best("input", "character"), lambda: best("output", "character")),
+        requests=best("request", "request"),
+        ignored=ignored,
+    )
+
+
+def _specificity(line: PriceLine) -> tuple[bool, bool, bool, bool, int]:
+    return (
+        line.service_tier is not None,
+        line.time_window is not None,
+        line.region is not None,
+        line.variant is not None,
+        line.context_above if line.context_above is not None else -1,
+    )

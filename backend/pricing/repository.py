@@ -1,0 +1,57 @@
+"""Reading prices in force; the only SQL of this room that a serving process runs."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.pricing.cost import PriceLine
+from backend.pricing.tables import Price
+
+_ROWS = 2000
+
+_OFFER = sa.table("offer", sa.column("id"), sa.column("price_state"), sa.column("provider_id"))
+"""The columns of `catalog.offer` that prices need, named here so that pricing does not import the catalog."""
+
+
+async def offer_states(session: AsyncSession) -> AsyncIterator[tuple[str, str]]:
+    """Every offer's id with its price state."""
+    result = await session.stream(sa.select(_OFFER.c.id, _OFFER.c.price_state), execution_options={"yield_per": _ROWS})
+    async for offer_id, state in result:
+        yield offer_id, state
+
+
+async def lines_in_force(session: AsyncSession) -> AsyncIterator[tuple[str, PriceLine]]:
+    """All price lines in force, those of one offer side by side."""
+    query = (
+        sa.select(
+            Price.offer_id,
+            Price.id,
+            Price.component,
+            Price.unit,
+            Price.nano_per_million,
+            Price.context_above,
+            Price.service_tier,
+            Price.time_window,
+            Price.region,
+            Price.cache_ttl,
+            Price.variant,
+        )  # type: ignore[call-overload]
+        .where(Price.in_force)
+        .order_by(Price.offer_id, Price.id)
+    )
+    result = await session.stream(query, execution_options={"yield_per": _ROWS})
+    async for offer_id, *line in result:
+        yield offer_id, PriceLine(*line)
+
+
+async def quarantined(session: AsyncSession, limit: int = 1000) -> list[Any]:
+    """Price rows that wait for a person, dearest first."""
+    query = (
+        sa.select(Price.offer_id, Price.source, Price.component, Price.unit, Price.tier, Price.usd_per_million, Price.reason)  # type: ignore[call-overload]
+        .where(Price.status == "quarantined")
+        .order_by(Price.nano_per_million.desc(), Price.id)
+        .limit(limit)
+    )
+    return list((await session.execute(query)).all())
