@@ -19,9 +19,7 @@ class ClientDisconnected(Exception):
     """The caller went away while it was sending; there is nobody to answer."""
 
 
-async def read_body(
-    scope: Scope, receive: Receive, *, max_bytes: int = MAX_BODY_BYTES, idle_seconds: float = IDLE_SECONDS
-) -> bytes:
+async def read_body(scope: Scope, receive: Receive, *, max_bytes: int = MAX_BODY_BYTES, idle_seconds: float = IDLE_SECONDS) -> bytes:
     """The whole body, decoded.
 
     Raises:
@@ -44,7 +42,7 @@ async def read_body(
 
     first = b""
     chunks: list[bytes] = []
-    size = 0
+    size = received = 0  # after decoding, and on the wire: blocks that decode to nothing must not go on for ever
     while True:
         try:
             async with asyncio.timeout(idle_seconds):
@@ -54,6 +52,9 @@ async def read_body(
         if message["type"] == "http.disconnect":
             raise ClientDisconnected
         data: bytes = message.get("body", b"")
+        received += len(data)
+        if received > max_bytes:
+            raise _too_large(max_bytes)
         if decoder is not None and data:
             try:
                 data = decoder.decompress(data, max_bytes + 1 - size)
@@ -61,6 +62,8 @@ async def read_body(
                 raise BadRequest("The request body is not valid compressed data.") from None
             if decoder.unconsumed_tail:
                 raise _too_large(max_bytes)
+            if decoder.unused_data:
+                raise BadRequest("The compressed request body goes on after its end.")
         size += len(data)
         if size > max_bytes:
             raise _too_large(max_bytes)

@@ -47,7 +47,7 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         value = value.astimezone(UTC)
         return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
         if value is None:
             return None
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
@@ -89,9 +89,7 @@ class UnitOfWork:
         self.events.append(event)
 
     async def mark_changed(self) -> None:
-        await self.session.execute(
-            sa.update(Change).where(sa.column("id") == 1).values(version=sa.text("version + 1"))
-        )
+        await self.session.execute(sa.update(Change).where(sa.column("id") == 1).values(version=sa.text("version + 1")))
 
 
 class Database:
@@ -132,11 +130,13 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """A session for reading; whatever it changes is rolled back."""
+        """A session for reading; whatever it changes is rolled back. Rows stay readable afterwards."""
         async with AsyncSession(self._reader, expire_on_commit=False) as session:
             try:
                 yield session
             finally:
+                # Rows outlive the session: a rollback would expire those that are still in it.
+                session.expunge_all()
                 await session.rollback()
 
     @asynccontextmanager

@@ -71,7 +71,7 @@ class BourseError(Exception):
 class BadRequest(BourseError):
     status = 400
     type = "invalid_request_error"
-    code = None
+    code: str | None = None
     default_message = "The request is not valid."
 
 

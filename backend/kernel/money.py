@@ -3,10 +3,11 @@
 A cheap embedding costs less than a micro-dollar, so the nano-dollar is the unit; 64 bits hold nine billion dollars.
 """
 
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal, InvalidOperation
 
 NANO_PER_USD = 1_000_000_000
 MAX_NANO_USD = 2**63 - 1
+_ONE_NANO = Decimal("1e-9")
 
 
 def nano_from_usd(amount: Decimal | int | str) -> int:
@@ -15,13 +16,16 @@ def nano_from_usd(amount: Decimal | int | str) -> int:
     Raises:
         ValueError: if it is not a finite number or does not fit into 64 bits.
     """
-    value = Decimal(amount)
+    try:
+        value = Decimal(amount)
+    except InvalidOperation:
+        raise ValueError(f"not an amount of money: {amount}") from None
     if not value.is_finite():
         raise ValueError(f"not an amount of money: {amount}")
-    nano = int((value * NANO_PER_USD).to_integral_value(rounding=ROUND_CEILING))
-    if abs(nano) > MAX_NANO_USD:
+    # Compared before it is scaled: an exponent such as 1e999999 overflows the arithmetic and makes huge integers.
+    if abs(value) > usd_from_nano(MAX_NANO_USD):
         raise ValueError(f"amount of money out of range: {amount}")
-    return nano
+    return int(value.quantize(_ONE_NANO, rounding=ROUND_CEILING).scaleb(9))
 
 
 def usd_from_nano(nano: int) -> Decimal:

@@ -1,0 +1,36 @@
+"""The operator's hand: `python -m backend …`."""
+
+import sys
+
+import typer
+
+from backend import doctor
+from backend.catalog import cli as catalog
+from backend.configuration import ConfigurationError, load_settings
+from backend.kernel import migrations
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Bourse on the command line.", pretty_exceptions_enable=False)
+catalog.mount(app)
+doctor.mount(app)
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database's schema up to date."""
+    url = load_settings().database
+    before = migrations.current(url)
+    migrations.upgrade(url)
+    after = migrations.current(url)
+    print(f"The database is at revision {after}." if before == after else f"The database went from revision {before or 'none'} to {after}.")
+
+
+def main() -> None:
+    try:
+        app()
+    except ConfigurationError as error:
+        print(f"The configuration cannot be used:\n{error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""The front door: one ASGI app that looks at the path and hands the request to the gateway, the REST surface or the pages.
+
+It also does what every surface needs in the same way: request ids, trace context, one log line per request, metrics, security headers,
+CORS, and the one answer to an exception that nobody foresaw. `gateway` is the same door without pages, for scaling `/v1` on its own:
+
+    uvicorn backend.asgi:gateway
+"""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+
+from backend.configuration import load_settings
+from backend.kernel.errors import BourseError, InternalError, MethodNotAllowed, NotFound, Unavailable, as_openai, as_rest, response_headers
+from backend.kernel.json import dump_json
+from backend.kernel.request import RequestContext, Scope, header, open_context
+from backend.observability.health import health_report, liveness, readiness
+from backend.observability.logging import configure_logging
+from backend.pages import Pages, StaticPages
+from backend.runtime import Runtime, open_runtime
+from backend.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+GATEWAY = frozenset({"v1", "router"})
+REST = frozenset({"auth", "catalog", "pricing", "benchmarks", "suggestions", "taxonomy", "api", "admin", "openapi.json"})
+PROBES = frozenset({"livez", "readyz", "healthz", "metrics"})
+
+SECURITY_HEADERS = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+    (b"referrer-policy", b"strict-origin-when-cross-origin"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
+)
+SLOW_START_RETRY_SECONDS = 2
+
+
+class FrontDoor:
+    """Routes by the path's first whole segment: `/router/x` is the gateway, `/routers` is a page.
+
+    `pages` is None for the gateway alone. Until `open` has a runtime, everything but the probes answers 503.
+    """
+
+    def __init__(self, settings: Settings, pages: App | None = None) -> None:
+        self.settings = settings
+        self.runtime: Runtime | None = None
+        self._rest: App | None = None
+        self._pages = Pages(pages, StaticPages.found(), settings) if pages is not None else None
+        self._origins = frozenset(settings.server.cors_origins)
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[Runtime]:
+        """The lifespan: the runtime exists inside of it."""
+        async with AsyncExitStack() as stack:
+            runtime = await stack.enter_async_context(open_runtime(self.settings))
+            if self._pages is not None:
+                from backend.rest import build_rest  # FastAPI is not loaded for the gateway alone
+
+                self._rest = build_rest(runtime)
+            self.runtime = runtime
+            try:
+                yield runtime
+            finally:
+                self.runtime = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        elif scope["type"] == "websocket":
+            if self._pages is None:
+                await send({"type": "websocket.close", "code": 1000})
+            else:
+                await self._pages.websocket(scope, receive, send)
+        elif self._pages is not None:
+            await self._pages.app(scope, receive, send)
+        else:
+            await self._lifespan(receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.monotonic()
+        context = open_context(scope, started=started, trusted_proxy_hops=self.settings.server.trusted_proxy_hops)
+        scope["bourse"] = context
+        segment = scope["path"].split("/", 2)[1] if scope["path"].startswith("/") else ""
+        request_id = (b"x-request-id", context.request_id.encode("latin-1"))
+        origin = header(scope, b"origin") if self._origins else None
+        cors = _cors_headers(origin) if origin in self._origins else ()
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = [*message.get("headers", ()), request_id, *SECURITY_HEADERS, *cors]
+            await send(message)
+
+        try:
+            if cors and scope["method"] == "OPTIONS":
+                await _respond(send_with_headers, 204, b"", content_type=None)
+            else:
+                await self._route(segment, scope, receive, send_with_headers)
+        except BourseError as error:
+            if not status:
+                await answer_error(send_with_headers, error, openai=segment in GATEWAY)
+        except Exception:
+            log.exception("request.failed", requestId=context.request_id, path=scope["path"][:200])
+            if self.runtime is not None:
+                self.runtime.metrics.unhandled.inc()
+            if not status:
+                await answer_error(
+                    send_with_headers,
+                    InternalError(f"Something went wrong on our side. Quote request {context.request_id}."),
+                    openai=segment in GATEWAY,
+                )
+        finally:
+            self._account(context, scope, segment, status, time.monotonic() - started)
+
+    async def _route(self, segment: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if segment in GATEWAY:
+            await self._started().gateway(scope, receive, send)
+        elif segment in PROBES:
+            await self._probe(segment, scope, send)
+        elif self._pages is None:
+            raise NotFound("This is the gateway alone: /v1, /router, /healthz, /livez, /readyz and /metrics.")
+        elif segment in REST or (segment == "match" and scope["method"] not in ("GET", "HEAD")):
+            self._started()
+            if self._rest is None:
+                raise Unavailable("Bourse is still starting.", retry_after=SLOW_START_RETRY_SECONDS)
+            await self._rest(scope, receive, send)
+        else:
+            await self._pages.http(scope, receive, send)
+
+    def _started(self) -> Runtime:
+        runtime = self.runtime
+        if runtime is None or runtime.readiness.missing is not None:
+            missing = "starting" if runtime is None else runtime.readiness.missing
+            raise Unavailable(f"Not ready: {missing}.", code="storage_unavailable", retry_after=SLOW_START_RETRY_SECONDS)
+        return runtime
+
+    async def _probe(self, segment: str, scope: Scope, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed(headers={"allow": "GET, HEAD"})
+        scope["bourse"].quiet = True
+        if segment == "metrics":
+            if self.runtime is None or not self.settings.observability.enable_metrics:
+                raise NotFound("Metrics are switched off.")
+            await _respond(send, 200, self.runtime.metrics.render(), content_type=b"text/plain; version=0.0.4; charset=utf-8")
+            return
+        report = await {"livez": liveness, "readyz": readiness, "healthz": health_report}[segment](self.runtime)
+        await _respond(send, report.status, dump_json(report.body), extra=((b"cache-control", b"no-store"),))
+
+    def _account(self, context: RequestContext, scope: Scope, segment: str, status: int, seconds: float) -> None:
+        route = context.route or (f"/{segment}" if segment in GATEWAY or segment in REST or segment in PROBES else "page")
+        if self.runtime is not None:
+            method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") else "other"
+            self.runtime.metrics.http_requests.labels(route, method, status).inc()
+            self.runtime.metrics.http_seconds.labels(route).observe(seconds)
+        if context.quiet:
+            return
+        log.info(
+            "request",
+            requestId=context.request_id,
+            userId=context.user_id,
+            tenantId=context.tenant_id,
+            method=scope["method"],
+            route=route,
+            path=scope["path"][:200],
+            duration=round(seconds * 1000, 2),
+            status=status,
+            traceId=context.trace_id,
+        )
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self.open())
+            except Exception as error:
+                await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
+                raise
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+async def answer_error(send: Send, error: BourseError, *, openai: bool) -> None:
+    """The one place where an error becomes an HTTP answer outside of the gateway's own pipeline."""
+    extra = tuple((key.lower().encode("latin-1"), value.encode("latin-1", "replace")) for key, value in response_headers(error).items())
+    await _respond(send, error.status, dump_json(as_openai(error) if openai else as_rest(error)), extra=extra)
+
+
+async def _respond(
+    send: Send,
+    status: int,
+    body: bytes,
+    *,
+    content_type: bytes | None = b"application/json",
+    extra: tuple[tuple[bytes, bytes], ...] = (),
+) -> None:
+    headers = [(b"content-length", str(len(body)).encode()), *extra]
+    if content_type is not None:
+        headers.append((b"content-type", content_type))
+    await send({"type": "http.response.start", "status": HTTPStatus(status).value, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _cors_headers(origin: str | None) -> tuple[tuple[bytes, bytes], ...]:
+    """For an origin that the operator named; credentials are never allowed across origins, keys travel in headers."""
+    return (
+        (b"access-control-allow-origin", (origin or "").encode("latin-1")),
+        (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE, OPTIONS"),
+        (b"access-control-allow-headers", b"authorization, content-type, idempotency-key, x-api-key, x-request-id, traceparent"),
+        (b"access-control-expose-headers", b"x-request-id, x-bourse-model, x-bourse-provider, x-bourse-cost-usd, retry-after"),
+        (b"access-control-max-age", b"600"),
+        (b"vary", b"Origin"),
+    )
+
+
+class _Gateway:
+    """The exported ASGI app: reads the configuration when the server starts it, not when it is imported."""
+
+    def __init__(self) -> None:
+        self._door: FrontDoor | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._door is None:
+            configure_logging()
+            self._door = FrontDoor(load_settings())
+        await self._door(scope, receive, send)
+
+
+gateway = _Gateway()

@@ -1,0 +1,85 @@
+"""What `/livez`, `/readyz` and `/healthz` say."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from redis.asyncio import Redis
+
+if TYPE_CHECKING:
+    from backend.runtime import Runtime
+
+CHECK_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    status: int
+    body: dict[str, Any]
+
+
+async def liveness(_runtime: "Runtime | None") -> Report:
+    """200 as soon as the process serves."""
+    return Report(200, {"status": "ok"})
+
+
+async def readiness(runtime: "Runtime | None") -> Report:
+    """200 once migrated, bootstrapped and loaded, 503 with the reason before that and while draining."""
+    if runtime is None:
+        return Report(503, {"status": "starting"})
+    if runtime.readiness.draining:
+        return Report(503, {"status": "draining"})
+    if runtime.readiness.missing is not None:
+        return Report(503, {"status": "starting", "reason": runtime.readiness.missing})
+    return Report(200, {"status": "ok"})
+
+
+async def health_report(runtime: "Runtime | None") -> Report:
+    """State of the database and of Redis with latency and error; 503 when the database is away. Redis away is degraded, not down."""
+    if runtime is None:
+        return Report(503, {"status": "starting"})
+    database, redis = await asyncio.gather(_database(runtime), _redis(runtime))
+    ready = await readiness(runtime)
+    down = database["status"] != "ok" or ready.status != 200
+    degraded = redis["status"] not in ("ok", "not configured") or not runtime.change_feed.healthy
+    body = {
+        "status": "down" if down else "degraded" if degraded else "ok",
+        "version": runtime.version,
+        "ready": ready.body,
+        "database": database,
+        "redis": redis,
+        "change_feed": "ok" if runtime.change_feed.healthy else "stale",
+    }
+    return Report(503 if down else 200, body)
+
+
+async def _database(runtime: "Runtime") -> dict[str, Any]:
+    started = time.monotonic()
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await runtime.db.ping()
+    except Exception as error:
+        return {"status": "down", "kind": runtime.db.dialect, "error": type(error).__name__, "latency_ms": _since(started)}
+    return {"status": "ok", "kind": runtime.db.dialect, "latency_ms": _since(started)}
+
+
+async def _redis(runtime: "Runtime") -> dict[str, Any]:
+    if runtime.settings.redis_url is None:
+        return {"status": "not configured"}
+    started = time.monotonic()
+    client = Redis.from_url(runtime.settings.redis_url, socket_timeout=CHECK_SECONDS, socket_connect_timeout=CHECK_SECONDS)
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            await cast(Awaitable[bool], client.ping())
+    except Exception as error:
+        return {"status": "down", "error": type(error).__name__, "latency_ms": _since(started)}
+    else:
+        return {"status": "ok", "latency_ms": _since(started)}
+    finally:
+        await client.aclose()
+
+
+def _since(started: float) -> float:
+    return round((time.monotonic() - started) * 1000, 2)

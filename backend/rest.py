@@ -1,0 +1,81 @@
+"""The REST surface, assembled from the domains' routers. Every prefix owns its 404; errors have one shape."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from backend import __version__
+from backend.catalog import api as catalog_api
+from backend.identity import api as identity_api
+from backend.kernel.body import ClientDisconnected, Receive, read_body
+from backend.kernel.errors import BadRequest, BourseError, MethodNotAllowed, NotFound, as_rest, response_headers
+from backend.kernel.request import Scope
+from backend.runtime import Runtime
+
+MAX_REST_BODY_BYTES = 2 * 1024 * 1024
+Send = Callable[[Any], Awaitable[None]]
+
+
+def build_rest(runtime: Runtime) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+    """The ASGI app of every API that is not `/v1`: bodies are read within limits before FastAPI sees them."""
+    api = build_api(runtime)
+
+    async def rest(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] not in ("GET", "HEAD"):
+            try:
+                body = await read_body(scope, receive, max_bytes=MAX_REST_BODY_BYTES)
+            except ClientDisconnected:
+                return
+            drop = (b"content-encoding", b"content-length")
+            headers = [(key, value) for key, value in scope["headers"] if key not in drop]
+            scope = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
+            receive = _replay(body, receive)
+        await api(scope, receive, send)  # type: ignore[arg-type]
+
+    return rest
+
+
+def build_api(runtime: Runtime) -> FastAPI:
+    """The FastAPI app; its OpenAPI document is the snapshot-tested contract."""
+    api = FastAPI(title="Bourse", version=__version__, openapi_url="/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False)
+    api.include_router(identity_api.build_router(runtime.identity, runtime.settings))
+    api.include_router(catalog_api.build_router(runtime.catalog, runtime.settings))
+
+    @api.exception_handler(BourseError)
+    async def _known(_request: Request, error: BourseError) -> JSONResponse:
+        return JSONResponse(as_rest(error), error.status, response_headers(error))
+
+    @api.exception_handler(HTTPException)
+    async def _routing(_request: Request, error: HTTPException) -> JSONResponse:
+        ours: BourseError = BadRequest(str(error.detail))
+        if error.status_code == 404:
+            ours = NotFound("There is no such address in this API.")
+        elif error.status_code == 405:
+            ours = MethodNotAllowed(headers=dict(error.headers or {}))
+        return JSONResponse(as_rest(ours), ours.status, response_headers(ours))
+
+    @api.exception_handler(RequestValidationError)
+    async def _invalid(_request: Request, error: RequestValidationError) -> JSONResponse:
+        problems = [{"field": ".".join(str(part) for part in item["loc"][1:]), "message": item["msg"]} for item in error.errors()]
+        first = problems[0] if problems else {"field": "", "message": "The request is not valid."}
+        ours = BadRequest(f"{first['field']}: {first['message']}", param=first["field"] or None, details={"problems": problems})
+        return JSONResponse(as_rest(ours), ours.status)
+
+    return api
+
+
+def _replay(body: bytes, receive: Receive) -> Receive:
+    sent = False
+
+    async def again() -> Any:
+        nonlocal sent
+        if sent:
+            return await receive()
+        sent = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return again
