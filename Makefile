@@ -107,11 +107,12 @@ install install-dev:
 	  rm -rf .venv
 	  $$interpreter -m venv .venv
 	fi
-	stamp=$$( (.venv/bin/python --version; cat requirements.txt $(requirements)) | sha256sum | cut -d ' ' -f 1)
-	if [ "$$(cat .venv/$(requirements).stamp 2>/dev/null || true)" != "$$stamp" ]; then
+	stamp() { (.venv/bin/python --version; cat requirements.txt $$1) | sha256sum; }
+	if [ "$$(cat .venv/$(requirements).stamp 2>/dev/null || true)" != "$$(stamp $(requirements))" ]; then
 	  echo 'Installing $(requirements) into .venv (a minute or two the first time) …'
 	  .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input -r $(requirements)
-	  echo "$$stamp" > .venv/$(requirements).stamp
+	  stamp $(requirements) > .venv/$(requirements).stamp
+	  stamp requirements.txt > .venv/requirements.txt.stamp
 	fi
 
 test-packages:

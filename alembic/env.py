@@ -29,6 +29,8 @@ engine = sa.create_engine(url, poolclass=sa.NullPool)
 with engine.connect() as connection:
     if is_sqlite(url):
         connection.exec_driver_sql("PRAGMA busy_timeout=30000")
+        # Set for good before anybody serves: switching later fails at once while another process writes.
+        connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         connection.commit()
     else:
         # Replicas that start together: one migrates, the others wait and find nothing to do.

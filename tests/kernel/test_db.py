@@ -1,0 +1,267 @@
+"""The unit of work on both databases: all or nothing, events after the commit, and no "database is locked"."""
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+import sqlalchemy as sa
+
+from backend.identity.tables import SystemSetting, Tenant
+from backend.kernel.db import Database, UnitOfWork, async_url, is_sqlite, sync_url
+from backend.kernel.events import Event, EventBus
+
+NOON = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Counted(Event):
+    number: int
+
+
+def tenant(slug: str) -> Tenant:
+    return Tenant(id=f"ten_{slug}", slug=slug, name=slug, created_at=NOON)
+
+
+async def slugs(database: Database) -> list[str]:
+    async with database.read() as session:
+        return list((await session.execute(sa.select(Tenant.slug).order_by(Tenant.slug))).scalars())  # type: ignore[call-overload]
+
+
+async def test_what_was_written_is_there_after_the_commit(database: Database) -> None:
+    async with database.write() as unit:
+        unit.session.add(tenant("acme"))
+    assert await slugs(database) == ["acme"]
+
+
+async def test_an_exception_takes_everything_back_and_tells_nobody(database: Database, events: EventBus) -> None:
+    heard: list[Counted] = []
+    events.subscribe(Counted, heard.append)
+    with pytest.raises(RuntimeError):
+        await _write_and_fail(database)
+    assert await slugs(database) == []
+    assert heard == []
+
+
+async def _write_and_fail(database: Database) -> None:
+    async with database.write() as unit:
+        unit.session.add(tenant("acme"))
+        await unit.session.flush()
+        unit.emit(Counted(1))
+        raise RuntimeError("something went wrong after the insert")
+
+
+async def test_events_are_published_only_after_the_commit(database: Database, events: EventBus) -> None:
+    heard: list[Counted] = []
+    events.subscribe(Counted, heard.append)
+    async with database.write() as unit:
+        unit.session.add(tenant("acme"))
+        unit.emit(Counted(1))
+        await unit.session.flush()
+        assert heard == []
+    assert heard == [Counted(1)]
+
+
+async def test_a_commit_that_fails_publishes_nothing(database: Database, events: EventBus) -> None:
+    heard: list[Counted] = []
+    events.subscribe(Counted, heard.append)
+    async with database.write() as unit:
+        unit.session.add(tenant("acme"))
+    with pytest.raises(sa.exc.IntegrityError):
+        async with database.write() as unit:
+            unit.session.add(Tenant(id="ten_other", slug="acme", name="twin", created_at=NOON))
+            unit.emit(Counted(1))
+    assert heard == []
+
+
+async def test_a_failed_unit_of_work_leaves_the_next_one_free_to_work(database: Database) -> None:
+    with pytest.raises(RuntimeError):
+        await _write_and_fail(database)
+    async with database.write() as unit:
+        unit.session.add(tenant("later"))
+    assert await slugs(database) == ["later"]
+
+
+async def test_a_cancelled_unit_of_work_is_taken_back_and_blocks_nobody(database: Database) -> None:
+    inside = asyncio.Event()
+
+    async def write_for_ever() -> None:
+        async with database.write() as unit:
+            unit.session.add(tenant("cancelled"))
+            await unit.session.flush()
+            inside.set()
+            await asyncio.Event().wait()
+
+    task = asyncio.create_task(write_for_ever())
+    await inside.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    async with database.write() as unit:
+        unit.session.add(tenant("next"))
+    assert await slugs(database) == ["next"]
+
+
+async def test_a_reader_never_changes_anything(database: Database) -> None:
+    async with database.read() as session:
+        session.add(tenant("acme"))
+        await session.flush()
+    assert await slugs(database) == []
+
+
+async def test_the_change_version_moves_with_the_transaction_that_moved_it(database: Database) -> None:
+    before = await database.change_version()
+    async with database.write() as unit:
+        await unit.mark_changed()
+        await unit.mark_changed()
+    assert await database.change_version() == before + 2
+    with pytest.raises(RuntimeError):
+        await _mark_and_fail(database)
+    assert await database.change_version() == before + 2
+
+
+async def _mark_and_fail(database: Database) -> None:
+    async with database.write() as unit:
+        await unit.mark_changed()
+        raise RuntimeError("not after all")
+
+
+async def test_instants_come_back_aware_and_in_utc(database: Database) -> None:
+    elsewhere = datetime(2026, 7, 15, 17, 30, 0, 123456, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+    async with database.write() as unit:
+        unit.session.add(SystemSetting(name="probe", value={"a": [1, None]}, updated_at=elsewhere))
+    async with database.read() as session:
+        row = (await session.execute(sa.select(SystemSetting))).scalar_one()
+    assert row.updated_at == NOON + timedelta(microseconds=123456)
+    assert row.updated_at.utcoffset() == timedelta(0)
+    assert row.value == {"a": [1, None]}
+
+
+async def test_a_naive_instant_is_refused(database: Database) -> None:
+    with pytest.raises(sa.exc.StatementError, match="naive datetime"):
+        async with database.write() as unit:
+            unit.session.add(SystemSetting(name="probe", value={}, updated_at=NOON.replace(tzinfo=None)))
+
+
+async def test_foreign_keys_hold(database: Database) -> None:
+    from backend.identity.tables import Membership
+
+    with pytest.raises(sa.exc.IntegrityError):
+        async with database.write() as unit:
+            unit.session.add(Membership(tenant_id="ten_nobody", user_id="usr_nobody", role="owner", created_at=NOON))
+
+
+async def _count_up(database: Database, times: int) -> None:
+    for _ in range(times):
+        async with database.write() as unit:
+            await _increment(unit)
+
+
+async def _increment(unit: UnitOfWork) -> None:
+    row = (await unit.session.execute(sa.select(SystemSetting).where(SystemSetting.name == "count").with_for_update())).scalar_one()  # type: ignore[arg-type]
+    row.value = {"count": row.value["count"] + 1}
+    unit.session.add(row)
+
+
+async def _read_until(database: Database, done: asyncio.Event) -> int:
+    reads = 0
+    while not done.is_set():
+        async with database.read() as session:
+            await session.execute(sa.select(SystemSetting))
+        reads += 1
+    return reads
+
+
+async def _contend(database: Database, *, writers: int, times: int) -> int:
+    """`writers` tasks read, change and write one row `times` times each, beside readers; returns the final count."""
+    async with database.write() as unit:
+        unit.session.add(SystemSetting(name="count", value={"count": 0}, updated_at=NOON))
+    done = asyncio.Event()
+    readers = [asyncio.create_task(_read_until(database, done)) for _ in range(2)]
+    try:
+        await asyncio.gather(*(_count_up(database, times) for _ in range(writers)))
+    finally:
+        done.set()
+        await asyncio.gather(*readers)
+    async with database.read() as session:
+        return int((await session.execute(sa.select(SystemSetting))).scalar_one().value["count"])
+
+
+@pytest.mark.case("D5")
+async def test_fifty_concurrent_writers_on_sqlite_lose_nothing_and_never_meet_a_lock(sqlite_database: Database) -> None:
+    assert await _contend(sqlite_database, writers=50, times=6) == 300
+
+
+async def test_concurrent_writers_on_postgresql_lose_nothing(postgres_database: Database) -> None:
+    assert await _contend(postgres_database, writers=10, times=10) == 100
+
+
+@pytest.mark.case("D5")
+async def test_a_second_process_writing_to_the_same_file_is_waited_for(sqlite_database: Database) -> None:
+    """A command such as `make seed` may run beside the server: its lock is waited for, not reported."""
+    import sqlite3
+
+    path = sa.make_url(sqlite_database.url).database
+    assert path
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    writing = asyncio.create_task(_write(sqlite_database, "waits"))
+    await asyncio.wait({writing}, timeout=0.2)
+    assert not writing.done()
+    other.execute("COMMIT")
+    other.close()
+    await writing
+    assert await slugs(sqlite_database) == ["waits"]
+
+
+async def _write(database: Database, slug: str) -> None:
+    async with database.write() as unit:
+        unit.session.add(tenant(slug))
+
+
+@pytest.mark.soak
+@pytest.mark.case("D5")
+async def test_soak_fifty_writers_for_ten_minutes_and_the_file_is_whole(sqlite_database: Database) -> None:
+    seconds = float(os.environ.get("SOAK_SECONDS", "600"))
+    async with sqlite_database.write() as unit:
+        unit.session.add(SystemSetting(name="count", value={"count": 0}, updated_at=NOON))
+    deadline = time.monotonic() + seconds
+    written = 0
+
+    async def write_until_the_end() -> None:
+        nonlocal written
+        while time.monotonic() < deadline:
+            await _count_up(sqlite_database, 1)
+            written += 1
+
+    await asyncio.gather(*(write_until_the_end() for _ in range(50)))
+    async with sqlite_database.read() as session:
+        row = (await session.execute(sa.select(SystemSetting))).scalar_one()
+        assert row.value["count"] == written
+        assert (await session.execute(sa.text("PRAGMA integrity_check"))).scalar_one() == "ok"
+
+
+@pytest.mark.parametrize(
+    ("url", "asynchronous", "synchronous"),
+    [
+        ("sqlite+aiosqlite:////data/b.db", "sqlite+aiosqlite:////data/b.db", "sqlite:////data/b.db"),
+        ("sqlite:///b.db", "sqlite+aiosqlite:///b.db", "sqlite:///b.db"),
+        ("postgres://u@h/d", "postgresql+psycopg://u@h/d", "postgresql+psycopg://u@h/d"),
+        ("postgresql://u:p@h:5432/d?sslmode=require", "postgresql+psycopg://u:p@h:5432/d?sslmode=require",
+         "postgresql+psycopg://u:p@h:5432/d?sslmode=require"),
+        ("postgresql+asyncpg://u@h/d", "postgresql+psycopg://u@h/d", "postgresql+psycopg://u@h/d"),
+    ],
+)  # fmt: skip
+def test_the_usual_spellings_of_database_urls_are_understood(url: str, asynchronous: str, synchronous: str) -> None:
+    assert async_url(url) == asynchronous
+    assert sync_url(url) == synchronous
+    assert is_sqlite(url) == url.startswith("sqlite")
+
+
+async def test_ping_says_when_the_database_is_away(tmp_path_factory: pytest.TempPathFactory) -> None:
+    away = Database.open("postgresql://nobody@127.0.0.1:1/nothing", EventBus())
+    with pytest.raises(sa.exc.OperationalError):
+        await away.ping()
+    await away.close()

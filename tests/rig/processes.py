@@ -1,0 +1,80 @@
+"""Servers of the tests: started here, on loopback and a free port, and ended by their own id even when the tests are killed."""
+
+import ctypes
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+PR_SET_PDEATHSIG = 1
+_LIBC = ctypes.CDLL(None)
+
+
+def free_port() -> int:
+    """A TCP port on 127.0.0.1 that nobody listens on at this moment."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Server:
+    """One child process. Its output goes to `log`; `stop` asks it to end, `kill` does not ask."""
+
+    def __init__(
+        self, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, user: str | None = None
+    ) -> None:
+        self.command = list(command)
+        self.log = log
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(env) if env is not None else None,
+                cwd=cwd,
+                user=user,
+                group=user,
+                extra_groups=[] if user else None,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - a killed test run must leave nothing behind
+            )
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def wait_until(self, ready: Callable[[], bool], *, seconds: float, what: str) -> None:
+        """Poll until ready; fails at once with the log when the process has ended."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if self.process.poll() is not None:
+                raise RuntimeError(f"{what} ended with {self.process.returncode}:\n{self.tail()}")
+            if time.monotonic() > deadline:
+                self.kill()
+                raise RuntimeError(f"{what} was not ready after {seconds:g} s:\n{self.tail()}")
+            time.sleep(0.02)
+
+    def tail(self, lines: int = 40) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
+
+    def stop(self, *, sign: signal.Signals = signal.SIGTERM, seconds: float = 30) -> int:
+        """Ask it to end and wait; returns its exit code. Killed when it does not obey in time."""
+        if self.process.poll() is None:
+            self.process.send_signal(sign)
+            try:
+                self.process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                self.kill()
+        return int(self.process.returncode)
+
+    def kill(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+
+
+def _die_with_parent() -> None:
+    # Start servers from the main thread only: the kernel's "parent" is the thread that forked.
+    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
