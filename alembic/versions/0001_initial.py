@@ -331,7 +331,13 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["offer_id"], ["offer.id"], name=op.f("fk_price_offer_id_offer")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_price")),
         sa.UniqueConstraint(
-            "offer_id", "source", "component", "tier", "effective_at", name=op.f("uq_price_offer_id_source_component_tier_effective_at")
+            "offer_id",
+            "source",
+            "component",
+            "unit",
+            "tier",
+            "effective_at",
+            name=op.f("uq_price_offer_id_source_component_unit_tier_effective_at"),
         ),
     )
     with op.batch_alter_table("price", schema=None) as batch_op:
