@@ -9,6 +9,8 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -26,12 +28,14 @@ from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.db import Database, is_sqlite
 from backend.kernel.errors import StorageUnavailable
 from backend.kernel.events import EventBus
-from backend.kernel.http import OutboundClient
 from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics
 from backend.pricing.book import PriceBook
 from backend.routing.table import RouteTable
 from backend.settings import Settings
+
+if TYPE_CHECKING:
+    from backend.kernel.http import OutboundClient
 
 log = structlog.get_logger(__name__)
 
@@ -65,9 +69,6 @@ class Runtime:
         self.db = Database.open(settings.database, self.events)
         self.change_feed = ChangeFeed(self.db)
         self.upstream_addresses = AddressPolicy(settings.network.allow_private)
-        self.http = OutboundClient(
-            AddressPolicy(settings.network.allow_private_fetch), proxy=settings.network.proxy, ca_file=settings.network.ca_file
-        )
         self.audit = AuditService(clock)
         self.identity = IdentityService(self.db, clock, self.audit, settings)
         self.auth = AuthSnapshot(self.db, clock)
@@ -86,6 +87,19 @@ class Runtime:
             metrics=self.metrics,
         )
 
+    @cached_property
+    def http(self) -> "OutboundClient":
+        """Calls out that are not the hot path's; built when first needed, because many processes never make one."""
+        from backend.kernel.http import OutboundClient
+
+        network = self.settings.network
+        return OutboundClient(AddressPolicy(network.allow_private_fetch), proxy=network.proxy, ca_file=network.ca_file)
+
+    async def close(self) -> None:
+        if "http" in self.__dict__:
+            await self.http.close()
+        await self.db.close()
+
     async def start(self) -> None:
         """Every step in order; raises at the first that cannot be done now. May be called again."""
         await self._schema()
@@ -97,12 +111,12 @@ class Runtime:
         await self.change_feed.start()
 
     async def _schema(self) -> None:
-        if is_sqlite(self.db.url):
-            await asyncio.to_thread(migrations.upgrade, self.db.url)
-            return
         found, wanted = await asyncio.to_thread(lambda: (migrations.current(self.db.url), migrations.head()))
-        if found != wanted:
+        if found == wanted:
+            return
+        if not is_sqlite(self.db.url):
             raise NotMigrated(f"the database is at revision {found or 'none'}, this version needs {wanted}: run `make migrate`")
+        await asyncio.to_thread(migrations.upgrade, self.db.url)
 
     async def _catalog(self) -> None:
         """Load the catalog; the very first time it is read from the bundled sources, in a process of its own to keep this one lean."""
@@ -141,8 +155,7 @@ async def open_runtime(settings: Settings, *, clock: Clock | None = None) -> Asy
     for notice in not_yet_alive(settings):
         log.warning("settings.not_yet_alive", setting=notice)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(runtime.db.close)
-        stack.push_async_callback(runtime.http.close)
+        stack.push_async_callback(runtime.close)
         await runtime.metering.start()
         stack.push_async_callback(runtime.metering.stop)
         await runtime.gateway.start()

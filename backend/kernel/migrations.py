@@ -1,20 +1,24 @@
-"""Where the database's schema stands and how it is brought up to date. Runs in a thread: Alembic is synchronous."""
+"""Where the database's schema stands and how it is brought up to date. Synchronous: call it in a thread.
+
+Alembic is only imported when there is something to migrate: it would stay in the memory of every serving process.
+"""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 
-from alembic import command
 from backend.kernel.db import is_sqlite, sync_url
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "alembic"
 
 
-def alembic_config(url: str) -> Config:
+def alembic_config(url: str) -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(SCRIPTS))
     config.attributes["url"] = sync_url(url)
@@ -23,6 +27,8 @@ def alembic_config(url: str) -> Config:
 
 def upgrade(url: str, revision: str = "head") -> None:
     """Bring the schema up to `revision`; safe when several processes start at once."""
+    from alembic import command
+
     if is_sqlite(url):
         path = sa.make_url(sync_url(url)).database
         if path and path != ":memory:":
@@ -31,26 +37,27 @@ def upgrade(url: str, revision: str = "head") -> None:
 
 
 def downgrade(url: str, revision: str) -> None:
+    from alembic import command
+
     command.downgrade(alembic_config(url), revision)
 
 
 def head() -> str:
-    """The newest revision that this code knows."""
-    revision = ScriptDirectory(str(SCRIPTS)).get_current_head()
-    if revision is None:
-        raise RuntimeError("there are no migrations")
-    return revision
+    """The newest revision that this code knows: our files are named after their number, and one number follows another."""
+    return max(file.name.partition("_")[0] for file in (SCRIPTS / "versions").glob("[0-9]*_*.py"))
 
 
 def current(url: str) -> str | None:
-    """The revision that the database is at; None for an empty one."""
-    engine = sa.create_engine(sync_url(url), connect_args=_connect_args(url))
+    """The revision that the database is at; None for an empty one. Creates nothing."""
+    if is_sqlite(url):
+        path = sa.make_url(sync_url(url)).database
+        if path and path != ":memory:" and not Path(path).exists():
+            return None
+    engine = sa.create_engine(sync_url(url), connect_args={} if is_sqlite(url) else {"connect_timeout": 2})
     try:
         with engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision()
+            if not sa.inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
     finally:
         engine.dispose()
-
-
-def _connect_args(url: str) -> dict[str, Any]:
-    return {} if is_sqlite(url) else {"connect_timeout": 2}

@@ -6,8 +6,6 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
-from redis.asyncio import Redis
-
 if TYPE_CHECKING:
     from backend.runtime import Runtime
 
@@ -68,6 +66,8 @@ async def _database(runtime: "Runtime") -> dict[str, Any]:
 async def _redis(runtime: "Runtime") -> dict[str, Any]:
     if runtime.settings.redis_url is None:
         return {"status": "not configured"}
+    from redis.asyncio import Redis  # only where there is one: it would cost every other process its memory
+
     started = time.monotonic()
     client = Redis.from_url(runtime.settings.redis_url, socket_timeout=CHECK_SECONDS, socket_connect_timeout=CHECK_SECONDS)
     try:
