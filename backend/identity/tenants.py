@@ -1,0 +1,251 @@
+"""Tenants, who belongs to them, and their API keys. Every change is checked against the principal, audited and put on the change feed."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from ipaddress import ip_network
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from backend.audit.service import AuditService
+from backend.budgets import repository as budgets
+from backend.identity import repository
+from backend.identity.keys import generate_key
+from backend.identity.names import canonical_email, canonical_name, canonical_slug
+from backend.identity.principal import Principal, Role
+from backend.identity.schemas import KeyView, NewKey, TenantView
+from backend.identity.tables import ApiKey, Membership, Tenant
+from backend.kernel.clock import Clock
+from backend.kernel.db import Database
+from backend.kernel.errors import BadRequest, Conflict, NotFound, PermissionDenied
+from backend.kernel.ids import new_id
+from backend.kernel.money import nano_from_usd
+from backend.settings import Settings
+
+
+class TenantService:
+    def __init__(self, db: Database, clock: Clock, audit: AuditService, settings: Settings) -> None:
+        self._db = db
+        self._clock = clock
+        self._audit = audit
+        self._settings = settings
+
+    # Tenants -----------------------------------------------------------------------------------------------------------------------
+
+    async def create(
+        self, principal: Principal, *, slug: str, name: str = "", timezone: str | None = None, models: Sequence[str] | None = None
+    ) -> TenantView:
+        """A new tenant with the default budget.
+
+        Args:
+            models: names that it may use; None = all, an empty list = none.
+
+        Raises:
+            PermissionDenied: only a super admin may do this. Conflict: the slug is taken. BadRequest: slug, name or time zone.
+        """
+        if not principal.is_super_admin:
+            raise PermissionDenied("Only a super admin may create a tenant.")
+        slug = canonical_slug(slug)
+        zone = _timezone(timezone or self._settings.reporting.timezone)
+        now = self._clock.now()
+        default = self._settings.budgets.default
+        async with self._db.write() as unit:
+            await unit.mark_changed()
+            if await repository.tenant_by_slug(unit.session, slug) is not None:
+                raise Conflict(f"There is already a tenant {slug!r}.", param="slug")
+            tenant = Tenant(
+                id=new_id("tenant"),
+                slug=slug,
+                name=canonical_name(name or slug),
+                timezone=zone,
+                models=None if models is None else list(models),
+                created_at=now,
+            )
+            await repository.add(unit.session, tenant)
+            await budgets.create_if_absent(
+                unit.session,
+                scope="tenant",
+                scope_id=tenant.id,
+                limit_nano=nano_from_usd(default.limit_usd),
+                window=default.window,
+                warn_at=default.warn_at,
+                now=now,
+            )
+            await self._audit.record(unit, principal, "tenant.create", tenant.id, tenant_id=tenant.id, slug=slug)
+        return TenantView.of(tenant)
+
+    async def of(self, principal: Principal) -> list[TenantView]:
+        """The tenants that a person belongs to, by name, with his role; all of them for the system."""
+        if principal.is_anonymous or principal.kind == "key":
+            raise PermissionDenied
+        async with self._db.read() as session:
+            rows = await repository.tenants(session, of_user=None if principal.kind == "system" else principal.id)
+        return [TenantView.of(tenant, role) for tenant, role in rows]
+
+    async def set_status(self, principal: Principal, tenant_id: str, status: str) -> None:
+        """Make a tenant `active` or `suspended`; calls with its keys are refused within the change feed's delay.
+
+        Raises:
+            PermissionDenied: only a super admin may do this. NotFound. BadRequest: another status.
+        """
+        if not principal.is_super_admin:
+            raise PermissionDenied("Only a super admin may suspend a tenant.")
+        if status not in ("active", "suspended"):
+            raise BadRequest("A tenant is active or suspended.", param="status")
+        async with self._db.write() as unit:
+            await unit.mark_changed()
+            if await repository.tenant_by_id(unit.session, tenant_id) is None:
+                raise NotFound("There is no such tenant.")
+            await repository.update_tenant(unit.session, tenant_id, status=status)
+            await self._audit.record(unit, principal, "tenant.set_status", tenant_id, tenant_id=tenant_id, status=status)
+
+    # Members -----------------------------------------------------------------------------------------------------------------------
+
+    async def set_member(self, principal: Principal, tenant_id: str, *, email: str, role: Role | None) -> None:
+        """Give the person with that address a role in the tenant, or with None take it away. Nobody gives more than he has.
+
+        Raises:
+            PermissionDenied: not an admin of the tenant, or the role given or taken is above one's own.
+            NotFound: no such tenant for this principal, or no such person. Conflict: the last owner would go.
+        """
+        _require(principal, tenant_id, Role.ADMIN)
+        account = canonical_email(email)
+        now = self._clock.now()
+        async with self._db.write() as unit:
+            await unit.mark_changed()
+            session = unit.session
+            user = await repository.user_by_email(session, account)
+            if await repository.tenant_by_id(session, tenant_id) is None or user is None:
+                raise NotFound("There is no such person or tenant.")
+            existing = await repository.membership(session, tenant_id, user.id)
+            before = Role[existing.role.upper()] if existing is not None else None
+            for one in (before, role):
+                if one is not None and not principal.has_role(one):
+                    raise PermissionDenied(f"Only an {one.name.lower()} may give or take the role {one.name.lower()}.")
+            if before is Role.OWNER and role is not Role.OWNER and await repository.count_members(session, tenant_id, "owner") == 1:
+                raise Conflict("A tenant needs an owner. Make somebody else an owner first.")
+            if role is None:
+                await repository.remove_membership(session, tenant_id, user.id)
+            elif existing is None:
+                await repository.add(session, Membership(tenant_id=tenant_id, user_id=user.id, role=role.name.lower(), created_at=now))
+            else:
+                await repository.set_role(session, tenant_id, user.id, role.name.lower())
+            await self._audit.record(
+                unit,
+                principal,
+                "membership.set",
+                user.id,
+                tenant_id=tenant_id,
+                before=before.name.lower() if before else None,
+                after=role.name.lower() if role else None,
+            )
+
+    # Keys --------------------------------------------------------------------------------------------------------------------------
+
+    async def create_key(
+        self,
+        principal: Principal,
+        tenant_id: str,
+        *,
+        name: str,
+        models: Sequence[str] | None = None,
+        allowed_addresses: Sequence[str] | None = None,
+        tags: Sequence[str] = (),
+        expires_at: datetime | None = None,
+        plain_bodies: bool = False,
+        rate_limit: dict[str, Any] | None = None,
+    ) -> NewKey:
+        """A new key, owned by the person who makes it. The answer holds its text, the only time that anybody sees it.
+
+        Args:
+            models: names that the key may use, among the tenant's; None = all of the tenant's.
+            allowed_addresses: networks in CIDR notation; None = from anywhere.
+
+        Raises:
+            PermissionDenied: not a member of the tenant, or a model beyond the tenant's. NotFound: no such tenant for this principal.
+            BadRequest: a name, address or expiry that cannot be.
+        """
+        _require(principal, tenant_id, Role.MEMBER)
+        now = self._clock.now()
+        if expires_at is not None and expires_at <= now:
+            raise BadRequest("The key would have expired already.", param="expires_at")
+        addresses = None if allowed_addresses is None else [_network(text) for text in allowed_addresses]
+        key = generate_key()
+        async with self._db.write() as unit:
+            await unit.mark_changed()
+            tenant = await repository.tenant_by_id(unit.session, tenant_id)
+            if tenant is None:
+                raise NotFound("There is no such tenant.")
+            if models is not None and tenant.models is not None and not set(models) <= set(tenant.models):
+                raise PermissionDenied("A key may not use models beyond its tenant's.", param="models")
+            row = ApiKey(
+                id=new_id("key"),
+                public_id=key.public_id,
+                secret_sha256=key.secret_sha256,
+                tenant_id=tenant_id,
+                owner_user_id=principal.id if principal.kind == "user" else None,
+                name=canonical_name(name),
+                expires_at=expires_at,
+                models=None if models is None else list(models),
+                allowed_addresses=addresses,
+                tags=list(tags),
+                rate_limit=rate_limit,
+                plain_bodies=plain_bodies,
+                created_at=now,
+                created_by=principal.id,
+            )
+            await repository.add(unit.session, row)
+            await self._audit.record(unit, principal, "api_key.create", row.id, tenant_id=tenant_id, name=row.name)
+        return NewKey(KeyView.of(row), key.text)
+
+    async def list_keys(self, principal: Principal, tenant_id: str) -> list[KeyView]:
+        """The tenant's keys, newest first, revoked ones too.
+
+        Raises:
+            NotFound: no such tenant for this principal.
+        """
+        _require(principal, tenant_id, Role.VIEWER)
+        async with self._db.read() as session:
+            return [KeyView.of(row) for row in await repository.keys_of_tenant(session, tenant_id)]
+
+    async def revoke_key(self, principal: Principal, tenant_id: str, key_id: str) -> None:
+        """End a key for good: its owner may, and an admin of the tenant. Doing it again changes nothing.
+
+        Raises:
+            PermissionDenied: somebody else's key. NotFound: no such key in a tenant of this principal.
+        """
+        _require(principal, tenant_id, Role.MEMBER)
+        async with self._db.write() as unit:
+            await unit.mark_changed()
+            key = await repository.key_in_tenant(unit.session, tenant_id, key_id)
+            if key is None:
+                raise NotFound("There is no such key.")
+            if key.owner_user_id != principal.id and not principal.has_role(Role.ADMIN):
+                raise PermissionDenied("Only its owner or an admin may revoke this key.")
+            if key.status != "revoked":
+                await repository.update_key(unit.session, key_id, status="revoked")
+                await self._audit.record(unit, principal, "api_key.revoke", key_id, tenant_id=tenant_id, name=key.name)
+
+
+def _require(principal: Principal, tenant_id: str, role: Role) -> None:
+    """The role is held in `principal.tenant_id`, so another tenant's id finds nothing, as if it did not exist."""
+    if principal.is_super_admin:
+        return
+    if principal.tenant_id != tenant_id or principal.role is None:
+        raise NotFound("There is no such tenant.")
+    if not principal.has_role(role):
+        raise PermissionDenied(f"You need to be {role.name.lower()} of this tenant.")
+
+
+def _timezone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise BadRequest("That is not an IANA time zone such as Europe/Berlin.", param="timezone") from None
+    return name
+
+
+def _network(text: str) -> str:
+    try:
+        return str(ip_network(text.strip(), strict=False))
+    except ValueError:
+        raise BadRequest("An address is written as 192.0.2.7 or 192.0.2.0/24.", param="allowed_addresses") from None
