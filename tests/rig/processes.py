@@ -38,7 +38,7 @@ class Server:
                 user=user,
                 group=user,
                 extra_groups=[] if user else None,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - a killed test run must leave nothing behind
+                preexec_fn=_die_with_parent,
             )
 
     @property
