@@ -3,19 +3,30 @@
 `database` and `database_url` run the test twice, on SQLite and on PostgreSQL. Servers are real, on loopback, and made once per process.
 """
 
+import fcntl
+import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
+from backend.configuration import load_settings
 from backend.kernel.clock import FixedClock
 from backend.kernel.db import Database
 from backend.kernel.events import EventBus
+from backend.settings import Settings
 from tests.rig.postgres import Postgres
 from tests.rig.redis import RedisServer
-from tests.rig.schema import make_sqlite_template, migrate, sqlite_url
+from tests.rig.schema import make_sqlite_template, migrate, settle, sqlite_url
+from tests.rig.server import ROOT, AppServer, clean_environment
+
+if TYPE_CHECKING:
+    from backend.runtime import Runtime
 
 START = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
 """Where `clock` begins: a Wednesday noon in the middle of a month, far from every window's edge."""
@@ -31,8 +42,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own BOURSE_ variables must not change what a test sees."""
-    import os
-
     for name in [name for name in os.environ if name.startswith("BOURSE_")]:
         monkeypatch.delenv(name)
 
@@ -138,3 +147,76 @@ def redis_url(redis_server: RedisServer) -> str:
     """The URL of an empty Redis."""
     redis_server.flush()
     return redis_server.url
+
+
+# ── the catalog, and Bourse as a process ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="session")
+def catalog_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with the whole catalog in it, read once for all test processes. Copy it, never open it."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    home = shared / "catalog"
+    home.mkdir(exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = home / "done"
+        if not done.exists():
+            command = [sys.executable, "-m", "backend", "ingest"]
+            run = subprocess.run(command, cwd=ROOT, env=clean_environment(home), capture_output=True, text=True, check=False)
+            assert run.returncode == 0, f"reading the catalog failed:\n{run.stdout[-2000:]}\n{run.stderr[-4000:]}"
+            settle(home / "bourse.db")
+            done.touch()
+    return home / "bourse.db"
+
+
+@pytest.fixture
+def catalog_database_url(catalog_file: Path, tmp_path: Path) -> str:
+    """The URL of a SQLite database of this test that holds the whole catalog."""
+    return sqlite_url(Path(shutil.copy(catalog_file, tmp_path / "bourse.db")))
+
+
+@pytest.fixture
+def configuration() -> str:
+    """The text of bourse.yaml for `settings` and `runtime`; a test that needs another one overrides this fixture."""
+    return "{}\n"
+
+
+@pytest.fixture
+def settings(configuration: str, tmp_path: Path, catalog_database_url: str) -> Settings:
+    """Settings from `configuration`, with data in the test's own folder and the whole catalog in its database."""
+    file = tmp_path / "bourse.yaml"
+    file.write_text(configuration)
+    return load_settings({"BOURSE_CONFIG": str(file), "BOURSE_DATA_DIR": str(tmp_path), "BOURSE_DATABASE_URL": catalog_database_url})
+
+
+@pytest.fixture
+async def runtime(settings: Settings) -> AsyncIterator["Runtime"]:
+    """A started runtime in this process, on SQLite with the whole catalog."""
+    from backend.runtime import open_runtime
+
+    async with open_runtime(settings) as opened:
+        assert opened.readiness.missing is None, opened.readiness.missing
+        yield opened
+
+
+@pytest.fixture
+def app_server(catalog_file: Path, tmp_path: Path) -> Iterator[Callable[..., AppServer]]:
+    """Starts Bourse as a process: `app_server("gateway", configuration="…yaml…", env={…})`. Ready when it returns, ended after the test.
+
+    It serves a copy of the whole catalog from SQLite unless `env` names another database.
+    """
+    started: list[AppServer] = []
+
+    def start(what: str = "gateway", **options: object) -> AppServer:
+        data_dir = tmp_path / f"server-{len(started) + 1}"
+        data_dir.mkdir()
+        shutil.copy(catalog_file, data_dir / "bourse.db")
+        started.append(AppServer(what, data_dir, **options))  # type: ignore[arg-type]
+        return started[-1]
+
+    yield start
+    for server in started:
+        server.stop()

@@ -11,9 +11,14 @@ def sqlite_url(path: Path) -> str:
 
 
 def make_sqlite_template(path: Path) -> Path:
-    """A migrated SQLite file without a write-ahead log beside it, so that copying the one file copies the database."""
+    """A migrated SQLite file that may be copied."""
     migrate(sqlite_url(path))
+    settle(path)
+    return path
+
+
+def settle(path: Path) -> None:
+    """Move the write-ahead log into the file, so that copying the one file copies the database."""
     connection = sqlite3.connect(path)
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     connection.close()
-    return path
