@@ -71,7 +71,7 @@ class Runtime:
         self.upstream_addresses = AddressPolicy(settings.network.allow_private)
         self.audit = AuditService(clock)
         self.identity = IdentityService(self.db, clock, self.audit, settings)
-        self.auth = AuthSnapshot(self.db, clock)
+        self.auth = AuthSnapshot(self.db, clock, demo_allowed=not settings.is_production)
         self.catalog = CatalogService(self.db, clock, self.events)
         self.prices = PriceBook(self.db)
         self.routes = RouteTable(settings, self.catalog)
@@ -98,6 +98,7 @@ class Runtime:
     async def close(self) -> None:
         if "http" in self.__dict__:
             await self.http.close()
+        self.identity.close()
         await self.db.close()
 
     async def start(self) -> None:
