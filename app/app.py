@@ -1,0 +1,29 @@
+"""The Reflex app: pages, and the front door around them."""
+
+import reflex as rx
+import reflex.model  # noqa: F401  # read now: the first event with an argument would otherwise stop the whole process for a second
+
+from app.routes import register
+from backend.asgi import front_door, lifespan
+
+_HEAD = [
+    # Hides a shared link's unfiltered rows before the first paint; a file, because the content policy allows no inline code of ours.
+    rx.el.script(src="/js/early.js"),
+    rx.el.link(rel="icon", href="/favicon.svg", type="image/svg+xml"),
+    *[
+        rx.el.link(rel="preload", href=f"/fonts/{name}.woff2", type="font/woff2", custom_attrs={"as": "font", "crossorigin": "anonymous"})
+        for name in ("inter-variable-latin", "jetbrains-mono-variable-latin")
+    ],
+]
+
+app = rx.App(
+    stylesheets=["/tokens.css", "/base.css"],
+    head_components=_HEAD,
+    html_lang="en",
+    # Our own boundary, banner and toasts stand in the frame; Reflex's own cost 20 KB and need a looser content policy.
+    app_wraps={},
+    toaster=None,
+    api_transformer=front_door,
+)
+app.register_lifespan_task(lifespan)
+register(app)

@@ -1,0 +1,31 @@
+"""What surrounds every page."""
+
+from collections.abc import Sequence
+
+import reflex as rx
+
+from components.shell.boundary import Boundary
+from components.shell.footer import footer
+from components.shell.notices import connection_banner, shortcuts, toasts
+from components.shell.palette import Palette
+from components.shell.top_bar import top_bar
+from state.palette import PaletteState
+from state.shell import ShellState
+
+_SKIP = "sr-only focus:not-sr-only focus:absolute focus:top-2 focus:left-2 focus:z-50 focus:bg-surface focus:px-3 focus:py-2"
+
+
+def frame(
+    content: rx.Component, *, current: str, nav: Sequence[tuple[str, str]], pages: Sequence[dict[str, str]], account: rx.Component | None = None
+) -> rx.Component:
+    """`nav` are (label, route) for the top bar, `pages` {label, hint, href} for the palette; `content` brings its own <main id="main">."""
+    return rx.fragment(
+        rx.el.a("Skip to the content", href="#main", class_name=_SKIP),
+        connection_banner(),
+        top_bar(nav, current, account),
+        Boundary.create(content),
+        footer(ShellState.freshness),
+        Palette.create(pages=list(pages), hits=PaletteState.hits, hits_for=PaletteState.hits_for, on_ask=PaletteState.ask),
+        shortcuts(),
+        toasts(ShellState.notice),
+    )

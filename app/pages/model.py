@@ -1,0 +1,27 @@
+"""`/models/<slug or offer id>`: one model, its offers and its facts."""
+
+import reflex as rx
+
+from components.catalog import model_detail as part
+from components.ui.card import column_of
+from state.model import ModelState
+
+
+def _found() -> rx.Component:
+    return rx.fragment(
+        part.title_block(ModelState),
+        rx.el.div(
+            column_of(part.offers(ModelState), part.details(ModelState)),
+            column_of(part.code(ModelState), part.abilities(ModelState)),
+            class_name="mt-5 grid gap-5 xl:grid-cols-[1.55fr_1fr]",
+        ),
+    )
+
+
+def content() -> rx.Component:
+    return rx.el.main(
+        rx.match(ModelState.stage, ("found", _found()), ("missing", part.missing(ModelState)), part.waiting()),
+        id="main",
+        tab_index=-1,
+        class_name="mx-auto min-h-[70vh] max-w-[1180px] px-4 pt-5 pb-20 outline-none sm:px-7",
+    )

@@ -1,0 +1,65 @@
+"""`/`: every model, filtered and priced."""
+
+import reflex as rx
+
+from components.catalog.controls import Address, Drawer, chips, order_select, paging, search_box, view_switch
+from components.catalog.filters import filters
+from components.catalog.model_list import model_cards, model_table, waiting_rows
+from components.ui.button import button
+from components.ui.feedback import empty_state, error_card
+from components.ui.text import headline, subline
+from state.store import ORDERS, StoreState
+
+
+def _nothing() -> rx.Component:
+    return empty_state(
+        "No model holds all of these at once.",
+        rx.el.p("Take one filter away, or start again."),
+        button("Clear all filters", on_click=StoreState.clear),
+        custom_attrs={"data-testid": "nothing"},
+    )
+
+
+def content() -> rx.Component:
+    return rx.fragment(
+        Address.create(query=StoreState.address, answered=StoreState.answered),
+        rx.el.div(
+            rx.el.aside(
+                Drawer.create(
+                    filters(StoreState),
+                    label=rx.cond(StoreState.filters > 0, "Filters (" + StoreState.filters.to_string() + ")", "Filters"),
+                ),
+                class_name="px-4 pt-4 lg:border-r lg:border-line lg:py-5 lg:pr-[18px] lg:pl-6",
+                custom_attrs={"aria-label": "Filters"},
+            ),
+            rx.el.main(
+                rx.el.div(
+                    headline(StoreState.headline, custom_attrs={"aria-live": "polite", "data-testid": "headline"}),
+                    subline(StoreState.subline, min_height="1.45em"),
+                    custom_attrs={"data-answer": "1"},
+                    class_name="min-h-[52px]",
+                ),
+                rx.el.div(
+                    search_box(StoreState),
+                    rx.el.div(order_select(StoreState, ORDERS), view_switch(StoreState), class_name="flex gap-2 sm:ml-auto"),
+                    class_name="mt-4 mb-2.5 flex flex-wrap items-center gap-2",
+                ),
+                chips(StoreState),
+                rx.cond(StoreState.failure != "", error_card(StoreState.failure, "", StoreState.retry)),
+                rx.el.div(
+                    rx.cond(
+                        StoreState.rows.length() > 0,
+                        rx.cond(StoreState.view == "cards", model_cards(StoreState), model_table(StoreState)),
+                        rx.cond(StoreState.answered > 0, _nothing(), waiting_rows()),
+                    ),
+                    paging(StoreState),
+                    custom_attrs={"data-answer": "1"},
+                    class_name="min-h-[60vh]",
+                ),
+                id="main",
+                tab_index=-1,
+                class_name="min-w-0 px-4 pt-5 pb-16 outline-none sm:px-7",
+            ),
+            class_name="lg:grid lg:grid-cols-[236px_minmax(0,1fr)]",
+        ),
+    )

@@ -1,0 +1,224 @@
+"""One model: what it is, who sells it for how much, how sure we are. Opened by its slug or by any offer's id, slashes and all."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import unquote
+
+import reflex as rx
+
+from backend import runtime
+from backend.catalog.schemas import ModelDetail, OfferView, PriceLineView
+from state.samples import code_samples
+from state.views import NOT_STATED, Hit, date_text, hit, price_text, status_text, tokens_text
+
+_OFFERS_SHOWN = 24
+_STALE_DAYS = 30
+
+
+@dataclass(slots=True)
+class Line:
+    """A label, a value, where it comes from."""
+
+    label: str = ""
+    value: str = ""
+    source: str = ""
+
+
+@dataclass(slots=True)
+class OfferRow:
+    """One offer; prices in USD per 1M tokens, empty when there is none."""
+
+    id: str = ""
+    provider: str = ""
+    detail: str = ""
+    input: str = ""
+    output: str = ""
+    cached: str = ""
+    batch: str = ""
+    price_note: str = ""
+    evidence: str = ""
+    tone: str = ""
+
+
+@dataclass(slots=True)
+class PriceRow:
+    """One price of the opened offer."""
+
+    key: str = ""
+    label: str = ""
+    tier: str = ""
+    amount: str = ""
+    unit: str = ""
+    source: str = ""
+    source_url: str = ""
+    since: str = ""
+    status: str = ""
+    tone: str = ""
+
+
+@dataclass(slots=True)
+class Ability:
+    """`supported` is yes, no or not stated."""
+
+    label: str = ""
+    supported: str = ""
+
+
+class ModelState(rx.State):
+    """`stage` is waiting, found or missing; `opened` is the offer whose full price list is in `prices`."""
+
+    stage: str = "waiting"
+    title: str = "Model · Bourse"
+    asked: str = ""
+    slug: str = ""
+    name: str = ""
+    creator: str = ""
+    headline: str = ""
+    description: str = ""
+    status: str = ""
+    tone: str = "plain"
+    key_facts: list[Line] = []
+    offers: list[OfferRow] = []
+    offers_title: str = ""
+    more_offers: int = 0
+    opened: str = ""
+    prices: list[PriceRow] = []
+    abilities: list[Ability] = []
+    details: list[Line] = []
+    aliases: list[str] = []
+    samples: list[dict[str, str]] = []
+    sample_note: str = ""
+    near: list[Hit] = []
+    _all_offers: bool = False
+
+    @rx.event
+    def load(self) -> None:
+        """The name after /models/ decides; the same name again is only refreshed."""
+        name = unquote(self.router.url.path.removeprefix("/models/")).strip("/")[:255]
+        self._show(name)
+
+    @rx.event
+    def open_offer(self, offer_id: str) -> None:
+        """Show or hide the full price list of one offer."""
+        if offer_id == self.opened:
+            self.opened, self.prices = "", []
+            return
+        detail = runtime.current().catalog.model(self.slug)
+        for offer in detail.offers if detail else ():
+            if offer.id == offer_id:
+                self.opened, self.prices = offer.id, [_price_row(i, line) for i, line in enumerate(offer.prices)]
+
+    @rx.event
+    def show_all_offers(self) -> None:
+        self._all_offers = True
+        self._show(self.slug)
+
+    def _show(self, name: str) -> None:
+        now = runtime.current()
+        detail = now.catalog.model(name)
+        if detail is None:
+            resolved = now.catalog.resolve(name)
+            detail = now.catalog.model(resolved.model_id) if resolved else None
+        self.asked, self.opened, self.prices = name, "", []
+        if detail is None:
+            self.stage, self.title = "missing", "No such model · Bourse"
+            self.near = [hit(found) for found in now.catalog.palette(name.rsplit("/", 1)[-1], 6)]
+            return
+        if detail.summary.id != self.slug:
+            self._all_offers = False
+        self._show_detail(detail, now.clock.now())
+        self.samples = code_samples(detail, production=now.settings.is_production)
+        connected = {offer.provider_id for offer in detail.offers} & {*now.settings.providers, "sandbox"}
+        self.sample_note = "" if connected else "Works as soon as an operator connects one of its providers; until then the answer is a clear error."
+
+    def _show_detail(self, detail: ModelDetail, now: datetime) -> None:
+        summary = detail.summary
+        self.stage, self.slug, self.name = "found", summary.id, summary.name
+        self.title = f"{summary.name} · Bourse"
+        self.creator, self.headline, self.description = summary.creator_name or "", detail.headline, detail.description or ""
+        self.status, self.tone = status_text(summary.status)
+        self.key_facts = _key_facts(detail)
+        offers = detail.offers if self._all_offers else detail.offers[:_OFFERS_SHOWN]
+        self.offers = [_offer_row(offer, now) for offer in offers]
+        self.more_offers = len(detail.offers) - len(offers)
+        self.offers_title = "One offer" if len(detail.offers) == 1 else f"{len(detail.offers)} offers, one model"
+        self.abilities = [
+            Ability(one.label, {True: "yes", False: "no", None: NOT_STATED}[one.supported]) for one in detail.capability_matrix
+        ]
+        self.details = [Line(fact.label, fact.value, fact.source) for fact in detail.facts]
+        self.aliases = list(detail.aliases[:40])
+
+
+def _key_facts(detail: ModelDetail) -> list[Line]:
+    """The row under the name: the cheapest offer's prices and the limits; what no source says is said to be so."""
+    summary = detail.summary
+    cheapest = next((offer for offer in detail.offers if offer.id == summary.cheapest_offer), None)
+    cached = cheapest.cache_read_nano if cheapest else None
+    unknown = "free" if summary.price_state == "free" else "unpriced"
+    return [
+        Line("Input, per 1M", _dollars(summary.input_nano, unknown)),
+        Line("Output, per 1M", _dollars(summary.output_nano, unknown)),
+        Line("Cached input", _dollars(cached, NOT_STATED)),
+        Line("Context", tokens_text(summary.context_tokens) or NOT_STATED),
+        Line("Max output", tokens_text(detail.max_output_tokens) or NOT_STATED),
+        Line("Released", date_text(summary.release_date) or NOT_STATED),
+        Line("Knowledge until", detail.knowledge_cutoff or NOT_STATED),
+    ]
+
+
+def _dollars(nano: int | None, otherwise: str) -> str:
+    return otherwise if nano is None else f"${price_text(nano)}"
+
+
+def _offer_row(offer: OfferView, now: datetime) -> OfferRow:
+    evidence, tone = evidence_text(offer, now)
+    parts = [offer.id, offer.region or ""]
+    if offer.status != "active":
+        parts.append(status_text(offer.status)[0])
+    if offer.deprecation_date:
+        parts.append(f"retires {date_text(offer.deprecation_date)}")
+    return OfferRow(
+        id=offer.id,
+        provider=offer.provider_name,
+        detail=" · ".join(part for part in parts if part),
+        input=price_text(offer.input_nano),
+        output=price_text(offer.output_nano),
+        cached=price_text(offer.cache_read_nano),
+        batch=price_text(offer.batch_input_nano),
+        price_note={"free": "free", "quarantined": "in quarantine"}.get(offer.price_state, "unpriced"),
+        evidence=evidence,
+        tone=tone,
+    )
+
+
+def evidence_text(offer: OfferView, now: datetime) -> tuple[str, str]:
+    """How well a price is supported, and the tone of saying so: `3 of 3 agree`, `1 source, 41 days old`."""
+    if offer.price_state == "quarantined":
+        return "held back: implausible", "bad"
+    if not offer.price_sources:
+        return "no source", "plain"
+    days = (now - offer.price_observed_at).days if offer.price_observed_at else 0
+    age = f", {days} days old" if days > _STALE_DAYS else ""
+    if offer.price_sources == 1:
+        return f"1 source{age}", "warn" if age else "plain"
+    agree = f"{offer.price_agreement} of {offer.price_sources} agree{age}"
+    return agree, "warn" if age or offer.price_agreement * 2 <= offer.price_sources else "good"
+
+
+def _price_row(position: int, line: PriceLineView) -> PriceRow:
+    per_token = line.unit == "token"
+    status, tone = ("in force", "good") if line.in_force else (line.status, "plain")
+    if line.status == "quarantined":
+        status, tone = line.reason or "in quarantine", "bad"
+    return PriceRow(
+        key=str(position),
+        label=line.label,
+        tier=line.tier_label,
+        amount=line.usd_per_million if per_token else f"{line.amount} {line.currency}",
+        unit="per 1M tokens" if per_token else f"per {line.unit}",
+        source=line.source,
+        source_url=line.source_url or "",
+        since=date_text(line.effective_at),
+        status=status,
+        tone=tone,
+    )

@@ -1,0 +1,158 @@
+"""View models: what pages show, as small flat values of finished text. Made from the services' answers, sent to the browser as they are."""
+
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from backend.catalog.schemas import FacetValue, Freshness, ModelSummary, PaletteHit
+from backend.kernel.money import usd_from_nano
+
+UNPRICED = "unpriced"
+NOT_STATED = "not stated"
+
+_STATUS = {
+    "active": ("in service", "good"),
+    "preview": ("preview", "info"),
+    "deprecated": ("retiring", "warn"),
+    "retired": ("retired", "bad"),
+}
+_TAGS = {
+    "vision": "vision",
+    "audio_input": "audio",
+    "video_input": "video",
+    "tools": "tools",
+    "structured_output": "JSON",
+    "reasoning": "reasoning",
+    "web_search": "web",
+    "prompt_caching": "caching",
+    "pdf_input": "PDF",
+    "computer_use": "computer",
+    "audio_output": "speech",
+}
+"""Capabilities that tell models apart, the telling ones first, short enough for a row."""
+
+
+@dataclass(slots=True)
+class ModelRow:
+    """One line of the store; prices in USD per 1M tokens as text, empty when unpriced."""
+
+    slug: str = ""
+    href: str = ""
+    name: str = ""
+    seller: str = ""
+    tags: list[str] = field(default_factory=list)
+    context: str = ""
+    input: str = ""
+    output: str = ""
+    price_note: str = ""
+    status: str = ""
+    tone: str = ""
+
+
+@dataclass(slots=True)
+class Choice:
+    """One value of a filter, with how many models would be left if it were chosen."""
+
+    facet: str = ""
+    value: str = ""
+    label: str = ""
+    count: str = ""
+    selected: bool = False
+
+
+@dataclass(slots=True)
+class Chip:
+    """One filter in force; removing it is toggling it."""
+
+    facet: str = ""
+    value: str = ""
+    label: str = ""
+
+
+@dataclass(slots=True)
+class Hit:
+    """One line of the palette."""
+
+    label: str = ""
+    hint: str = ""
+    href: str = ""
+
+
+def model_row(summary: ModelSummary) -> ModelRow:
+    sellers = "1 offer" if summary.offers == 1 else f"{summary.offers:,} offers"
+    word, tone = status_text(summary.status)
+    tags = [text for name, text in _TAGS.items() if name in summary.capabilities][:3]
+    if summary.open_weights:
+        tags.append("open")
+    return ModelRow(
+        slug=summary.id,
+        href=f"/models/{summary.id}",
+        name=summary.name,
+        seller=f"{summary.creator_name} · {sellers}" if summary.creator_name else sellers,
+        tags=tags,
+        context=tokens_text(summary.context_tokens),
+        input=price_text(summary.input_nano),
+        output=price_text(summary.output_nano),
+        price_note="free" if summary.price_state == "free" else UNPRICED,
+        status="" if summary.status == "active" else word,
+        tone=tone,
+    )
+
+
+def choices(facet: str, values: tuple[FacetValue, ...]) -> list[Choice]:
+    """`facet` by its name in the address."""
+    return [Choice(facet, one.value, one.label, f"{one.count:,}", one.selected) for one in values]
+
+
+def hit(found: PaletteHit) -> Hit:
+    return Hit(found.label, found.hint, found.href)
+
+
+def status_text(status: str) -> tuple[str, str]:
+    """The word for people and its tone."""
+    return _STATUS.get(status, (status, "plain"))
+
+
+def price_text(nano_per_million: int | None) -> str:
+    """USD per 1M tokens with two digits or as many as it takes, empty when unknown: `0.25`, `0.025`, `10.00`."""
+    if nano_per_million is None:
+        return ""
+    whole, _, fraction = f"{usd_from_nano(nano_per_million).normalize():f}".partition(".")
+    return f"{int(whole):,}.{fraction.ljust(2, '0')}"
+
+
+def tokens_text(tokens: int | None) -> str:
+    """`400k`, `1M`, and 131,072 as `128k`: counts in powers of two read as people say them. Empty when unknown."""
+    if tokens is None:
+        return ""
+    for size, binary, unit in ((1_000_000, 1_048_576, "M"), (1_000, 1_024, "k")):
+        if tokens >= size:
+            value = tokens / binary if tokens % size and tokens % binary == 0 else tokens / size
+            return (f"{value:.1f}".rstrip("0").rstrip(".") if value < 10 else f"{value:.0f}") + unit
+    return str(tokens)
+
+
+def date_text(day: date | datetime | None) -> str:
+    """`7 Aug 2025`; empty when unknown."""
+    return f"{day.day} {day:%b %Y}" if day else ""
+
+
+def age_text(since: datetime, now: datetime) -> str:
+    """`12 minutes ago`, `3 hours ago`, `41 days ago`."""
+    seconds = max(0, int((now - since).total_seconds()))
+    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}{'' if count == 1 else 's'} ago"
+    return "just now"
+
+
+def freshness_text(freshness: Freshness, now: datetime) -> str:
+    """The footer's sentence: how much there is and how old it is, source by source."""
+    if not freshness.models:
+        return "The catalog is still empty."
+    text = f"{freshness.offers:,} offers of {freshness.models:,} models by {freshness.providers:,} providers"
+    parts = []
+    for source in freshness.sources:
+        dated = f" of {date_text(source.data_date)}" if source.data_date else ""
+        parts.append(f"{source.source}{dated}, read {age_text(source.read_at, now)}")
+    return "; ".join([text, *parts]) + "."
