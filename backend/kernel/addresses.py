@@ -13,8 +13,9 @@ from backend.kernel.errors import BadRequest
 
 Address = IPv4Address | IPv6Address
 
-# Addresses that `is_global` calls public and that nevertheless lead inside: NAT64, 6to4 and Teredo wrap an IPv4 address.
-_WRAPPING = (ip_network("64:ff9b::/96"), ip_network("64:ff9b:1::/48"), ip_network("2002::/16"), ip_network("2001::/32"))
+# Addresses that `is_global` calls public and that nevertheless lead inside: NAT64 (two), 6to4, Teredo and the old compatible form wrap
+# an IPv4 address; the last is the old site-local network.
+_LEADING_INSIDE = tuple(ip_network(text) for text in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32", "::/96", "fec0::/10"))
 
 
 class AddressRefused(BadRequest):
@@ -39,7 +40,7 @@ class AddressPolicy:
             address = address.ipv4_mapped
         if any(address in network for network in self.allowed):
             return True
-        if any(address in network for network in _WRAPPING):
+        if any(address in network for network in _LEADING_INSIDE):
             return False
         return address.is_global and not address.is_multicast
 

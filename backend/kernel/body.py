@@ -2,7 +2,7 @@
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterator, MutableMapping
 from typing import Any
 
 from backend.kernel.errors import BadRequest, RequestTimeout, RequestTooLarge, UnsupportedEncoding
@@ -12,6 +12,7 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 
 MAX_BODY_BYTES = 20 * 1024 * 1024
 IDLE_SECONDS = 15.0
+_PIECE_BYTES = 1024 * 1024
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 
 
@@ -40,9 +41,9 @@ async def read_body(scope: Scope, receive: Receive, *, max_bytes: int = MAX_BODY
         raise UnsupportedEncoding("Content-Encoding must be identity, gzip or deflate.")
     decoder = zlib.decompressobj(_WINDOW_BITS[encoding]) if encoding in _WINDOW_BITS else None
 
-    first = b""
-    chunks: list[bytes] = []
-    size = received = 0  # after decoding, and on the wire: blocks that decode to nothing must not go on for ever
+    whole = b""  # the usual body comes in one piece and is not copied
+    rest = bytearray()
+    received = 0  # on the wire: blocks that decode to nothing must not go on for ever
     while True:
         try:
             async with asyncio.timeout(idle_seconds):
@@ -55,27 +56,30 @@ async def read_body(scope: Scope, receive: Receive, *, max_bytes: int = MAX_BODY
         received += len(data)
         if received > max_bytes:
             raise _too_large(max_bytes)
-        if decoder is not None and data:
-            try:
-                data = decoder.decompress(data, max_bytes + 1 - size)
-            except zlib.error:
-                raise BadRequest("The request body is not valid compressed data.") from None
-            if decoder.unconsumed_tail:
+        for piece in (data,) if decoder is None else _decode(decoder, data):
+            if not whole:
+                whole = piece
+            else:
+                rest += piece
+            if len(whole) + len(rest) > max_bytes:
                 raise _too_large(max_bytes)
-            if decoder.unused_data:
-                raise BadRequest("The compressed request body goes on after its end.")
-        size += len(data)
-        if size > max_bytes:
-            raise _too_large(max_bytes)
-        if not first:
-            first = data
-        elif data:
-            chunks.append(data)
         if not message.get("more_body", False):
             break
-    if decoder is not None and not decoder.eof and size:
+    if decoder is not None and not decoder.eof and received:
         raise BadRequest("The compressed request body is cut short.")
-    return first if not chunks else b"".join((first, *chunks))
+    return whole + rest if rest else whole
+
+
+def _decode(decoder: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
+    """What the data unpacks to, a MiB at a time, so that whoever counts can stop."""
+    while data:
+        try:
+            yield decoder.decompress(data, _PIECE_BYTES)
+        except zlib.error:
+            raise BadRequest("The request body is not valid compressed data.") from None
+        if decoder.unused_data:
+            raise BadRequest("The compressed request body goes on after its end.")
+        data = decoder.unconsumed_tail
 
 
 def _too_large(max_bytes: int) -> RequestTooLarge:
