@@ -1,0 +1,1 @@
+"""Measurements of Bourse against its peers. Not imported by the product."""

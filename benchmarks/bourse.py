@@ -1,0 +1,111 @@
+"""Bourse's gateway as one more column: started as `make gateway` starts it, with what a default installation has switched on."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benchmarks.peers import CannotRun, Peer, Place, Running, launch
+from benchmarks.wire import MODEL
+
+KEY = "sk-bench.local-only"
+SWITCHED = "on: the defaults of a fresh installation (key check, price, ledger with journal in SQLite, metrics, JSON log line per call)"
+LEDGER_SECONDS = 30.0  # how long the background writer may take to bring the last rows into the database
+
+
+def configuration(data: Path, upstream: int) -> str:
+    """A `bourse.yaml` (as JSON, which is YAML) with one priced route to the upstream, and a key whose limits are counted but never bind."""
+    budget = {"limit_usd": 1_000_000, "window": "calendar_month"}
+    never = {"requests_per_minute": 1_000_000_000, "tokens_per_minute": 1_000_000_000_000, "parallel": 1_000_000}
+    candidate = {"provider": "mock", "model": MODEL, "price": {"input": 0.15, "output": 0.60}}
+    return json.dumps(
+        {
+            "data_dir": str(data),
+            "providers": {"mock": {"protocol": "openai", "base_url": f"http://127.0.0.1:{upstream}/v1", "api_key": "sk-upstream"}},
+            "models": [{"alias": MODEL, "strategy": "ordered", "candidates": [candidate]}],
+            "bootstrap": {
+                "tenants": [{"slug": "bench", "name": "Bench", "budget": budget}],
+                "api_keys": [{"tenant": "bench", "name": "bench", "key": KEY, "budget": budget, "rate_limit": never}],
+            },
+        },
+        indent=1,
+    )
+
+
+def python_of(checkout: Path) -> str:
+    """The interpreter of a checkout: its own environment's, else the one that runs this."""
+    own = checkout / ".venv/bin/python"
+    return str(own) if own.exists() else sys.executable
+
+
+def gateway_command(checkout: Path, port: int) -> list[str]:
+    """What `make gateway` executes."""
+    flags = "--loop uvloop --http httptools --ws wsproto --timeout-graceful-shutdown 25 --no-access-log --no-server-header"
+    where = ["--host", "127.0.0.1", "--port", str(port)]
+    return [python_of(checkout), "-m", "uvicorn", *where, *flags.split(), "--log-level", "warning", "backend.asgi:gateway"]
+
+
+def ledger_rows(database: Path, expected: int) -> int:
+    """How many calls the ledger holds, once it holds `expected` or has stopped growing for 3 s."""
+    until = time.monotonic() + LEDGER_SECONDS
+    rows, changed = -1, time.monotonic()
+    connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=10)
+    try:
+        while time.monotonic() < until:
+            (now,) = connection.execute('SELECT count(*) FROM "call"').fetchone()
+            if now == expected:
+                return int(now)
+            if now != rows:
+                rows, changed = now, time.monotonic()
+            elif time.monotonic() - changed > 3:
+                break
+            time.sleep(0.2)
+    finally:
+        connection.close()
+    return rows
+
+
+def bourse_at(name: str, label: str, checkout: Path) -> Peer:
+    """The gateway of this or another checkout, with a temporary data folder, its catalog loaded beforehand as `make gateway` does."""
+
+    def start(place: Place) -> Running:
+        if not (checkout / "backend/asgi.py").exists():
+            raise CannotRun(f"{checkout} has no backend/asgi.py")
+        home = place.scratch / name
+        home.mkdir()
+        (home / "bourse.yaml").write_text(configuration(home / "data", place.upstream))
+        env = {"BOURSE_CONFIG": str(home / "bourse.yaml")}
+        _seed(checkout, {**os.environ, **env})
+        port = next(place.ports)
+        server = place.server(name, port, gateway_command(checkout, port), env=env, cwd=checkout)
+        took = launch(server, "/readyz", 60)
+
+        def rows(sent: int) -> int:
+            return ledger_rows(home / "data/bourse.db", sent)
+
+        return Running(server, port, {"Authorization": f"Bearer {KEY}"}, version=revision(checkout), start_seconds=took, ledger=rows)
+
+    return Peer(name, label, SWITCHED, start)
+
+
+def _seed(checkout: Path, env: dict[str, str]) -> None:
+    """Load the catalog, so that what is measured afterwards is a warm start."""
+    command = [python_of(checkout), "-m", "backend", "ingest", "--quiet"]
+    try:
+        seeded = subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, timeout=180, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise CannotRun("the catalog was not loaded within 180 s") from error
+    if seeded.returncode:
+        raise CannotRun(f"the catalog could not be loaded: {seeded.stderr.strip()[-300:]}")
+
+
+def revision(checkout: Path) -> str:
+    """The commit of a checkout, marked where files differ from it; "" without git."""
+    command = ["git", "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
+    except OSError:
+        return ""
