@@ -1,5 +1,9 @@
 """How Alembic reaches the database: the URL in the configuration's attributes, or that of the settings."""
 
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -24,9 +28,21 @@ def _render(kind: str, item: Any, autogen_context: Any) -> str | bool:
     return False
 
 
+@contextmanager
+def _alone(url: str) -> Iterator[None]:
+    """SQLite has no advisory lock: a file beside the database is one (a server and `make seed` may start together)."""
+    path = sa.make_url(url).database if is_sqlite(url) else None
+    if not path or path == ":memory:":
+        yield
+        return
+    with Path(f"{path}.migrating").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 url = context.config.attributes.get("url") or sync_url(load_settings().database)
 engine = sa.create_engine(url, poolclass=sa.NullPool)
-with engine.connect() as connection:
+with _alone(url), engine.connect() as connection:
     if is_sqlite(url):
         connection.exec_driver_sql("PRAGMA busy_timeout=30000")
         # Set for good before anybody serves: switching later fails at once while another process writes.
