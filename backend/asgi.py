@@ -226,7 +226,7 @@ def _cors_headers(origin: str | None) -> tuple[tuple[bytes, bytes], ...]:
 
 
 class _Gateway:
-    """The exported ASGI app: reads the configuration when the server starts it, not when it is imported."""
+    """The gateway alone: reads the configuration when the server starts it, not when it is imported."""
 
     def __init__(self) -> None:
         self._door: FrontDoor | None = None
@@ -238,4 +238,27 @@ class _Gateway:
         await self._door(scope, receive, send)
 
 
+class _WholeApp:
+    """The two ends that Reflex takes: a wrapper around its own app, and a lifespan."""
+
+    def __init__(self) -> None:
+        self._door: FrontDoor | None = None
+
+    def wrap(self, pages: App) -> FrontDoor:
+        """Called once per serving process, with Reflex's ASGI app."""
+        configure_logging()
+        self._door = FrontDoor(load_settings(), pages)
+        return self._door
+
+    @asynccontextmanager
+    async def lifespan(self) -> AsyncIterator[None]:
+        if self._door is None:
+            raise RuntimeError("the lifespan began before the front door was put in place")
+        async with self._door.open():
+            yield
+
+
 gateway = _Gateway()
+_whole_app = _WholeApp()
+front_door = _whole_app.wrap
+lifespan = _whole_app.lifespan
