@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from backend.identity.api import build_router
 from backend.identity.cookies import local_path
 from backend.identity.service import IdentityService
+from backend.kernel.db import Database
 from backend.kernel.errors import BourseError, as_rest, response_headers
 from backend.kernel.request import open_context
 from backend.settings import Settings
@@ -19,6 +20,12 @@ from tests.identity.conftest import MakeIdentity
 
 EMAIL, PASSWORD = "ann@example.org", "correct horse battery"
 Connect = Callable[..., Awaitable[httpx.AsyncClient]]
+
+
+@pytest.fixture
+def database(sqlite_database: Database) -> Database:
+    """The routes are the same on both databases; what differs below them is tested with the service."""
+    return sqlite_database
 
 
 def serve(service: IdentityService, settings: Settings) -> FastAPI:
@@ -151,9 +158,9 @@ async def test_a_huge_body_is_refused(connect: Connect) -> None:
 )
 @pytest.mark.parametrize("kind", ["application/json", "application/x-www-form-urlencoded", "text/plain"])
 async def test_another_sites_page_is_refused_and_nothing_happens(
-    sqlite_connect: httpx.AsyncClient, path: str, headers: dict[str, str], kind: str
+    client_of_nothing: httpx.AsyncClient, path: str, headers: dict[str, str], kind: str
 ) -> None:
-    answer = await sqlite_connect.post(
+    answer = await client_of_nothing.post(
         path, content=b"email=ann%40example.org&password=x&token=x", headers={**headers, "content-type": kind, "accept": "text/html"}
     )
     assert answer.status_code == 403
@@ -162,7 +169,7 @@ async def test_another_sites_page_is_refused_and_nothing_happens(
 
 
 @pytest.fixture
-async def sqlite_connect() -> AsyncIterator[httpx.AsyncClient]:
+async def client_of_nothing() -> AsyncIterator[httpx.AsyncClient]:
     """A client of routes whose service would fail if it were asked anything: a forged request must not get that far."""
     app = serve(None, Settings())  # type: ignore[arg-type]
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost:3000") as client:
