@@ -6,6 +6,8 @@ CORS, and the one answer to an exception that nobody foresaw. `gateway` is the s
     uvicorn backend.asgi:gateway
 """
 
+import os
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,6 +17,7 @@ from typing import Any
 import structlog
 
 from backend.configuration import load_settings
+from backend.identity.first_run import announce_setup
 from backend.kernel.errors import BourseError, InternalError, MethodNotAllowed, NotFound, Unavailable, as_openai, as_rest, response_headers
 from backend.kernel.json import dump_json
 from backend.kernel.request import RequestContext, Scope, header, open_context
@@ -62,7 +65,7 @@ class FrontDoor:
     async def open(self) -> AsyncIterator[Runtime]:
         """The lifespan: the runtime exists inside of it."""
         async with AsyncExitStack() as stack:
-            runtime = await stack.enter_async_context(open_runtime(self.settings))
+            runtime = await stack.enter_async_context(open_runtime(self.settings, when_ready=self._announce))
             if self._pages is not None:
                 from backend.rest import build_rest  # FastAPI is not loaded for the gateway alone
 
@@ -72,6 +75,12 @@ class FrontDoor:
                 yield runtime
             finally:
                 self.runtime = None
+
+    async def _announce(self, runtime: Runtime) -> None:
+        """Tell the operator's console where to make the first account; the gateway alone has no page for it."""
+        if self._pages is not None:
+            here = self.settings.server.public_url or f"http://localhost:{os.environ.get('PORT', '3000')}"
+            await announce_setup(runtime.identity, here, sys.stdout)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -99,6 +99,7 @@ class Runtime:
         if "http" in self.__dict__:
             await self.http.close()
         self.identity.close()
+        self.identity.close()
         await self.db.close()
 
     async def start(self) -> None:
@@ -149,8 +150,13 @@ def current() -> Runtime:
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings, *, clock: Clock | None = None) -> AsyncIterator[Runtime]:
-    """The runtime, started (or starting, if the database is away); everything it holds is closed on leaving."""
+async def open_runtime(
+    settings: Settings, *, clock: Clock | None = None, when_ready: Callable[[Runtime], Awaitable[object]] | None = None
+) -> AsyncIterator[Runtime]:
+    """The runtime, started (or starting, if the database is away); everything it holds is closed on leaving.
+
+    `when_ready` is called once, after the last step.
+    """
     global _current
     runtime = Runtime(settings, clock or SystemClock())
     for notice in not_yet_alive(settings):
@@ -165,7 +171,7 @@ async def open_runtime(settings: Settings, *, clock: Clock | None = None) -> Asy
         for reload in (runtime.auth.load, runtime.prices.load, runtime.routes.load):
             runtime.change_feed.subscribe(reload)
         runtime.change_feed.subscribe(_reload_catalog(runtime.catalog))
-        starter = asyncio.create_task(_keep_starting(runtime), name="start")
+        starter = asyncio.create_task(_keep_starting(runtime, when_ready), name="start")
         stack.push_async_callback(_cancel, starter)
         await asyncio.wait({starter}, timeout=PATIENCE_SECONDS)
         _current = runtime
@@ -183,7 +189,7 @@ def _reload_catalog(catalog: CatalogService) -> Callable[[], Awaitable[None]]:
     return reload
 
 
-async def _keep_starting(runtime: Runtime) -> None:
+async def _keep_starting(runtime: Runtime, when_ready: Callable[[Runtime], Awaitable[object]] | None) -> None:
     while True:
         try:
             await runtime.start()
@@ -196,6 +202,8 @@ async def _keep_starting(runtime: Runtime) -> None:
             runtime.readiness.missing = None
             runtime.metrics.ready.set(1)
             log.info("runtime.ready", version=runtime.version, database=runtime.db.dialect)
+            if when_ready is not None:
+                await when_ready(runtime)
             return
         await asyncio.sleep(RETRY_SECONDS)
 
