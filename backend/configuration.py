@@ -144,7 +144,9 @@ def _explain(problem: Any, file: Path, lines: dict[Location, int], variables: di
             where = f"{file}:{lines[location[:end]]}: "
             break
     else:
-        where = f"{file}: " if lines else ""
+        # An unknown section that only a variable has named is at fault with everything that the variable put into it.
+        inside = [name for path, name in variables.items() if path[: len(location)] == location]
+        where = f"{inside[0]}: " if inside else f"{file}: " if lines else ""
     shown = _dotted(tuple(part for part in location if not (isinstance(part, str) and part.startswith(("function-", "literal[")))))
     return f"{where}{shown + ': ' if shown else ''}{message}"
 

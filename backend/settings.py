@@ -24,7 +24,10 @@ SLUG_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 def _duration(value: Any) -> Any:
     """`300s`, `250ms`, `5m`, or a plain number of seconds."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return timedelta(seconds=value)
+        try:
+            return timedelta(seconds=value)
+        except (ValueError, OverflowError):
+            raise ValueError("must be a duration such as 30s, 250ms or 5m") from None
     if isinstance(value, str):
         text = value.strip()
         number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
@@ -32,7 +35,7 @@ def _duration(value: Any) -> Any:
         if unit in _UNITS:
             try:
                 return timedelta(seconds=float(number) * _UNITS[unit])
-            except ValueError:
+            except (ValueError, OverflowError):
                 pass
         raise ValueError("must be a duration such as 30s, 250ms or 5m")
     return value
