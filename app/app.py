@@ -1,7 +1,7 @@
 """The Reflex app: pages, and the front door around them."""
 
 import reflex as rx
-import reflex.model  # noqa: F401  # read now: the first event with an argument would otherwise stop the whole process for a second
+import reflex.model  # read now: the first event with an argument would otherwise stop the whole process for a second
 
 from app.routes import register
 from backend.asgi import front_door, lifespan
@@ -25,5 +25,8 @@ app = rx.App(
     toaster=None,
     api_transformer=front_door,
 )
+if app.sio is not None:
+    # The front door has checked a socket's origin by then, against the host that the page was asked from; a fixed list cannot know it.
+    app.sio.eio.cors_allowed_origins = []
 app.register_lifespan_task(lifespan)
 register(app)

@@ -13,6 +13,7 @@ from state.views import NOT_STATED, Hit, date_text, hit, price_text, status_text
 
 _OFFERS_SHOWN = 24
 _STALE_DAYS = 30
+_NOT_CONNECTED = "Works as soon as an operator connects one of its providers; until then the answer is a clear error."
 
 
 @dataclass(slots=True)
@@ -129,7 +130,9 @@ class ModelState(rx.State):
         self._show_detail(detail, now.clock.now())
         self.samples = code_samples(detail, production=now.settings.is_production)
         connected = {offer.provider_id for offer in detail.offers} & {*now.settings.providers, "sandbox"}
-        self.sample_note = "" if connected else "Works as soon as an operator connects one of its providers; until then the answer is a clear error."
+        self.sample_note = (
+            "" if connected else "Works as soon as an operator connects one of its providers; until then the answer is a clear error."
+        )
 
     def _show_detail(self, detail: ModelDetail, now: datetime) -> None:
         summary = detail.summary

@@ -1,6 +1,7 @@
 """The store: what is asked comes from the address, the answer goes into small lists of finished text, the address follows."""
 
 from dataclasses import replace
+from datetime import datetime
 
 import reflex as rx
 
@@ -9,7 +10,7 @@ from backend.catalog.schemas import FacetValue, Freshness, StorePage, StoreQuery
 from backend.kernel.money import usd_from_nano
 from state.store_address import FACETS, PAGE_ROWS, VIEWS, Asked, read_address, write_address
 from state.storefront import Storefront, load_storefront
-from state.views import Chip, Choice, ModelRow, age_text, choices, model_row, price_text, tokens_text
+from state.views import Chip, Choice, ModelRow, age_text, choices, freshness_text, model_row, price_text, tokens_text
 
 _PROVIDERS_SHOWN = 6
 _PROVIDERS_FOUND = 12
@@ -148,7 +149,7 @@ class StoreState(rx.State):
             page = catalog.search(asked.query)
         self._asked = asked
         self._show(page)
-        self.subline = subline_text(page, catalog.freshness(), age=lambda at: age_text(at, runtime.current().clock.now()))
+        self.subline = subline_text(page, catalog.freshness(), runtime.current().clock.now())
 
     def _show(self, page: StorePage) -> None:
         query = self._asked.query
@@ -180,26 +181,25 @@ class StoreState(rx.State):
         self.more_providers = len(values) - len(found)
 
 
-def subline_text(page: StorePage, freshness: Freshness, age) -> str:  # type: ignore[no-untyped-def]
-    """How well the prices are supported and how old they are. `age` words an instant."""
+def subline_text(page: StorePage, freshness: Freshness, now: datetime) -> str:
+    """How well the prices are supported and how old they are."""
     if not freshness.sources:
         return ""
-    read = age(max(source.read_at for source in freshness.sources))
-    if page.average_sources:
-        return f"Prices agreed by {page.average_sources:.1f} sources on average, read {read}."
-    return f"Prices read {read}."
+    read = age_text(max(source.read_at for source in freshness.sources), now)
+    agreed = f"agreed by {page.average_sources:.1f} sources on average, " if page.average_sources else ""
+    return f"Prices {agreed}read {read}."
 
 
-def storefront(page: StorePage, subline: str, freshness: str) -> Storefront:
-    """The snapshot that the first paint shows."""
+def storefront(page: StorePage, freshness: Freshness, now: datetime) -> Storefront:
+    """The snapshot that the first paint shows; its ages are put right as soon as the socket is open."""
     return Storefront(
         headline=page.headline,
-        subline=subline,
-        freshness=freshness,
         total=page.total,
         provider_count=len(page.facets.get("provider", ())),
         rows=[model_row(item) for item in page.items],
         facets={name: choices(FACETS[name], values) for name, values in page.facets.items() if name in FACETS},
+        freshness=freshness_text(freshness, now),
+        subline=subline_text(page, freshness, now),
     )
 
 

@@ -33,13 +33,14 @@ FACETS = {
     "open_weights": "open",
 }
 """The service's facet names and their names in the address."""
+_EVERYTHING = StoreQuery(limit=PAGE_ROWS)
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a person asks the store for, and how they want to see it."""
 
-    query: StoreQuery = StoreQuery(limit=PAGE_ROWS)
+    query: StoreQuery = _EVERYTHING
     view: str = "table"
 
     def with_query(self, **changes: object) -> "Asked":
@@ -85,7 +86,7 @@ def read_address(query_string: str) -> Asked:
     sort = one("sort")
     query = StoreQuery(
         search=one("q"),
-        **{field: many(name) for name, field in _LISTS.items()},  # type: ignore[arg-type]
+        **{field: many(name) for name, field in _LISTS.items()},
         open_weights={"yes": True, "no": False}.get(one("open")),
         input_min=input_min,
         input_max=input_max,

@@ -16,9 +16,17 @@ _SKIP = "sr-only focus:not-sr-only focus:absolute focus:top-2 focus:left-2 focus
 
 
 def frame(
-    content: rx.Component, *, current: str, nav: Sequence[tuple[str, str]], pages: Sequence[dict[str, str]], account: rx.Component | None = None
+    content: rx.Component,
+    *,
+    current: str,
+    nav: Sequence[tuple[str, str]],
+    pages: Sequence[dict[str, str]],
+    account: rx.Component | None = None,
 ) -> rx.Component:
-    """`nav` are (label, route) for the top bar, `pages` {label, hint, href} for the palette; `content` brings its own <main id="main">."""
+    """`nav` are (label, route) for the top bar, `pages` {label, hint, href} for the palette.
+
+    `content` brings its own `<main id="main" tabindex="-1">`, which the skip link goes to.
+    """
     return rx.fragment(
         rx.el.a("Skip to the content", href="#main", class_name=_SKIP),
         connection_banner(),

@@ -54,7 +54,7 @@ def chips(store: Any) -> rx.Component:
                         icon("cross", 11),
                         type="button",
                         on_click=store.remove(one.facet, one.value),
-                        class_name="inline-flex h-[26px] items-center gap-1.5 rounded-full bg-accent-soft px-[9px] text-[12.5px] hover:opacity-80",
+                        class_name="inline-flex h-[26px] items-center gap-1.5 rounded-full bg-accent-soft px-[9px] text-[12.5px]",
                         custom_attrs={"aria-label": "Remove filter " + one.label, "data-testid": "chip"},
                     ),
                     key=one.facet + one.value,
@@ -112,9 +112,21 @@ def paging(store: Any) -> rx.Component:
     return rx.cond(
         store.pages > 1,
         rx.el.nav(
-            button(icon("left", 14), "Previous", on_click=store.turn_page(-1), disabled=store.page <= 1, custom_attrs={"data-testid": "previous"}),
+            button(
+                icon("left", 14),
+                "Previous",
+                on_click=store.turn_page(-1),
+                disabled=store.page <= 1,
+                custom_attrs={"data-testid": "previous"},
+            ),
             rx.el.span("Page ", store.page, " of ", store.pages, class_name="num text-ink-2", custom_attrs={"data-testid": "page"}),
-            button("Next", icon("right", 14), on_click=store.turn_page(1), disabled=store.page >= store.pages, custom_attrs={"data-testid": "next"}),
+            button(
+                "Next",
+                icon("right", 14),
+                on_click=store.turn_page(1),
+                disabled=store.page >= store.pages,
+                custom_attrs={"data-testid": "next"},
+            ),
             class_name="mt-5 flex items-center justify-center gap-4",
             custom_attrs={"aria-label": "Pages of the list"},
         ),

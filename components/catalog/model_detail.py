@@ -18,7 +18,9 @@ def title_block(model: Any) -> rx.Component:
     return rx.el.div(
         note(page_link("Store", to="/", class_name="hover:underline"), rx.cond(model.creator != "", " / " + model.creator, "")),
         rx.el.div(
-            rx.el.h1(model.name, class_name="text-[26px] leading-[1.2] tracking-[-.018em] font-semibold", custom_attrs={"data-testid": "name"}),
+            rx.el.h1(
+                model.name, class_name="text-[26px] leading-[1.2] tracking-[-.018em] font-semibold", custom_attrs={"data-testid": "name"}
+            ),
             badge(model.status, model.tone),
             rx.el.span(model.slug, class_name="num text-[12.5px] text-ink-3"),
             copy_button(model.slug, "the model's id"),
@@ -66,7 +68,15 @@ def _price_list(model: Any) -> rx.Component:
         model.prices.length() > 0,
         scroller(
             table(
-                [column("Price"), column("Condition"), column("$", numeric=True), column("Unit"), column("Source"), column("Since"), column("State")],
+                [
+                    column("Price"),
+                    column("Condition"),
+                    column("$", numeric=True),
+                    column("Unit"),
+                    column("Source"),
+                    column("Since"),
+                    column("State"),
+                ],
                 rx.foreach(
                     model.prices,
                     lambda one: row(

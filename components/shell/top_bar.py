@@ -35,7 +35,9 @@ def top_bar(nav: Sequence[tuple[str, str]], current: str, account: Any = None) -
             to="/",
             class_name="flex items-center gap-[9px] text-[15px] leading-none font-semibold tracking-[-.01em]",
         ),
-        rx.el.nav(*[_entry(label, to, to == current) for label, to in nav], class_name="flex gap-0.5", custom_attrs={"aria-label": "Pages"}),
+        rx.el.nav(
+            *[_entry(label, to, to == current) for label, to in nav], class_name="flex gap-0.5", custom_attrs={"aria-label": "Pages"}
+        ),
         palette_button(),
         ThemeButton.create(class_name="grid size-8 shrink-0 place-items-center rounded text-ink-2 hover:bg-sunken hover:text-ink"),
         account if account is not None else rx.fragment(),

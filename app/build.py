@@ -1,0 +1,113 @@
+"""Build the pages for production, only when something they are made of changed.
+
+    python -m app.build            # in the project's folder; says what it does in plain words
+    python -m app.build --force
+
+The result is `.web/build/client`, served by the app itself. Ports and host names are not part of it (see `app.one_origin`).
+"""
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / ".build"
+STAMP = BUILD / "pages.sha256"
+LOG = BUILD / "pages.log"
+RESULT = ROOT / ".web" / "build" / "client" / "index.html"
+_SOURCES = ("app", "components", "state", "assets", "rxconfig.py")
+_LOCK = ("reflex.lock",)
+_TIMEOUT_SECONDS = 900
+
+
+def main() -> int:
+    """0 when the pages are up to date at the end, 1 when building failed (the reason is on stderr)."""
+    BUILD.mkdir(exist_ok=True)
+    with (BUILD / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # `make run` and `make test` may come at once; the second finds the work done
+        if RESULT.exists() and "--force" not in sys.argv and STAMP.exists() and STAMP.read_text() == fingerprint():
+            _say("Pages are up to date.")
+            return 0
+        return _build()
+
+
+def fingerprint() -> str:
+    """Two hashes: of our sources with Reflex's version, and of the lock of what npm installs."""
+    return f"{_hash(_SOURCES)} {_hash(_LOCK)}"
+
+
+def _hash(names: tuple[str, ...]) -> str:
+    total = hashlib.sha256(f"reflex {version('reflex')}".encode())
+    for name in names:
+        path = ROOT / name
+        for file in [path] if path.is_file() else sorted(path.rglob("*")):
+            if file.is_file() and "__pycache__" not in file.parts:
+                total.update(f"\0{file.relative_to(ROOT).as_posix()}\0".encode())
+                total.update(file.read_bytes())
+    return total.hexdigest()
+
+
+def _build() -> int:
+    started = time.monotonic()
+    first = not (ROOT / ".web" / "node_modules").exists()
+    _say("Building the pages" + (" (the first time fetches what they are made of; about a minute)" if first else "") + " …")
+    sources = _hash(_SOURCES)
+    try:
+        asyncio.run(_snapshot())
+    except Exception as error:  # the pages are complete without a first paint; anything may be missing on a fresh machine
+        _say(f"  without a prerendered first page: {type(error).__name__}: {error}")
+    reflex = Path(sys.executable).with_name("reflex")
+    environ = {**os.environ, "REFLEX_ENV_MODE": "prod", "REFLEX_TELEMETRY_ENABLED": "false"}
+    with LOG.open("wb") as log:
+        done = subprocess.run(
+            [str(reflex), "export", "--frontend-only", "--no-zip", "--env", "prod"],
+            cwd=ROOT, env=environ, stdout=log, stderr=subprocess.STDOUT, check=False, timeout=_TIMEOUT_SECONDS,
+        )  # fmt: skip
+    if done.returncode or not RESULT.exists():
+        STAMP.unlink(missing_ok=True)
+        sys.stderr.write(LOG.read_text(errors="replace")[-4000:])
+        _say(f"Building the pages failed. The whole log is in {LOG.relative_to(ROOT)}; `make doctor` checks the machine.")
+        return 1
+    # Reflex may refresh its lock while it builds, so that is read now; a source that changed meanwhile must count as changed.
+    STAMP.write_text(f"{sources} {_hash(_LOCK)}")
+    _say(f"  built in {time.monotonic() - started:.0f} s.")
+    return 0
+
+
+async def _snapshot() -> None:
+    """Write what the store's first paint shows, from the catalog as it is in the database now."""
+    from backend.catalog.service import CatalogService
+
+    from backend.catalog.schemas import StoreQuery
+    from backend.configuration import load_settings
+    from backend.kernel.clock import SystemClock
+    from backend.kernel.db import Database
+    from backend.kernel.events import EventBus
+    from state.store import storefront
+    from state.storefront import FILE, save_storefront
+
+    clock, events = SystemClock(), EventBus()
+    database = Database.open(load_settings().database, events)
+    try:
+        catalog = CatalogService(database, clock, events)
+        if await catalog.load():
+            page = catalog.search(StoreQuery())
+            save_storefront(storefront(page, catalog.freshness(), clock.now()), ROOT / FILE)
+            _say(f"  first page prerendered with {len(page.items)} of {page.total:,} models.")
+    finally:
+        await database.close()
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
