@@ -33,6 +33,7 @@ class Model(SQLModel, table=True):
     description: str | None = None
     mode: str = Field(default="chat", max_length=32, index=True)
     capabilities: list[str] = Field(default_factory=list, sa_type=Json)
+    capabilities_denied: list[str] = Field(default_factory=list, sa_type=Json, description="what sources say that it cannot do")
     modalities_in: list[str] = Field(default_factory=list, sa_type=Json)
     modalities_out: list[str] = Field(default_factory=list, sa_type=Json)
     supported_formats: list[str] = Field(default_factory=list, sa_type=Json, description="media types")

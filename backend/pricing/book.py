@@ -24,18 +24,24 @@ class _Packed(NamedTuple):
 class PriceBook:
     """`load` replaces the whole book at once, so a reader never sees half of two."""
 
-    def __init__(self) -> None:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._version: object = None
         self._packed: dict[str, _Packed | str] = {}
         self._cards: dict[str, PriceCard] = {}
 
     def __len__(self) -> int:
         return len(self._packed)
 
-    async def load(self, db: Database) -> None:
-        """Read all offers' states and the prices in force."""
+    async def load(self) -> None:
+        """Read all offers' states and the prices in force; does nothing when they have not changed since the last load."""
+        async with self._db.read() as session:
+            version = await repository.version(session)
+        if version == self._version:
+            return
         packed: dict[str, _Packed | str] = {}
         shapes: dict[_Shape, _Shape] = {}
-        async with db.read() as session:
+        async with self._db.read() as session:
             async for offer_id, state in repository.offer_states(session):
                 packed[sys.intern(offer_id)] = sys.intern(state)
             current: str | None = None
@@ -46,7 +52,7 @@ class PriceBook:
                     current, lines = offer_id, []
                 lines.append(line)
             _pack(packed, current, lines, shapes)
-        self._packed, self._cards = packed, {}
+        self._packed, self._cards, self._version = packed, {}, version
 
     def card(self, offer_id: str) -> PriceCard | None:
         """The offer's prices in force; its `state` says whether it is priced at all. None when no such offer is known."""
@@ -71,7 +77,9 @@ def _pack(packed: dict[str, _Packed | str], offer_id: str | None, lines: list[Pr
             line.component, line.unit, line.context_above, line.service_tier, line.time_window, line.region, line.cache_ttl, line.variant,
         )  # fmt: skip
         kept.append(shapes.setdefault(shape, shape))
-    packed[offer_id] = _Packed(state, " ".join(line.id for line in lines), tuple(kept), array("q", [line.nano_per_million for line in lines]))
+    packed[offer_id] = _Packed(
+        state, " ".join(line.id for line in lines), tuple(kept), array("q", [line.nano_per_million for line in lines])
+    )
 
 
 def _unpack(offer_id: str, packed: _Packed) -> PriceCard:

@@ -206,7 +206,9 @@ def _compile(lines: Iterable[PriceLine], conditions: _Conditions) -> tuple[tuple
         # An offer priced per image, second or character does not bill the tokens that its answer may report, and the other way round.
         ignored |= {bucket for bucket in _TOKEN_BUCKETS if "token" not in families}
     if "token" in families:
-        ignored |= {bucket for bucket, unit in (("images", "image"), ("seconds", "second"), ("characters", "character")) if unit not in families}
+        ignored |= {
+            bucket for bucket, unit in (("images", "image"), ("seconds", "second"), ("characters", "character")) if unit not in families
+        }
     thresholds = sorted({line.context_above for line in usable if line.context_above is not None}, reverse=True)
     return tuple((above, _sheet(usable, above, frozenset(ignored))) for above in (*thresholds, -1))
 

@@ -15,6 +15,15 @@ _OFFER = sa.table("offer", sa.column("id"), sa.column("price_state"), sa.column(
 """The columns of `catalog.offer` that prices need, named here so that pricing does not import the catalog."""
 
 
+_RUN = sa.table("ingestion_run", sa.column("id"), sa.column("finished_at"))
+
+
+async def version(session: AsyncSession) -> tuple[int, str | None]:
+    """Grows with every finished ingestion: what to compare before loading prices again."""
+    found = (await session.execute(sa.select(sa.func.count(), sa.func.max(_RUN.c.id)).where(_RUN.c.finished_at.is_not(None)))).one()
+    return int(found[0]), found[1]
+
+
 async def offer_states(session: AsyncSession) -> AsyncIterator[tuple[str, str]]:
     """Every offer's id with its price state."""
     result = await session.stream(sa.select(_OFFER.c.id, _OFFER.c.price_state), execution_options={"yield_per": _ROWS})

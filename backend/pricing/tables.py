@@ -23,7 +23,9 @@ class Price(SQLModel, table=True):
     )
     id: str = Field(primary_key=True, max_length=40)
     offer_id: str = Field(foreign_key="offer.id")
-    component: str = Field(max_length=40, description="input, output, cache_read, cache_write, reasoning, audio_in, audio_out, image_out, request …")
+    component: str = Field(
+        max_length=40, description="input, output, cache_read, cache_write, reasoning, audio_in, audio_out, image_out, request …"
+    )
     unit: str = Field(max_length=16, description="token, image, second … as in `backend.pricing.tiers.UNITS`")
     tier: str = Field(default="", max_length=160, description="canonical text of the tier columns; empty = the base price")
     context_above: int | None = Field(default=None, sa_type=sa.BigInteger, description="applies when total input tokens exceed this")

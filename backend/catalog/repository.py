@@ -1,0 +1,148 @@
+"""All SQL of the catalog."""
+
+from collections.abc import AsyncIterator, Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import SQLModel
+
+from backend.catalog.tables import Alias, IngestionRun, Model, Offer, Provider
+from backend.kernel.db import UnitOfWork
+from backend.pricing.tables import Price
+
+_BATCH = 2000
+_INGESTION_LOCK = 0x626F7572_73650001
+"""Key of PostgreSQL's advisory lock around one ingestion; SQLite has one writer anyway."""
+
+
+def table(entity: type[SQLModel]) -> sa.Table:
+    found = entity.__table__  # type: ignore[attr-defined]
+    assert isinstance(found, sa.Table)
+    return found
+
+
+PROVIDER, MODEL, OFFER, ALIAS, PRICE, RUN = (table(entity) for entity in (Provider, Model, Offer, Alias, Price, IngestionRun))
+
+
+# --- ingestion ---------------------------------------------------------------------------------------------------------------------
+
+
+async def lock_ingestion(unit: UnitOfWork, dialect: str) -> None:
+    """One ingestion at a time, over all processes; released with the transaction."""
+    if dialect == "postgresql":
+        await unit.session.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _INGESTION_LOCK})
+
+
+async def last_hashes(session: AsyncSession) -> dict[str, str]:
+    """Source → content hash of its last finished reading."""
+    query = sa.select(RUN.c.source, RUN.c.content_hash).where(RUN.c.finished_at.is_not(None), RUN.c.error.is_(None)).order_by(RUN.c.id)
+    return dict((await session.execute(query)).tuples().all())
+
+
+async def is_announcement_due(session: AsyncSession, now: datetime) -> bool:
+    """Whether a price that was announced has come into force, or one in force has ended."""
+    query = sa.select(PRICE.c.id).where(
+        sa.or_(
+            sa.and_(PRICE.c.status == "announced", PRICE.c.effective_at <= now),
+            sa.and_(PRICE.c.in_force, PRICE.c.expires_at <= now),
+        )
+    )
+    return (await session.execute(query.limit(1))).first() is not None
+
+
+async def rows(session: AsyncSession, source: sa.Table, *columns: str) -> list[dict[str, Any]]:
+    """Every row of a table as a dictionary, all columns or the named ones."""
+    chosen = [source.c[name] for name in columns] or list(source.c)
+    result = await session.stream(sa.select(*chosen), execution_options={"yield_per": _BATCH})
+    names = [column.name for column in chosen]
+    return [dict(zip(names, row, strict=True)) async for row in result]
+
+
+async def insert(session: AsyncSession, target: sa.Table, values: Sequence[dict[str, Any]]) -> None:
+    for start in range(0, len(values), _BATCH):
+        await session.execute(sa.insert(target), values[start : start + _BATCH])
+
+
+async def update(session: AsyncSession, target: sa.Table, values: Sequence[dict[str, Any]]) -> None:
+    """Rows by primary key; every dictionary has the key and the same columns to set."""
+    if not values:
+        return
+    key = next(iter(target.primary_key.columns)).name
+    columns = [name for name in values[0] if name != key]
+    statement = sa.update(target).where(target.c[key] == sa.bindparam("_key")).values({name: sa.bindparam(f"_{name}") for name in columns})
+    parameters = [{"_key": row[key], **{f"_{name}": row[name] for name in columns}} for row in values]
+    connection = await session.connection()
+    for start in range(0, len(parameters), _BATCH):
+        await connection.execute(statement, parameters[start : start + _BATCH])
+
+
+async def delete_aliases(session: AsyncSession, names: Iterable[str]) -> None:
+    listed = list(names)
+    for start in range(0, len(listed), 500):
+        await session.execute(sa.delete(ALIAS).where(ALIAS.c.name.in_(listed[start : start + 500])))
+
+
+# --- reading -----------------------------------------------------------------------------------------------------------------------
+
+
+async def version(session: AsyncSession) -> tuple[int, str | None]:
+    """Changes with every finished ingestion."""
+    query = sa.select(sa.func.count(), sa.func.max(RUN.c.id)).where(RUN.c.finished_at.is_not(None))
+    count, newest = (await session.execute(query)).one()
+    return int(count), newest
+
+
+async def stream(session: AsyncSession, source: sa.Table, *columns: str) -> AsyncIterator[Any]:
+    """Rows in order of the primary key, a few at a time, for building the index."""
+    key = next(iter(source.primary_key.columns))
+    result = await session.stream(sa.select(*(source.c[name] for name in columns)).order_by(key), execution_options={"yield_per": _BATCH})
+    async for row in result:
+        yield row
+
+
+async def model_row(session: AsyncSession, model_id: str) -> Any | None:
+    return (await session.execute(sa.select(MODEL).where(MODEL.c.id == model_id))).mappings().first()
+
+
+async def offers_of_model(session: AsyncSession, model_id: str) -> Sequence[Any]:
+    """With the provider's name, cheapest first, unpriced last."""
+    query = (
+        sa.select(OFFER, PROVIDER.c.name.label("provider_name"))
+        .join(PROVIDER, PROVIDER.c.id == OFFER.c.provider_id)
+        .where(OFFER.c.model_id == model_id)
+        .order_by(
+            sa.case((OFFER.c.price_state.in_(("priced", "free")), 0), else_=1),
+            (sa.func.coalesce(OFFER.c.input_nano, 0) * 3 + sa.func.coalesce(OFFER.c.output_nano, 0)),
+            OFFER.c.id,
+        )
+    )
+    return (await session.execute(query)).mappings().all()
+
+
+async def prices_of_offers(session: AsyncSession, offer_ids: Sequence[str]) -> Sequence[Any]:
+    """All evidence that has not expired, rows in force first."""
+    query = (
+        sa.select(PRICE)
+        .where(PRICE.c.offer_id.in_(offer_ids), sa.or_(PRICE.c.expires_at.is_(None), PRICE.c.in_force))
+        .order_by(PRICE.c.offer_id, PRICE.c.in_force.desc(), PRICE.c.tier, PRICE.c.component, PRICE.c.source)
+    )
+    return (await session.execute(query)).mappings().all()
+
+
+async def aliases_of(session: AsyncSession, targets: Sequence[str]) -> list[str]:
+    query = sa.select(ALIAS.c.name).where(ALIAS.c.target.in_(targets)).order_by(ALIAS.c.name)
+    return list((await session.execute(query)).scalars())
+
+
+async def runs(session: AsyncSession) -> Sequence[Any]:
+    """The newest finished run of each source, oldest data first."""
+    newest = sa.select(sa.func.max(RUN.c.id)).where(RUN.c.finished_at.is_not(None)).group_by(RUN.c.source)
+    return (await session.execute(sa.select(RUN).where(RUN.c.id.in_(newest)).order_by(RUN.c.data_date, RUN.c.source))).mappings().all()
+
+
+async def quarantined_offers(session: AsyncSession) -> int:
+    """How many offers have a price in quarantine."""
+    query = sa.select(sa.func.count(sa.distinct(PRICE.c.offer_id))).where(PRICE.c.status == "quarantined")
+    return int((await session.execute(query)).scalar_one())

@@ -1,0 +1,26 @@
+"""Where the store's facts come from. A source reads one format and yields neutral records; nothing else knows the format."""
+
+from datetime import date
+from typing import Protocol
+
+from backend.catalog.records import SourceReading
+
+
+class PriceSource(Protocol):
+    """`rank`: who is believed when everything else is equal, higher first. `licence` and `url` are shown beside what it says."""
+
+    name: str
+    label: str
+    url: str
+    licence: str
+    rank: int
+
+    def content_hash(self) -> str:
+        """Changes exactly when `read` would say something else; cheap."""
+        ...
+
+    def data_date(self) -> date | None:
+        """The day that the data describes, None where the source does not say."""
+        ...
+
+    def read(self) -> SourceReading: ...

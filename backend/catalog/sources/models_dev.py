@@ -1,0 +1,133 @@
+"""models.dev, as the table bundled in `backend/catalog/data`: what models are, and a third opinion on their price."""
+
+import csv
+import gzip
+import hashlib
+import json
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+
+from backend.catalog.providers import provider_id
+from backend.catalog.records import OfferRecord, SourceReading
+from backend.pricing.quotes import Quote
+from backend.pricing.tiers import BASE, Tier
+
+BUNDLED = Path(__file__).parents[1] / "data" / "models_dev_2026-07-02.csv.gz"
+_PRICES = {
+    "input": "input",
+    "output": "output",
+    "cache_read": "cache_read",
+    "cache_write": "cache_write",
+    "reasoning_price": "reasoning",
+    "reasoning": "reasoning",
+    "input_audio": "audio_in",
+    "output_audio": "audio_out",
+}
+_CAPABILITIES = {"tool_call": "tools", "reasoning": "reasoning", "structured_output": "structured_output", "temperature": "temperature"}
+_INPUT_CAPABILITIES = {"image": "vision", "pdf": "pdf_input", "audio": "audio_input", "video": "video_input"}
+_STATUS = {"deprecated": "deprecated", "beta": "preview", "alpha": "preview"}
+
+
+class ModelsDev:
+    name = "models.dev"
+    label = "models.dev"
+    url = "https://models.dev"
+    licence = "MIT"
+    rank = 20
+
+    def __init__(self, path: Path = BUNDLED) -> None:
+        self._path = path
+
+    def content_hash(self) -> str:
+        return hashlib.sha256(self._path.read_bytes()).hexdigest()
+
+    def data_date(self) -> date | None:
+        return date(2026, 7, 2) if self._path == BUNDLED else None
+
+    def read(self) -> SourceReading:
+        with gzip.open(self._path, "rt", encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return SourceReading(self.name, read=len(rows), offers=tuple(offer_of(row) for row in rows))
+
+
+def offer_of(row: dict[str, str]) -> OfferRecord:
+    """One line of the table as a record."""
+    modalities_in, modalities_out = _words(row["modalities_in"]), _words(row["modalities_out"])
+    capabilities = {ours: row[theirs] == "True" for theirs, ours in _CAPABILITIES.items() if row[theirs]}
+    capabilities |= {ours: word in modalities_in for word, ours in _INPUT_CAPABILITIES.items() if modalities_in}
+    if modalities_out:
+        capabilities["audio_output"] = "audio" in modalities_out
+    return OfferRecord(
+        provider=provider_id(row["provider"]),
+        upstream_id=row["model_id"],
+        name=row["name"] or None,
+        family=row["family"] or None,
+        base_model=row["base_model"] or None,
+        mode=_mode(row, modalities_in, modalities_out),
+        capabilities=capabilities,
+        modalities_in=modalities_in,
+        modalities_out=modalities_out,
+        context_tokens=_count(row["context"]),
+        max_output_tokens=_count(row["output_limit"]),
+        release_date=_date(row["release_date"]),
+        knowledge_cutoff=row["knowledge_cutoff"] or None,
+        status=_STATUS.get(row["status"]),
+        open_weights={"True": True, "False": False}.get(row["open_weights"]),
+        licence=row["license"] or None,
+        quotes=tuple(quotes_of(row)),
+    )
+
+
+def quotes_of(row: dict[str, str]) -> Iterator[Quote]:
+    """USD per 1M tokens, base and context bands."""
+    for column in ("input", "output", "cache_read", "cache_write", "reasoning_price", "input_audio", "output_audio"):
+        if quote := _quote(_PRICES[column], row[column], BASE):
+            yield quote
+    for band in json.loads(row["tiers"]) if row["tiers"] else ():
+        above = band.get("tier", {}).get("size")
+        for column, amount in band.items():
+            if column in _PRICES and above and (quote := _quote(_PRICES[column], str(amount), Tier(context_above=int(above)))):
+                yield quote
+
+
+def _quote(component: str, text: str, tier: Tier) -> Quote | None:
+    try:
+        amount = Decimal(text) if text else None
+    except InvalidOperation:
+        return None
+    return None if amount is None else Quote(component, "token", amount, text, tier, extra={"per": 1_000_000})
+
+
+def _mode(row: dict[str, str], modalities_in: tuple[str, ...], modalities_out: tuple[str, ...]) -> str | None:
+    name = row["model_id"].lower()
+    if "embed" in name:
+        return "embedding"
+    if "rerank" in name:
+        return "rerank"
+    if modalities_out == ("image",):
+        return "image_generation"
+    if modalities_out == ("video",):
+        return "video_generation"
+    if modalities_out == ("audio",):
+        return "audio_speech"
+    if modalities_in == ("audio",) and modalities_out == ("text",):
+        return "audio_transcription"
+    return "chat" if "text" in modalities_out else None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(sorted(word for word in text.split("|") if word))
+
+
+def _count(text: str) -> int | None:
+    return int(float(text)) if text and float(text) > 0 else None
+
+
+def _date(text: str) -> date | None:
+    padded = text + "-01" * (2 - text.count("-")) if text else ""
+    try:
+        return date.fromisoformat(padded) if padded else None
+    except ValueError:
+        return None

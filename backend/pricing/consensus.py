@@ -1,0 +1,140 @@
+"""Which of the stated prices is in force: one row per offer, component, unit and tier. See docs/decisions/0004-price-consensus.md."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+from decimal import Decimal
+
+from backend.pricing.evidence import Evidence
+
+SAME = Decimal("0.005")
+"""Two amounts that differ by less than half a per cent are the same price, rounded or converted differently."""
+
+
+class Verdict:
+    """What consensus says about one offer: `state` as in the offer table, and how the base price was agreed on."""
+
+    __slots__ = ("agreement", "input", "output", "sources", "state")
+
+    def __init__(self) -> None:
+        self.state = "unpriced"
+        self.input: Decimal | None = None
+        self.output: Decimal | None = None
+        self.agreement = 0
+        self.sources = 0
+
+
+def decide(evidence: Iterable[Evidence], now: datetime) -> Verdict:
+    """Mark the rows in force among all the evidence of *one* offer, with the reason, and sum up.
+
+    A price dated in the future is marked announced; an expired or quarantined one is never in force; a zero only when confirmed free.
+    """
+    verdict = Verdict()
+    places: dict[tuple[str, str, str], list[Evidence]] = defaultdict(list)
+    held = False
+    for item in evidence:
+        item.in_force = False
+        if item.status == "quarantined":
+            held = True
+            continue
+        item.reason = None
+        if item.quote.effective_at is not None and item.quote.effective_at > now:
+            item.status, item.reason = "announced", "announced, not yet in force"
+        elif item.quote.expires_at is not None and item.quote.expires_at <= now:
+            item.status, item.reason = "observed", "replaced"
+        elif item.amount == 0 and not item.quote.confirmed_free:
+            item.status, item.reason = "observed", "a zero that nobody confirmed as free"
+        else:
+            item.status = "observed"
+            places[item.place].append(item)
+    believed: dict[tuple[str, str], set[str]] = {}
+    window_source = _window_source(places)
+    for place in sorted(places, key=lambda place: place[2] != ""):
+        component, unit, tier = place
+        rivals = places[place]
+        if tier:
+            rivals = [item for item in rivals if _may_condition(item, believed.get((component, unit)), window_source)]
+            if not rivals:
+                continue
+        winners = _choose(rivals)
+        best = winners[0]
+        best.in_force = True
+        if not tier:
+            believed[component, unit] = {item.source for item in winners}
+    _summarise(verdict, places)
+    if verdict.state == "unpriced" and held:
+        verdict.state = "quarantined"
+    return verdict
+
+
+def _choose(rivals: list[Evidence]) -> list[Evidence]:
+    """The agreeing rows of the winning price, the one in force first."""
+    exact = [item for item in rivals if item.exact] or rivals
+    groups: list[list[Evidence]] = []
+    for item in sorted(exact, key=lambda item: (item.amount, -item.rank, item.source)):
+        if groups and item.amount - groups[-1][0].amount <= groups[-1][0].amount * SAME:
+            groups[-1].append(item)
+        else:
+            groups.append([item])
+
+    def strength(group: list[Evidence]) -> tuple[int, datetime, int]:
+        return (len({item.source for item in group}), max(item.as_of for item in group), max(item.rank for item in group))
+
+    ordered = sorted(groups, key=strength, reverse=True)
+    winners = sorted(ordered[0], key=lambda item: (item.as_of, item.rank, item.source), reverse=True)
+    winners[0].reason = _reason(ordered, strength(ordered[0]), strength(ordered[1]) if len(ordered) > 1 else None)
+    for group in ordered[1:]:
+        for item in group:
+            item.reason = f"{winners[0].source} is believed instead (${float(winners[0].amount):.10g} per 1M)"
+    for item in winners[1:]:
+        item.reason = f"agrees with {winners[0].source}"
+    for item in rivals:
+        if not item.exact and item not in exact:
+            item.reason = f"known only by a name pattern; {winners[0].source} names the offer itself"
+    return winners
+
+
+def _reason(groups: list[list[Evidence]], best: tuple[int, datetime, int], second: tuple[int, datetime, int] | None) -> str:
+    if second is None:
+        return f"{best[0]} sources agree" if best[0] > 1 else "the only source"
+    if best[0] > second[0]:
+        return f"{best[0]} of {sum(len({item.source for item in group}) for group in groups)} sources agree"
+    return "the freshest source" if best[1] > second[1] else "the highest ranked of equally fresh sources"
+
+
+def _may_condition(item: Evidence, believed: set[str] | None, window_source: str | None) -> bool:
+    """A conditional price counts only from a source whose base price is believed, time windows only from one source."""
+    if believed is not None and item.source not in believed:
+        item.reason = "its base price is not believed"
+        return False
+    if item.quote.tier.time_window is not None and item.source != window_source:
+        item.reason = f"the time windows of {window_source} are believed"
+        return False
+    return True
+
+
+def _window_source(places: dict[tuple[str, str, str], list[Evidence]]) -> str | None:
+    """Two sources may cut the day differently; mixing both would leave gaps and overlaps."""
+    timed = [item for rivals in places.values() for item in rivals if item.quote.tier.time_window is not None]
+    return max(timed, key=lambda item: (item.exact, item.as_of, item.rank)).source if timed else None
+
+
+def _summarise(verdict: Verdict, places: dict[tuple[str, str, str], list[Evidence]]) -> None:
+    live = [item for rivals in places.values() for item in rivals if item.in_force]
+    if not live:
+        return
+    verdict.state = "free" if all(item.amount == 0 for item in live) else "priced"
+    for item in live:
+        if item.place == ("input", "token", ""):
+            verdict.input = item.amount
+        elif item.place == ("output", "token", ""):
+            verdict.output = item.amount
+    for lead in (("input", "token", ""), ("output", "token", ""), min(item.place for item in live)):
+        rivals = places.get(lead)
+        if not rivals:
+            continue
+        chosen = next((item for item in rivals if item.in_force), None)
+        if chosen is not None:
+            verdict.sources = len({item.source for item in rivals})
+            verdict.agreement = len({item.source for item in rivals if abs(item.amount - chosen.amount) <= chosen.amount * SAME})
+            return

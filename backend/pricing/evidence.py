@@ -1,0 +1,41 @@
+"""One stated price of one offer with what is decided about it; the working material of `outliers` and `consensus`."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+
+from backend.pricing.quotes import Quote
+
+
+@dataclass(slots=True)
+class Evidence:
+    """`status`, `in_force` and `reason` are decided; everything else is given.
+
+    `exact`: the source names this very offer; otherwise it only matches it by a pattern. `as_of`: the day that the source describes.
+    `previous`: what this source said before, USD per 1M units, if it changed.
+    """
+
+    offer_id: str
+    model_id: str
+    family: str | None
+    mode: str
+    source: str
+    rank: int
+    as_of: datetime
+    quote: Quote
+    exact: bool = True
+    previous: Decimal | None = None
+    id: str = ""
+    status: str = "observed"
+    in_force: bool = False
+    reason: str | None = None
+    approved: bool = field(default=False)
+
+    @property
+    def place(self) -> tuple[str, str, str]:
+        """What makes two prices of one offer comparable."""
+        return (self.quote.component, self.quote.unit, self.quote.tier.text)
+
+    @property
+    def amount(self) -> Decimal:
+        return self.quote.usd_per_million
