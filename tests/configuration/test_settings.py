@@ -156,7 +156,8 @@ def test_every_mistake_is_told_at_once_one_per_line(load: Load) -> None:
 def test_a_refusal_never_quotes_a_secret(load: Load) -> None:
     with pytest.raises(ConfigurationError) as refusal:
         load(
-            "providers:\n  acme: {base_url: http://h, api_key: [sk-canary-one]}\nbootstrap: {admin_users: [{email: x, password: sk-canary-two}]}\n"
+            "providers:\n  acme: {base_url: http://h, api_key: [sk-canary-one]}\n"
+            "bootstrap: {admin_users: [{email: x, password: sk-canary-two}]}\n"
         )
     assert "canary" not in str(refusal.value)
 

@@ -1,0 +1,61 @@
+"""Marks of reliability cases: real ids only, and every case that this release promises is held by a test."""
+
+import ast
+import re
+from collections import defaultdict
+
+from tests.architecture.source import ROOT
+
+PROMISED = ("A2", "C4", "C5", "W2", "W3", "W6", "W8", "S2", "Z2", "D5")
+CASE = re.compile(r"^(B([1-9]|1[0-2])|D[1-9]|L[1-7]|U([1-9]|10)|C[1-9]|I[1-6]|A([1-9]|1[01])|Z[1-8]|W([1-9]|1[0-2])|S[1-8])$")
+
+
+def marks() -> dict[str, list[str]]:
+    """Case id → the tests that carry it."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                continue
+            for decorator in node.decorator_list:
+                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.case":
+                    for argument in decorator.args:
+                        found[str(ast.literal_eval(argument))].append(f"{path.relative_to(ROOT)}::{node.name}")
+    return found
+
+
+def test_every_mark_names_a_case_that_exists() -> None:
+    assert {case: tests for case, tests in marks().items() if not CASE.match(case)} == {}
+
+
+def test_every_case_that_this_release_promises_is_held_by_a_test() -> None:
+    held = marks()
+    assert [case for case in PROMISED if not held.get(case)] == []
+
+
+def test_no_test_is_skipped_in_silence() -> None:
+    """What a test needs is installed by `make test`, or it fails; a skip would hide that nothing was tested."""
+    wrong = []
+    for path in sorted((ROOT / "tests").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ast.unparse(node) if isinstance(node, ast.Attribute) else ""
+            if name in (
+                "pytest.skip",
+                "pytest.importorskip",
+                "pytest.mark.skip",
+                "pytest.mark.skipif",
+                "pytest.mark.xfail",
+                "pytest.xfail",
+            ):
+                wrong.append(f"{path.relative_to(ROOT)}:{node.lineno} {name}")
+    assert wrong == []
+
+
+def test_a_test_file_lies_where_it_is_looked_for() -> None:
+    """`tests/<room>/test_*.py`; anything else that defines tests would never run."""
+    stray = [
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("*.py")
+        if not path.name.startswith("test_") and re.search(r"^(async )?def test_", path.read_text(), re.MULTILINE)
+    ]
+    assert stray == []
