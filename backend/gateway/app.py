@@ -1,0 +1,88 @@
+"""The gateway's ASGI app: `/v1` and `/router`, dispatched by hand. Anything else under them is a JSON 404, never a page."""
+
+from backend.gateway.models_list import model_entry, model_list
+from backend.gateway.pipeline import Pipeline
+from backend.gateway.responses import Receive, Send, send_error, send_json
+from backend.gateway.settle import Settler
+from backend.identity.snapshot import AuthSnapshot
+from backend.kernel.addresses import AddressPolicy
+from backend.kernel.clock import Clock
+from backend.kernel.errors import BourseError, MethodNotAllowed, NotFound
+from backend.kernel.json import dump_json
+from backend.kernel.request import Scope
+from backend.metering.service import MeteringService
+from backend.observability.metrics import Metrics
+from backend.pricing.book import PriceBook
+from backend.providers.http import UpstreamHttp
+from backend.providers.provider import Provider
+from backend.providers.registry import build_providers
+from backend.routing.table import RouteTable
+from backend.settings import Settings
+
+_CHAT = "/v1/chat/completions"
+_MODELS = "/v1/models"
+
+
+class Gateway:
+    """Expects `scope["bourse"]` (the request's context, set by the front door). `start` before the first call, `stop` after the last."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        clock: Clock,
+        auth: AuthSnapshot,
+        routes: RouteTable,
+        prices: PriceBook,
+        metering: MeteringService,
+        addresses: AddressPolicy,
+        metrics: Metrics,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._routes = routes
+        self._prices = prices
+        self._http = UpstreamHttp(addresses, proxy=settings.network.proxy, ca_file=settings.network.ca_file)
+        self.providers: dict[str, Provider] = {}
+        self._pipeline = Pipeline(
+            clock=clock,
+            auth=auth,
+            routes=routes,
+            metering=metering,
+            settler=Settler(prices, metering, metrics),
+            providers=self.providers,
+        )
+
+    async def start(self) -> None:
+        self.providers.update(build_providers(self._settings, self._http))
+
+    async def stop(self) -> None:
+        await self._http.close()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path: str = scope["path"]
+        try:
+            if path == _CHAT:
+                scope["bourse"].route = _CHAT
+                if scope["method"] != "POST":
+                    raise MethodNotAllowed("Use POST here.", headers={"allow": "POST"})
+                await self._pipeline.chat_completion(scope, receive, send)
+            elif path == _MODELS or path.startswith(_MODELS + "/"):
+                scope["bourse"].route = _MODELS
+                if scope["method"] not in ("GET", "HEAD"):
+                    raise MethodNotAllowed("Use GET here.", headers={"allow": "GET, HEAD"})
+                await self._models(path[len(_MODELS) + 1 :], scope, send)
+            else:
+                raise NotFound("There is no such endpoint. See /v1/models and /v1/chat/completions.")
+        except BourseError as error:
+            await send_error(send, error)
+
+    async def _models(self, name: str, scope: Scope, send: Send) -> None:
+        """All models that the key may use, or the one of this name."""
+        key = self._pipeline.authenticate(scope)
+        now = self._clock.now()
+        if name:
+            answer = model_entry(self._routes.resolve(name, key), self._prices, now)
+        else:
+            answer = model_list(self._routes.usable(key), self._prices, now)
+        await send_json(send, 200, dump_json(answer))

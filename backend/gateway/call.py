@@ -1,0 +1,94 @@
+"""One call on its way through the pipeline: what was asked, who may answer, what has happened so far."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from backend.identity.snapshot import KeyRecord
+from backend.kernel.errors import BourseError
+from backend.kernel.request import RequestContext
+from backend.metering.record import AttemptRecord, CallRecord
+from backend.pricing.usage import Usage
+from backend.routing.route import Candidate, Route
+
+MAX_NAME = 255
+
+
+@dataclass(slots=True)
+class Call:
+    """Times are `time.monotonic()`. `record` is the ledger row in the making."""
+
+    context: RequestContext
+    key: KeyRecord
+    record: CallRecord
+    created_at: datetime
+    with_facts: bool
+    """The body (or the last chunk) is to carry the `bourse` object."""
+    body: Mapping[str, Any] = field(default_factory=dict)
+    wants_usage: bool = False
+    route: Route | None = None
+    candidates: tuple[Candidate, ...] = ()
+    candidate: Candidate | None = None
+    """The one that is answering or was tried last."""
+    attempts: list[AttemptRecord] = field(default_factory=list)
+    ticket: int | None = None
+    """Of the open line in the journal."""
+    attempt_started: float = 0.0
+    upstream_seconds: float = 0.0
+    """Time spent waiting for providers; the rest of the call's time is our own."""
+    service_tier: str | None = None
+    settled: bool = False
+    simulated: bool = False
+
+    def begin_attempt(self, candidate: Candidate) -> AttemptRecord:
+        self.candidate = candidate
+        record = self.record
+        record.provider = candidate.provider
+        record.model = clean(candidate.model)
+        record.offer_id = clean(candidate.offer_id)
+        self.attempt_started = time.monotonic()
+        attempt = AttemptRecord(len(self.attempts) + 1, candidate.provider, record.model, record.offer_id)
+        self.attempts.append(attempt)
+        return attempt
+
+    def end_attempt(self, attempt: AttemptRecord, outcome: str, *, status: int | None = None, error: BourseError | None = None) -> None:
+        """The attempt is over (or, for a stream, has brought its first token)."""
+        elapsed = time.monotonic() - self.attempt_started
+        self.upstream_seconds += elapsed
+        attempt.latency_ms = round(elapsed * 1000)
+        attempt.outcome = outcome
+        attempt.status = status
+        attempt.error_code = error.code if error is not None else None
+
+    def answered_by(self, model: Any) -> None:
+        """What the upstream calls the model that answered; its own id where it does not say."""
+        if isinstance(model, str) and model:
+            self.record.model = clean(model)
+
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.context.started
+
+
+def clean(text: str) -> str:
+    """A name from outside as the ledger and a header can hold it: at most 255 characters, none of them control or layout signs."""
+    if len(text) > MAX_NAME:
+        text = text[:MAX_NAME]
+    return text if text.isprintable() else "".join(sign if sign.isprintable() else "?" for sign in text)
+
+
+def usage_facts(usage: Usage) -> dict[str, int]:
+    """The buckets that are not empty, for an attempt's row."""
+    named = {
+        "input": usage.input,
+        "cache_read": usage.cache_read,
+        "cache_write": usage.cache_write,
+        "cache_write_1h": usage.cache_write_1h,
+        "audio_input": usage.audio_input,
+        "output": usage.output,
+        "reasoning": usage.reasoning,
+        "audio_output": usage.audio_output,
+    }
+    return {name: count for name, count in named.items() if count}

@@ -1,0 +1,271 @@
+"""What happens to a `chat.completion.chunk` stream between the provider and the caller; no I/O, so that it can be tested byte by byte.
+
+Passing a chunk on untouched is the rule. Exceptions: chunks before the first token are held (until then another candidate may answer),
+usage is hidden or shown as the caller asked, the finish chunk waits for the usage where it is going to carry the `bourse` facts, and
+what is malformed is left out and counted.
+"""
+
+from typing import Any
+
+import orjson
+
+from backend.gateway.sse import EventSplitter
+from backend.pricing.usage import Usage
+from backend.providers.openai_usage import usage_from_openai, usage_to_openai
+
+DONE = b"data: [DONE]\n\n"
+_TOKEN_FIELDS = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call", "audio", "reasoning_details")
+_BYTES_PER_TOKEN = 4
+
+
+class ChunkStream:
+    """One upstream stream on its way.
+
+    Args:
+        wants_usage: the caller set `stream_options.include_usage`.
+        with_facts: the last chunk is to carry the `bourse` object.
+    """
+
+    __slots__ = (
+        "_finished_choices",
+        "_first",
+        "_frame_overhead",
+        "_held",
+        "_held_finish",
+        "_open_choices",
+        "_raw_usage",
+        "_splitter",
+        "_usage_chunk",
+        "_waits_for_usage",
+        "_wants_usage",
+        "done",
+        "error",
+        "malformed",
+        "model",
+        "service_tier",
+        "started",
+        "token_bytes",
+        "token_chunks",
+        "usage",
+    )
+
+    def __init__(self, *, wants_usage: bool, with_facts: bool) -> None:
+        self._splitter = EventSplitter()
+        self._wants_usage = wants_usage
+        self._waits_for_usage = with_facts and not wants_usage
+        self._first: dict[str, Any] | None = None
+        self._held: list[bytes] = []
+        self._held_finish: bytes | None = None
+        self._usage_chunk: bytes | None = None
+        self._raw_usage: Any = None
+        self._open_choices: set[Any] = set()
+        self._finished_choices: set[Any] = set()
+        self._frame_overhead = 0
+        self.started = False
+        """The first token was seen: what `feed` returns from now on goes to the caller."""
+        self.done = False
+        self.error: dict[str, Any] | None = None
+        """The chunk that reported an error; nothing after it is read."""
+        self.usage: Usage | None = None
+        self.model: str | None = None
+        self.service_tier: str | None = None
+        self.malformed = 0
+        self.token_chunks = 0
+        self.token_bytes = 0
+
+    @property
+    def finished(self) -> bool:
+        """Every choice that began has its finish_reason."""
+        return bool(self._finished_choices) and self._finished_choices >= self._open_choices
+
+    @property
+    def complete(self) -> bool:
+        """The answer is whole: every choice finished, or the provider itself said [DONE]."""
+        return self.error is None and (self.finished or (self.done and self.started))
+
+    def feed(self, data: bytes) -> bytes:
+        """What may go to the caller now; b"" while everything is held.
+
+        Raises:
+            EventTooLarge: the provider sends an event without end.
+        """
+        events = self._splitter.feed(data)
+        return self._shape(events, data if self._splitter.clean else None)
+
+    def end(self) -> bytes:
+        """The upstream's body has ended: what its last bytes still hold."""
+        return self._shape(self._splitter.finish(), None)
+
+    def closing(self, usage: Usage, facts: dict[str, Any] | None) -> bytes:
+        """The end of a complete answer: what was held, the usage where it was asked for, and [DONE]."""
+        extra = b',"bourse":' + orjson.dumps(facts) if facts is not None else b""
+        parts = [_frame(payload) for payload in self._held]
+        if self._held_finish is not None:
+            parts.append(_frame(_spliced(self._held_finish, extra)))
+        if self._wants_usage:
+            payload = self._usage_chunk
+            if payload is None:
+                payload = orjson.dumps({**self._identity(), "choices": [], "usage": self._raw_usage or usage_to_openai(usage)})
+            parts.append(_frame(_spliced(payload, extra)))
+        parts.append(DONE)
+        return b"".join(parts)
+
+    def estimated_output_tokens(self) -> int:
+        """Tokens delivered so far when the provider does not say: at least one per chunk, or one per four bytes where chunks are large."""
+        content = self.token_bytes - self.token_chunks * self._frame_overhead
+        return max(self.token_chunks, -(-content // _BYTES_PER_TOKEN))
+
+    def _shape(self, events: list[bytes], untouched: bytes | None) -> bytes:
+        out: list[bytes] = []
+        for payload in events:
+            if payload[:1] != b"{":
+                if payload.strip() == b"[DONE]":
+                    self.done = True
+                    untouched = None
+                    break
+                if not payload.strip():
+                    untouched = None
+                    continue
+            try:
+                chunk = orjson.loads(payload)
+                if chunk.get("error"):
+                    self.error = chunk
+                    untouched = None
+                    break
+                choices = chunk.get("choices")
+                usage = chunk.get("usage")
+                shaped = self._choices(payload, chunk, choices, usage) if choices else self._without_choices(payload, chunk, usage)
+            except (orjson.JSONDecodeError, AttributeError, TypeError):
+                # Not JSON, not an object, or with something else where objects belong: skip it, keep going.
+                self.malformed += 1
+                shaped = None
+            if shaped is None:
+                untouched = None
+                continue
+            if shaped is not payload:
+                untouched = None
+            out.append(shaped)
+        if not self.started:
+            self._held += out
+            return b""
+        if self._held:
+            out[:0] = self._held
+            self._held = []
+            untouched = None
+        if untouched is not None:
+            return untouched
+        return b"".join([b"data: " + payload + b"\n\n" for payload in out])
+
+    def _choices(self, payload: bytes, chunk: dict[str, Any], choices: list[dict[str, Any]], usage: Any) -> bytes | None:
+        if self._first is None:
+            self._first = chunk
+            model = chunk.get("model")
+            self.model = model if isinstance(model, str) else None
+            tier = chunk.get("service_tier")
+            self.service_tier = tier if isinstance(tier, str) else None
+        finishing = False
+        for choice in choices:
+            index = choice.get("index", 0)
+            self._open_choices.add(index)
+            if choice.get("finish_reason"):
+                finishing = True
+                self._finished_choices.add(index)
+        if not self.started:
+            self._look_for_first_token(payload, choices, finishing)
+        self.token_chunks += 1
+        self.token_bytes += len(payload)
+        if usage is not None:
+            self._note_usage(usage)
+        shaped = self._with_usage_as_asked(payload, chunk, usage)
+        if b"\n" in shaped:
+            shaped = orjson.dumps(orjson.loads(shaped))
+        before, self._held_finish = self._held_finish, None
+        if finishing and self._waits_for_usage:
+            self._held_finish = shaped
+            shaped_now = before
+        else:
+            shaped_now = shaped if before is None else before + b"\n\ndata: " + shaped
+        return shaped_now
+
+    def _look_for_first_token(self, payload: bytes, choices: list[dict[str, Any]], finishing: bool) -> None:
+        for choice in choices:
+            delta = choice.get("delta")
+            if not delta:
+                continue
+            for field in _TOKEN_FIELDS:
+                value = delta.get(field)
+                if value:
+                    self.started = True
+                    self._frame_overhead = len(payload) - (len(value.encode()) if isinstance(value, str) else _BYTES_PER_TOKEN)
+                    return
+        if finishing:
+            self.started = True
+
+    def _without_choices(self, payload: bytes, chunk: dict[str, Any], usage: Any) -> bytes | None:
+        if usage is not None:
+            self._note_usage(usage)
+            if chunk.get("choices") is None:
+                chunk["choices"] = []
+                payload = orjson.dumps(chunk)
+            self._usage_chunk = payload
+            return None
+        if chunk.get("object") != "chat.completion.chunk":
+            # Heart-beats and the like of single providers; no client of this API knows them.
+            return None
+        if chunk.get("choices") is None:
+            chunk["choices"] = []
+            payload = orjson.dumps(chunk)
+        return self._with_usage_as_asked(payload, chunk, usage)
+
+    def _note_usage(self, usage: Any) -> None:
+        """The last one that can be read counts: some servers send a running total with every chunk."""
+        known = usage_from_openai(usage)
+        if known is not None:
+            self.usage = known
+            self._raw_usage = usage
+
+    def _with_usage_as_asked(self, payload: bytes, chunk: dict[str, Any], usage: Any) -> bytes:
+        if self._wants_usage:
+            if usage is not None:
+                return orjson.dumps({**chunk, "usage": None})
+            return payload if "usage" in chunk else _spliced(payload, b',"usage":null')
+        if "usage" not in chunk:
+            return payload
+        if usage is None:
+            # Inside a JSON string the quotes would be escaped, so these bytes can only be the key.
+            stripped = payload.replace(b',"usage":null', b"", 1)
+            if len(stripped) != len(payload):
+                return stripped
+        del chunk["usage"]
+        return orjson.dumps(chunk)
+
+    def _identity(self) -> dict[str, Any]:
+        first = self._first or {}
+        return {
+            "id": first.get("id", ""),
+            "object": "chat.completion.chunk",
+            "created": first.get("created", 0),
+            "model": first.get("model", ""),
+        }
+
+
+def _frame(payload: bytes) -> bytes:
+    return b"data: " + payload + b"\n\n"
+
+
+def _spliced(payload: bytes, extra: bytes) -> bytes:
+    """A JSON object with `extra` (`,"key":value`) added at its end."""
+    if not extra:
+        return payload
+    if b'"bourse"' in payload and extra.startswith(b',"bourse"'):
+        # The upstream is a Bourse itself; its facts give way to ours.
+        value = orjson.loads(payload)
+        value.pop("bourse", None)
+        payload = orjson.dumps(value)
+    body = payload.rstrip()[:-1]
+    return body + (extra[1:] if body.rstrip() == b"{" else extra) + b"}"
+
+
+def splice_facts(body: bytes, facts: dict[str, Any]) -> bytes:
+    """A whole answer with the `bourse` object added, its other bytes as they came."""
+    return _spliced(body, b',"bourse":' + orjson.dumps(facts))

@@ -1,0 +1,195 @@
+"""One chat completion, top to bottom. Each step is a small module; what is not built yet has its place here and no code.
+
+    authenticate → read → resolve → (estimate, limit, guard, cache, reserve) → open → attempt → relay → settle
+
+The key comes before the body, other than in the design's list: it is in the headers and costs no I/O, and so nobody without one can make
+us read 20 MiB.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from urllib.parse import parse_qsl
+
+from backend.gateway.attempt import CallerGone, OpenedStream, opened_stream, whole_answer
+from backend.gateway.call import Call, clean
+from backend.gateway.chat_body import check_chat_body
+from backend.gateway.chunks import splice_facts
+from backend.gateway.estimate import estimated_answer_tokens
+from backend.gateway.facts import bourse_object, fact_headers
+from backend.gateway.relay import relay
+from backend.gateway.responses import EventWriter, Receive, Send, send_error, send_json
+from backend.gateway.settle import CLIENT_CLOSED_STATUS, Settler
+from backend.gateway.watch import Watch
+from backend.identity.snapshot import AuthSnapshot, KeyRecord
+from backend.kernel.body import ClientDisconnected, read_body
+from backend.kernel.clock import Clock
+from backend.kernel.errors import BourseError, InternalError
+from backend.kernel.ids import new_id
+from backend.kernel.json import parse_json
+from backend.kernel.request import RequestContext, Scope, header
+from backend.metering.record import CallRecord
+from backend.metering.service import MeteringService
+from backend.providers.provider import Provider
+from backend.routing.table import RouteTable
+
+
+class Pipeline:
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        auth: AuthSnapshot,
+        routes: RouteTable,
+        metering: MeteringService,
+        settler: Settler,
+        providers: Mapping[str, Provider],
+    ) -> None:
+        self._clock = clock
+        self._auth = auth
+        self._routes = routes
+        self._metering = metering
+        self._settler = settler
+        self._providers = providers
+
+    def authenticate(self, scope: Scope) -> KeyRecord:
+        context: RequestContext = scope["bourse"]
+        key = self._auth.authenticate(header(scope, b"authorization"), address=context.address)
+        context.tenant_id, context.user_id = key.tenant_id, key.user_id
+        return key
+
+    async def chat_completion(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer `POST /v1/chat/completions`. From the authentication on, whatever happens becomes one row of the ledger."""
+        key = self.authenticate(scope)
+        call = self._begin(scope, key)
+        try:
+            await self._read(call, scope, receive)
+            self._resolve(call)
+            self._open(call)
+            if call.record.stream:
+                await self._stream(call, receive, send)
+            else:
+                await self._whole(call, receive, send)
+        except BourseError as error:
+            outcome = "failed" if call.attempts else "refused"
+            self._settler.unanswered(call, outcome, status=error.status, error_code=error.code)
+            await send_error(send, error, fact_headers(call, overhead=None) if call.attempts else ())
+        except (CallerGone, ClientDisconnected):
+            self._settler.unanswered(call, "client_closed", status=CLIENT_CLOSED_STATUS)
+        except BaseException as error:
+            # Nobody foresaw it, or the process is ending: the row must not be missing, and the front door says the rest.
+            ending = isinstance(error, asyncio.CancelledError)
+            self._settler.unanswered(call, "interrupted" if ending else "failed", status=500, error_code=InternalError.code)
+            raise
+
+    def _begin(self, scope: Scope, key: KeyRecord) -> Call:
+        context: RequestContext = scope["bourse"]
+        now = self._clock.now()
+        record = CallRecord(
+            id=new_id("event"),
+            request_id=context.request_id,
+            tenant_id=key.tenant_id,
+            user_id=key.user_id,
+            key_id=key.key_id,
+            endpoint="chat.completions",
+            created_us=int(now.timestamp() * 1_000_000),
+            tags=key.tags,
+        )
+        with_facts = not key.plain_bodies
+        if with_facts and scope["query_string"]:
+            with_facts = ("bourse", "0") not in parse_qsl(scope["query_string"].decode("latin-1"))
+        return Call(context=context, key=key, record=record, created_at=now, with_facts=with_facts)
+
+    async def _read(self, call: Call, scope: Scope, receive: Receive) -> None:
+        body = parse_json(await read_body(scope, receive))
+        facts = check_chat_body(body)
+        record = call.record
+        call.body = body
+        call.wants_usage = facts.wants_usage
+        record.stream = facts.stream
+        record.requested_model = clean(facts.model)
+        record.end_user = clean(facts.end_user) if facts.end_user is not None else None
+
+    def _resolve(self, call: Call) -> None:
+        route = self._routes.resolve(call.body["model"], call.key)
+        call.route = route
+        call.record.route = clean(route.name)
+        call.candidates = self._routes.order(route)
+
+    def _open(self, call: Call) -> None:
+        """Into the journal, with the candidate that is asked first, before anything can cost money."""
+        record, first = call.record, call.candidates[0]
+        record.provider, record.model, record.offer_id = first.provider, clean(first.model), clean(first.offer_id)
+        call.ticket = self._metering.open_call(record)
+
+    async def _whole(self, call: Call, receive: Receive, send: Send) -> None:
+        assert call.route is not None
+        watch = Watch(receive, total=call.route.timeouts.total)
+        try:
+            answer, attempt = await whole_answer(call, self._providers, watch)
+        except CallerGone:
+            # The provider is at work on it or done, and is going to bill at least the prompt.
+            watch.stop()
+            self._settler.cut(call, call.attempts[-1], None, 0, "client_closed", status=CLIENT_CLOSED_STATUS)
+            return
+        finally:
+            watch.stop()
+        value = answer.value
+        call.answered_by(value.get("model"))
+        call.service_tier = _service_tier(value.get("service_tier"))
+        overhead = call.elapsed - call.upstream_seconds
+        output = 0 if answer.usage is not None else estimated_answer_tokens(value)
+        self._settler.completed(call, attempt, answer.usage, estimated_output=output)
+        body = splice_facts(answer.body, bourse_object(call)) if call.with_facts else answer.body
+        await send_json(send, 200, body, fact_headers(call, overhead=overhead))
+
+    async def _stream(self, call: Call, receive: Receive, send: Send) -> None:
+        assert call.route is not None
+        watch = Watch(receive, total=call.route.timeouts.total)
+        writer = EventWriter(send, watch, lambda: fact_headers(call, overhead=call.elapsed - call.upstream_seconds))
+        try:
+            stream = await opened_stream(call, self._providers, watch)
+            try:
+                await self._relay(call, stream, writer, watch)
+            finally:
+                stream.answer.close()
+        except BourseError as error:
+            if not writer.started:
+                raise
+            # A keep-alive has gone out under 200 while the candidates were asked.
+            self._settler.unanswered(call, "failed", status=200, error_code=error.code)
+            await writer.fail(error)
+        finally:
+            watch.stop()
+
+    async def _relay(self, call: Call, stream: OpenedStream, writer: EventWriter, watch: Watch) -> None:
+        assert call.route is not None
+        assert call.candidate is not None
+        chunks, attempt, record = stream.chunks, stream.attempt, call.record
+        call.answered_by(chunks.model)
+        call.service_tier = _service_tier(chunks.service_tier)
+        record.first_token_ms = round(call.elapsed * 1000)
+        attempt.first_token_ms = attempt.latency_ms
+        record.overhead_us = max(0, round((call.elapsed - call.upstream_seconds) * 1_000_000))
+        try:
+            failure = await relay(stream, writer, watch, call.route, call.candidate)
+        except asyncio.CancelledError:
+            stream.answer.close()
+            reason = watch.expired()
+            outcome = "interrupted" if reason is None else "client_closed"
+            self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), outcome, status=200)
+            if reason is None:
+                raise
+            return
+        watch.stop()
+        if failure is not None:
+            self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), "failed", status=200, error=failure.error)
+            await writer.fail(failure.error)
+            return
+        usage = self._settler.completed(call, attempt, chunks.usage, estimated_output=chunks.estimated_output_tokens())
+        await writer.finish(chunks.closing(usage, bourse_object(call) if call.with_facts else None))
+        await stream.answer.release()
+
+
+def _service_tier(value: object) -> str | None:
+    """The tier that the provider says it served; prices know these and call everything else the base tier."""
+    return value if isinstance(value, str) and value in ("flex", "priority", "batch") else None

@@ -1,0 +1,77 @@
+"""Writing answers to the caller: whole ones, errors, and event streams. Request ids and security headers are the front door's."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from typing import Any
+
+from backend.gateway.facts import Header, header_value
+from backend.gateway.watch import Watch
+from backend.kernel.errors import BourseError, as_openai, response_headers
+from backend.kernel.json import dump_json
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+KEEP_ALIVE = b": keep-alive\n\n"
+_JSON: Header = (b"content-type", b"application/json")
+_STREAM: tuple[Header, ...] = (
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),
+)
+
+
+async def send_json(send: Send, status: int, body: bytes, headers: Iterable[Header] = ()) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [_JSON, (b"content-length", b"%d" % len(body)), *headers]})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def send_error(send: Send, error: BourseError, headers: Iterable[Header] = ()) -> None:
+    """One error in OpenAI's shape, with `Retry-After` and `x-should-retry` where they apply."""
+    extra = [(name.lower().encode("ascii"), header_value(value)) for name, value in response_headers(error).items()]
+    await send_json(send, error.status, dump_json(as_openai(error)), (*extra, *headers))
+
+
+class EventWriter:
+    """The caller's side of a stream. The response starts with the first bytes; until then a real status and JSON are still possible."""
+
+    __slots__ = ("_head", "_pending", "_send", "_watch", "started")
+
+    def __init__(self, send: Send, watch: Watch, head: Callable[[], list[Header]]) -> None:
+        self._send = send
+        self._watch = watch
+        self._head = head
+        self._pending: asyncio.Task[None] | None = None
+        self.started = False
+        watch.keep_alive = self._keep_alive
+
+    async def write(self, data: bytes) -> None:
+        watch = self._watch
+        watch.waiting = False
+        if not self.started:
+            await self._start()
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def finish(self, data: bytes) -> None:
+        """The last bytes; nothing follows."""
+        if not self.started:
+            await self._start()
+        await self._send({"type": "http.response.body", "body": data})
+
+    async def fail(self, error: BourseError) -> None:
+        """An error after the first byte: one event, then the end, and no [DONE]."""
+        await self.finish(b"data: " + dump_json(as_openai(error)) + b"\n\n")
+
+    async def _start(self) -> None:
+        self.started = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": [*_STREAM, *self._head()]})
+
+    def _keep_alive(self) -> None:
+        if self._pending is None or self._pending.done():
+            self._pending = asyncio.get_running_loop().create_task(self._comment())
+
+    async def _comment(self) -> None:
+        if not self.started:
+            await self._start()
+        await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})

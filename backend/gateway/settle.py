@@ -1,0 +1,110 @@
+"""The end of every call, whatever it was: usage into cost, one row for the call, one per attempt, metrics, and the news of it.
+
+What the caller got is what it pays for: a whole answer by the provider's own count, a cut or abandoned one by what was delivered. Where
+the provider did not count, we estimate and say so. A call that no provider accepted costs nothing.
+"""
+
+import time
+
+from backend.gateway.call import Call, usage_facts
+from backend.gateway.estimate import estimated_prompt_tokens
+from backend.kernel.errors import BourseError
+from backend.metering.record import AttemptRecord
+from backend.metering.service import MeteringService
+from backend.observability.metrics import Metrics
+from backend.pricing.book import PriceBook
+from backend.pricing.cost import PriceCard, cost_of_call
+from backend.pricing.usage import Usage
+
+CLIENT_CLOSED_STATUS = 499
+"""Never sent: what the row says when the caller went away before anything was."""
+
+
+class Settler:
+    def __init__(self, prices: PriceBook, metering: MeteringService, metrics: Metrics) -> None:
+        self._prices = prices
+        self._metering = metering
+        self._metrics = metrics
+
+    def completed(self, call: Call, attempt: AttemptRecord, usage: Usage | None, *, estimated_output: int = 0) -> Usage:
+        """A whole answer; returns the usage that it was charged for."""
+        counted = usage if usage is not None else Usage(input=estimated_prompt_tokens(call.body), output=estimated_output)
+        self._charge(call, attempt, counted, "provider" if usage is not None else "estimated")
+        call.record.status = 200
+        self._finish(call, "completed")
+        return counted
+
+    def cut(
+        self,
+        call: Call,
+        attempt: AttemptRecord,
+        usage: Usage | None,
+        delivered_tokens: int,
+        outcome: str,
+        *,
+        status: int,
+        error: BourseError | None = None,
+    ) -> None:
+        """An answer that began and did not end: failed, client_closed or interrupted. The provider's own count, if it came, goes first."""
+        counted = usage if usage is not None else Usage(input=estimated_prompt_tokens(call.body), output=delivered_tokens)
+        self._charge(call, attempt, counted, "provider" if usage is not None else "estimated")
+        attempt.outcome = outcome
+        attempt.error_code = error.code if error is not None else None
+        call.record.status = status
+        call.record.error_code = attempt.error_code
+        self._finish(call, outcome)
+
+    def unanswered(self, call: Call, outcome: str, *, status: int, error_code: str | None = None) -> None:
+        """Nothing was delivered: refused by us, failed by all candidates, or given up by the caller."""
+        call.record.status = status
+        call.record.error_code = error_code
+        self._finish(call, outcome)
+
+    def _charge(self, call: Call, attempt: AttemptRecord, usage: Usage, source: str) -> None:
+        record = call.record
+        record.count(usage, source)
+        attempt.usage = usage_facts(usage)
+        card = self._card(call)
+        if card is None:
+            return
+        cost = cost_of_call(usage, card, at=call.created_at, service_tier=call.service_tier)
+        record.charged_nano = record.provider_cost_nano = attempt.provider_cost_nano = cost.nano
+        record.price_ids = attempt.price_ids = cost.price_ids
+        record.price_state = cost.state
+
+    def _card(self, call: Call) -> PriceCard | None:
+        candidate = call.candidate
+        if candidate is None:
+            return None
+        return candidate.card or self._prices.card(candidate.offer_id)
+
+    def _finish(self, call: Call, outcome: str) -> None:
+        if call.settled:
+            return
+        call.settled = True
+        record = call.record
+        elapsed = call.elapsed
+        record.outcome = outcome
+        record.latency_ms = round(elapsed * 1000)
+        if call.attempts:
+            if record.outcome != "refused" and record.stream:
+                last = call.attempts[-1]
+                last.latency_ms = round((time.monotonic() - call.attempt_started) * 1000)
+            record.attempts = len(call.attempts)
+        if not record.overhead_us:
+            record.overhead_us = max(0, round((elapsed - call.upstream_seconds) * 1_000_000))
+        self._metering.record(record, call.attempts, call.ticket)
+        self._measure(call)
+
+    def _measure(self, call: Call) -> None:
+        record, metrics = call.record, self._metrics
+        provider = record.provider or "none"
+        metrics.calls.labels(provider, record.outcome).inc()
+        if record.usage_source != "none":
+            metrics.tokens.labels(provider, "input").inc(
+                record.input_tokens + record.cache_read_tokens + record.cache_write_tokens + record.audio_input_tokens
+            )
+            metrics.tokens.labels(provider, "output").inc(record.output_tokens + record.reasoning_tokens + record.audio_output_tokens)
+            metrics.charged_usd.labels(provider).inc(record.charged_nano / 1_000_000_000)
+        if record.first_token_ms is not None:
+            metrics.first_token_seconds.labels(provider).observe(record.first_token_ms / 1000)

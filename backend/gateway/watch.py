@@ -1,0 +1,125 @@
+"""All time limits of a call and its caller's hang-up, kept by one timer instead of one per wait.
+
+A limit that passes cancels the call's task with a reason; the pipeline catches it by asking `reason`. Between two looks the timer costs
+nothing, and a wait costs two attribute writes. The watcher for the hang-up starts with the first look, so that short calls, which
+are most, do without a task of their own.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Literal
+
+Reason = Literal["client_closed", "total", "attempt", "first_token", "idle", "stalled"]
+
+LOOK_SECONDS = 0.5
+"""The hang-up is noticed within this, and limits are kept to the millisecond all the same: a look is set to the next one due."""
+STALL_SECONDS = 60.0
+"""How long a caller may leave its socket unread."""
+
+
+class Watch:
+    """Made in the task that it watches.
+
+    Args:
+        total: seconds from now that the whole call may take.
+        keep_alive: called when nothing was sent for `keep_alive_after` seconds of waiting; it must not block.
+    """
+
+    __slots__ = ("_deadline", "_deadline_reason", "_hang_up", "_idle", "_keep_alive_after", "_last_sign", "_loop", "_receive",
+                 "_task", "_timer", "_total", "keep_alive", "last", "reason", "waiting")  # fmt: skip
+
+    def __init__(self, receive: Callable[[], Awaitable[MutableMapping[str, Any]]], *, total: float, keep_alive_after: float = 15.0) -> None:
+        self._loop = asyncio.get_running_loop()
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._receive = receive
+        self.last = self._loop.time()
+        """When the provider last gave us something (or we began to wait or to send); the relay writes it."""
+        self.waiting = True
+        """Waiting for the provider, as opposed to waiting for the caller to take what was sent; the relay writes it."""
+        self.reason: Reason | None = None
+        self.keep_alive: Callable[[], None] | None = None
+        self._keep_alive_after = keep_alive_after
+        self._last_sign = self.last
+        self._total = self.last + total
+        self._deadline = self._total
+        self._deadline_reason: Reason = "total"
+        self._idle: float | None = None
+        self._hang_up: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def limit(self, seconds: float, reason: Reason) -> None:
+        """One limit from now on, beside the total: of an attempt or of the first token. Replaces the one before, and the idle limit."""
+        self.last = now = self._loop.time()
+        self.waiting = True
+        self._idle = None
+        self._deadline, self._deadline_reason = (now + seconds, reason) if now + seconds < self._total else (self._total, "total")
+        self._arm()
+
+    def limit_idle(self, seconds: float) -> None:
+        """From now on the total, and `seconds` of silence."""
+        self._deadline, self._deadline_reason = self._total, "total"
+        self._idle = seconds
+        if seconds < LOOK_SECONDS:
+            self._arm()
+
+    def stop(self) -> None:
+        """No limit any more: the call is being settled."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._hang_up is not None:
+            self._hang_up.cancel()
+            self._hang_up = None
+
+    def expired(self) -> Reason | None:
+        """In `except CancelledError`: the reason if it was ours (the cancellation is then taken back), None if somebody else cancelled."""
+        if self.reason is not None and self._task.uncancel() == 0:
+            return self.reason
+        return None
+
+    def signed(self) -> None:
+        """Something was sent to the caller, so a keep-alive is not due."""
+        self._last_sign = self._loop.time()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        now = self._loop.time()
+        due = min(now + LOOK_SECONDS, self._deadline)
+        if self._idle is not None and self.waiting:
+            due = min(due, max(self.last + self._idle, now + 0.01))
+        self._timer = self._loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        if now >= self._deadline:
+            return self._expire(self._deadline_reason)
+        if self.waiting:
+            if self._idle is not None and now >= self.last + self._idle:
+                return self._expire("idle")
+            if self.keep_alive is not None and now - max(self.last, self._last_sign) >= self._keep_alive_after:
+                self._last_sign = now
+                self.keep_alive()
+        elif now - self.last >= STALL_SECONDS:
+            return self._expire("stalled")
+        if self._hang_up is None:
+            self._hang_up = self._loop.create_task(self._wait_for_hang_up())
+        self._arm()
+        return None
+
+    def _expire(self, reason: Reason) -> None:
+        if self.reason is None:
+            self.reason = reason
+            self._task.cancel()
+
+    async def _wait_for_hang_up(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._hang_up = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._expire("client_closed")

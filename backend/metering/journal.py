@@ -1,0 +1,273 @@
+"""The journal: what was about to be spent and what was, on the local disk before anybody is asked to believe it.
+
+    data_dir/journal/<process>/lock          held for as long as the process lives
+                              /000001.jsonl  one line per event, see `record`; room ahead of the last line is filled with NUL
+
+A call's *open* line is written before the upstream is called and its *final* line after. Writes are unbuffered, so they survive the
+process; a thread calls fdatasync every 100 ms, which is what a power cut can cost. Room for the final lines of all open calls is
+allocated before a call is let in: a full disk refuses new calls with 503 and never loses or cuts the end of one that runs.
+"""
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+
+from backend.kernel.errors import StorageUnavailable
+from backend.kernel.ids import new_id
+from backend.metering.record import MAX_LINE_BYTES, header_line
+
+log = structlog.get_logger(__name__)
+
+SEGMENT_BYTES = 16 * 1024 * 1024
+MAX_JOURNAL_BYTES = 1024 * 1024 * 1024
+GROW_BYTES = 256 * 1024
+FSYNC_SECONDS = 0.1
+
+
+@dataclass(slots=True)
+class Segment:
+    """One file. Offsets in bytes: `written` ≤ `allocated`; what lies before `taken` is in the database."""
+
+    number: int
+    path: Path
+    fd: int
+    written: int = 0
+    allocated: int = 0
+    taken: int = 0
+    open_calls: int = 0
+    unsynced: bool = False
+
+
+class Journal:
+    """The journal of this process. `open` before use; all methods are called in the loop's thread and none waits for the disk to sync."""
+
+    def __init__(self, root: Path, *, segment_bytes: int = SEGMENT_BYTES, max_bytes: int = MAX_JOURNAL_BYTES) -> None:
+        self._root = root
+        self._segment_bytes = segment_bytes
+        self._max_bytes = max_bytes
+        self._segments: dict[int, Segment] = {}
+        self._current: Segment | None = None
+        self._open_calls = 0
+        self._lock_fd = -1
+        self.directory = root
+        self._sync = threading.Event()
+        self._to_close: list[int] = []
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self.sync_failed = False
+
+    def open(self) -> None:
+        """Make this process's folder and first segment.
+
+        Raises:
+            StorageUnavailable: the disk takes nothing.
+        """
+        self.directory = self._root / new_id("run")
+        try:
+            self.directory.mkdir(parents=True)
+            self._lock_fd = os.open(self.directory / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+            self._rotate()
+        except OSError as error:
+            raise _refused(error) from error
+        self._stopping = False
+        self._thread = threading.Thread(target=self._keep_syncing, name="journal-fsync", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Sync and let go. What was not taken stays for the next process to replay; an empty journal leaves nothing behind."""
+        self._stopping = True
+        self._sync.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        done = all(segment.taken == segment.written and not segment.open_calls for segment in self._segments.values())
+        for segment in self._segments.values():
+            os.ftruncate(segment.fd, segment.written)
+            os.fsync(segment.fd)
+            os.close(segment.fd)
+            if done:
+                segment.path.unlink(missing_ok=True)
+        self._segments.clear()
+        self._current = None
+        if self._lock_fd >= 0:
+            if done:
+                (self.directory / "lock").unlink(missing_ok=True)
+                self.directory.rmdir()
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    @property
+    def is_open(self) -> bool:
+        return self._current is not None
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(segment.allocated for segment in self._segments.values())
+
+    @property
+    def untaken_bytes(self) -> int:
+        return sum(segment.written - segment.taken for segment in self._segments.values())
+
+    def open_call(self, line: bytes) -> int:
+        """Write an open line; the ticket is given back to `close_call`.
+
+        Raises:
+            StorageUnavailable: this line and the final line that follows would not both fit; nothing was written.
+        """
+        segment = self._make_room(len(line), self._open_calls + 1)
+        self._write(segment, line)
+        segment.open_calls += 1
+        self._open_calls += 1
+        return segment.number
+
+    def close_call(self, line: bytes, ticket: int) -> None:
+        """Write a final line. Its room was allocated with the open line."""
+        assert self._current is not None
+        try:
+            self._write(self._current, line)
+        finally:
+            self._open_calls -= 1
+            opened_in = self._segments.get(ticket)
+            if opened_in is not None:
+                opened_in.open_calls -= 1
+
+    def append(self, line: bytes) -> None:
+        """Write a final line that had no open line.
+
+        Raises:
+            StorageUnavailable: it does not fit.
+        """
+        self._write(self._make_room(len(line), self._open_calls), line)
+
+    def untaken(self, at_most: int) -> tuple[Segment, bytes] | None:
+        """Whole lines of the oldest segment that are not in the database yet, about `at_most` bytes; None if there are none."""
+        for segment in self._segments.values():
+            waiting = segment.written - segment.taken
+            if waiting:
+                data = os.pread(segment.fd, min(waiting, at_most), segment.taken)
+                return segment, data[: data.rfind(b"\n") + 1]
+        return None
+
+    def take(self, segment: Segment, size: int) -> None:
+        """Those bytes are in the database now. A full segment without open calls is deleted."""
+        segment.taken += size
+        for number, candidate in list(self._segments.items()):
+            if candidate is self._current or candidate.taken < candidate.written or candidate.open_calls:
+                break  # in order only: an open line must not outlive the final line that answers it
+            candidate.path.unlink(missing_ok=True)
+            del self._segments[number]
+            self._to_close.append(candidate.fd)
+            self._sync.set()
+
+    def _make_room(self, size: int, open_calls: int) -> Segment:
+        segment = self._current
+        if segment is None or self.sync_failed:
+            raise StorageUnavailable("The journal is not writable right now.", retry_after=5)
+        needed = size + open_calls * MAX_LINE_BYTES
+        if segment.written + needed <= segment.allocated:
+            return segment
+        try:
+            if segment.written >= self._segment_bytes:
+                if self.size > self._max_bytes:
+                    raise StorageUnavailable("The ledger is too far behind the journal.", retry_after=5)
+                return self._rotate(needed)
+            self._allocate(segment, needed)
+        except OSError as error:
+            raise _refused(error) from error
+        return segment
+
+    def _rotate(self, needed: int = 0) -> Segment:
+        number = self._current.number + 1 if self._current else 1
+        path = self.directory / f"{number:06}.jsonl"
+        fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
+        segment = Segment(number, path, fd)
+        try:
+            header = header_line()
+            self._allocate(segment, len(header) + needed)
+            self._write(segment, header)
+        except OSError:
+            os.close(fd)
+            path.unlink(missing_ok=True)
+            raise
+        segment.taken = segment.written
+        self._segments[number] = segment
+        self._current = segment
+        return segment
+
+    def _allocate(self, segment: Segment, needed: int) -> None:
+        size = segment.written + needed + GROW_BYTES - segment.allocated
+        os.posix_fallocate(segment.fd, segment.allocated, size)
+        segment.allocated += size
+
+    def _write(self, segment: Segment, line: bytes) -> None:
+        if os.pwrite(segment.fd, line, segment.written) != len(line):
+            # Never seen where room is allocated; the next write starts at the same place, so no half line stays.
+            raise OSError("short write to the journal")
+        segment.written += len(line)
+        if not segment.unsynced:
+            segment.unsynced = True
+            self._sync.set()
+
+    def _keep_syncing(self) -> None:
+        """The thread. It alone closes file descriptors of deleted segments, so it never syncs one that was reused."""
+        pause = threading.Event()
+        while True:
+            self._sync.wait()
+            if self._stopping:
+                return
+            pause.wait(FSYNC_SECONDS)
+            self._sync.clear()
+            for segment in list(self._segments.values()):
+                if segment.unsynced:
+                    segment.unsynced = False
+                    try:
+                        os.fdatasync(segment.fd)
+                    except OSError as error:
+                        if not self.sync_failed:
+                            log.error("journal.sync_failed", error=error.strerror)
+                        self.sync_failed = segment.unsynced = True
+                        self._sync.set()
+                    else:
+                        self.sync_failed = False
+            while self._to_close:
+                os.close(self._to_close.pop())
+
+
+def abandoned(root: Path, own: Path) -> Iterator[tuple[Path, int]]:
+    """Folders of processes that are gone, each with its lock held by us (close the descriptor to let go)."""
+    if not root.is_dir():
+        return
+    for directory in sorted(root.iterdir()):
+        if directory == own or not directory.is_dir():
+            continue
+        try:
+            fd = os.open(directory / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(fd)
+            continue
+        yield directory, fd
+
+
+def lines_of(directory: Path) -> Iterator[bytes]:
+    """Every line of a folder's segments in order, without the NUL bytes of room that was never written."""
+    for path in sorted(directory.glob("*.jsonl")):
+        with path.open("rb") as file:
+            for line in file:
+                text = line.strip(b"\x00\n")
+                if text:
+                    yield text
+
+
+def _refused(error: OSError) -> StorageUnavailable:
+    return StorageUnavailable(f"The journal cannot be written ({error.strerror}), so no call is let in.", retry_after=5)

@@ -1,0 +1,41 @@
+"""What metering answers, as frozen values that pages and APIs share."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class CallSummary:
+    """One row of the ledger as a person reads it. Money in nano-dollars, times in milliseconds."""
+
+    id: str
+    request_id: str
+    created_at: datetime
+    key_id: str
+    endpoint: str
+    requested_model: str
+    provider: str | None
+    model: str | None
+    outcome: str
+    status: int
+    error_code: str | None
+    stream: bool
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    usage_source: str
+    charged_nano: int
+    price_state: str
+    latency_ms: int
+    first_token_ms: int | None
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class SpendToday:
+    """`nano` was charged for `calls` since `since`, midnight in the tenant's time zone."""
+
+    nano: int
+    calls: int
+    since: datetime

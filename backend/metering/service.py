@@ -1,0 +1,117 @@
+"""Metering: what every call used and cost, kept so that nothing is lost and nothing counted twice."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from backend.identity.principal import Principal, Role
+from backend.kernel.clock import Clock
+from backend.kernel.db import Database
+from backend.kernel.errors import NotFound, StorageUnavailable
+from backend.kernel.events import EventBus
+from backend.kernel.paging import clamp_limit
+from backend.metering import repository
+from backend.metering.events import CompletionFinished
+from backend.metering.journal import Journal
+from backend.metering.record import AttemptRecord, CallRecord, final_line, open_line
+from backend.metering.schemas import CallSummary, SpendToday
+from backend.metering.writer import LedgerWriter
+from backend.observability.metrics import Metrics
+from backend.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+
+class MeteringService:
+    """The journal, the writer behind it, and the ledger's readers. `start` needs no database: rows wait in the journal for one."""
+
+    def __init__(self, db: Database, clock: Clock, events: EventBus, settings: Settings, metrics: Metrics) -> None:
+        self._db = db
+        self._clock = clock
+        self._events = events
+        self._settings = settings
+        self._metrics = metrics
+        root = settings.data_dir / "journal"
+        self._journal = Journal(root)
+        self._writer: LedgerWriter | None = None
+        self._root = root
+
+    async def start(self) -> None:
+        try:
+            self._journal.open()
+        except StorageUnavailable as error:
+            # Pages still work; calls are refused with the reason until the disk takes something.
+            log.error("journal.not_writable", reason=error.message)
+        self._writer = LedgerWriter(self._db, self._journal, self._root)
+        self._writer.start()
+
+    async def stop(self) -> None:
+        if self._writer is not None:
+            await self._writer.stop()
+            self._writer = None
+        self._journal.close()
+
+    def open_call(self, call: CallRecord) -> int:
+        """Say in the journal that an upstream is about to be called; the ticket goes to `record`.
+
+        Raises:
+            StorageUnavailable: it cannot be written, so the call must not be made.
+        """
+        if not self._journal.is_open:
+            self._journal.open()
+        return self._journal.open_call(open_line(call))
+
+    def record(self, call: CallRecord, attempts: list[AttemptRecord], ticket: int | None = None) -> None:
+        """Write the final line, and tell subscribers. Does not raise: what cannot be written is in the log, with all its numbers."""
+        line = final_line(call, attempts)
+        try:
+            if ticket is None:
+                self._journal.append(line)
+            else:
+                self._journal.close_call(line, ticket)
+        except (OSError, StorageUnavailable) as error:
+            log.error("journal.final_line_lost", line=line.decode(), error=type(error).__name__)
+        if self._writer is not None:
+            self._writer.wake()
+        self._events.publish(CompletionFinished(call, tuple(attempts)))
+
+    async def flush(self) -> None:
+        """Bring everything recorded so far into the database now; for tests and for the command line."""
+        if self._writer is not None:
+            await self._writer.drain()
+
+    async def recent_calls(self, principal: Principal, tenant_id: str, limit: int = 50) -> list[CallSummary]:
+        """The tenant's last calls, newest first.
+
+        Raises:
+            NotFound: the tenant is not the principal's; the same as if there were none.
+        """
+        _require_reader(principal, tenant_id)
+        async with self._db.read() as session:
+            return await repository.recent(session, tenant_id, clamp_limit(limit))
+
+    async def spend_today(self, principal: Principal, tenant_id: str) -> SpendToday:
+        """What was charged since midnight in the tenant's time zone.
+
+        Raises:
+            NotFound: the tenant is not the principal's; the same as if there were none.
+        """
+        _require_reader(principal, tenant_id)
+        async with self._db.read() as session:
+            zone = ZoneInfo(await repository.time_zone(session, tenant_id) or self._settings.reporting.timezone)
+            since = _midnight(self._clock.now(), zone)
+            nano, calls = await repository.spend_since(session, tenant_id, since)
+        return SpendToday(nano=nano, calls=calls, since=since)
+
+
+def _require_reader(principal: Principal, tenant_id: str) -> None:
+    if principal.is_super_admin or (principal.tenant_id == tenant_id and principal.has_role(Role.VIEWER)):
+        return
+    raise NotFound
+
+
+def _midnight(now: datetime, zone: ZoneInfo) -> datetime:
+    local = now.astimezone(zone)
+    # Where the clock jumps over midnight, fold 0 reads it with the offset before the jump: the day's first instant.
+    return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)

@@ -1,0 +1,193 @@
+"""From the journal to the database, in the background, in batches, at most a quarter of a second behind.
+
+The journal is the queue: while the database is away lines wait on the disk, memory holds one batch, and nothing is lost. At start
+the journals of processes that are gone are replayed: finished calls exactly as they were, calls that were opened and never
+finished as `interrupted`. Writing the same line twice changes nothing.
+"""
+
+import asyncio
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import orjson
+import structlog
+from sqlalchemy.exc import DataError, IntegrityError
+
+from backend.kernel.db import Database
+from backend.metering import repository
+from backend.metering.journal import Journal, abandoned, lines_of
+from backend.metering.record import ATTEMPT_FIELDS, CALL_FIELDS, AttemptRecord, CallRecord
+from backend.metering.repository import Final
+
+log = structlog.get_logger(__name__)
+
+GATHER_SECONDS = 0.2
+"""How long lines are gathered before a batch is written."""
+BATCH_BYTES = 256 * 1024
+BATCH_CALLS = 500
+RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
+WRITE_SECONDS = 15.0
+_FINAL = b'["final"'
+_HEADER = b'["journal"'
+
+
+class LedgerWriter:
+    def __init__(self, db: Database, journal: Journal, root: Path) -> None:
+        self._db = db
+        self._journal = journal
+        self._root = root
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._failures = 0
+        self.replayed = 0
+        self.interrupted = 0
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="ledger-writer")
+
+    def wake(self) -> None:
+        """There is something to write."""
+        if not self._wake.is_set():
+            self._wake.set()
+
+    async def stop(self, *, seconds: float = 5.0) -> None:
+        """Write what is left if the database takes it in time; the rest waits in the journal for the next start."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+        try:
+            async with asyncio.timeout(seconds):
+                await self.drain()
+        except Exception as error:
+            log.warning("ledger.left_in_journal", bytes=self._journal.untaken_bytes, error=type(error).__name__)
+
+    async def drain(self) -> None:
+        """Move everything that the journal holds. Raises what the database raises; then nothing of the failed batch was taken."""
+        while (waiting := self._journal.untaken(BATCH_BYTES)) is not None:
+            segment, data = waiting
+            await self._write([_final(line) for line in data.split(b"\n") if line[:8] == _FINAL])
+            self._journal.take(segment, len(data))
+
+    async def replay(self) -> None:
+        """Bring over the journals of processes that are gone. May be called again after a failure."""
+        for directory, lock in abandoned(self._root, self._journal.directory):
+            try:
+                await self._replay_one(directory)
+                shutil.rmtree(directory)
+            finally:
+                os.close(lock)
+
+    async def _run(self) -> None:
+        replayed = False
+        while True:
+            try:
+                if not replayed:
+                    await self.replay()
+                    replayed = True
+                await self._wake.wait()
+                await asyncio.sleep(GATHER_SECONDS)
+                self._wake.clear()
+                await self.drain()
+                if self._failures:
+                    log.info("ledger.writing_again")
+                self._failures = 0
+            except Exception as error:
+                if not self._failures:
+                    log.warning("ledger.write_failed", error=type(error).__name__, waiting_bytes=self._journal.untaken_bytes)
+                await asyncio.sleep(RETRY_SECONDS[min(self._failures, len(RETRY_SECONDS) - 1)])
+                self._failures += 1
+                self._wake.set()
+
+    async def _replay_one(self, directory: Path) -> None:
+        opened: dict[str, list[Any]] = {}
+        batch: list[Final] = []
+        for kind, call_id, final in _read(directory):
+            if kind == "open":
+                opened[call_id] = list(final[0])
+                continue
+            opened.pop(call_id, None)
+            batch.append(final)
+            if len(batch) >= BATCH_CALLS:
+                await self._write(batch)
+                batch = []
+            self.replayed += 1
+        batch += [_interrupted(row) for row in opened.values()]
+        self.interrupted += len(opened)
+        await self._write(batch)
+        log.info("ledger.journal_replayed", journal=directory.name, interrupted=len(opened))
+
+    async def _write(self, finals: Sequence[Final]) -> None:
+        for start in range(0, len(finals), BATCH_CALLS):
+            batch = finals[start : start + BATCH_CALLS]
+            try:
+                await self._insert(batch)
+            except (DataError, IntegrityError):
+                await self._write_one_by_one(batch)
+
+    async def _insert(self, finals: Sequence[Final]) -> None:
+        async with asyncio.timeout(WRITE_SECONDS), self._db.write() as unit:
+            await repository.insert_finals(unit.session, finals)
+
+    async def _write_one_by_one(self, finals: Sequence[Final]) -> None:
+        """One row that the database will never take must not hold up the others: it is put aside in a file, and said."""
+        for final in finals:
+            try:
+                await self._insert([final])
+            except (DataError, IntegrityError) as error:
+                with (self._root / "refused.jsonl").open("ab") as file:
+                    file.write(orjson.dumps(final) + b"\n")
+                log.error("ledger.row_refused", call=final[0][0], error=type(error).__name__)
+
+
+def _final(line: bytes) -> Final:
+    _, _, row, attempts = orjson.loads(line)
+    return row, attempts
+
+
+def _read(directory: Path) -> Iterator[tuple[str, str, Final]]:
+    """Events of a folder in order. A line that a power cut left half written is skipped and said."""
+    call_names: Sequence[str] = CALL_FIELDS
+    attempt_names: Sequence[str] = ATTEMPT_FIELDS
+    for line in lines_of(directory):
+        try:
+            event = orjson.loads(line)
+            if line.startswith(_HEADER):
+                _, _, call_names, attempt_names = event
+                continue
+            row = repository.row_by_names(event[2], call_names, CALL_FIELDS, _CALL_DEFAULTS)
+            tries = event[3] if event[0] == "final" else ()
+            attempts = [repository.row_by_names(attempt, attempt_names, ATTEMPT_FIELDS, _ATTEMPT_DEFAULTS) for attempt in tries]
+            yield event[0], event[1], (row, attempts)
+        except (orjson.JSONDecodeError, ValueError, IndexError, TypeError):
+            log.warning("ledger.journal_line_unreadable", journal=directory.name, bytes=len(line))
+
+
+def _interrupted(row: list[Any]) -> Final:
+    """The row of a call whose process ended while it ran: what was asked is known, what it came to is not."""
+    known = dict(zip(CALL_FIELDS, row, strict=True))
+    known |= {"outcome": "interrupted", "status": 0, "error_code": "interrupted"}
+    attempts: list[list[Any]] = []
+    if known["provider"]:
+        attempt = AttemptRecord(1, known["provider"], known["model"] or "", known["offer_id"], "interrupted")
+        attempts.append([getattr(attempt, name) for name in ATTEMPT_FIELDS])
+        known["attempts"] = 1
+    return [known[name] for name in CALL_FIELDS], attempts
+
+
+def _defaults(kind: type[CallRecord] | type[AttemptRecord]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for entry in fields(kind):
+        if entry.default is not MISSING:
+            found[entry.name] = entry.default
+        elif entry.default_factory is not MISSING:
+            found[entry.name] = entry.default_factory()
+    return found
+
+
+_CALL_DEFAULTS = _defaults(CallRecord)
+_ATTEMPT_DEFAULTS = _defaults(AttemptRecord)

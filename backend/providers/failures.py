@@ -1,0 +1,168 @@
+"""Why an attempt brought no answer, in one shape for all protocols, and what of it a caller may read.
+
+A provider's words reach the caller only where they explain the caller's own request (400, 413, 422), and then without addresses and
+without anything that looks like a credential. Everything else is told in our words.
+"""
+
+import re
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+from backend.kernel.clock import Clock
+from backend.kernel.errors import (
+    BadRequest,
+    BourseError,
+    ContentPolicyViolation,
+    ContextLengthExceeded,
+    ModelNotFound,
+    RequestTooLarge,
+    UnsupportedParameter,
+    UpstreamCredentials,
+    UpstreamError,
+    UpstreamRateLimited,
+    UpstreamTimeout,
+)
+
+Kind = Literal["connect", "reset", "timeout", "server", "rate_limited", "credentials", "not_found", "refused", "protocol"]
+
+MAX_RETRY_AFTER_SECONDS = 3600.0
+_MAX_REASON = 400
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+", re.IGNORECASE)
+_CREDENTIAL = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai|api|bearer|token)[-_ ][A-Za-z0-9._*\-]{6,}|\b[A-Za-z0-9_\-*]{32,}\b", re.IGNORECASE)
+_ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
+_CONTEXT_WORDS = ("context_length", "context length", "maximum context", "context window", "too many tokens", "prompt is too long")
+_POLICY_WORDS = ("content_policy", "content_filter", "content policy", "content management policy", "responsible ai", "safety system")
+
+
+class UpstreamFailure(Exception):
+    """One attempt failed.
+
+    Args:
+        kind: what happened, in the words of attempts and metrics.
+        error: what the caller sees if nobody else answers.
+        status: the provider's HTTP status, None if none came.
+        retry_after: seconds that the provider asked for, within an hour.
+    """
+
+    def __init__(self, kind: Kind, error: BourseError, *, status: int | None = None, retry_after: float | None = None) -> None:
+        super().__init__(f"{kind} {status or ''}".strip())
+        self.kind: Kind = kind
+        self.error = error
+        self.status = status
+        self.retry_after = retry_after
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether another candidate may answer what this one did not: everything but a refusal of the request itself."""
+        return self.kind != "refused"
+
+
+def connect_failure(name: str) -> UpstreamFailure:
+    return UpstreamFailure("connect", UpstreamError(f"The provider {name} cannot be reached."))
+
+
+def address_failure(name: str) -> UpstreamFailure:
+    return UpstreamFailure(
+        "connect", UpstreamError(f"The provider {name} is in a private network that the operator has not allowed (network.allow_private).")
+    )
+
+
+def reset_failure(name: str) -> UpstreamFailure:
+    return UpstreamFailure("reset", UpstreamError(f"The provider {name} broke off the connection."))
+
+
+def timeout_failure(name: str, what: str, seconds: float) -> UpstreamFailure:
+    """`what` completes the sentence: 'no connection', 'no first token', 'no data', 'no whole answer'."""
+    return UpstreamFailure("timeout", UpstreamTimeout(f"The provider {name} gave {what} within {seconds:g} s."))
+
+
+def protocol_failure(name: str, what: str) -> UpstreamFailure:
+    return UpstreamFailure("protocol", UpstreamError(f"The provider {name} sent {what}."))
+
+
+def failure_from_error_body(name: str, status: int, body: Any, *, retry_after: float | None = None, secret: str = "") -> UpstreamFailure:
+    """The failure that an OpenAI-shaped (or unreadable) error answer means.
+
+    Args:
+        body: the parsed JSON, or None. An error inside a 200 comes with the status that its code suggests, see `status_of_error`.
+        secret: the credential that was sent, never to be repeated.
+    """
+    error = body.get("error") if isinstance(body, dict) else None
+    facts: dict[str, Any] = error if isinstance(error, dict) else {}
+    raw = facts.get("message") or (error if isinstance(error, str) else "") or (body.get("message") if isinstance(body, dict) else "") or ""
+    reason = readable_reason(str(raw), secret)
+    words = f"{facts.get('code') or ''} {facts.get('type') or ''} {raw}".lower()
+    if status in (401, 403) and not any(word in words for word in _POLICY_WORDS):
+        return UpstreamFailure("credentials", UpstreamCredentials(), status=status)
+    if status == 404:
+        return UpstreamFailure("not_found", ModelNotFound(f"The provider {name} does not have this model."), status=status)
+    if status == 429:
+        busy = UpstreamRateLimited(f"The provider {name} is limiting its callers.", retry_after=retry_after)
+        return UpstreamFailure("rate_limited", busy, status=status, retry_after=retry_after)
+    if status in (408, 504):
+        return UpstreamFailure("timeout", UpstreamTimeout(f"The provider {name} gave up waiting (HTTP {status})."), status=status)
+    if 400 <= status < 500 and status != 409:
+        return UpstreamFailure("refused", _refusal(name, status, facts, reason, words), status=status)
+    broken = UpstreamError(f"The provider {name} failed (HTTP {status}).", retry_after=retry_after)
+    return UpstreamFailure("server", broken, status=status, retry_after=retry_after)
+
+
+def _refusal(name: str, status: int, facts: dict[str, Any], reason: str, words: str) -> BourseError:
+    given = facts.get("param")
+    param = _CONTROL.sub(" ", given)[:100] if isinstance(given, str) else None
+    sentence = reason or f"The provider {name} refused the request (HTTP {status})."
+    if any(word in words for word in _CONTEXT_WORDS):
+        return ContextLengthExceeded(sentence, param=param)
+    if any(word in words for word in _POLICY_WORDS):
+        return ContentPolicyViolation(sentence, param=param)
+    if "unsupported_parameter" in words or "unsupported_value" in words:
+        return UnsupportedParameter(sentence, param=param)
+    if status == 413:
+        return RequestTooLarge(sentence, param=param)
+    return BadRequest(sentence, param=param)
+
+
+def status_of_error(body: dict[str, Any]) -> int:
+    """The HTTP status that an error inside a 200 stands for: its own number where it has one, else what its words suggest, else 502."""
+    error = body.get("error")
+    if isinstance(error, dict):
+        for field in ("status", "code", "status_code"):
+            number = error.get(field)
+            if isinstance(number, str) and number.isdecimal() and len(number) == 3:
+                number = int(number)
+            if type(number) is int and 400 <= number <= 599:
+                return number
+        words = f"{error.get('type') or ''} {error.get('code') or ''}".lower()
+        if "rate_limit" in words:
+            return 429
+        if "invalid_request" in words or any(word in words for word in (*_CONTEXT_WORDS, *_POLICY_WORDS)):
+            return 400
+        if "authentication" in words or "invalid_api_key" in words:
+            return 401
+    return 502
+
+
+def readable_reason(text: str, secret: str = "") -> str:
+    """A provider's sentence without addresses, credentials and control characters, at most 400 characters."""
+    text = text[:4000]
+    if secret:
+        text = text.replace(secret, "…")
+    text = _CREDENTIAL.sub("…", _ADDRESS.sub("…", _URL.sub("…", _CONTROL.sub(" ", text)))).strip()
+    return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 1] + "…"
+
+
+def retry_after_seconds(value: str | None, clock: Clock) -> float | None:
+    """A `Retry-After` header (seconds or an HTTP date) as seconds from now, at most an hour; None if there is none or it is no time."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(value) - clock.now()).total_seconds()
+        except (ValueError, TypeError):
+            return None
+    if seconds != seconds or seconds < 0:
+        return None
+    return min(seconds, MAX_RETRY_AFTER_SECONDS)

@@ -1,0 +1,74 @@
+"""OpenAI-shaped `usage`, which overlaps, into disjoint buckets, which do not.
+
+`prompt_tokens` includes cached, cache-written and audio tokens; `completion_tokens` includes reasoning and audio. Servers differ in
+where they put the details (or put null there, or count details beyond the whole), so every number is taken with care: what is not a
+non-negative integer counts as absent, and details never exceed the whole they are part of.
+"""
+
+from typing import Any
+
+from backend.pricing.usage import Usage
+
+
+def usage_from_openai(usage: Any) -> Usage | None:
+    """The buckets of an OpenAI-shaped `usage` object; None where there is nothing to read, which is different from an explicit 0."""
+    if not isinstance(usage, dict):
+        return None
+    prompt = _count(usage.get("prompt_tokens"))
+    completion = _count(usage.get("completion_tokens"))
+    if prompt is None and completion is None:
+        return None
+    prompt, completion = prompt or 0, completion or 0
+    given = usage.get("prompt_tokens_details")
+    details = given if isinstance(given, dict) else {}
+    # DeepSeek reports prompt_cache_hit_tokens beside prompt_tokens; Moonshot cached_tokens; OpenRouter cache_write_tokens.
+    cached = _first(details.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
+    written = _first(details.get("cache_write_tokens"), details.get("cache_creation_tokens"))
+    cache_read = min(cached, prompt)
+    cache_write = min(written, prompt - cache_read)
+    audio_input = min(_first(details.get("audio_tokens")), prompt - cache_read - cache_write)
+    given = usage.get("completion_tokens_details")
+    details = given if isinstance(given, dict) else {}
+    reasoning = min(_first(details.get("reasoning_tokens"), usage.get("reasoning_tokens")), completion)
+    audio_output = min(_first(details.get("audio_tokens")), completion - reasoning)
+    return Usage(
+        input=prompt - cache_read - cache_write - audio_input,
+        cache_read=cache_read,
+        cache_write=cache_write,
+        audio_input=audio_input,
+        output=completion - reasoning - audio_output,
+        reasoning=reasoning,
+        audio_output=audio_output,
+    )
+
+
+def usage_to_openai(usage: Usage) -> dict[str, Any]:
+    """The buckets as OpenAI would report them; for answers whose provider reported nothing."""
+    prompt, completion = usage.total_input, usage.total_output
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read, "audio_tokens": usage.audio_input},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning, "audio_tokens": usage.audio_output},
+    }
+
+
+_MAX_COUNT = 2**31 - 1
+"""What a column of the ledger holds; a larger number is no token count but nonsense."""
+
+
+def _count(value: Any) -> int | None:
+    if type(value) is int and 0 <= value <= _MAX_COUNT:
+        return value
+    if type(value) is float and value.is_integer() and 0 <= value <= _MAX_COUNT:
+        return int(value)
+    return None
+
+
+def _first(*values: Any) -> int:
+    for value in values:
+        number = _count(value)
+        if number is not None:
+            return number
+    return 0

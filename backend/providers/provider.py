@@ -1,0 +1,84 @@
+"""What the gateway asks of a provider, whatever its wire protocol: OpenAI-shaped JSON in, OpenAI-shaped JSON or server-sent events out.
+
+An adapter is one module `backend/providers/<protocol>.py` with a function `build(name, settings, http) -> Provider`; nothing else has to
+know of it. It translates between its provider's wire format and OpenAI's, and turns every failure into an `UpstreamFailure`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from backend.pricing.usage import Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a protocol declares of itself; a candidate in the configuration may know better."""
+
+    prefill: bool = False
+    """Whether its models go on from a trailing assistant message."""
+    reports_stream_usage: bool = True
+    """Whether `stream_options.include_usage` may be sent."""
+    simulated: bool = False
+
+
+@dataclass(slots=True)
+class ChatRequest:
+    """One attempt. `body` is the caller's and shared by all attempts: an adapter copies before it changes anything."""
+
+    body: Mapping[str, Any]
+    model: str
+    """The upstream's own id of the model."""
+    connect_seconds: float
+    traceparent: str
+
+
+@dataclass(slots=True)
+class WholeAnswer:
+    """A complete `chat.completion`: its bytes, what they spell, and what it used (None if the provider did not say)."""
+
+    body: bytes
+    value: dict[str, Any]
+    usage: Usage | None
+
+
+class StreamAnswer(Protocol):
+    """A `chat.completion.chunk` event stream that has begun."""
+
+    async def read(self) -> bytes:
+        """The next bytes, cut anywhere; b"" at the end.
+
+        Raises:
+            UpstreamFailure: the connection broke.
+        """
+        ...
+
+    async def release(self) -> None:
+        """The answer was read to its end: let the connection be used again if its body ends at once, else drop it. Does not raise."""
+        ...
+
+    def close(self) -> None:
+        """Drop the connection unless it was released; the provider notices at once. May be called twice."""
+        ...
+
+
+class Provider(Protocol):
+    name: str
+    protocol: str
+    capabilities: Capabilities
+
+    async def complete(self, request: ChatRequest) -> WholeAnswer:
+        """The whole answer.
+
+        Raises:
+            UpstreamFailure: there is none.
+        """
+        ...
+
+    async def open_stream(self, request: ChatRequest) -> StreamAnswer:
+        """A stream whose status and headers were good; no event was read yet.
+
+        Raises:
+            UpstreamFailure: there is none.
+        """
+        ...

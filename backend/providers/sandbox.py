@@ -1,0 +1,235 @@
+"""The sandbox: a provider inside the process that answers without a model, streams, counts tokens and fails on demand.
+
+Everything it says is labelled as simulated. Its tokens are words, spaces and signs of its own small grammar, so its usage is exact.
+
+    sandbox/chat       answers at once, streams at about 100 tokens a second
+    sandbox/slow       a second to the first token, ten tokens a second
+    sandbox/flaky      every third call fails with 503, the first one does not
+    sandbox/long       two thousand tokens
+    sandbox/reasoning  thinks aloud before it answers
+    sandbox/broken     breaks off in the middle of every answer
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain, count
+from typing import Any
+
+import orjson
+
+from backend.kernel.errors import ModelNotFound, UpstreamError
+from backend.kernel.ids import new_id
+from backend.providers.failures import UpstreamFailure, reset_failure
+from backend.providers.http import UpstreamHttp
+from backend.providers.openai_usage import usage_from_openai
+from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
+from backend.settings import ProviderSettings
+
+_TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
+_QUOTE_CHARACTERS = 200
+_LONG_TOKENS = 2000
+_BREAKS_AFTER_TOKENS = 12
+_FAILS_EVERY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """How one sandbox model answers. Times in seconds."""
+
+    before_first: float = 0.0
+    between: float = 0.01
+    tokens: int | None = None
+    thinks: bool = False
+    breaks: bool = False
+    flaky: bool = False
+
+
+MODELS: Mapping[str, Behaviour] = {
+    "chat": Behaviour(),
+    "slow": Behaviour(before_first=1.0, between=0.1),
+    "flaky": Behaviour(flaky=True),
+    "long": Behaviour(tokens=_LONG_TOKENS, between=0.002),
+    "reasoning": Behaviour(thinks=True),
+    "broken": Behaviour(breaks=True),
+}
+
+
+def build(name: str, settings: ProviderSettings, http: UpstreamHttp) -> Provider:  # noqa: ARG001 - every adapter is built alike
+    return SandboxProvider(name)
+
+
+class SandboxProvider:
+    """Args:
+    pace: multiplies every pause; 0 answers without any.
+    """
+
+    protocol = "sandbox"
+    capabilities = Capabilities(simulated=True)
+
+    def __init__(self, name: str = "sandbox", *, pace: float = 1.0) -> None:
+        self.name = name
+        self._pace = pace
+        self._flaky_calls = count(1)
+
+    async def complete(self, request: ChatRequest) -> WholeAnswer:
+        script = self._script(request)
+        # A whole answer is not spoken word by word; only a model that is slow on purpose keeps its caller waiting.
+        await _pause(script.behaviour.before_first * self._pace)
+        if script.behaviour.breaks:
+            raise reset_failure(self.name)
+        value = script.whole()
+        return WholeAnswer(orjson.dumps(value), value, usage_from_openai(value["usage"]))
+
+    async def open_stream(self, request: ChatRequest) -> StreamAnswer:
+        script = self._script(request)
+        await _pause(script.behaviour.before_first * self._pace)
+        return _SandboxStream(self.name, script, script.behaviour.between * self._pace)
+
+    def _script(self, request: ChatRequest) -> "_Script":
+        behaviour = MODELS.get(request.model)
+        if behaviour is None:
+            raise UpstreamFailure("not_found", ModelNotFound(f"The sandbox has no model {request.model[:80]!r}."), status=404)
+        if behaviour.flaky and next(self._flaky_calls) % _FAILS_EVERY == 0:
+            raise UpstreamFailure(
+                "server", UpstreamError("The sandbox failed on purpose (sandbox/flaky fails every third call)."), status=503
+            )
+        return _Script(request.model, behaviour, request.body)
+
+
+class _Script:
+    """What one call is going to be told."""
+
+    def __init__(self, model: str, behaviour: Behaviour, body: Mapping[str, Any]) -> None:
+        self.behaviour = behaviour
+        self.id = f"chatcmpl-{new_id('request')[4:]}"
+        self.created = int(time.time())
+        self.model = f"sandbox/{model}"
+        self.choices = body.get("n") or 1
+        messages = body["messages"]
+        self.prompt_tokens = sum(len(_TOKEN.findall(text)) for message in messages for text in _texts(message))
+        limit = body.get("max_completion_tokens") or body.get("max_tokens")
+        self.thought = (
+            _tokens(f"The person asks something. I am a simulation, so I describe that to {self.model} politely.")
+            if behaviour.thinks
+            else []
+        )
+        words = _tokens(_answer(self.model, messages))
+        if behaviour.tokens is not None:
+            words = (words * (behaviour.tokens // len(words) + 1))[: behaviour.tokens]
+        if limit is not None:
+            self.thought = self.thought[:limit]
+            words_left = limit - len(self.thought)
+        self.words = words if limit is None else words[:words_left]
+        self.finish = "stop" if limit is None or len(words) <= words_left else "length"
+
+    def usage(self) -> dict[str, Any]:
+        reasoning = len(self.thought) * self.choices
+        completion = reasoning + len(self.words) * self.choices
+        return {
+            "prompt_tokens": self.prompt_tokens,
+            "completion_tokens": completion,
+            "total_tokens": self.prompt_tokens + completion,
+            "prompt_tokens_details": {"cached_tokens": 0},
+            "completion_tokens_details": {"reasoning_tokens": reasoning},
+        }
+
+    def whole(self) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": "".join(self.words)}
+        if self.thought:
+            message["reasoning_content"] = "".join(self.thought)
+        return {
+            "id": self.id,
+            "object": "chat.completion",
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": "simulated",
+            "choices": [
+                {"index": index, "message": message, "logprobs": None, "finish_reason": self.finish} for index in range(self.choices)
+            ],
+            "usage": self.usage(),
+        }
+
+    def chunks(self) -> Iterator[bytes]:
+        yield self._event([self._choice(index, {"role": "assistant", "content": ""}) for index in range(self.choices)])
+        thought = ({"reasoning_content": token} for token in self.thought)
+        words = ({"content": token} for token in self.words)
+        for delta in chain(thought, words):
+            for index in range(self.choices):
+                yield self._event([self._choice(index, delta)])
+        for index in range(self.choices):
+            yield self._event([self._choice(index, {}, self.finish)])
+        yield self._event([], self.usage())
+        yield b"data: [DONE]\n\n"
+
+    def _choice(self, index: int, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+        return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+
+    def _event(self, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> bytes:
+        chunk = {
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.model,
+            "system_fingerprint": "simulated",
+            "choices": choices,
+            "usage": usage,
+        }
+        return b"data: " + orjson.dumps(chunk) + b"\n\n"
+
+
+class _SandboxStream:
+    def __init__(self, name: str, script: _Script, between: float) -> None:
+        self._name = name
+        self._chunks = script.chunks()
+        self._between = between
+        self._breaks_in = _BREAKS_AFTER_TOKENS if script.behaviour.breaks else None
+        self._closed = False
+
+    async def read(self) -> bytes:
+        if self._closed:
+            return b""
+        if self._breaks_in is not None:
+            self._breaks_in -= 1
+            if self._breaks_in < 0:
+                raise reset_failure(self._name)
+        await _pause(self._between)
+        return next(self._chunks, b"")
+
+    async def release(self) -> None:
+        self._closed = True
+
+    def close(self) -> None:
+        self._closed = True
+
+
+def _answer(model: str, messages: list[Any]) -> str:
+    asked = next((" ".join(_texts(message)) for message in reversed(messages) if message.get("role") == "user"), "").strip()
+    quoted = asked if len(asked) <= _QUOTE_CHARACTERS else asked[:_QUOTE_CHARACTERS] + "…"
+    said = f" You said: “{quoted}”." if quoted else ""
+    return (
+        f"This is a simulated answer from {model}; no model was called.{said} "
+        "Everything around it is real: the key, the route, the token counts, the price and the row in the ledger. "
+    )
+
+
+def _texts(message: Any) -> Iterator[str]:
+    """All text of a message, whatever the shape of its content."""
+    content = message.get("content") if isinstance(message, dict) else None
+    if isinstance(content, str):
+        yield content
+    elif isinstance(content, list):
+        for part in content:
+            if isinstance(part, dict) and isinstance(part.get("text"), str):
+                yield part["text"]
+
+
+def _tokens(text: str) -> list[str]:
+    return _TOKEN.findall(text)
+
+
+async def _pause(seconds: float) -> None:
+    if seconds > 0:
+        await asyncio.sleep(seconds)

@@ -1,0 +1,89 @@
+"""What a name stands for: a route, with the candidates that may answer for it and the limits that it keeps."""
+
+from dataclasses import dataclass
+
+from backend.kernel.money import nano_from_usd
+from backend.pricing.cost import PriceCard, PriceLine
+from backend.settings import PriceOverride, RouteSettings, TimeoutSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One upstream model of one configured provider."""
+
+    provider: str
+    model: str
+    """The provider's own id, sent upstream."""
+    offer_id: str
+    """Where its price is found in the catalog; a provider that the catalog does not know has none there."""
+    weight: int = 1
+    prefill: bool | None = None
+    card: PriceCard | None = None
+    """The operator's own price, which overrides the catalog's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds; see `TimeoutSettings`."""
+
+    connect: float
+    attempt: float
+    first_token: float
+    idle: float
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`name` is what permissions and the ledger know it by: the alias, or `provider/model`."""
+
+    name: str
+    candidates: tuple[Candidate, ...]
+    strategy: str = "ordered"
+    is_alias: bool = False
+    enabled: bool = True
+    timeouts: Timeouts = Timeouts(connect=5, attempt=300, first_token=60, idle=30, total=600)
+    max_output_tokens: int | None = None
+
+
+def route_from_settings(settings: RouteSettings) -> Route:
+    return Route(
+        name=settings.alias,
+        candidates=tuple(
+            Candidate(
+                provider=candidate.provider,
+                model=candidate.model,
+                offer_id=f"{candidate.provider}/{candidate.model}",
+                weight=candidate.weight,
+                prefill=candidate.prefill,
+                card=_card(settings.alias, f"{candidate.provider}/{candidate.model}", candidate.price) if candidate.price else None,
+            )
+            for candidate in settings.candidates
+        ),
+        strategy=settings.strategy,
+        is_alias=True,
+        enabled=settings.enabled,
+        timeouts=_timeouts(settings.timeouts),
+        max_output_tokens=settings.max_output_tokens,
+    )
+
+
+def _timeouts(settings: TimeoutSettings) -> Timeouts:
+    return Timeouts(
+        connect=settings.connect.total_seconds(),
+        attempt=settings.attempt.total_seconds(),
+        first_token=settings.first_token.total_seconds(),
+        idle=settings.idle.total_seconds(),
+        total=settings.total.total_seconds(),
+    )
+
+
+def _card(alias: str, offer_id: str, price: PriceOverride) -> PriceCard:
+    """The operator's prices under ids that say where they come from, such as `route:fast:acme/other-model:input`."""
+    amounts = {"input": price.input, "output": price.output, "cache_read": price.cache_read, "cache_write": price.cache_write}
+    lines = tuple(
+        PriceLine(f"route:{alias}:{offer_id}:{component}", component, "token", nano_from_usd(amount))
+        for component, amount in amounts.items()
+        if amount is not None
+    )
+    return PriceCard(offer_id, "priced", lines)
