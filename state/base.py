@@ -1,0 +1,83 @@
+"""What every page's state stands on: whose socket an event came through, and how a failure reaches the person.
+
+Only private names and module functions here: a public method would be one more remote procedure.
+"""
+
+import traceback
+from contextvars import ContextVar
+from typing import Any, ClassVar
+
+import reflex as rx
+import structlog
+from reflex.istate.proxy import StateProxy
+
+from backend import runtime
+from backend.identity.cookies import session_cookie
+from backend.identity.schemas import SIGNED_OUT, SessionView
+from backend.kernel.errors import BourseError, InternalError, as_toast
+
+log = structlog.get_logger(__name__)
+
+
+class AppState(rx.State, mixin=True):  # type: ignore[call-arg]
+    """Base of the states of pages.
+
+    `_personal` marks a state that shows what only its person may see: it is emptied whenever a page connects, because a browser's tab
+    keeps its state across signing out and in, and the name under which it is kept is the browser's own choice.
+    """
+
+    _personal: ClassVar[bool] = False
+
+
+class _Admitted:
+    """The session that the guard of the running handler has checked."""
+
+    def __init__(self) -> None:
+        self._current: ContextVar[SessionView | None] = ContextVar("admitted", default=None)
+
+    def set(self, session: SessionView | None) -> None:
+        self._current.set(session)
+
+    def __call__(self) -> SessionView:
+        """SIGNED_OUT in a handler that anybody may call; such a handler asks `session_of` if it wants to know."""
+        return self._current.get() or SIGNED_OUT
+
+
+admitted = _Admitted()
+
+
+async def session_of(state: Any, *, request_id: str = "") -> SessionView:
+    """Whose session the event's socket was opened with, as it stands in the database now. Handlers that run for long ask again.
+
+    Raises:
+        StorageUnavailable: the process is starting or the database is away.
+    """
+    now = runtime.current()
+    headers = state.router.headers.raw_headers
+    cookie = session_cookie(headers.get("cookie", ""), now.settings)
+    return await now.identity.session(cookie, address=state.router.session.client_ip, request_id=request_id)
+
+
+async def report(state: Any, error: Exception, request_id: str, where: str) -> None:
+    """Tell the person what went wrong, with the request id to quote; what we did not foresee is logged, without anybody's input."""
+    if not isinstance(error, BourseError):
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        # Neither the message nor the arguments: both may hold what somebody typed.
+        log.error("event.failed", requestId=request_id, handler=where, error=type(error).__name__, frames=frames)
+        error = InternalError()
+    elif error.status >= 500:
+        log.warning("event.failed", requestId=request_id, handler=where, error=type(error).__name__)
+    toast = as_toast(error, request_id)
+    await notify(state, title=toast["title"], message=toast["message"], request_id=request_id, tone="bad")
+
+
+async def notify(state: Any, *, title: str, message: str, request_id: str, tone: str = "info") -> None:
+    """Show a toast on the page that the event came from."""
+    from state.shell import ShellState
+
+    notice = {"id": request_id, "title": title, "message": message, "request_id": request_id, "tone": tone}
+    if isinstance(state, StateProxy):
+        async with state:
+            (await state.get_state(ShellState)).notice = notice
+    else:
+        (await state.get_state(ShellState)).notice = notice
