@@ -5,6 +5,7 @@ import reflex.model  # read now: the first event with an argument would otherwis
 
 from app.routes import register
 from backend.asgi import front_door, lifespan
+from state.gate import Gate, keep_arguments_out_of_logs
 
 _HEAD = [
     # Hides a shared link's unfiltered rows before the first paint; a file, because the content policy allows no inline code of ours.
@@ -29,4 +30,6 @@ if app.sio is not None:
     # The front door has checked a socket's origin by then, against the host that the page was asked from; a fixed list cannot know it.
     app.sio.eio.cors_allowed_origins = []
 app.register_lifespan_task(lifespan)
+app.add_middleware(Gate())
+keep_arguments_out_of_logs()
 register(app)

@@ -69,5 +69,5 @@ def register(app: rx.App) -> None:
 
     for page in PAGES:
         app.add_page(
-            framed(page), route=page.route, title=page.title, description=page.description, on_load=[ShellState.arrive, *page.on_load]
+            framed(page), route=page.route, title=page.title, description=page.description, on_load=[*page.on_load, ShellState.arrive]
         )

@@ -8,6 +8,9 @@ import reflex as rx
 
 from backend import runtime
 from backend.catalog.schemas import ModelDetail, OfferView, PriceLineView
+from backend.kernel.errors import BourseError
+from backend.kernel.ids import new_id
+from state.guard import PUBLIC, handler
 from state.samples import code_samples
 from state.views import NOT_STATED, Hit, date_text, hit, price_text, status_text, tokens_text
 
@@ -66,7 +69,7 @@ class Ability:
 
 
 class ModelState(rx.State):
-    """`stage` is waiting, found or missing; `opened` is the offer whose full price list is in `prices`."""
+    """`stage` is waiting, found, missing or failed; `opened` is the offer whose full price list is in `prices`."""
 
     stage: str = "waiting"
     title: str = "Model · Bourse"
@@ -90,15 +93,24 @@ class ModelState(rx.State):
     samples: list[dict[str, str]] = []
     sample_note: str = ""
     near: list[Hit] = []
+    failure: str = ""
+    failure_id: str = ""
     _all_offers: bool = False
 
-    @rx.event
+    @handler(PUBLIC)
     def load(self) -> None:
         """The name after /models/ decides; the same name again is only refreshed."""
         name = unquote(self.router.url.path.removeprefix("/models/")).strip("/")[:255]
-        self._show(name)
+        if name != self.asked:
+            self.stage = "waiting"
+        self.asked = name
+        self._try_again()
 
-    @rx.event
+    @handler(PUBLIC)
+    def retry(self) -> None:
+        self._try_again()
+
+    @handler(PUBLIC)
     def open_offer(self, offer_id: str) -> None:
         """Show or hide the full price list of one offer."""
         if offer_id == self.opened:
@@ -109,10 +121,17 @@ class ModelState(rx.State):
             if offer.id == offer_id:
                 self.opened, self.prices = offer.id, [_price_row(i, line) for i, line in enumerate(offer.prices)]
 
-    @rx.event
+    @handler(PUBLIC)
     def show_all_offers(self) -> None:
         self._all_offers = True
         self._show(self.slug)
+
+    def _try_again(self) -> None:
+        try:
+            self._show(self.asked)
+            self.failure = ""
+        except BourseError as error:
+            self.stage, self.failure, self.failure_id = "failed", error.message, new_id("request")
 
     def _show(self, name: str) -> None:
         now = runtime.current()
@@ -120,7 +139,7 @@ class ModelState(rx.State):
         if detail is None:
             resolved = now.catalog.resolve(name)
             detail = now.catalog.model(resolved.model_id) if resolved else None
-        self.asked, self.opened, self.prices = name, "", []
+        self.opened, self.prices = "", []
         if detail is None:
             self.stage, self.title = "missing", "No such model · Bourse"
             self.near = [hit(found) for found in now.catalog.palette(name.rsplit("/", 1)[-1], 6)]

@@ -3,6 +3,7 @@
 import reflex as rx
 
 from backend import runtime
+from state.guard import PUBLIC, handler
 from state.storefront import load_storefront
 from state.views import freshness_text
 
@@ -14,9 +15,11 @@ class ShellState(rx.State):
 
     freshness: str = _front.freshness
     notice: dict[str, str] = {}
+    arrivals: int = 0
 
-    @rx.event
+    @handler(PUBLIC)
     def arrive(self) -> None:
-        """On every page: say how old the numbers are."""
+        """The last thing that every page loads: how old the numbers are, and that the page has its answers."""
         now = runtime.current()
         self.freshness = freshness_text(now.catalog.freshness(), now.clock.now())
+        self.arrivals += 1

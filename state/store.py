@@ -7,7 +7,10 @@ import reflex as rx
 
 from backend import runtime
 from backend.catalog.schemas import FacetValue, Freshness, StorePage, StoreQuery
+from backend.kernel.errors import BourseError
+from backend.kernel.ids import new_id
 from backend.kernel.money import usd_from_nano
+from state.guard import PUBLIC, handler
 from state.store_address import FACETS, PAGE_ROWS, VIEWS, Asked, read_address, write_address
 from state.storefront import Storefront, load_storefront
 from state.views import Chip, Choice, ModelRow, age_text, choices, freshness_text, model_row, price_text, tokens_text
@@ -58,27 +61,29 @@ class StoreState(rx.State):
     address: str = ""
     answered: int = 0
     failure: str = ""
+    failure_id: str = ""
     _asked: Asked = Asked()
 
-    @rx.event
+    @handler(PUBLIC)
     def load(self) -> None:
         """The address decides: on arrival, on reload, on back and forward."""
-        self._answer(read_address(self.router.url.query))
+        self._asked = read_address(self.router.url.query)
+        self._try_again()
 
-    @rx.event
+    @handler(PUBLIC)
     def retry(self) -> None:
-        self._answer(self._asked)
+        self._try_again()
 
-    @rx.event
+    @handler(PUBLIC)
     def find(self, text: str) -> None:
         self._answer(self._asked.with_query(search=str(text).strip()[:200]))
 
-    @rx.event
+    @handler(PUBLIC)
     def toggle(self, facet: str, value: str) -> None:
         """Add or remove one value of a filter; `facet` is its name in the address."""
         self._answer(self._asked.toggled(str(facet), str(value)))
 
-    @rx.event
+    @handler(PUBLIC)
     def remove(self, facet: str, value: str) -> None:
         """Take away what a chip stands for."""
         cleared: dict[str, dict[str, object]] = {
@@ -92,53 +97,60 @@ class StoreState(rx.State):
         else:
             self._answer(self._asked.toggled(str(facet), str(value)))
 
-    @rx.event
+    @handler(PUBLIC)
     def clear(self) -> None:
         """All filters and the search; the order and the view stay."""
         query = self._asked.query
         self.provider_search = ""
         self._answer(replace(self._asked, query=StoreQuery(sort=query.sort, descending=query.descending, limit=PAGE_ROWS)))
 
-    @rx.event
+    @handler(PUBLIC)
     def pick_price_in(self, low: float | None, high: float | None) -> None:
         """USD per 1M input tokens; None is any."""
         self._answer(self._asked.with_query(input_min=_nano(low), input_max=_nano(high)))
 
-    @rx.event
+    @handler(PUBLIC)
     def pick_price_out(self, low: float | None, high: float | None) -> None:
         """USD per 1M output tokens; None is any."""
         self._answer(self._asked.with_query(output_min=_nano(low), output_max=_nano(high)))
 
-    @rx.event
+    @handler(PUBLIC)
     def pick_context(self, low: float | None, _high: float | None) -> None:
         """Tokens; None is any."""
         self._answer(self._asked.with_query(context_min=int(low) if isinstance(low, int | float) and 0 < low < 10**12 else None))
 
-    @rx.event
+    @handler(PUBLIC)
     def order_by(self, order: str) -> None:
         """Choosing the order in force turns it round."""
         query = self._asked.query
         if order in dict(ORDERS):
             self._answer(self._asked.with_query(sort=order, descending=order == query.sort and not query.descending))
 
-    @rx.event
+    @handler(PUBLIC)
     def show_as(self, view: str) -> None:
         if view in VIEWS:
             self._asked = replace(self._asked, view=view)
             self.view, self.address = view, write_address(self._asked)
 
-    @rx.event
+    @handler(PUBLIC)
     def turn_page(self, by: int) -> None:
         offset = self._asked.query.offset + PAGE_ROWS * (1 if by > 0 else -1)
         if 0 <= offset < max(self.total, 1):
             self._answer(self._asked.with_query(offset=offset))
 
-    @rx.event
+    @handler(PUBLIC)
     def find_provider(self, text: str) -> None:
         """Only the list of providers changes, not what is asked."""
         self.provider_search = str(text).strip()[:80]
         page = runtime.current().catalog.search(self._asked.query)
         self._show_providers(page.facets.get("provider", ()))
+
+    def _try_again(self) -> None:
+        """Where there is nothing yet to fall back on, a failure belongs on the page and not into a toast."""
+        try:
+            self._answer(self._asked)
+        except BourseError as error:
+            self.failure, self.failure_id = error.message, new_id("request")
 
     def _answer(self, asked: Asked) -> None:
         """Ask the catalog, keep a page that lies beyond the end from being empty, and show the result."""

@@ -6,7 +6,7 @@ import reflex as rx
 
 from components.shell.boundary import Boundary
 from components.shell.footer import footer
-from components.shell.notices import connection_banner, shortcuts, toasts
+from components.shell.notices import Live, connection_banner, shortcuts, toasts
 from components.shell.palette import Palette
 from components.shell.top_bar import top_bar
 from state.palette import PaletteState
@@ -36,4 +36,5 @@ def frame(
         Palette.create(pages=list(pages), hits=PaletteState.hits, hits_for=PaletteState.hits_for, on_ask=PaletteState.ask),
         shortcuts(),
         toasts(ShellState.notice),
+        Live.create(arrivals=ShellState.arrivals),
     )

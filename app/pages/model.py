@@ -4,6 +4,7 @@ import reflex as rx
 
 from components.catalog import model_detail as part
 from components.ui.card import column_of
+from components.ui.feedback import error_card
 from state.model import ModelState
 
 
@@ -20,7 +21,13 @@ def _found() -> rx.Component:
 
 def content() -> rx.Component:
     return rx.el.main(
-        rx.match(ModelState.stage, ("found", _found()), ("missing", part.missing(ModelState)), part.waiting()),
+        rx.match(
+            ModelState.stage,
+            ("found", _found()),
+            ("missing", part.missing(ModelState)),
+            ("failed", error_card(ModelState.failure, ModelState.failure_id, ModelState.retry)),
+            part.waiting(),
+        ),
         id="main",
         tab_index=-1,
         class_name="mx-auto min-h-[70vh] max-w-[1180px] px-4 pt-5 pb-20 outline-none sm:px-7",

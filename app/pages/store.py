@@ -45,7 +45,7 @@ def content() -> rx.Component:
                     class_name="mt-4 mb-2.5 flex flex-wrap items-center gap-2",
                 ),
                 chips(StoreState),
-                rx.cond(StoreState.failure != "", error_card(StoreState.failure, "", StoreState.retry)),
+                rx.cond(StoreState.failure != "", error_card(StoreState.failure, StoreState.failure_id, StoreState.retry)),
                 rx.el.div(
                     rx.cond(
                         StoreState.rows.length() > 0,

@@ -23,6 +23,15 @@ class Toasts(rx.Component):
     notice: rx.Var[dict[str, str]]
 
 
+class Live(rx.Component):
+    """Marks the document as live once the server has answered the page's first questions."""
+
+    library = "$/public/js/live.js"
+    tag = "Live"
+
+    arrivals: rx.Var[int]
+
+
 class Shortcuts(rx.Component):
     """The sheet behind `?`."""
 
