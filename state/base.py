@@ -1,13 +1,14 @@
 """What every page's state stands on: whose socket an event came through, and how a failure reaches the person.
 
-Only private names and module functions here: a public method would be one more remote procedure.
+There is no base class: states are flat subclasses of `rx.State`, and a public method on a base would be one more remote procedure on
+each. A state that shows what only its person may see says `_personal: ClassVar[bool] = True`; `state.gate` empties it whenever a page
+connects, because a browser's tab keeps its state across signing out and in, and the name under which it is kept is the browser's choice.
 """
 
 import traceback
 from contextvars import ContextVar
-from typing import Any, ClassVar
+from typing import Any
 
-import reflex as rx
 import structlog
 from reflex.istate.proxy import StateProxy
 
@@ -17,16 +18,6 @@ from backend.identity.schemas import SIGNED_OUT, SessionView
 from backend.kernel.errors import BourseError, InternalError, as_toast
 
 log = structlog.get_logger(__name__)
-
-
-class AppState(rx.State, mixin=True):  # type: ignore[call-arg]
-    """Base of the states of pages.
-
-    `_personal` marks a state that shows what only its person may see: it is emptied whenever a page connects, because a browser's tab
-    keeps its state across signing out and in, and the name under which it is kept is the browser's own choice.
-    """
-
-    _personal: ClassVar[bool] = False
 
 
 class _Admitted:
