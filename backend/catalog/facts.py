@@ -8,7 +8,9 @@ from typing import Any
 from backend.catalog.models import ModelDraft, OfferDraft, is_first_party, testimonies_by_trust
 from backend.catalog.taxonomy import CAPABILITIES, FORMATS_OF_MODALITY, MODALITIES, MODALITIES_OF_MODE, MODES, STATUSES
 
-_DECORATION = re.compile(r"\s*\((?:latest|free|beta|new|extended|self-moderated|batch|[^)]*(?:region|cross-region|via)[^)]*)\)$", re.IGNORECASE)
+_DECORATION = re.compile(
+    r"\s*\((?:latest|free|beta|new|extended|self-moderated|batch|[^)]*(?:region|cross-region|via)[^)]*)\)$", re.IGNORECASE
+)
 _SELLER_PREFIX = re.compile(r"^[\w .&/'-]{2,24}: (?=\S)")
 _WORDS = {
     "gpt": "GPT", "glm": "GLM", "oss": "OSS", "tts": "TTS", "hd": "HD", "vl": "VL", "ocr": "OCR", "moe": "MoE", "llama": "Llama", "ai": "AI",

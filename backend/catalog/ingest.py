@@ -142,7 +142,9 @@ async def ingest(
         )
         await unit.mark_changed()
     tell("done", steps, steps)
-    log.info("catalog.ingested", offers=len(offers), models=len(models), prices=len(prices.inserts), quarantined=sum(prices.quarantined.values()))
+    log.info(
+        "catalog.ingested", offers=len(offers), models=len(models), prices=len(prices.inserts), quarantined=sum(prices.quarantined.values())
+    )
     return reports
 
 
@@ -220,5 +222,3 @@ def _report(
         quarantined=quarantined.get(source.name, 0),
         unknown=reading.unknown,
     )
-
-

@@ -177,7 +177,7 @@ def _model_id(key: str, members: list[OfferDraft], creator: str | None, known: d
         if model_key(text).replace("-", "") != key.replace("-", ""):
             text = split_slug_date(text, key)
         votes[text] += 5 if is_first_party(offer, creator) else 1
-    if not votes or key.startswith(f"{model_key(members[0].provider)}-") and len({offer.provider for offer in members}) == 1:
+    if not votes or (key.startswith(f"{model_key(members[0].provider)}-") and len({offer.provider for offer in members}) == 1):
         votes[slug(key)] += 1
     best = sorted(votes, key=lambda text: (-votes[text], "." not in text, len(text), text))[0]
     if best in used:

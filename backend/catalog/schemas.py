@@ -62,7 +62,8 @@ class ModelSummary:
 
 @dataclass(frozen=True, slots=True)
 class FacetValue:
-    """`count`: models left if this value were added to the filters in force."""
+    """`count`: for filters that must all hold (modalities, capabilities), models left if this value were added; for filters of which any
+    may hold (provider, mode, status, open_weights), models that have this value under all other filters."""
 
     value: str
     label: str
@@ -72,7 +73,7 @@ class FacetValue:
 
 @dataclass(frozen=True, slots=True)
 class StorePage:
-    """`facets` has the keys modality_in, modality_out, capability, provider, mode, status, open_weights.
+    """`facets` has the keys modality_in, modality_out, capability, provider, mode, status, open_weights (values yes and no).
 
     `headline` is a sentence computed from the query and the total: "187 models take images, call tools and cost at most $1 …".
     """
@@ -166,6 +167,14 @@ class ModelDetail:
     offers: tuple[OfferView, ...]
     aliases: tuple[str, ...]
     headline: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What a name stands for: a model wherever it is sold (`offer_id` None), or one offer of it."""
+
+    model_id: str
+    offer_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

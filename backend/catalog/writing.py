@@ -172,7 +172,7 @@ def _match_held(items: list[Evidence], held: dict[_Place, list[dict[str, Any]]],
                 row
                 for row in candidates
                 if Decimal(row["usd_per_million"]) == quote.usd_per_million
-                and (wanted is None and (row["expires_at"] is None or row["expires_at"] > now) or row["effective_at"] == wanted)
+                and ((wanted is None and (row["expires_at"] is None or row["expires_at"] > now)) or row["effective_at"] == wanted)
             ),
             None,
         )
@@ -205,7 +205,13 @@ def _end_unsaid(
         for row in candidates:
             if row["id"] not in kept and (row["expires_at"] is None or row["in_force"]):
                 plan.updates.append(
-                    {"id": row["id"], "status": row["status"], "in_force": False, "reason": "no longer stated", "expires_at": row["expires_at"] or now}
+                    {
+                        "id": row["id"],
+                        "status": row["status"],
+                        "in_force": False,
+                        "reason": "no longer stated",
+                        "expires_at": row["expires_at"] or now,
+                    }
                 )
 
 

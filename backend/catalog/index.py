@@ -1,0 +1,475 @@
+"""The whole store in memory, for lists: filters are bit masks, one bit per model in order of relevance, so that a page costs well under
+a millisecond and a count is the number of bits in an AND. Built anew and swapped as a whole; never changed.
+"""
+
+import sys
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any, NamedTuple
+
+from backend.catalog.creators import FIRST_PARTY, creator_name
+from backend.catalog.headline import headline
+from backend.catalog.names import canonical, fold
+from backend.catalog.relevance import Standing, in_order
+from backend.catalog.schemas import FacetValue, ModelSummary, StorePage, StoreQuery
+from backend.catalog.taxonomy import CAPABILITIES, MODALITIES, MODES, STATUSES
+
+MAX_SEARCH = 200
+MAX_WORDS = 8
+MAX_LIMIT = 200
+_OPEN = {"yes": "Open weights", "no": "Closed weights"}
+_FACET_OF = {
+    "modality_in": ("modalities_in", MODALITIES),
+    "modality_out": ("modalities_out", MODALITIES),
+    "capability": ("capabilities", CAPABILITIES),
+    "mode": ("modes", MODES),
+    "status": ("statuses", STATUSES),
+}
+_ALL_MUST_HOLD = frozenset({"modality_in", "modality_out", "capability"})
+
+
+class OfferEntry(NamedTuple):
+    """One offer in lists; prices in nano-dollars per 1M tokens. `blend`: three parts input to one part output, the order of cheapness."""
+
+    id: str
+    provider: str
+    price_state: str
+    input_nano: int | None
+    output_nano: int | None
+    sources: int
+    retired: bool
+
+    @property
+    def blend(self) -> int | None:
+        if self.price_state not in ("priced", "free"):
+            return None
+        return 3 * (self.input_nano or 0) + (self.output_nano or 0) if self.input_nano is not None or self.output_nano is not None else None
+
+    @property
+    def upstream_id(self) -> str:
+        return self.id[len(self.provider) + 1 :]
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSource:
+    """Rows to build from, already ordered by id; see `repository.stream` for the columns."""
+
+    models: Sequence[Any]
+    offers: AsyncIterator[Any]
+    providers: dict[str, str]
+    aliases: AsyncIterator[Any]
+
+
+class StoreIndex:
+    """Everything that lists, the palette and name look-ups need."""
+
+    def __init__(self, providers: dict[str, str]) -> None:
+        self.providers = providers
+        self.models: list[ModelSummary] = []
+        self.position: dict[str, int] = {}
+        self.offers: list[tuple[OfferEntry, ...]] = []
+        self.model_of_offer: dict[str, int] = {}
+        self.aliases: dict[str, str] = {}
+        self._texts: list[str] = []
+        self._masks: dict[str, dict[str, int]] = {}
+        self._by_provider: dict[str, tuple[tuple[int, int | None, int | None], ...]] = {}
+        self._orders: dict[str, tuple[int, ...]] = {}
+        self._sources: list[float] = []
+        self.everything = 0
+
+    @property
+    def offer_count(self) -> int:
+        return len(self.model_of_offer)
+
+    # --- building ---------------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    async def build(cls, source: IndexSource, today: date) -> "StoreIndex":
+        index = cls(source.providers)
+        offers: dict[str, list[OfferEntry]] = defaultdict(list)
+        intern = sys.intern
+        async for row in source.offers:
+            offers[row.model_id].append(
+                OfferEntry(
+                    intern(row.id),
+                    intern(row.provider_id),
+                    intern(row.price_state),
+                    row.input_nano,
+                    row.output_nano,
+                    row.price_sources,
+                    row.status == "retired",
+                )  # fmt: skip
+            )
+        aliases: dict[str, list[str]] = defaultdict(list)
+        async for row in source.aliases:
+            index.aliases[row.name] = intern(row.target)
+            aliases[row.target].append(row.name)
+        shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+        standings = [_standing(row, offers.get(row.id, []), shared) for row in source.models]
+        for place in in_order(standings, today):
+            standing = standings[place]
+            index._add(standing, offers.get(standing.summary.id, []), aliases)
+        index._finish()
+        return index
+
+    def _add(self, standing: Standing, offers: list[OfferEntry], aliases: dict[str, list[str]]) -> None:
+        summary = standing.summary
+        position = len(self.models)
+        self.models.append(summary)
+        self.position[summary.id] = position
+        ordered = tuple(sorted(offers, key=_cheapness))
+        self.offers.append(ordered)
+        names = [summary.name, summary.id, summary.creator_name or "", standing.family or "", *aliases.get(summary.id, [])]
+        for offer in ordered:
+            self.model_of_offer[offer.id] = position
+            names += aliases.get(offer.id, [])
+        words = " ".join(dict.fromkeys(fold(name) for name in names if name))
+        # The second spelling without separators lets "gpt4o" find "gpt-4o".
+        self._texts.append(f"{words} {''.join(c for c in fold(summary.id) if c.isalnum())}")
+        priced = [offer.sources for offer in ordered if offer.sources]
+        self._sources.append(sum(priced) / len(priced) if priced else 0.0)
+
+    def _finish(self) -> None:
+        count = len(self.models)
+        self.everything = (1 << count) - 1
+        groups: dict[str, dict[str, list[int]]] = {
+            name: defaultdict(list) for name in ("modality_in", "modality_out", "capability", "provider", "mode", "status", "open_weights")
+        }
+        by_provider: dict[str, list[tuple[int, int | None, int | None]]] = defaultdict(list)
+        for i, model in enumerate(self.models):
+            for facet, values in (
+                ("modality_in", model.modalities_in),
+                ("modality_out", model.modalities_out),
+                ("capability", model.capabilities),
+                ("mode", (model.mode,)),
+                ("status", (model.status,)),
+                ("open_weights", () if model.open_weights is None else ("yes" if model.open_weights else "no",)),
+            ):
+                for value in values:
+                    groups[facet][value].append(i)
+            seen: set[str] = set()
+            for offer in self.offers[i]:
+                if offer.provider not in seen:
+                    seen.add(offer.provider)
+                    groups["provider"][offer.provider].append(i)
+                    priced = offer.blend is not None
+                    by_provider[offer.provider].append((i, offer.input_nano if priced else None, offer.output_nano if priced else None))
+        self._masks = {facet: {value: self._mask(places) for value, places in values.items()} for facet, values in groups.items()}
+        self._by_provider = {provider: tuple(entries) for provider, entries in by_provider.items()}
+        models = self.models
+        keys: dict[str, Callable[[int], Any]] = {
+            "name": lambda i: fold(models[i].name),
+            "input": lambda i: models[i].input_nano,
+            "output": lambda i: models[i].output_nano,
+            "context": lambda i: models[i].context_tokens,
+            "released": lambda i: models[i].release_date,
+            "offers": lambda i: models[i].offers,
+        }
+        self._orders = {name: _order(range(count), key) for name, key in keys.items()}
+
+    def _mask(self, places: Iterable[int]) -> int:
+        bits = bytearray(len(self.models) // 8 + 1)
+        for i in places:
+            bits[i >> 3] |= 1 << (i & 7)
+        return int.from_bytes(bits, "little")
+
+    # --- names ------------------------------------------------------------------------------------------------------------------
+
+    def resolve(self, name: str) -> tuple[int, str | None] | None:
+        """Position of the model that a model id, offer id or alias stands for, and the offer's id if it names one."""
+        for text in (name, _canonical(name)):
+            if text is None:
+                continue
+            if (position := self.position.get(text)) is not None:
+                return position, None
+            if (position := self.model_of_offer.get(text)) is not None:
+                return position, text
+            if (target := self.aliases.get(text)) is not None:
+                if (position := self.position.get(target)) is not None:
+                    return position, None
+                if (position := self.model_of_offer.get(target)) is not None:
+                    return position, target
+        return None
+
+    # --- searching --------------------------------------------------------------------------------------------------------------
+
+    def matching(self, text: str) -> int:
+        """Models in which every word of the text occurs, in a name, an alias or a seller; wildcards are ordinary characters."""
+        found = self.everything
+        for word in fold(text[:MAX_SEARCH]).split()[:MAX_WORDS]:
+            mask = self._mask(i for i, words in enumerate(self._texts) if word in words)
+            for provider, name in self.providers.items():
+                if word in provider or word in fold(name):
+                    mask |= self._masks["provider"].get(provider, 0)
+            found &= mask
+            if not found:
+                break
+        return found
+
+    def ranked(self, text: str, mask: int) -> list[int]:
+        """The models of the mask, best text match first, relevance deciding between equals."""
+        wanted = fold(text[:MAX_SEARCH])
+        joined = "".join(c for c in wanted if c.isalnum())
+
+        def distance(i: int) -> int:
+            model = self.models[i]
+            name = fold(model.name)
+            if wanted in (model.id, name):
+                return 0
+            if joined and joined == "".join(c for c in model.id if c.isalnum()):
+                return 1
+            if name.startswith(wanted) or model.id.startswith(wanted):
+                return 2
+            padded = f" {name} {model.id.replace('-', ' ')}"
+            return 3 if all(f" {word}" in padded for word in wanted.split()) else 4
+
+        return sorted(_bits(mask), key=lambda i: (distance(i), i))
+
+    def search(self, query: StoreQuery) -> StorePage:
+        """One page of the store; see `StoreQuery` for what the filters mean."""
+        masks = self._filter_masks(query)
+        provider_mask = self._any("provider", query.providers)
+        has_price = any(end is not None for end in (query.input_min, query.input_max, query.output_min, query.output_max))
+        price_mask = self._price_mask(query) if has_price else self.everything
+        unsold = self.everything
+        for mask in masks.values():
+            unsold &= mask
+        found = unsold & provider_mask & price_mask
+        limit = max(1, min(query.limit, MAX_LIMIT))
+        offset = max(0, query.offset)
+        order = self._ordered(query, found)
+        items = tuple(self._shown(i, query) for i in order[offset : offset + limit])
+        facets = {name: self._facet(name, query, found, masks, provider_mask & price_mask) for name in _FACET_OF}
+        facets["provider"] = self._provider_facet(query, unsold, has_price)
+        facets["open_weights"] = self._open_facet(query, masks, provider_mask & price_mask)
+        total = found.bit_count()
+        sources = [self._sources[i] for i in order if self._sources[i]]
+        sellers = sum(1 for mask in self._masks["provider"].values() if mask & found)
+        return StorePage(
+            items=items,
+            total=total,
+            offset=offset,
+            limit=limit,
+            facets=facets,
+            headline=headline(query, total, lambda provider: self.providers.get(provider, provider), sellers),
+            average_sources=round(sum(sources) / len(sources), 2) if sources else 0.0,
+        )
+
+    def _filter_masks(self, query: StoreQuery) -> dict[str, int]:
+        masks: dict[str, int] = {}
+        if query.search.strip():
+            masks["search"] = self.matching(query.search)
+        for facet, (attribute, _) in _FACET_OF.items():
+            values: frozenset[str] = getattr(query, attribute)
+            if values:
+                masks[facet] = self._all(facet, values) if facet in _ALL_MUST_HOLD else self._any(facet, values)
+        if query.open_weights is not None:
+            masks["open_weights"] = self._masks["open_weights"].get("yes" if query.open_weights else "no", 0)
+        if query.context_min is not None:
+            least = query.context_min
+            masks["context"] = self._mask(
+                i for i, m in enumerate(self.models) if m.context_tokens is not None and m.context_tokens >= least
+            )
+        return masks
+
+    def _all(self, facet: str, values: frozenset[str]) -> int:
+        mask = self.everything
+        for value in values:
+            mask &= self._masks[facet].get(value, 0)
+        return mask
+
+    def _any(self, facet: str, values: frozenset[str]) -> int:
+        if not values:
+            return self.everything
+        mask = 0
+        for value in values:
+            mask |= self._masks[facet].get(value, 0)
+        return mask
+
+    def _price_mask(self, query: StoreQuery) -> int:
+        if query.providers:
+            return self._mask(
+                i for i, offer in self._cheapest(query.providers).items() if _within(query, offer.input_nano, offer.output_nano)
+            )
+        return self._mask(i for i, m in enumerate(self.models) if _within(query, m.input_nano, m.output_nano))
+
+    def _cheapest(self, providers: frozenset[str]) -> dict[int, OfferEntry]:
+        """Position → the cheapest priced offer among these providers; models without one are left out."""
+        found: dict[int, OfferEntry] = {}
+        for i in {entry[0] for provider in providers for entry in self._by_provider.get(provider, ())}:
+            offer = next((offer for offer in self.offers[i] if offer.provider in providers), None)
+            if offer is not None and offer.blend is not None:
+                found[i] = offer
+        return found
+
+    def _ordered(self, query: StoreQuery, found: int) -> list[int]:
+        if query.sort == "relevance" or query.sort not in self._orders:
+            order = self.ranked(query.search, found) if query.search.strip() else list(_bits(found))
+            return order[::-1] if query.descending else order
+        if query.sort in ("input", "output") and query.providers:
+            cheapest = self._cheapest(query.providers)
+
+            def price(i: int) -> int | None:
+                offer = cheapest.get(i)
+                return None if offer is None else offer.input_nano if query.sort == "input" else offer.output_nano
+
+            return list(_order(_bits(found), price, query.descending))
+        wanted = set(_bits(found))
+        order = [i for i in self._orders[query.sort] if i in wanted]
+        if query.descending:
+            # Those of whom nothing is known stay last whichever way the list runs.
+            known = [i for i in order if _sort_value(self.models[i], query.sort) is not None]
+            order = known[::-1] + order[len(known) :]
+        return order
+
+    def _shown(self, i: int, query: StoreQuery) -> ModelSummary:
+        model = self.models[i]
+        if not query.providers:
+            return model
+        offer = next((offer for offer in self.offers[i] if offer.provider in query.providers), None)
+        if offer is None or offer.id == model.cheapest_offer:
+            return model
+        priced = offer.blend is not None
+        return ModelSummary(
+            **{name: getattr(model, name) for name in ModelSummary.__dataclass_fields__}
+            | {
+                "input_nano": offer.input_nano if priced else None,
+                "output_nano": offer.output_nano if priced else None,
+                "price_state": offer.price_state,
+                "cheapest_offer": offer.id if priced else None,
+            }
+        )
+
+    # --- counting ---------------------------------------------------------------------------------------------------------------
+
+    def _facet(self, facet: str, query: StoreQuery, found: int, masks: dict[str, int], sold: int) -> tuple[FacetValue, ...]:
+        attribute, labels = _FACET_OF[facet]
+        selected: frozenset[str] = getattr(query, attribute)
+        base = found
+        if facet not in _ALL_MUST_HOLD:
+            base = sold
+            for name, mask in masks.items():
+                if name != facet:
+                    base &= mask
+        values = [
+            FacetValue(value, label, (base & self._masks[facet].get(value, 0)).bit_count(), value in selected)
+            for value, label in labels.items()
+        ]
+        return tuple(value for value in values if value.count or value.selected)
+
+    def _open_facet(self, query: StoreQuery, masks: dict[str, int], sold: int) -> tuple[FacetValue, ...]:
+        base = sold
+        for name, mask in masks.items():
+            if name != "open_weights":
+                base &= mask
+        chosen = {True: "yes", False: "no", None: ""}[query.open_weights]
+        return tuple(
+            FacetValue(value, label, (base & self._masks["open_weights"].get(value, 0)).bit_count(), value == chosen)
+            for value, label in _OPEN.items()
+        )
+
+    def _provider_facet(self, query: StoreQuery, unsold: int, has_price: bool) -> tuple[FacetValue, ...]:
+        counts: dict[str, int] = {}
+        if has_price:
+            left = set(_bits(unsold))
+            for provider, entries in self._by_provider.items():
+                counts[provider] = sum(1 for i, paid, made in entries if i in left and _within(query, paid, made))
+        else:
+            counts = {provider: (unsold & mask).bit_count() for provider, mask in self._masks["provider"].items()}
+        values = [
+            FacetValue(provider, self.providers.get(provider, provider), count, provider in query.providers)
+            for provider, count in counts.items()
+            if count or provider in query.providers
+        ]
+        return tuple(sorted(values, key=lambda value: (-value.selected, -value.count, value.label)))
+
+
+def _standing(row: Any, offers: list[OfferEntry], shared: dict[tuple[str, ...], tuple[str, ...]]) -> Standing:
+    def words(values: list[str]) -> tuple[str, ...]:
+        found = tuple(sys.intern(value) for value in values)
+        return shared.setdefault(found, found)
+
+    best = min(offers, key=_cheapness, default=None)
+    priced = best is not None and best.blend is not None
+    states = {offer.price_state for offer in offers}
+    state = (
+        best.price_state if best is not None and priced else next((s for s in ("priced", "free", "quarantined") if s in states), "unpriced")
+    )
+    summary = ModelSummary(
+        id=sys.intern(row.id),
+        name=row.name,
+        creator=sys.intern(row.creator) if row.creator else None,
+        creator_name=creator_name(row.creator),
+        mode=sys.intern(row.mode),
+        capabilities=words(row.capabilities),
+        modalities_in=words(row.modalities_in),
+        modalities_out=words(row.modalities_out),
+        context_tokens=row.context_tokens,
+        input_nano=best.input_nano if best is not None and priced else None,
+        output_nano=best.output_nano if best is not None and priced else None,
+        price_state=sys.intern(state),
+        offers=len(offers),
+        providers=len({offer.provider for offer in offers}),
+        cheapest_offer=best.id if best is not None and priced else None,
+        release_date=row.release_date,
+        status=sys.intern(row.status),
+        open_weights=row.open_weights,
+    )
+    own = row.creator is not None and any(FIRST_PARTY.get(offer.provider) == row.creator and offer.blend is not None for offer in offers)
+    return Standing(summary, sys.intern(row.family) if row.family else None, own)
+
+
+def _cheapness(offer: OfferEntry) -> tuple[bool, bool, bool, int, str]:
+    """Priced before unpriced, on sale before retired, both directions priced before one, then by price."""
+    blend = offer.blend
+    return (blend is None, offer.retired, offer.input_nano is None or offer.output_nano is None, blend or 0, offer.id)
+
+
+def _within(query: StoreQuery, paid: int | None, made: int | None) -> bool:
+    if (query.input_min is not None or query.input_max is not None) and (
+        paid is None or paid < (query.input_min or 0) or (query.input_max is not None and paid > query.input_max)
+    ):
+        return False
+    return not (
+        (query.output_min is not None or query.output_max is not None)
+        and (made is None or made < (query.output_min or 0) or (query.output_max is not None and made > query.output_max))
+    )
+
+
+def _sort_value(model: ModelSummary, sort: str) -> Any:
+    return {
+        "name": model.name,
+        "input": model.input_nano,
+        "output": model.output_nano,
+        "context": model.context_tokens,
+        "released": model.release_date,
+        "offers": model.offers,
+    }[sort]
+
+
+def _order(places: Iterable[int], key: Callable[[int], Any], descending: bool = False) -> tuple[int, ...]:
+    """Positions by value; those without one stay last whichever way the list runs."""
+    listed = list(places)
+    values = {i: key(i) for i in listed}
+    known = sorted((i for i in listed if values[i] is not None), key=lambda i: values[i], reverse=descending)
+    return (*known, *(i for i in listed if values[i] is None))
+
+
+def _bits(mask: int) -> list[int]:
+    """Positions of the set bits, lowest first."""
+    text = bin(mask)[:1:-1]
+    found: list[int] = []
+    at = text.find("1")
+    while at >= 0:
+        found.append(at)
+        at = text.find("1", at + 1)
+    return found
+
+
+def _canonical(name: str) -> str | None:
+    try:
+        return canonical(name)
+    except ValueError:
+        return None
