@@ -32,11 +32,20 @@ START = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
 """Where `clock` begins: a Wednesday noon in the middle of a month, far from every window's edge."""
 
 
+BROWSER_SECONDS = 600
+"""The first browser test may have to build the pages."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests share one built app and one Chromium, so xdist keeps them in one worker."""
+    """Browser tests share one built app and one Chromium, so xdist keeps them in one worker, after everything else.
+
+    Playwright's loop stays in its thread until the process ends, and no test of ours with a loop of its own can run behind it.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.xdist_group("browser"))
+            item.add_marker(pytest.mark.timeout(BROWSER_SECONDS))
 
 
 @pytest.fixture(autouse=True)
