@@ -42,6 +42,7 @@ config = rx.Config(
             config={
                 "darkMode": "class",
                 "plugins": [],
+                "content": ["./app/**/*.{js,jsx}", "./app_components/**/*.{js,jsx}", "./utils/**/*.{js,jsx}", "./public/js/*.{js,jsx}"],
                 "theme": {
                     "extend": {
                         "colors": {name: f"var(--{name})" for name in TOKENS},

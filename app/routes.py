@@ -7,10 +7,13 @@ from typing import Any
 import reflex as rx
 
 from app.layouts.frame import frame
-from app.pages import model, not_found, store
+from app.pages import model, not_found, setup, sign_in, store, usage
 from state.model import ModelState
+from state.session import SessionState
 from state.shell import ShellState
+from state.sign_in import SetupState, SignInState
 from state.store import StoreState
+from state.usage import UsageState
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,32 @@ PAGES: tuple[Page, ...] = (
         content=model.content,
         on_load=(ModelState.load,),
         sample="/models/sandbox-chat",
+    ),
+    Page(
+        route="/usage",
+        title="Usage · Bourse",
+        description="What your tenant spent today, and its last calls.",
+        content=usage.content,
+        on_load=(UsageState.load,),
+        nav="Usage",
+        hint="today's spend and the last calls",
+        sample="/usage",
+    ),
+    Page(
+        route="/sign-in",
+        title="Sign in · Bourse",
+        description="Sign in to this installation.",
+        content=sign_in.content,
+        on_load=(SignInState.load,),
+        sample="/sign-in",
+    ),
+    Page(
+        route="/setup",
+        title="First run · Bourse",
+        description="Make the first account of this installation.",
+        content=setup.content,
+        on_load=(SetupState.load,),
+        sample="/setup",
     ),
     Page(
         route="404",

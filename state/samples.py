@@ -7,8 +7,8 @@ from backend.catalog.schemas import ModelDetail
 _CURL = """curl {origin}/v1/chat/completions \\
   -H "Authorization: Bearer KEY" \\
   -H "Content-Type: application/json" \\
-  -d '{"model": MODEL,
-       "messages": [{"role": "user", "content": "Say hello."}]}'"""
+  -d '{"model": MODEL, "messages": [
+    {"role": "user", "content": "Say hello."}]}'"""
 
 _PYTHON = """from openai import OpenAI
 
@@ -46,3 +46,9 @@ def code_samples(detail: ModelDetail, *, production: bool) -> list[dict[str, str
         {"name": name, "code": text.replace("KEY", key).replace("MODEL", model)}
         for name, text in (("curl", _CURL), ("Python", _PYTHON), ("JavaScript", _JAVASCRIPT))
     ]
+
+
+def curl_sample(model: str, *, demo: bool) -> list[dict[str, str]]:
+    """[{name, code}]: a first call from the command line; with the demo key for whoever may see it."""
+    key = "sk-demo.my-secret" if demo else "sk-…your key…"
+    return [{"name": "curl", "code": _CURL.replace("KEY", key).replace("MODEL", json.dumps(model))}]

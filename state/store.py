@@ -11,7 +11,7 @@ from backend.kernel.errors import BourseError
 from backend.kernel.ids import new_id
 from backend.kernel.money import usd_from_nano
 from state.guard import PUBLIC, handler
-from state.store_address import FACETS, PAGE_ROWS, VIEWS, Asked, read_address, write_address
+from state.store_address import FACETS, LARGEST_FIRST, PAGE_ROWS, VIEWS, Asked, read_address, write_address
 from state.storefront import Storefront, load_storefront
 from state.views import Chip, Choice, ModelRow, age_text, choices, freshness_text, model_row, price_text, tokens_text
 
@@ -54,6 +54,7 @@ class StoreState(rx.State):
     price_out: list[float | None] = [None, None]
     context_from: float | None = None
     order: str = "relevance"
+    descending: bool = False
     turned: bool = False
     view: str = "table"
     page: int = 1
@@ -124,7 +125,8 @@ class StoreState(rx.State):
         """Choosing the order in force turns it round."""
         query = self._asked.query
         if order in dict(ORDERS):
-            self._answer(self._asked.with_query(sort=order, descending=order == query.sort and not query.descending))
+            turned = order == query.sort and not self.turned
+            self._answer(self._asked.with_query(sort=order, descending=(order in LARGEST_FIRST) != turned))
 
     @handler(PUBLIC)
     def show_as(self, view: str) -> None:
@@ -173,7 +175,8 @@ class StoreState(rx.State):
         self.statuses, self.terms = facets.get("status", []), facets.get("open_weights", [])
         self._show_providers(page.facets.get("provider", ()))
         self.chips, self.filters = _chips(query, page), self._asked.filters
-        self.search, self.order, self.turned, self.view = query.search, query.sort, query.descending, self._asked.view
+        self.search, self.order, self.view = query.search, query.sort, self._asked.view
+        self.descending, self.turned = query.descending, query.descending != (query.sort in LARGEST_FIRST)
         self.price_in = [_usd(query.input_min), _usd(query.input_max)]
         self.price_out = [_usd(query.output_min), _usd(query.output_max)]
         self.context_from = query.context_min

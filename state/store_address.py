@@ -13,6 +13,8 @@ from backend.kernel.money import nano_from_usd, usd_from_nano
 
 PAGE_ROWS = 24
 VIEWS = ("table", "cards")
+LARGEST_FIRST = frozenset({"context", "released", "offers"})
+"""Sorts that people want from the top down; `order=reverse` in the address turns any sort against its own way."""
 _MAX_VALUES = 40
 _MAX_TEXT = 200
 _LISTS = {
@@ -83,7 +85,7 @@ def read_address(query_string: str) -> Asked:
 
     input_min, input_max = _read_range(one("price_in"))
     output_min, output_max = _read_range(one("price_out"))
-    sort = one("sort")
+    sort = one("sort") if one("sort") in SORTS else "relevance"
     query = StoreQuery(
         search=one("q"),
         **{field: many(name) for name, field in _LISTS.items()},
@@ -93,8 +95,8 @@ def read_address(query_string: str) -> Asked:
         output_min=output_min,
         output_max=output_max,
         context_min=_read_count(one("context")) or None,
-        sort=sort if sort in SORTS else "relevance",
-        descending=one("order") == "reverse",
+        sort=sort,
+        descending=(sort in LARGEST_FIRST) != (one("order") == "reverse"),
         offset=max(0, min(_read_count(one("page")), 100_000) - 1) * PAGE_ROWS,
         limit=PAGE_ROWS,
     )
@@ -113,7 +115,7 @@ def write_address(asked: Asked) -> str:
     fields["price_out"] = _write_range(q.output_min, q.output_max)
     fields["context"] = str(q.context_min) if q.context_min else ""
     fields["sort"] = q.sort if q.sort != "relevance" else ""
-    fields["order"] = "reverse" if q.descending else ""
+    fields["order"] = "reverse" if q.descending != (q.sort in LARGEST_FIRST) else ""
     fields["page"] = str(q.offset // PAGE_ROWS + 1) if q.offset else ""
     fields["view"] = asked.view if asked.view != "table" else ""
     text = urlencode({name: value for name, value in fields.items() if value}, quote_via=quote, safe=",/:")

@@ -27,14 +27,15 @@ def frame(
 
     `content` brings its own `<main id="main" tabindex="-1">`, which the skip link goes to.
     """
-    return rx.fragment(
+    return rx.el.div(
         rx.el.a("Skip to the content", href="#main", class_name=_SKIP),
         connection_banner(),
         top_bar(nav, current, account),
-        Boundary.create(content),
+        rx.el.div(Boundary.create(content), class_name="grow"),
         footer(ShellState.freshness),
         Palette.create(pages=list(pages), hits=PaletteState.hits, hits_for=PaletteState.hits_for, on_ask=PaletteState.ask),
         shortcuts(),
         toasts(ShellState.notice),
         Live.create(arrivals=ShellState.arrivals),
+        class_name="flex min-h-screen flex-col",
     )

@@ -3,7 +3,7 @@
 import reflex as rx
 
 from components.catalog import model_detail as part
-from components.ui.card import column_of
+from components.ui.card import columns
 from components.ui.feedback import error_card
 from state.model import ModelState
 
@@ -11,10 +11,10 @@ from state.model import ModelState
 def _found() -> rx.Component:
     return rx.fragment(
         part.title_block(ModelState),
-        rx.el.div(
-            column_of(part.offers(ModelState), part.details(ModelState)),
-            column_of(part.code(ModelState), part.abilities(ModelState)),
-            class_name="mt-5 grid gap-5 xl:grid-cols-[1.55fr_1fr]",
+        columns(
+            [part.offers(ModelState), part.details(ModelState)],
+            [part.code(ModelState), part.abilities(ModelState)],
+            narrow_order=[1, 4, 2, 3],
         ),
     )
 

@@ -28,6 +28,7 @@ def content() -> rx.Component:
                 Drawer.create(
                     filters(StoreState),
                     label=rx.cond(StoreState.filters > 0, "Filters (" + StoreState.filters.to_string() + ")", "Filters"),
+                    done="Show " + StoreState.total.to_string() + " models",
                 ),
                 class_name="px-4 pt-4 lg:border-r lg:border-line lg:py-5 lg:pr-[18px] lg:pl-6",
                 custom_attrs={"aria-label": "Filters"},

@@ -1,7 +1,7 @@
 import { useEffect, useId, useRef, useState } from "react";
 
 // Filters beside the list where there is room, behind a button where there is not.
-export function Drawer({ label, children, className, ref: _ref }) {
+export function Drawer({ label, done, children, className, ref: _ref }) {
   const [open, setOpen] = useState(false);
   const id = useId();
   const button = useRef(null);
@@ -30,6 +30,16 @@ export function Drawer({ label, children, className, ref: _ref }) {
       </button>
       <div id={id} className={(open ? "block" : "hidden") + " lg:block"}>
         {children}
+        <button
+          type="button"
+          className="mb-4 flex h-9 w-full items-center justify-center rounded border border-accent bg-accent font-medium text-on-accent lg:hidden"
+          onClick={() => {
+            setOpen(false);
+            button.current.focus();
+          }}
+        >
+          {done}
+        </button>
       </div>
     </div>
   );

@@ -48,7 +48,7 @@ export function Range({ label, steps, low = null, high = null, anyLow = "any", a
     <div>
       <div className="range">
         <span className="track" />
-        <span className="fill" style={{ left: `${(ends[0] / last) * 100}%`, right: `${100 - (ends[1] / last) * 100}%` }} />
+        <span className={"fill " + (ends[0] > 0 || ends[1] < last ? "bg-accent" : "bg-line-strong")} style={{ left: `${(ends[0] / last) * 100}%`, right: `${100 - (ends[1] / last) * 100}%` }} />
         {input(0, "at least")}
         {single ? null : input(1, "at most")}
       </div>

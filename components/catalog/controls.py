@@ -27,6 +27,7 @@ class Drawer(rx.Component):
     tag = "Drawer"
 
     label: rx.Var[str]
+    done: rx.Var[str]
 
 
 def search_box(store: Any) -> rx.Component:

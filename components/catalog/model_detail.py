@@ -49,6 +49,7 @@ def _offer(model: Any, one: Any) -> rx.Component:
                     custom_attrs={"aria-expanded": rx.cond(open_, "true", "false"), "data-testid": "offer"},
                 ),
                 rx.el.span(one.detail, class_name="block pl-[19px] text-[12.5px] text-ink-3 break-words"),
+                rx.el.span(badge(one.evidence, one.tone), class_name="mt-1 block pl-[19px] md:hidden"),
             ),
             cell(_amount(one.input, one.price_note), numeric=True),
             cell(_amount(one.output, one.price_note), numeric=True),

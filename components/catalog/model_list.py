@@ -25,7 +25,7 @@ def _sortable(store: Any, order: str, label: str, class_name: str) -> rx.Compone
         ),
         numeric=True,
         class_name=class_name,
-        custom_attrs={"aria-sort": rx.cond(here, rx.cond(store.turned, "descending", "ascending"), "none")},
+        custom_attrs={"aria-sort": rx.cond(here, rx.cond(store.descending, "descending", "ascending"), "none")},
     )
 
 
