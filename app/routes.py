@@ -8,6 +8,7 @@ import reflex as rx
 
 from app.layouts.frame import frame
 from app.pages import model, not_found, setup, sign_in, store, usage
+from components.shell.account import account
 from state.model import ModelState
 from state.session import SessionState
 from state.shell import ShellState
@@ -94,9 +95,13 @@ def register(app: rx.App) -> None:
     """Add every page to the app, inside the frame."""
 
     def framed(page: Page) -> Callable[[], rx.Component]:
-        return lambda: frame(page.content(), current=page.route, nav=NAV, pages=PALETTE)
+        return lambda: frame(page.content(), current=page.route, nav=NAV, pages=PALETTE, account=account(SessionState))
 
     for page in PAGES:
         app.add_page(
-            framed(page), route=page.route, title=page.title, description=page.description, on_load=[*page.on_load, ShellState.arrive]
+            framed(page),
+            route=page.route,
+            title=page.title,
+            description=page.description,
+            on_load=[SessionState.arrive, *page.on_load, ShellState.arrive],
         )

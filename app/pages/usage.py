@@ -57,7 +57,9 @@ def _calls() -> rx.Component:
 
 
 def _waiting() -> rx.Component:
-    line = rx.el.div(skeleton("h-4 w-16"), skeleton("h-4 w-44"), skeleton("ml-auto h-4 w-20"), class_name="flex gap-8 border-b border-line py-3")
+    line = rx.el.div(
+        skeleton("h-4 w-16"), skeleton("h-4 w-44"), skeleton("ml-auto h-4 w-20"), class_name="flex gap-8 border-b border-line py-3"
+    )
     return rx.fragment(headline("Usage"), rx.el.div(*[line for _ in range(6)], class_name="mt-10"))
 
 

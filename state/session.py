@@ -1,0 +1,31 @@
+"""What the top bar says about who is there. The browser holds a cookie that no script can read; this is only what is shown."""
+
+from typing import ClassVar
+
+import reflex as rx
+
+from state.base import session_of
+from state.guard import PUBLIC, handler
+
+
+class SessionState(rx.State):
+    """`known` turns true with the first answer, so that nobody sees "Sign in" for a moment who is signed in."""
+
+    _personal: ClassVar[bool] = True
+
+    known: bool = False
+    signed_in: bool = False
+    name: str = ""
+    tenant: str = ""
+    here: str = "/"
+
+    @handler(PUBLIC)
+    async def arrive(self) -> None:
+        """On every page: who is there, and where to come back to after signing in."""
+        view = await session_of(self)
+        self.signed_in = view.signed_in
+        self.name = view.principal.name
+        self.tenant = view.tenant_name
+        url = self.router.url
+        self.here = f"{url.path}?{url.query}" if url.query else url.path or "/"
+        self.known = True

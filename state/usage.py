@@ -1,0 +1,242 @@
+"""The signed-in tenant's last calls and today's spend, live."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import tzinfo
+from typing import ClassVar
+
+import reflex as rx
+
+from backend import runtime
+from backend.identity.bootstrap import DEMO_TENANT
+from backend.identity.principal import Role
+from backend.identity.schemas import SessionView
+from backend.kernel.money import format_usd
+from backend.metering.events import CompletionFinished
+from backend.metering.schemas import CallSummary, SpendToday
+from state.base import admitted, session_of
+from state.guard import PUBLIC, handler
+from state.samples import curl_sample
+
+ROWS = 50
+RECHECK_SECONDS = 4.0
+"""How long a page stays open after its person signed out elsewhere."""
+ELSEWHERE_SECONDS = 1.5
+"""How often calls are looked for that other processes served; one process hears of its own at once."""
+LEDGER_SECONDS = 0.35
+"""A call's row is in the database this soon after the call."""
+PACE_SECONDS = 1.0
+"""One page reads the ledger at most this often."""
+_TRIES = 5
+
+_OUTCOMES = {
+    "completed": ("answered", "good"),
+    "cached": ("cache hit", "good"),
+    "client_closed": ("caller hung up", "warn"),
+    "interrupted": ("interrupted", "warn"),
+    "failed": ("failed", "bad"),
+    "refused": ("refused", "bad"),
+}
+_REASONS = {
+    "budget_exceeded": "budget refused",
+    "rate_limit_exceeded": "too many requests",
+    "parallel_limit_exceeded": "too many at once",
+    "model_not_found": "no such model",
+    "model_not_allowed": "model not allowed",
+    "price_unknown": "price unknown",
+    "upstream_timeout": "provider too slow",
+    "upstream_error": "provider failed",
+    "no_available_provider": "no provider",
+}
+
+
+@dataclass(slots=True)
+class CallRow:
+    """One call as finished text."""
+
+    id: str = ""
+    time: str = ""
+    model: str = ""
+    provider: str = ""
+    simulated: bool = False
+    key: str = ""
+    outcome: str = ""
+    tone: str = ""
+    tokens: str = ""
+    first_token: str = ""
+    cost: str = ""
+
+
+class UsageState(rx.State):
+    """`stage` is waiting, signed_out, no_tenant, empty or calls."""
+
+    _personal: ClassVar[bool] = True
+
+    stage: str = "waiting"
+    headline: str = "Usage"
+    subline: str = ""
+    spent: str = ""
+    calls_today: str = ""
+    rows: list[CallRow] = []
+    samples: list[dict[str, str]] = []
+
+    @handler(PUBLIC)
+    async def load(self) -> rx.event.EventCallback | None:
+        """On arrival: the last calls, and from then on whatever happens."""
+        view = await session_of(self)
+        self._begin(view)
+        if view.principal.tenant_id is None:
+            return None
+        self._show(view, *await _read(view))
+        return UsageState.watch
+
+    @handler(Role.VIEWER, background=True)
+    async def watch(self) -> None:
+        """Keep the page current until it is left, or its person may no longer see it."""
+        now = runtime.current()
+        tenant = admitted().principal.tenant_id
+        awaited: set[str] = set()
+        woken = asyncio.Event()
+
+        def heard(finished: CompletionFinished) -> None:
+            if finished.call.tenant_id == tenant:
+                if len(awaited) < ROWS:
+                    awaited.add(finished.call.id)
+                woken.set()
+
+        forget = now.events.subscribe(CompletionFinished, heard)
+        alone = now.db.dialect == "sqlite"
+        try:
+            tries = 0
+            while True:
+                called = await _wait(woken, RECHECK_SECONDS if alone else ELSEWHERE_SECONDS)
+                view = await session_of(self)
+                if view.principal.tenant_id != tenant:
+                    async with self:
+                        self._begin(view)
+                    return
+                if alone and not called:
+                    continue
+                started = time.monotonic()
+                woken.clear()
+                calls, names, spend = await _read(view)
+                async with self:
+                    self._show(view, calls, names, spend)
+                awaited -= {call.id for call in calls}
+                tries = tries + 1 if awaited else 0
+                if awaited and tries < _TRIES:
+                    woken.set()
+                else:
+                    awaited.clear()
+                    tries = 0
+                await asyncio.sleep(max(0.0, started + PACE_SECONDS - time.monotonic()))
+        finally:
+            forget()
+
+    def _begin(self, view: SessionView) -> None:
+        """The page before anything was read: empty, and saying why where there is nothing to read."""
+        self.rows, self.spent, self.calls_today, self.subline, self.samples = [], "", "", "", []
+        self.headline = "Usage"
+        if not view.signed_in:
+            self.stage = "signed_out"
+        elif view.principal.tenant_id is None:
+            self.stage = "no_tenant"
+        else:
+            self.stage = "waiting"
+
+    def _show(self, view: SessionView, calls: Sequence[CallSummary], names: Mapping[str, str], spend: SpendToday) -> None:
+        zone = spend.since.tzinfo
+        today = spend.since.date()
+        self.rows = [call_row(call, names, zone, today=today == call.created_at.astimezone(zone).date()) for call in calls]
+        self.headline, self.spent = headline_text(spend), format_usd(spend.nano)
+        self.calls_today = f"{spend.calls:,}"
+        self.subline = subline_text(view, calls, zone)
+        self.stage = "calls" if calls else "empty"
+        if not calls:
+            demo = view.tenant_slug == DEMO_TENANT and not runtime.current().settings.is_production
+            self.samples = curl_sample("sandbox/chat", demo=demo)
+
+
+async def _read(view: SessionView) -> tuple[Sequence[CallSummary], Mapping[str, str], SpendToday]:
+    """The tenant's last calls, the names of its keys by id, and today's spend."""
+    now, who = runtime.current(), view.principal
+    tenant = who.tenant_id or ""
+    calls = await now.metering.recent_calls(who, tenant, ROWS)
+    keys = await now.identity.tenants.list_keys(who, tenant)
+    return calls, {key.id: key.name for key in keys}, await now.metering.spend_today(who, tenant)
+
+
+async def _wait(woken: asyncio.Event, seconds: float) -> bool:
+    """Whether a call ended within that time; then its row has been given the time to arrive."""
+    try:
+        async with asyncio.timeout(seconds):
+            await woken.wait()
+    except TimeoutError:
+        return False
+    await asyncio.sleep(LEDGER_SECONDS)
+    return True
+
+
+def headline_text(spend: SpendToday) -> str:
+    """`$0.0041 spent today in 12 calls`."""
+    if not spend.calls:
+        return "No calls yet today"
+    count = "1 call" if spend.calls == 1 else f"{spend.calls:,} calls"
+    return f"{format_usd(spend.nano)} spent today in {count}"
+
+
+def subline_text(view: SessionView, calls: Sequence[CallSummary], zone: tzinfo | None) -> str:
+    """Whose usage it is, in which time zone, and how many of the shown calls went wrong."""
+    parts = [f"{view.tenant_name}, days in {zone}"]
+    if calls:
+        wrong = sum(call.outcome not in ("completed", "cached") for call in calls)
+        shown = "the last call" if len(calls) == 1 else f"the last {len(calls)} calls"
+        parts.append(f"{wrong if wrong else 'none'} of {shown} went wrong" if len(calls) > 1 or not wrong else "the last call went wrong")
+    return "; ".join(parts) + "."
+
+
+def call_row(call: CallSummary, names: Mapping[str, str], zone: tzinfo | None, *, today: bool) -> CallRow:
+    """A ledger row as a person reads it."""
+    local = call.created_at.astimezone(zone)
+    outcome, tone = _OUTCOMES.get(call.outcome, (call.outcome, "plain"))
+    if call.outcome in ("refused", "failed") and call.error_code:
+        outcome = _REASONS.get(call.error_code, call.error_code.replace("_", " "))
+    elif call.outcome == "completed" and call.attempts > 1:
+        outcome, tone = f"answered at try {call.attempts}", "warn"
+    return CallRow(
+        id=call.id,
+        time=f"{local:%H:%M:%S}" if today else f"{local.day} {local:%b %H:%M}",
+        model=call.model or call.requested_model,
+        provider=call.provider or "",
+        simulated=call.provider == "sandbox",
+        key=names.get(call.key_id, call.key_id),
+        outcome=outcome,
+        tone=tone,
+        tokens=tokens_text(call),
+        first_token=milliseconds_text(call.first_token_ms),
+        cost=cost_text(call),
+    )
+
+
+def tokens_text(call: CallSummary) -> str:
+    """`1,204 / 388` in and out; `≈` where we counted ourselves."""
+    if call.usage_source == "none":
+        return "—"
+    about = "≈ " if call.usage_source == "estimated" else ""
+    return f"{about}{call.input_tokens:,} / {call.output_tokens:,}"
+
+
+def milliseconds_text(value: int | None) -> str:
+    """`402 ms`, `1.1 s`, or a dash where nothing was measured."""
+    if value is None:
+        return "—"
+    return f"{value} ms" if value < 1000 else f"{value / 1000:.1f} s"
+
+
+def cost_text(call: CallSummary) -> str:
+    """What the tenant was charged; a call without a known price says so instead of $0."""
+    if call.price_state == "unpriced" and not call.charged_nano:
+        return "unpriced" if call.outcome in ("completed", "client_closed", "interrupted") else "$0"
+    return format_usd(call.charged_nano)
