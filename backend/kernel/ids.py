@@ -1,9 +1,13 @@
 """Sortable ids: a prefix that names the kind, then 48 bits of milliseconds and 80 random bits in Crockford base 32 (a ULID)."""
 
 import os
+import threading
 import time
+from base64 import b32encode
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+_FROM_RFC4648 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
+_POOL_BYTES = 4096
 
 PREFIXES = {
     "request": "req",
@@ -26,9 +30,37 @@ def new_id(kind: str) -> str:
     Raises:
         KeyError: if the kind has no prefix in `PREFIXES`.
     """
-    return f"{PREFIXES[kind]}_{_ulid(time.time_ns() // 1_000_000, os.urandom(10))}"
+    return f"{PREFIXES[kind]}_{_ulid(time.time_ns() // 1_000_000, random_bytes(10))}"
+
+
+def random_bytes(count: int) -> bytes:
+    """Up to 4,096 bytes of the system's randomness, fetched in larger portions: an id must not cost a system call each."""
+    global _pool, _used
+    with _lock:
+        if _used + count > len(_pool):
+            _pool, _used = os.urandom(_POOL_BYTES), 0
+        start, _used = _used, _used + count
+        return _pool[start:_used]
 
 
 def _ulid(milliseconds: int, randomness: bytes) -> str:
-    value = (milliseconds << 80) | int.from_bytes(randomness, "big")
-    return "".join(_ALPHABET[(value >> shift) & 31] for shift in range(125, -5, -5))
+    """48 bits as ten digits, 80 bits as sixteen."""
+    global _last_time
+    known, digits = _last_time
+    if known != milliseconds:
+        digits = "".join([_ALPHABET[(milliseconds >> shift) & 31] for shift in range(45, -5, -5)])
+        _last_time = (milliseconds, digits)
+    return digits + b32encode(randomness).translate(_FROM_RFC4648).decode()
+
+
+def _forget_pool() -> None:
+    """A forked child must not hand out its parent's bytes again."""
+    global _pool, _used, _lock
+    _pool, _used, _lock = b"", 0, threading.Lock()
+
+
+_pool = b""
+_used = 0
+_lock = threading.Lock()
+_last_time = (-1, "")
+os.register_at_fork(after_in_child=_forget_pool)

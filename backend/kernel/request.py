@@ -1,12 +1,11 @@
 """What is known about one HTTP request beyond its bytes: set once by the front door, read everywhere as `scope["bourse"]`."""
 
 import re
-import secrets
 from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
-from backend.kernel.ids import new_id
+from backend.kernel.ids import new_id, random_bytes
 
 Scope = MutableMapping[str, Any]
 
@@ -32,7 +31,7 @@ class RequestContext:
 
     def outgoing_traceparent(self) -> str:
         """The W3C header for a call that we make on behalf of this request: same trace, a span of our own."""
-        return f"00-{self.trace_id}-{secrets.token_hex(8)}-{self.trace_flags}"
+        return f"00-{self.trace_id}-{random_bytes(8).hex()}-{self.trace_flags}"
 
 
 def header(scope: Scope, name: bytes) -> str | None:
@@ -61,7 +60,7 @@ def open_context(scope: Scope, *, started: float, trusted_proxy_hops: int) -> Re
     if trace is not None and trace[1] != "0" * 32 and trace[2] != "0" * 16:
         trace_id, parent, flags = trace[1], trace[2], trace[3]
     else:
-        trace_id, parent, flags = secrets.token_hex(16), None, "00"
+        trace_id, parent, flags = random_bytes(16).hex(), None, "00"
     return RequestContext(
         request_id=given if given is not None and _REQUEST_ID.fullmatch(given) else new_id("request"),
         address=address,
