@@ -1,14 +1,16 @@
 """The journal: what was about to be spent and what was, on the local disk before anybody is asked to believe it.
 
     data_dir/journal/<process>/lock          held for as long as the process lives
-                              /000001.jsonl  one line per event, see `record`; room ahead of the last line is filled with NUL
+                              /000001.jsonl  one line per event, see `record`; what is not written yet is NUL
 
-A call's *open* line is written before the upstream is called and its *final* line after. Writes are unbuffered, so they survive the
-process; a thread calls fdatasync every 100 ms, which is what a power cut can cost. Room for the final lines of all open calls is
-allocated before a call is let in: a full disk refuses new calls with 503 and never loses or cuts the end of one that runs.
+A call's *open* line is written before the upstream is called and its *final* line after. Segments are allocated in full and mapped
+into memory: a line is in the kernel's page cache the moment it is copied, so it survives the process without a system call (which
+would cost a tenth of the call's CPU); a thread calls fdatasync every 100 ms, which is what a power cut can cost. A segment always has
+room for the final lines of all open calls: a full disk refuses new calls with 503 and never loses or cuts the end of one that runs.
 """
 
 import fcntl
+import mmap
 import os
 import threading
 from collections.abc import Iterator
@@ -23,21 +25,21 @@ from backend.metering.record import MAX_LINE_BYTES, header_line
 
 log = structlog.get_logger(__name__)
 
-SEGMENT_BYTES = 16 * 1024 * 1024
+SEGMENT_BYTES = 2 * 1024 * 1024
 MAX_JOURNAL_BYTES = 1024 * 1024 * 1024
-GROW_BYTES = 256 * 1024
 FSYNC_SECONDS = 0.1
 
 
 @dataclass(slots=True)
 class Segment:
-    """One file. Offsets in bytes: `written` ≤ `allocated`; what lies before `taken` is in the database."""
+    """One file. Offsets in bytes: `taken` ≤ `written` ≤ `size`; what lies before `taken` is in the database."""
 
     number: int
     path: Path
     fd: int
+    memory: mmap.mmap
+    size: int
     written: int = 0
-    allocated: int = 0
     taken: int = 0
     open_calls: int = 0
     unsynced: bool = False
@@ -56,7 +58,7 @@ class Journal:
         self._lock_fd = -1
         self.directory = root
         self._sync = threading.Event()
-        self._to_close: list[int] = []
+        self._to_close: list[Segment] = []
         self._stopping = False
         self._thread: threading.Thread | None = None
         self.sync_failed = False
@@ -88,6 +90,7 @@ class Journal:
             self._thread = None
         done = all(segment.taken == segment.written and not segment.open_calls for segment in self._segments.values())
         for segment in self._segments.values():
+            segment.memory.close()
             os.ftruncate(segment.fd, segment.written)
             os.fsync(segment.fd)
             os.close(segment.fd)
@@ -109,7 +112,7 @@ class Journal:
     @property
     def size(self) -> int:
         """Bytes on the disk."""
-        return sum(segment.allocated for segment in self._segments.values())
+        return sum(segment.size for segment in self._segments.values())
 
     @property
     def untaken_bytes(self) -> int:
@@ -128,9 +131,15 @@ class Journal:
         return segment.number
 
     def close_call(self, line: bytes, ticket: int) -> None:
-        """Write a final line. Its room was allocated with the open line."""
+        """Write a final line. Its room was kept since the open line.
+
+        Raises:
+            ValueError: the line is longer than the room that was kept; nothing was written.
+        """
         assert self._current is not None
         try:
+            if len(line) > MAX_LINE_BYTES:
+                raise ValueError("a final line longer than its room")
             self._write(self._current, line)
         finally:
             self._open_calls -= 1
@@ -151,7 +160,7 @@ class Journal:
         for segment in self._segments.values():
             waiting = segment.written - segment.taken
             if waiting:
-                data = os.pread(segment.fd, min(waiting, at_most), segment.taken)
+                data = segment.memory[segment.taken : segment.taken + min(waiting, at_most)]
                 return segment, data[: data.rfind(b"\n") + 1]
         return None
 
@@ -163,7 +172,7 @@ class Journal:
                 break  # in order only: an open line must not outlive the final line that answers it
             candidate.path.unlink(missing_ok=True)
             del self._segments[number]
-            self._to_close.append(candidate.fd)
+            self._to_close.append(candidate)
             self._sync.set()
 
     def _make_room(self, size: int, open_calls: int) -> Segment:
@@ -171,46 +180,40 @@ class Journal:
         if segment is None or self.sync_failed:
             raise StorageUnavailable("The journal is not writable right now.", retry_after=5)
         needed = size + open_calls * MAX_LINE_BYTES
-        if segment.written + needed <= segment.allocated:
+        if segment.written + needed <= segment.size:
             return segment
+        if self.size > self._max_bytes:
+            raise StorageUnavailable("The ledger is too far behind the journal.", retry_after=5)
         try:
-            if segment.written >= self._segment_bytes:
-                if self.size > self._max_bytes:
-                    raise StorageUnavailable("The ledger is too far behind the journal.", retry_after=5)
-                return self._rotate(needed)
-            self._allocate(segment, needed)
+            return self._rotate(needed)
         except OSError as error:
             raise _refused(error) from error
-        return segment
 
     def _rotate(self, needed: int = 0) -> Segment:
         number = self._current.number + 1 if self._current else 1
         path = self.directory / f"{number:06}.jsonl"
+        header = header_line()
+        size = max(self._segment_bytes, 2 * (len(header) + needed))
         fd = os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600)
-        segment = Segment(number, path, fd)
         try:
-            header = header_line()
-            self._allocate(segment, len(header) + needed)
-            self._write(segment, header)
+            # Without allocated blocks a full disk would be a SIGBUS in the middle of a copy instead of an error here.
+            os.posix_fallocate(fd, 0, size)
+            memory = mmap.mmap(fd, size)
         except OSError:
             os.close(fd)
             path.unlink(missing_ok=True)
             raise
+        segment = Segment(number, path, fd, memory, size)
+        self._write(segment, header)
         segment.taken = segment.written
         self._segments[number] = segment
         self._current = segment
         return segment
 
-    def _allocate(self, segment: Segment, needed: int) -> None:
-        size = segment.written + needed + GROW_BYTES - segment.allocated
-        os.posix_fallocate(segment.fd, segment.allocated, size)
-        segment.allocated += size
-
     def _write(self, segment: Segment, line: bytes) -> None:
-        if os.pwrite(segment.fd, line, segment.written) != len(line):
-            # Never seen where room is allocated; the next write starts at the same place, so no half line stays.
-            raise OSError("short write to the journal")
-        segment.written += len(line)
+        end = segment.written + len(line)
+        segment.memory[segment.written : end] = line
+        segment.written = end
         if not segment.unsynced:
             segment.unsynced = True
             self._sync.set()
@@ -237,7 +240,9 @@ class Journal:
                     else:
                         self.sync_failed = False
             while self._to_close:
-                os.close(self._to_close.pop())
+                segment = self._to_close.pop()
+                segment.memory.close()
+                os.close(segment.fd)
 
 
 def abandoned(root: Path, own: Path) -> Iterator[tuple[Path, int]]:

@@ -70,7 +70,7 @@ class MeteringService:
                 self._journal.append(line)
             else:
                 self._journal.close_call(line, ticket)
-        except (OSError, StorageUnavailable) as error:
+        except (ValueError, StorageUnavailable) as error:
             log.error("journal.final_line_lost", line=line.decode(), error=type(error).__name__)
         if self._writer is not None:
             self._writer.wake()
