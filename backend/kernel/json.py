@@ -59,7 +59,7 @@ def _reason(error: orjson.JSONDecodeError, data: bytes) -> str:
 
 
 def _count_keys(value: Any, what: str) -> tuple[int, bool]:
-    """How many keys all objects have together, and whether any number is beyond 64 bits.
+    """How many keys all objects have together, and whether any number may be beyond 64 bits.
 
     Walks level by level, so that depth costs no stack. An integer beyond 64 bits has become an int or a float by now.
     """
@@ -83,7 +83,7 @@ def _count_keys(value: Any, what: str) -> tuple[int, bool]:
                 below += item.values()
             elif kind is list:
                 below += item
-            elif kind in (int, float) and not _LEAST_INT <= item <= _MOST_INT:
+            elif kind in (int, float) and not -9e18 < item < 9e18:  # near enough to look at the text
                 large = True
         level = below
     return keys, large
