@@ -98,47 +98,44 @@ class ModelState(rx.State):
     _all_offers: bool = False
 
     @handler(PUBLIC)
-    def load(self) -> None:
+    async def load(self) -> None:
         """The name after /models/ decides; the same name again is only refreshed."""
         name = unquote(self.router.url.path.removeprefix("/models/")).strip("/")[:255]
         if name != self.asked:
             self.stage = "waiting"
         self.asked = name
-        self._try_again()
+        await self._try_again()
 
     @handler(PUBLIC)
-    def retry(self) -> None:
-        self._try_again()
+    async def retry(self) -> None:
+        await self._try_again()
 
     @handler(PUBLIC)
-    def open_offer(self, offer_id: str) -> None:
+    async def open_offer(self, offer_id: str) -> None:
         """Show or hide the full price list of one offer."""
         if offer_id == self.opened:
             self.opened, self.prices = "", []
             return
-        detail = runtime.current().catalog.model(self.slug)
+        detail = await runtime.current().catalog.model(self.slug)
         for offer in detail.offers if detail else ():
             if offer.id == offer_id:
                 self.opened, self.prices = offer.id, [_price_row(i, line) for i, line in enumerate(offer.prices)]
 
     @handler(PUBLIC)
-    def show_all_offers(self) -> None:
+    async def show_all_offers(self) -> None:
         self._all_offers = True
-        self._show(self.slug)
+        await self._show(self.slug)
 
-    def _try_again(self) -> None:
+    async def _try_again(self) -> None:
         try:
-            self._show(self.asked)
+            await self._show(self.asked)
             self.failure = ""
         except BourseError as error:
             self.stage, self.failure, self.failure_id = "failed", error.message, new_id("request")
 
-    def _show(self, name: str) -> None:
+    async def _show(self, name: str) -> None:
         now = runtime.current()
-        detail = now.catalog.model(name)
-        if detail is None:
-            resolved = now.catalog.resolve(name)
-            detail = now.catalog.model(resolved.model_id) if resolved else None
+        detail = await now.catalog.model(name)
         self.opened, self.prices = "", []
         if detail is None:
             self.stage, self.title = "missing", "No such model · Bourse"

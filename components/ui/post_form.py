@@ -1,6 +1,6 @@
 """Forms that the browser itself posts over HTTP: what is typed into them never travels through the websocket."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import reflex as rx
 from reflex.utils.exec import is_prod_mode
@@ -11,6 +11,7 @@ class PostForm(rx.Component):
     """A plain `<form method="post">`. (Reflex's own form stops the browser from sending it.)"""
 
     tag = "form"
+    _is_tag_in_global_scope: ClassVar[bool] = True
 
     action: rx.Var[str]
     method: rx.Var[str]
