@@ -53,7 +53,7 @@ migrate: install ## bring the database's schema up to date (SQLite does it by it
 	@exec $(python) -m backend migrate
 
 seed: install ## load the catalog again and show what was read, kept, merged and quarantined
-	@exec $(python) -m backend seed
+	@exec $(python) -m backend ingest --force
 
 doctor: ## say in plain words what is wrong with this machine, if anything
 	@if .venv/bin/python -c '' 2>/dev/null; then exec .venv/bin/python -m backend.doctor; fi

@@ -25,7 +25,7 @@ from backend.kernel import migrations
 from backend.kernel.addresses import AddressPolicy
 from backend.kernel.changes import ChangeFeed
 from backend.kernel.clock import Clock, SystemClock
-from backend.kernel.db import Database, is_sqlite
+from backend.kernel.db import Database
 from backend.kernel.errors import StorageUnavailable
 from backend.kernel.events import EventBus
 from backend.metering.service import MeteringService
@@ -42,10 +42,6 @@ log = structlog.get_logger(__name__)
 RETRY_SECONDS = 2.0
 PATIENCE_SECONDS = 15.0
 """How long the lifespan waits for a normal start before it lets the server answer 503 instead."""
-
-
-class NotMigrated(Exception):
-    """The PostgreSQL schema is not the one that this version needs."""
 
 
 @dataclass(slots=True)
@@ -99,7 +95,6 @@ class Runtime:
         if "http" in self.__dict__:
             await self.http.close()
         self.identity.close()
-        self.identity.close()
         await self.db.close()
 
     async def start(self) -> None:
@@ -113,12 +108,7 @@ class Runtime:
         await self.change_feed.start()
 
     async def _schema(self) -> None:
-        found, wanted = await asyncio.to_thread(lambda: (migrations.current(self.db.url), migrations.head()))
-        if found == wanted:
-            return
-        if not is_sqlite(self.db.url):
-            raise NotMigrated(f"the database is at revision {found or 'none'}, this version needs {wanted}: run `make migrate`")
-        await asyncio.to_thread(migrations.upgrade, self.db.url)
+        await asyncio.to_thread(migrations.prepare, self.db.url)
 
     async def _catalog(self) -> None:
         """Load the catalog; the very first time it is read from the bundled sources, in a process of its own to keep this one lean."""
@@ -193,7 +183,7 @@ async def _keep_starting(runtime: Runtime, when_ready: Callable[[Runtime], Await
     while True:
         try:
             await runtime.start()
-        except NotMigrated as error:
+        except migrations.NotMigrated as error:
             runtime.readiness.missing = str(error)
         except Exception as error:
             runtime.readiness.missing = f"starting failed ({type(error).__name__}); trying again"

@@ -37,11 +37,15 @@ async def _ingest(force: bool, *, silent: bool) -> "list[RunReport]":
 
     from backend.catalog.ingest import ingest_bundled
     from backend.configuration import load_settings
+    from backend.kernel import migrations
     from backend.kernel.clock import SystemClock
-    from backend.kernel.db import Database
+    from backend.kernel.db import Database, is_sqlite
     from backend.kernel.events import EventBus
 
-    db = Database.open(load_settings().database, EventBus())
+    url = load_settings().database
+    if is_sqlite(url) and migrations.current(url) != migrations.head():
+        await asyncio.to_thread(migrations.upgrade, url)
+    db = Database.open(url, EventBus())
     columns = (TextColumn("{task.description:<36}"), BarColumn(), TimeElapsedColumn())
     try:
         with Progress(*columns, transient=True, disable=silent) as bar:

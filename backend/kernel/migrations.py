@@ -61,3 +61,21 @@ def current(url: str) -> str | None:
             return connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar()
     finally:
         engine.dispose()
+
+
+class NotMigrated(Exception):
+    """The PostgreSQL schema is not the one that this version needs."""
+
+
+def prepare(url: str) -> None:
+    """Make sure that the schema is the one this version needs: SQLite is brought there, PostgreSQL is only checked.
+
+    Raises:
+        NotMigrated: a PostgreSQL schema is at another revision; an operator decides when to change it.
+    """
+    found, wanted = current(url), head()
+    if found == wanted:
+        return
+    if not is_sqlite(url):
+        raise NotMigrated(f"the database is at revision {found or 'none'}, this version needs {wanted}: run `make migrate`")
+    upgrade(url)
