@@ -23,6 +23,7 @@ from backend.kernel.json import dump_json
 from backend.kernel.request import RequestContext, Scope, header, open_context
 from backend.observability.health import health_report, liveness, readiness
 from backend.observability.logging import configure_logging
+from backend.observability.request_log import RequestLog
 from backend.pages import Pages, StaticPages
 from backend.runtime import Runtime, open_runtime
 from backend.settings import Settings
@@ -58,6 +59,7 @@ class FrontDoor:
         self.settings = settings
         self.runtime: Runtime | None = None
         self._rest: App | None = None
+        self._log = RequestLog()
         self._pages = Pages(pages, StaticPages.found(), settings) if pages is not None else None
         self._origins = frozenset(settings.server.cors_origins)
 
@@ -170,23 +172,9 @@ class FrontDoor:
     def _account(self, context: RequestContext, scope: Scope, segment: str, status: int, seconds: float) -> None:
         route = context.route or (f"/{segment}" if segment in GATEWAY or segment in REST or segment in PROBES else "page")
         if self.runtime is not None:
-            method = scope["method"] if scope["method"] in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS") else "other"
-            self.runtime.metrics.http_requests.labels(route, method, status).inc()
-            self.runtime.metrics.http_seconds.labels(route).observe(seconds)
-        if context.quiet:
-            return
-        log.info(
-            "request",
-            requestId=context.request_id,
-            userId=context.user_id,
-            tenantId=context.tenant_id,
-            method=scope["method"],
-            route=route,
-            path=scope["path"][:200],
-            duration=round(seconds * 1000, 2),
-            status=status,
-            traceId=context.trace_id,
-        )
+            self.runtime.metrics.observe_request(route, scope["method"], status, seconds)
+        if not context.quiet:
+            self._log.write(context, scope, route=route, status=status, seconds=seconds)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()

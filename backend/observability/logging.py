@@ -43,8 +43,11 @@ def configure_logging(*, json_lines: bool = True, level: int = logging.INFO) -> 
 
 
 def _render(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> bytes:
-    line = orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS)
-    # Legal inside JSON, but some log viewers break lines at them: a caller could forge a line.
+    return one_line(orjson.dumps(event, default=repr, option=orjson.OPT_NON_STR_KEYS))
+
+
+def one_line(line: bytes) -> bytes:
+    """Without the two characters that are legal inside JSON and at which some log viewers break lines: a caller could forge a line."""
     if b"\xe2\x80" in line:
         line = line.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
     return line

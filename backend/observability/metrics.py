@@ -3,6 +3,8 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+_MOST_LABEL_SETS = 1000
 
 
 class Metrics:
@@ -32,7 +34,22 @@ class Metrics:
             registry=self.registry,
         )
         self.unhandled = Counter("bourse_unhandled_errors_total", "Exceptions that nobody foresaw.", registry=self.registry)
+        self._requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.ready = Gauge("bourse_ready", "1 once migrated, bootstrapped and loaded.", registry=self.registry)
+
+    def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one answered request. Routes are our own names, so the remembered label sets stay few."""
+        found = self._requests.get((route, method, status))
+        if found is None:
+            known = method if method in _METHODS else "other"
+            found = self._requests[route, method, status] = (
+                self.http_requests.labels(route, known, status),
+                self.http_seconds.labels(route),
+            )
+            if len(self._requests) > _MOST_LABEL_SETS:
+                self._requests.clear()
+        found[0].inc()
+        found[1].observe(seconds)
 
     def render(self) -> bytes:
         return generate_latest(self.registry)
