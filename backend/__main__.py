@@ -8,6 +8,7 @@ from backend import doctor
 from backend.catalog import cli as catalog
 from backend.configuration import ConfigurationError, load_settings
 from backend.kernel import migrations
+from backend.kernel.db import is_sqlite
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Bourse on the command line.", pretty_exceptions_enable=False)
 catalog.mount(app)
@@ -22,6 +23,18 @@ def migrate() -> None:
     migrations.upgrade(url)
     after = migrations.current(url)
     print(f"The database is at revision {after}." if before == after else f"The database went from revision {before or 'none'} to {after}.")
+
+
+@app.command("check-workers", hidden=True)
+def check_workers(count: int) -> None:
+    """Fail, with the reason, if the database cannot take this many serving processes; `make gateway` asks before it starts them."""
+    if count > 1 and is_sqlite(load_settings().database):
+        print(
+            f"WORKERS={count} needs PostgreSQL: a SQLite file takes one serving process. "
+            "Set BOURSE_DATABASE_URL=postgresql://…, or leave WORKERS at 1.",
+            file=sys.stderr,
+        )
+        raise typer.Exit(2)
 
 
 def main() -> None:
