@@ -80,7 +80,7 @@ def price_line(price: Row) -> PriceLineView:
     tier = Tier(*(price[name] for name in ("context_above", "service_tier", "time_window", "region", "cache_ttl", "variant")))
     return PriceLineView(
         component=price["component"],
-        label=COMPONENTS.get(price["component"], price["component"]),
+        label=COMPONENTS.get(price["component"], str(price["component"])),
         unit=price["unit"],
         tier=price["tier"],
         tier_label=tier.label,
@@ -129,6 +129,15 @@ _FACT_LABELS = {
 }
 
 
+_LABELS: dict[str, dict[str, str]] = {
+    "mode": MODES,
+    "status": STATUSES,
+    "modalities_in": MODALITIES,
+    "modalities_out": MODALITIES,
+    "supported_formats": FORMATS,
+}
+
+
 def _facts(row: Row) -> tuple[Fact, ...]:
     sources: Mapping[str, str] = row["facts"]
     facts = []
@@ -145,18 +154,12 @@ def _shown(name: str, value: Any) -> str:
         return f"{compact_count(value)} tokens"
     if name == "open_weights":
         return "open" if value else "closed"
-    labels = {
-        "mode": MODES,
-        "status": STATUSES,
-        "modalities_in": MODALITIES,
-        "modalities_out": MODALITIES,
-        "supported_formats": FORMATS,
-    }.get(name)
+    labels = _LABELS.get(name, {})
     if isinstance(value, list):
-        return ", ".join((labels or {}).get(word, word) for word in value)
+        return ", ".join(labels.get(str(word), str(word)) for word in value)
     if name == "creator":
         return creator_name(value) or str(value)
-    return (labels or {}).get(value, str(value))
+    return labels.get(str(value), str(value))
 
 
 def _headline(summary: ModelSummary, offers: Sequence[OfferView]) -> str:

@@ -66,7 +66,7 @@ def model_facts(model: ModelDraft, today: date) -> dict[str, Any]:
         "release_date": take("release_date"),
         "knowledge_cutoff": _cut(take("knowledge_cutoff"), 10),
         "deprecation_date": deprecation,
-        "status": _status(take("status"), deprecation, model.id, today),
+        "status": _status(_own_status(model), deprecation, model.id, today),
         "open_weights": take("open_weights"),
         "licence": take("licence"),
         "facts": facts,
@@ -114,13 +114,14 @@ def _capabilities(model: ModelDraft, facts: dict[str, str]) -> tuple[list[str], 
                 # The maker's several offers and sources are added up: a map that forgot a field says False by omission of detail.
                 own[capability] = own.get(capability, False) or yes
             facts.setdefault(f"capability:{capability}", testimony.source)
-    has, denied = [], []
+    has: list[str] = []
+    denied: list[str] = []
     for capability in CAPABILITIES:
-        yes, no = votes[capability, True], votes[capability, False]
+        pro, contra = votes[capability, True], votes[capability, False]
         if capability in own:
             (has if own[capability] else denied).append(capability)
-        elif yes or no:
-            (has if yes >= no else denied).append(capability)
+        elif pro or contra:
+            (has if pro >= contra else denied).append(capability)
     return sorted(has), sorted(denied)
 
 
@@ -136,7 +137,7 @@ def _name(model: ModelDraft, facts: dict[str, str]) -> str:
         if testimony.record.name:
             text = " ".join(_DECORATION.sub("", _SELLER_PREFIX.sub("", testimony.record.name)).split())
             if text != text.lower() and (" " in text or not any(c.isdigit() for c in text)):
-                votes[text] += 6 if is_first_party(offer, model.creator) else 1
+                votes[text] += 6 + ("-" in text) if is_first_party(offer, model.creator) else 1
             else:
                 votes[text] += 0
             source.setdefault(text, testimony.source)
@@ -163,6 +164,12 @@ def _family(model: ModelDraft, stated: Any) -> str:
             break
         letters.append(word)
     return "-".join(letters[:2])[:120] or model.key[:120]
+
+
+def _own_status(model: ModelDraft) -> str | None:
+    """What the maker says; another seller's "beta" is about its own service."""
+    stated = (t.record.status for offer, t in testimonies_by_trust(model) if is_first_party(offer, model.creator))
+    return next((status for status in stated if status is not None), None)
 
 
 def _status(stated: Any, deprecation: date | None, name: str, today: date) -> str:

@@ -119,7 +119,7 @@ class StoreIndex:
         position = len(self.models)
         self.models.append(summary)
         self.position[summary.id] = position
-        ordered = tuple(sorted(offers, key=_cheapness))
+        ordered = tuple(sorted(offers, key=_cheapness(summary.creator)))
         self.offers.append(ordered)
         names = [summary.name, summary.id, summary.creator_name or "", standing.family or "", *aliases.get(summary.id, [])]
         for offer in ordered:
@@ -391,7 +391,7 @@ def _standing(row: Any, offers: list[OfferEntry], shared: dict[tuple[str, ...], 
         found = tuple(sys.intern(value) for value in values)
         return shared.setdefault(found, found)
 
-    best = min(offers, key=_cheapness, default=None)
+    best = min(offers, key=_cheapness(row.creator), default=None)
     priced = best is not None and best.blend is not None
     states = {offer.price_state for offer in offers}
     state = (
@@ -421,10 +421,15 @@ def _standing(row: Any, offers: list[OfferEntry], shared: dict[tuple[str, ...], 
     return Standing(summary, sys.intern(row.family) if row.family else None, own)
 
 
-def _cheapness(offer: OfferEntry) -> tuple[bool, bool, bool, int, str]:
-    """Priced before unpriced, on sale before retired, both directions priced before one, then by price."""
-    blend = offer.blend
-    return (blend is None, offer.retired, offer.input_nano is None or offer.output_nano is None, blend or 0, offer.id)
+def _cheapness(creator: str | None) -> Callable[[OfferEntry], tuple[bool, bool, bool, int, bool, str]]:
+    """Priced before unpriced, on sale before retired, both directions priced before one, then by price, the maker's own among equals."""
+
+    def key(offer: OfferEntry) -> tuple[bool, bool, bool, int, bool, str]:
+        blend = offer.blend
+        own = creator is not None and FIRST_PARTY.get(offer.provider) == creator
+        return (blend is None, offer.retired, offer.input_nano is None or offer.output_nano is None, blend or 0, not own, offer.id)
+
+    return key
 
 
 def _within(query: StoreQuery, paid: int | None, made: int | None) -> bool:

@@ -22,7 +22,7 @@ _BEDROCK_MAKER = re.compile(
     r"|moonshotai|zai|xai|system\.ai|databricks)\.(?=[a-z])",
     re.IGNORECASE,
 )
-_BEDROCK_VERSION = re.compile(r"(?<!claude)(?:-v?\d+)?:\d+(?::\w+)?$")
+_BEDROCK_VERSION = re.compile(r"(?<!claude-v\d)(?<!claude)(?:-v?\d+)?:\d+(?::\w+)?$")
 _HOSTED_BY = re.compile(r"(?<=[\w.-]):(?:cerebras|fireworks-ai|groq|hyperbolic|nebius|novita|nscale|ovhcloud|publicai|sambanova|together)$")
 _ROUTING = re.compile(r":(?:free|nitro|floor|exacto|beta|extended|online|cloud)$", re.IGNORECASE)
 _PACKING = re.compile(

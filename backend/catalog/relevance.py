@@ -54,8 +54,10 @@ def _score(model: Standing, today: date) -> float:
 
 
 def _recency(summary: ModelSummary, first_party: bool, today: date) -> float:
-    """30 for today's, 0 at 20 months; a maker's own active chat model that no source dates is taken for a recent arrival."""
+    """30 for today's, 0 at 20 months. A maker's own large chat model that models.dev (which dates its models and says whether their
+    weights are open) does not know yet is taken for a recent arrival."""
     if summary.release_date is None:
-        return 18 if first_party and summary.mode == "chat" and summary.context_tokens and summary.context_tokens >= 200_000 else 0
+        unknown = summary.open_weights is None and first_party and summary.mode == "chat" and summary.status == "active"
+        return 27 if unknown and summary.context_tokens and summary.context_tokens >= 200_000 else 0
     months = (today - summary.release_date).days / 30.4
     return max(0.0, 30 - 1.5 * max(0.0, months))

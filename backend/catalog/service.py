@@ -1,8 +1,10 @@
 """The catalog for the rest of the house: lists and names from memory, details from the database."""
 
+from collections.abc import Iterator
+
 from backend.catalog import details, repository
 from backend.catalog.index import IndexSource, OfferEntry, StoreIndex
-from backend.catalog.schemas import Freshness, ModelDetail, PaletteHit, Resolution, SourceFreshness, StorePage, StoreQuery
+from backend.catalog.schemas import Freshness, ModelDetail, ModelSummary, PaletteHit, Resolution, SourceFreshness, StorePage, StoreQuery
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.events import Event, EventBus
@@ -99,6 +101,18 @@ class CatalogService:
             return []
         position, offer_id = found
         return [(offer.provider, offer.upstream_id) for offer in self._index.offers[position] if offer_id is None or offer.id == offer_id]
+
+    def summary(self, name: str) -> ModelSummary | None:
+        """The model that a model id, offer id or alias stands for, as in lists; no I/O."""
+        found = self._index.resolve(name)
+        return None if found is None else self._index.models[found[0]]
+
+    def sold_by(self, provider_id: str) -> Iterator[tuple[OfferEntry, ModelSummary]]:
+        """Every offer of a provider that is not retired, with its model; walks the whole store."""
+        for model, offers in zip(self._index.models, self._index.offers, strict=True):
+            for offer in offers:
+                if offer.provider == provider_id and not offer.retired:
+                    yield offer, model
 
     def palette(self, text: str, limit: int = 8) -> list[PaletteHit]:
         """The best matches for a few typed letters."""

@@ -5,8 +5,8 @@ The gates, in this order; the first that closes writes the reason:
 1. *absurd*: negative, or beyond any price ever asked for that unit;
 2. *against siblings*: ×1000 away from the median of the other offers of the model (two at least), else of its family (five at least);
 3. *against its own past*: ×10 away from what the same source said before;
-4. *against other sources* for the same offer: ×10 away from their median when there are two others; with one other, the one that lies
-   farther from its siblings, else the one that consensus would not have chosen;
+4. *against other sources* for the same offer: ×10 away from their median when there are two others; with one other, the staler
+   one, else the one that lies farther from its siblings, else the one that consensus would not have chosen;
 5. *output below input*: a chat model whose output costs less than a hundredth of its input.
 
 Gates 1 and 2 put all prices of the source for that offer aside: a source that is wrong by a unit is wrong in every line.
@@ -14,7 +14,7 @@ Gates 1 and 2 put all prices of the source for that offer aside: a source that i
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal
 from statistics import median
 
@@ -30,6 +30,8 @@ ABSURD_UNITS = {
 }  # fmt: skip
 """USD for one unit."""
 SIBLINGS, PAST, SOURCES, INVERSION = Decimal(1000), Decimal(10), Decimal(10), Decimal(100)
+STALE = timedelta(days=30)
+"""A source that describes a day this much earlier than the other's has missed a change rather than seen a mistake."""
 MIN_MODEL_SIBLINGS, MIN_FAMILY_SIBLINGS = 2, 5
 _MILLION = Decimal(1_000_000)
 
@@ -130,6 +132,9 @@ def _against_sources(evidence: list[Evidence], siblings: _Siblings) -> None:
 
 
 def _less_likely(one: Evidence, other: Evidence, siblings: _Siblings) -> Evidence:
+    older, newer = sorted((one, other), key=lambda item: item.as_of)
+    if newer.exact and newer.as_of - older.as_of > STALE:
+        return older
     found = siblings.median(one) if _is_plain(one) else None
     if found is not None:
         middle = found[0]

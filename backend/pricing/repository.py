@@ -5,6 +5,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import SQLModel
 
 from backend.pricing.cost import PriceLine
 from backend.pricing.tables import Price
@@ -15,6 +16,10 @@ _OFFER = sa.table("offer", sa.column("id"), sa.column("price_state"), sa.column(
 """The columns of `catalog.offer` that prices need, named here so that pricing does not import the catalog."""
 
 
+_PRICE: sa.Table = SQLModel.metadata.tables[str(Price.__tablename__)]
+_LINE = (
+    "offer_id", "id", "component", "unit", "nano_per_million", "context_above", "service_tier", "time_window", "region", "cache_ttl", "variant",
+)  # fmt: skip
 _RUN = sa.table("ingestion_run", sa.column("id"), sa.column("finished_at"))
 
 
@@ -33,23 +38,7 @@ async def offer_states(session: AsyncSession) -> AsyncIterator[tuple[str, str]]:
 
 async def lines_in_force(session: AsyncSession) -> AsyncIterator[tuple[str, PriceLine]]:
     """All price lines in force, those of one offer side by side."""
-    query = (
-        sa.select(
-            Price.offer_id,
-            Price.id,
-            Price.component,
-            Price.unit,
-            Price.nano_per_million,
-            Price.context_above,
-            Price.service_tier,
-            Price.time_window,
-            Price.region,
-            Price.cache_ttl,
-            Price.variant,
-        )  # type: ignore[call-overload]
-        .where(Price.in_force)
-        .order_by(Price.offer_id, Price.id)
-    )
+    query = sa.select(*(_PRICE.c[name] for name in _LINE)).where(_PRICE.c.in_force).order_by(_PRICE.c.offer_id, _PRICE.c.id)
     result = await session.stream(query, execution_options={"yield_per": _ROWS})
     async for offer_id, *line in result:
         yield offer_id, PriceLine(*line)
@@ -57,10 +46,11 @@ async def lines_in_force(session: AsyncSession) -> AsyncIterator[tuple[str, Pric
 
 async def quarantined(session: AsyncSession, limit: int = 1000) -> list[Any]:
     """Price rows that wait for a person, dearest first."""
+    columns = ("offer_id", "source", "component", "unit", "tier", "usd_per_million", "reason")
     query = (
-        sa.select(Price.offer_id, Price.source, Price.component, Price.unit, Price.tier, Price.usd_per_million, Price.reason)  # type: ignore[call-overload]
-        .where(Price.status == "quarantined")
-        .order_by(Price.nano_per_million.desc(), Price.id)
+        sa.select(*(_PRICE.c[name] for name in columns))
+        .where(_PRICE.c.status == "quarantined")
+        .order_by(_PRICE.c.nano_per_million.desc(), _PRICE.c.id)
         .limit(limit)
     )
     return list((await session.execute(query)).all())
