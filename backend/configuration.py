@@ -50,8 +50,8 @@ def not_yet_alive(settings: Settings) -> list[str]:
 
 
 def _is_given(value: Any, path: list[str]) -> bool:
-    if isinstance(value, tuple):
-        return any(_is_given(item, path) for item in value)
+    if isinstance(value, tuple | dict):
+        return any(_is_given(item, path) for item in (value.values() if isinstance(value, dict) else value))
     name, *rest = path
     if name not in value.model_fields_set:
         return False

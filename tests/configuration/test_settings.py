@@ -293,6 +293,8 @@ def test_settings_that_wait_for_a_later_release_are_named_only_when_given(load: 
     given_ = not_yet_alive(load(WHOLE))
     assert any(note.startswith("models.retries: ") for note in given_)
     assert any(note.startswith("budgets: ") for note in given_) == ("budgets" in LATER)
+    provider = "providers: {a: {base_url: http://h/v1, default_model: m}}"
+    assert [note.partition(":")[0] for note in not_yet_alive(load(provider))] == ["providers.default_model"]
 
 
 @pytest.mark.parametrize(
