@@ -78,6 +78,7 @@ class Runtime:
             auth=self.auth,
             routes=self.routes,
             prices=self.prices,
+            catalog=self.catalog,
             metering=self.metering,
             addresses=self.upstream_addresses,
             metrics=self.metrics,

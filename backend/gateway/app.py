@@ -1,6 +1,6 @@
 """The gateway's ASGI app: `/v1` and `/router`, dispatched by hand. Anything else under them is a JSON 404, never a page."""
 
-from backend.gateway.models_list import model_entry, model_list
+from backend.gateway.models_list import Catalog, ModelList
 from backend.gateway.pipeline import Pipeline
 from backend.gateway.responses import Receive, Send, send_error, send_json
 from backend.gateway.settle import Settler
@@ -34,6 +34,7 @@ class Gateway:
         auth: AuthSnapshot,
         routes: RouteTable,
         prices: PriceBook,
+        catalog: Catalog,
         metering: MeteringService,
         addresses: AddressPolicy,
         metrics: Metrics,
@@ -41,7 +42,7 @@ class Gateway:
         self._settings = settings
         self._clock = clock
         self._routes = routes
-        self._prices = prices
+        self._model_list = ModelList(prices, catalog, clock.now())
         self._http = UpstreamHttp(addresses, proxy=settings.network.proxy, ca_file=settings.network.ca_file)
         self.providers: dict[str, Provider] = {}
         self._pipeline = Pipeline(
@@ -82,7 +83,7 @@ class Gateway:
         key = self._pipeline.authenticate(scope)
         now = self._clock.now()
         if name:
-            answer = model_entry(self._routes.resolve(name, key), self._prices, now)
+            answer = self._model_list.one(self._routes.resolve(name, key), now)
         else:
-            answer = model_list(self._routes.usable(key), self._prices, now)
+            answer = self._model_list.all(self._routes.usable(key), now)
         await send_json(send, 200, dump_json(answer))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from backend.pricing.book import PriceBook
 from backend.pricing.cost import PriceCard
@@ -11,27 +11,48 @@ from backend.routing.route import Candidate, Route
 _NANO_PER_USD = 1_000_000_000
 
 
-def model_list(routes: Iterable[Route], prices: PriceBook, at: datetime) -> dict[str, Any]:
-    return {"object": "list", "data": [model_entry(route, prices, at) for route in routes]}
+class Described(Protocol):
+    """What the catalog knows of a model; `ModelSummary` is one."""
+
+    @property
+    def context_tokens(self) -> int | None: ...
+    @property
+    def capabilities(self) -> tuple[str, ...]: ...
 
 
-def model_entry(route: Route, prices: PriceBook, at: datetime) -> dict[str, Any]:
-    """One route. `price` is USD per 1M tokens of the first candidate, null where unknown; so are `context` and `capabilities`."""
-    first = route.candidates[0]
-    return {
-        "id": route.name,
-        "object": "model",
-        "created": 0,
-        "owned_by": first.provider,
-        "alias": route.is_alias,
-        "provider": first.provider,
-        "deployment": first.model,
-        "enabled": route.enabled,
-        "context": None,
-        "price": _price(first, prices, at),
-        "capabilities": None,
-        "candidates": [{"provider": candidate.provider, "model": candidate.model} for candidate in route.candidates],
-    }
+class Catalog(Protocol):
+    def summary(self, name: str) -> Described | None: ...
+
+
+class ModelList:
+    """`created` is when this process learnt of its models: neither the configuration nor the catalog knows an instant for each."""
+
+    def __init__(self, prices: PriceBook, catalog: Catalog, created: datetime) -> None:
+        self._prices = prices
+        self._catalog = catalog
+        self._created = int(created.timestamp())
+
+    def all(self, routes: Iterable[Route], at: datetime) -> dict[str, Any]:
+        return {"object": "list", "data": [self.one(route, at) for route in routes]}
+
+    def one(self, route: Route, at: datetime) -> dict[str, Any]:
+        """One route. `price` is USD per 1M tokens of the first candidate, null where unknown; so are `context` and `capabilities`."""
+        first = route.candidates[0]
+        described = self._catalog.summary(first.offer_id) or self._catalog.summary(first.model)
+        return {
+            "id": route.name,
+            "object": "model",
+            "created": self._created,
+            "owned_by": first.provider,
+            "alias": route.is_alias,
+            "provider": first.provider,
+            "deployment": first.model,
+            "enabled": route.enabled,
+            "context": described.context_tokens if described else None,
+            "price": _price(first, self._prices, at),
+            "capabilities": described.capabilities if described else None,
+            "candidates": [{"provider": candidate.provider, "model": candidate.model} for candidate in route.candidates],
+        }
 
 
 def _price(candidate: Candidate, prices: PriceBook, at: datetime) -> dict[str, Any] | None:

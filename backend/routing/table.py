@@ -1,7 +1,7 @@
 """From the name that a caller asks for to the candidates that may answer, in the order in which they are tried."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 import structlog
@@ -20,11 +20,25 @@ SANDBOX = "sandbox"
 
 
 class Names(Protocol):
-    """The catalog as routing sees it: what a name that is no alias of ours stands for."""
+    """The catalog as routing sees it: what a name that is no alias of ours stands for, and what a provider sells."""
 
     def offers_named(self, name: str) -> list[tuple[str, str]]:
         """`(provider id, upstream model id)` of every offer that the name (alias, model id or offer id) stands for, cheapest first."""
         ...
+
+    def sold_by(self, provider_id: str) -> Iterable[tuple["Offered", "Described"]]:
+        """Every offer of a provider with its model."""
+        ...
+
+
+class Offered(Protocol):
+    @property
+    def id(self) -> str: ...
+
+
+class Described(Protocol):
+    @property
+    def mode(self) -> str: ...
 
 
 class Permitted(Protocol):
@@ -85,7 +99,7 @@ class RouteTable:
         return self._weighted(candidates)
 
     def usable(self, key: Permitted) -> Iterator[Route]:
-        """Every route that can be listed for this key: aliases and the sandbox's models."""
+        """Every route that is listed for this key: aliases, the sandbox's models, and what the catalog says configured providers sell."""
         for route in self._listed():
             if route.enabled and _is_among(route, route.name, key.tenant_models) and _is_among(route, route.name, key.models):
                 yield route
@@ -94,12 +108,13 @@ class RouteTable:
         yield from self._aliases.values()
         for provider in sorted(self._providers):
             settings = self._settings.providers.get(provider)
-            if (settings is None and provider == SANDBOX) or (settings is not None and settings.protocol == SANDBOX):
-                for model in SANDBOX_MODELS:
-                    name = f"{provider}/{model}"
-                    route = self._find(name)
-                    if name not in self._aliases and route is not None:
-                        yield route
+            if settings is None or settings.protocol == SANDBOX:
+                names = [f"{provider}/{model}" for model in SANDBOX_MODELS]
+            else:
+                names = [offer.id for offer, model in self._catalog.sold_by(provider) if model.mode == "chat"] if self._catalog else []
+            for name in names:
+                if name not in self._aliases and (route := self._find_direct(name)) is not None:
+                    yield route
 
     def _find(self, name: str) -> Route | None:
         route = self._aliases.get(name)
