@@ -99,7 +99,7 @@ def _seed(checkout: Path, env: dict[str, str]) -> None:
     except subprocess.TimeoutExpired as error:
         raise CannotRun("the catalog was not loaded within 180 s") from error
     if seeded.returncode:
-        raise CannotRun(f"the catalog could not be loaded: {seeded.stderr.strip()[-300:]}")
+        raise CannotRun(f"the catalog could not be loaded: {seeded.stderr.strip().splitlines()[-1:]}")
 
 
 def revision(checkout: Path) -> str:

@@ -1,0 +1,511 @@
+"""The hot path's HTTP client against servers that write their own bytes, on both event loops that we may run on."""
+
+import asyncio
+import gzip
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from backend.kernel.addresses import AddressPolicy
+from backend.providers.exchange import MAX_HEADER_BYTES, QUEUE_BYTES
+from backend.providers.http1 import AddressForbidden, BrokenOff, NotConnected, NotHttp, Target, TooLarge, UpstreamHttp
+
+LOOPBACK = AddressPolicy((IPv4Network("127.0.0.1/32"),))
+HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=utf-8\r\n"
+Serve = Callable[["Call"], Awaitable[None]]
+
+
+class Call:
+    """One request as the server read it."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int, head: bytes, body: bytes) -> None:
+        self.reader, self.writer, self.connection, self.head, self.body = reader, writer, number, head, body
+
+    async def send(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+
+class Server:
+    """Reads whole requests and lets the test's function answer them; `hung_up` is set when a connection ends."""
+
+    def __init__(self, serve: Serve) -> None:
+        self._serve = serve
+        self.calls: list[Call] = []
+        self.connections = 0
+        self.hung_up = asyncio.Event()
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        number = self.connections
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                length = next(int(line.split(b":")[1]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:"))
+                call = Call(reader, writer, number, head, await reader.readexactly(length))
+                self.calls.append(call)
+                await self._serve(call)
+                if writer.is_closing():
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self.hung_up.set()
+            writer.close()
+
+
+@asynccontextmanager
+async def serving(serve: Serve, *, tls: ssl.SSLContext | None = None) -> AsyncIterator[tuple[Server, str]]:
+    server = Server(serve)
+    listener = await asyncio.start_server(server.handle, "127.0.0.1", 0, ssl=tls)
+    host = "localhost" if tls else "127.0.0.1"
+    try:
+        yield server, f"{'https' if tls else 'http'}://{host}:{listener.sockets[0].getsockname()[1]}/v1/chat"
+    finally:
+        listener.close()
+
+
+@asynccontextmanager
+async def client(**options: object) -> AsyncIterator[UpstreamHttp]:
+    http = UpstreamHttp(LOOPBACK, **options)  # type: ignore[arg-type]
+    try:
+        yield http
+    finally:
+        await http.close()
+
+
+async def ask(http: UpstreamHttp, url: str, body: bytes = b"{}") -> bytes:
+    return await (await http.post(http.target(url, {}), body, "", connect_seconds=2)).read_whole(10_000_000)
+
+
+def sending(*pieces: bytes, close: bool = False) -> Serve:
+    """Answer with these bytes, each in a packet of its own."""
+
+    async def serve(call: Call) -> None:
+        for piece in pieces:
+            await call.send(piece)
+            await asyncio.sleep(0)
+        if close:
+            call.writer.close()
+
+    return serve
+
+
+async def test_a_request_is_what_the_target_and_the_call_say() -> None:
+    async with serving(sending(HEAD + b"content-length: 2\r\n\r\nok")) as (server, url), client() as http:
+        target = http.target(url + "?v=1", {"authorization": "Bearer secret", "content-type": "application/json"})
+        answer = await http.post(target, b'{"a":1}', "accept: x/y\r\n", connect_seconds=2)
+        assert (answer.status, answer.content_type, await answer.read_whole(10)) == (200, "application/json", b"ok")
+        lines = server.calls[0].head.decode().split("\r\n")
+        assert lines[0] == "POST /v1/chat?v=1 HTTP/1.1"
+        assert sorted(lines[1:]) == sorted(
+            [
+                "",
+                "",
+                f"host: {url.split('/')[2]}",
+                "authorization: Bearer secret",
+                "content-type: application/json",
+                "accept: x/y",
+                "content-length: 7",
+            ]
+        )
+        assert server.calls[0].body == b'{"a":1}'
+
+
+async def test_calls_one_after_another_share_a_connection_and_parallel_ones_do_not() -> None:
+    async with serving(sending(HEAD + b"content-length: 2\r\n\r\nok")) as (server, url), client() as http:
+        for _ in range(3):
+            assert await ask(http, url) == b"ok"
+        assert server.connections == 1
+        assert await asyncio.gather(*(ask(http, url) for _ in range(3))) == [b"ok"] * 3
+        assert server.connections == 3
+
+
+async def test_an_answer_cut_into_single_bytes_is_the_same_answer() -> None:
+    whole = HEAD + b"transfer-encoding: chunked\r\nx-a: 1\r\nX-A: 2\r\n\r\n5\r\nhello\r\n1;ext=1\r\n!\r\n0\r\ntrailer: x\r\n\r\n"
+    async with serving(sending(*(whole[i : i + 1] for i in range(len(whole))))) as (server, url), client() as http:
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        assert answer.headers["x-a"] == "1, 2"
+        assert await answer.read_whole(100) == b"hello!"
+        assert await ask(http, url) == b"hello!"
+        assert server.connections == 1
+
+
+async def test_a_stream_is_read_as_it_comes() -> None:
+    go_on = asyncio.Event()
+
+    async def serve(call: Call) -> None:
+        await call.send(HEAD + b"transfer-encoding: chunked\r\n\r\n3\r\none\r\n")
+        await go_on.wait()
+        await call.send(b"3\r\ntwo\r\n0\r\n\r\n")
+
+    async with serving(serve) as (_, url), client() as http:
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        assert await answer.read() == b"one"
+        assert not answer.done
+        go_on.set()
+        assert [await answer.read(), await answer.read(), await answer.read()] == [b"two", b"", b""]
+
+
+async def test_a_body_without_a_length_ends_with_the_connection() -> None:
+    async with serving(sending(HEAD + b"\r\n", b"until", b" the end", close=True)) as (server, url), client() as http:
+        assert await ask(http, url) == b"until the end"
+        assert await ask(http, url) == b"until the end"
+        assert server.connections == 2
+
+
+@pytest.mark.parametrize("framing", [b"content-length: 10\r\n\r\nhalf", b"transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"])
+async def test_an_answer_that_is_cut_is_told_after_what_came(framing: bytes) -> None:
+    async with serving(sending(HEAD + framing, close=True)) as (_, url), client() as http:
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        assert await answer.read() == b"half"
+        with pytest.raises(BrokenOff):
+            await answer.read()
+
+
+async def test_a_server_that_hangs_up_without_a_word_broke_off() -> None:
+    async with serving(sending(close=True)) as (_, url), client() as http:
+        with pytest.raises(BrokenOff):
+            await ask(http, url)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: ten\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\n" + b"x-long: " + b"a" * (MAX_HEADER_BYTES + 1) + b"\r\n\r\n",
+        b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+    ],
+    ids=["ssh", "bad length", "two framings", "endless headers", "upgrade"],
+)
+async def test_what_is_not_an_http_answer_is_said_and_the_connection_is_dropped(nonsense: bytes) -> None:
+    async with serving(sending(nonsense)) as (server, url), client() as http:
+        with pytest.raises(NotHttp):
+            await ask(http, url)
+        await server.hung_up.wait()
+
+
+async def test_informational_answers_come_before_the_answer() -> None:
+    early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
+    async with serving(sending(early, HEAD + b"content-length: 2\r\n\r\nok")) as (server, url), client() as http:
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        assert "link" not in answer.headers
+        assert await answer.read_whole(10) == b"ok"
+        assert await ask(http, url) == b"ok"
+        assert server.connections == 1
+
+
+async def test_an_answer_without_a_body_is_complete() -> None:
+    async with serving(sending(b"HTTP/1.1 204 No Content\r\n\r\n")) as (server, url), client() as http:
+        assert await ask(http, url) == b""
+        assert await ask(http, url) == b""
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HEAD + b"connection: close\r\ncontent-length: 2\r\n\r\nok",
+        b"HTTP/1.0 200 OK\r\ncontent-length: 2\r\n\r\nok",
+        HEAD + b"content-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\npoisoned",
+    ],
+    ids=["close", "HTTP/1.0", "a second answer that nobody asked for"],
+)
+async def test_such_connections_are_not_used_again(answer: bytes) -> None:
+    async with serving(sending(answer)) as (server, url), client() as http:
+        for _ in range(2):
+            try:
+                assert await ask(http, url) == b"ok"
+            except NotHttp:
+                assert b"poisoned" in answer
+        assert server.connections == 2
+
+
+async def test_bytes_that_nobody_asked_for_end_an_idle_connection() -> None:
+    async def serve(call: Call) -> None:
+        await call.send(HEAD + b"content-length: 2\r\n\r\nok")
+        await asked.wait()
+        if call.connection == 1:
+            await call.send(HEAD + b"content-length: 8\r\n\r\npoisoned")
+
+    asked = asyncio.Event()
+    async with serving(serve) as (server, url), client() as http:
+        assert await ask(http, url) == b"ok"
+        asked.set()
+        await server.hung_up.wait()
+        assert await ask(http, url) == b"ok"
+        assert server.connections == 2
+
+
+async def test_a_connection_that_the_server_closed_while_idle_is_replaced() -> None:
+    async with serving(sending(HEAD + b"content-length: 2\r\n\r\nok", close=True)) as (server, url), client() as http:
+        assert await ask(http, url) == b"ok"
+        await server.hung_up.wait()
+        await asyncio.sleep(0.01)  # the loop has to see the end of the socket, which sends no signal of its own
+        assert await ask(http, url) == b"ok"
+
+
+async def test_an_answer_that_comes_before_the_request_was_taken_is_read_and_the_connection_dropped() -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\n\r\nbig")
+        await writer.drain()
+        await reader.read(1)
+        gone.set()
+
+    gone = asyncio.Event()
+    listener = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with listener, client() as http:
+        port = listener.sockets[0].getsockname()[1]
+        answer = await http.post(http.target(f"http://127.0.0.1:{port}/", {}), b"x" * 20_000_000, "", connect_seconds=2)
+        assert (answer.status, await answer.read_whole(10)) == (413, b"big")
+        await gone.wait()
+
+
+async def test_compressed_answers_are_unpacked_whole_and_in_streams() -> None:
+    packed = gzip.compress(b"hello " * 1000)
+    head = HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(packed)
+    async with serving(sending(head, packed[:20], packed[20:])) as (server, url), client() as http:
+        assert await ask(http, url) == b"hello " * 1000
+        assert await ask(http, url) == b"hello " * 1000
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("encoding", [b"br", b"gzip", b"deflate"])
+async def test_a_body_that_cannot_be_unpacked_is_said(encoding: bytes) -> None:
+    async with serving(sending(HEAD + b"content-encoding: %b\r\ncontent-length: 4\r\n\r\nzzzz" % encoding)) as (_, url), client() as http:
+        with pytest.raises(NotHttp):
+            await ask(http, url)
+
+
+async def test_a_compressed_bomb_is_unpacked_a_piece_at_a_time_and_refused_at_the_limit() -> None:
+    bomb = gzip.compress(bytes(200 * 1024 * 1024), 9)
+    async with (
+        serving(sending(HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(bomb) + bomb)) as (_, url),
+        client() as http,
+    ):
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        assert len(await answer.read()) <= 1024 * 1024
+        with pytest.raises(TooLarge):
+            await answer.read_whole(3 * 1024 * 1024)
+
+
+async def test_an_answer_longer_than_wanted_is_refused_and_its_connection_dropped() -> None:
+    pieces = [b"3e8\r\n" + b"x" * 1000 + b"\r\n"] * 20
+    async with serving(sending(HEAD + b"transfer-encoding: chunked\r\n\r\n", *pieces)) as (server, url), client() as http:
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        with pytest.raises(TooLarge):
+            await answer.read_whole(5000)
+        await server.hung_up.wait()
+
+
+async def test_a_slow_reader_leaves_the_socket_unread_and_loses_nothing() -> None:
+    total = 32 * 1024 * 1024
+    sent = 0
+
+    async def serve(call: Call) -> None:
+        nonlocal sent
+        await call.send(HEAD + b"content-length: %d\r\n\r\n" % total)
+        for _ in range(total // 65536):
+            await call.send(bytes(65536))
+            sent += 65536
+
+    async with serving(serve) as (_, url), client() as http:
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        before = -1
+        while sent != before:  # until the server is stuck
+            before = sent
+            await asyncio.sleep(0.05)
+        assert sent < total
+        assert answer._queued <= QUEUE_BYTES + 512 * 1024
+        assert len(await answer.read_whole(total)) == total
+
+
+async def test_closing_an_answer_half_way_hangs_up_at_once() -> None:
+    async with serving(sending(HEAD + b"transfer-encoding: chunked\r\n\r\n3\r\none\r\n")) as (server, url), client() as http:
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        assert await answer.read() == b"one"
+        answer.close()
+        answer.close()
+        await server.hung_up.wait()
+        with pytest.raises(BrokenOff):
+            await answer.read()
+
+
+async def test_giving_up_before_the_answer_begins_hangs_up() -> None:
+    async with serving(sending()) as (server, url), client() as http:
+        call = asyncio.create_task(ask(http, url))
+        while not server.calls:
+            await asyncio.sleep(0)
+        call.cancel()
+        await asyncio.gather(call, return_exceptions=True)
+        await server.hung_up.wait()
+
+
+async def test_closing_the_client_ends_every_connection() -> None:
+    async with serving(sending(HEAD + b"content-length: 2\r\n\r\nok")) as (server, url), client() as http:
+        assert await ask(http, url) == b"ok"
+        await http.close()
+        await server.hung_up.wait()
+
+
+async def test_an_address_that_is_not_allowed_is_never_connected_to() -> None:
+    async with serving(sending()) as (server, url):
+        http = UpstreamHttp(AddressPolicy())
+        with pytest.raises(AddressForbidden):
+            await ask(http, url)
+        with pytest.raises(AddressForbidden):
+            await ask(http, url.replace("127.0.0.1", "localhost"))
+        assert server.connections == 0
+
+
+async def test_nobody_there_is_not_connected(unused_tcp_port: int) -> None:
+    async with client() as http:
+        with pytest.raises(NotConnected):
+            await ask(http, f"http://127.0.0.1:{unused_tcp_port}/")
+
+
+async def test_a_connection_that_takes_too_long_is_a_timeout() -> None:
+    async with serving(sending()) as (_, url), client() as http:
+        # Plain TCP on the other side: the TLS handshake never ends.
+        with pytest.raises(TimeoutError):
+            await http.post(http.target(url.replace("http:", "https:"), {}), b"", "", connect_seconds=0.05)
+
+
+@pytest.mark.parametrize(
+    ("url", "headers"),
+    [
+        ("ftp://example.com/", {}),
+        ("http:///nohost", {}),
+        ("http://example.com/a b", {}),
+        ("http://example.com/a\r\nx: y", {}),
+        ("http://example.com/", {"x": "a\r\ny: b"}),
+        ("http://example.com/", {"x\n": "a"}),
+    ],
+)
+async def test_what_could_be_read_as_another_header_is_no_target(url: str, headers: dict[str, str]) -> None:
+    async with client() as http:
+        try:
+            target = http.target(url, headers)
+        except ValueError:
+            return
+        assert target.head.count(b"\r\n") == 2 + len(headers)  # urlsplit itself takes line ends out of a URL
+        assert b"\nx: y" not in target.head
+
+
+# ── TLS and proxies ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for localhost that nobody trusts, and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    made, key = folder / "cert.pem", folder / "key.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    command += ["-addext", "subjectAltName=DNS:localhost", "-keyout", str(key), "-out", str(made)]
+    subprocess.run(command, check=True, capture_output=True)
+    return made, key
+
+
+@pytest.fixture
+def server_tls(certificate: tuple[Path, Path]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate)
+    return context
+
+
+async def test_tls_with_a_trusted_certificate_works_and_is_reused(certificate: tuple[Path, Path], server_tls: ssl.SSLContext) -> None:
+    body = b"x" * 300_000
+    serve = sending(HEAD + b"content-length: 300000\r\n\r\n" + body)
+    async with serving(serve, tls=server_tls) as (server, url), client(ca_file=certificate[0]) as http:
+        assert await ask(http, url) == body
+        assert await ask(http, url) == body
+        assert server.connections == 1
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused(server_tls: ssl.SSLContext) -> None:
+    async with serving(sending(), tls=server_tls) as (server, url), client() as http:
+        with pytest.raises(NotConnected):
+            await ask(http, url)
+        assert server.calls == []
+
+
+async def test_a_certificate_for_another_name_is_refused(certificate: tuple[Path, Path], server_tls: ssl.SSLContext) -> None:
+    async with serving(sending(), tls=server_tls) as (server, url), client(ca_file=certificate[0]) as http:
+        with pytest.raises(NotConnected):
+            await ask(http, url.replace("localhost", "127.0.0.1"))
+        assert server.calls == []
+
+
+@asynccontextmanager
+async def a_proxy(status: bytes = b"200 Connection established") -> AsyncIterator[tuple[list[bytes], str]]:
+    """Notes each head that it gets; CONNECT is passed on, anything else answered by itself."""
+    heads: list[bytes] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        heads.append(head)
+        if head.startswith(b"CONNECT"):
+            writer.write(b"HTTP/1.1 " + status + b"\r\n\r\n")
+            if status.startswith(b"200"):
+                host, port = head.split(b" ")[1].decode().rsplit(":", 1)
+                far_reader, far_writer = await asyncio.open_connection(host, int(port))
+                await asyncio.gather(pump(reader, far_writer), pump(far_reader, writer))
+        else:
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nproxy")
+        writer.close()
+
+    listener = await asyncio.start_server(handle, "127.0.0.1", 0)
+    async with listener:
+        yield heads, f"127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+
+
+async def test_a_proxy_gets_plain_http_with_the_whole_url_and_its_password() -> None:
+    async with a_proxy() as (heads, proxy), client(proxy=f"http://me:p%40ss@{proxy}") as http:
+        assert await ask(http, "http://models.internal:8000/v1/chat") == b"proxy"
+        assert heads[0].startswith(b"POST http://models.internal:8000/v1/chat HTTP/1.1\r\nhost: models.internal:8000\r\n")
+        assert b"proxy-authorization: Basic bWU6cEBzcw==\r\n" in heads[0]
+
+
+async def test_tls_goes_through_a_proxy_in_a_tunnel(certificate: tuple[Path, Path], server_tls: ssl.SSLContext) -> None:
+    async with (
+        serving(sending(HEAD + b"content-length: 2\r\n\r\nok"), tls=server_tls) as (server, url),
+        a_proxy() as (heads, proxy),
+        client(proxy=f"http://me:pass@{proxy}", ca_file=certificate[0]) as http,
+    ):
+        assert await ask(http, url) == b"ok"
+        assert await ask(http, url) == b"ok"
+        assert heads[0].startswith(b"CONNECT localhost:")
+        assert len(heads) == 1
+        assert b"proxy-authorization" not in server.calls[0].head  # the proxy's password is not the provider's business
+
+
+async def test_a_proxy_that_refuses_is_not_connected() -> None:
+    async with a_proxy(b"403 Forbidden") as (_, proxy), client(proxy=f"http://{proxy}") as http:
+        with pytest.raises(NotConnected):
+            await ask(http, "https://localhost:9/")
+
+
+async def test_a_target_is_worked_out_once_and_says_the_default_port_only_where_asked() -> None:
+    async with client() as http:
+        assert http.target("https://api.example.com/v1", {}) == Target(
+            "api.example.com", 443, True, b"POST /v1 HTTP/1.1\r\nhost: api.example.com\r\n"
+        )
+        assert http.target("http://[::1]:8000", {}).head == b"POST / HTTP/1.1\r\nhost: [::1]:8000\r\n"
