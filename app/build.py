@@ -82,9 +82,8 @@ def _build() -> int:
 
 async def _snapshot() -> None:
     """Write what the store's first paint shows, from the catalog as it is in the database now."""
-    from backend.catalog.service import CatalogService
-
     from backend.catalog.schemas import StoreQuery
+    from backend.catalog.service import CatalogService
     from backend.configuration import load_settings
     from backend.kernel.clock import SystemClock
     from backend.kernel.db import Database

@@ -201,8 +201,10 @@ def subline_text(page: StorePage, freshness: Freshness, now: datetime) -> str:
     if not freshness.sources:
         return ""
     read = age_text(max(source.read_at for source in freshness.sources), now)
-    agreed = f"agreed by {page.average_sources:.1f} sources on average, " if page.average_sources else ""
-    return f"Prices {agreed}read {read}."
+    if not page.average_sources:
+        return f"Prices read {read}."
+    count = f"{page.average_sources:.1f}".removesuffix(".0")
+    return f"Prices from {count} {'source' if count == '1' else 'sources'} on average, read {read}."
 
 
 def storefront(page: StorePage, freshness: Freshness, now: datetime) -> Storefront:

@@ -15,6 +15,8 @@ _STATUS = {
     "deprecated": ("retiring", "warn"),
     "retired": ("retired", "bad"),
 }
+_SOURCES: dict[str, str | None] = {"litellm": "LiteLLM map", "sandbox": None, "aliases": None}
+"""Sources by their names for people; None: our own, which has no age worth telling."""
 _TAGS = {
     "vision": "vision",
     "audio_input": "audio",
@@ -44,6 +46,7 @@ class ModelRow:
     input: str = ""
     output: str = ""
     price_note: str = ""
+    released: str = ""
     status: str = ""
     tone: str = ""
 
@@ -93,6 +96,7 @@ def model_row(summary: ModelSummary) -> ModelRow:
         input=price_text(summary.input_nano),
         output=price_text(summary.output_nano),
         price_note="free" if summary.price_state == "free" else UNPRICED,
+        released=f"{summary.release_date:%b %Y}" if summary.release_date else "",
         status="" if summary.status == "active" else word,
         tone=tone,
     )
@@ -147,12 +151,17 @@ def age_text(since: datetime, now: datetime) -> str:
 
 
 def freshness_text(freshness: Freshness, now: datetime) -> str:
-    """The footer's sentence: how much there is and how old it is, source by source."""
+    """The footer's sentences: how much there is, and how old it is, sources read at the same time together."""
     if not freshness.models:
         return "The catalog is still empty."
-    text = f"{freshness.offers:,} offers of {freshness.models:,} models by {freshness.providers:,} providers"
-    parts = []
+    text = f"{freshness.offers:,} offers of {freshness.models:,} models by {freshness.providers:,} providers."
+    read: dict[str, list[str]] = {}
     for source in freshness.sources:
-        dated = f" of {date_text(source.data_date)}" if source.data_date else ""
-        parts.append(f"{source.source}{dated}, read {age_text(source.read_at, now)}")
-    return "; ".join([text, *parts]) + "."
+        if (name := _SOURCES.get(source.source, source.source)) is not None:
+            dated = f" of {date_text(source.data_date)}" if source.data_date else ""
+            read.setdefault(age_text(source.read_at, now), []).append(name + dated)
+    return " ".join([text, *(f"{_listed(names)} read {age}." for age, names in read.items())])
+
+
+def _listed(names: list[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

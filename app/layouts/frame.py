@@ -8,11 +8,10 @@ from components.shell.boundary import Boundary
 from components.shell.footer import footer
 from components.shell.notices import Live, connection_banner, shortcuts, toasts
 from components.shell.palette import Palette
+from components.shell.skip_link import skip_link
 from components.shell.top_bar import top_bar
 from state.palette import PaletteState
 from state.shell import ShellState
-
-_SKIP = "sr-only focus:not-sr-only focus:absolute focus:top-2 focus:left-2 focus:z-50 focus:bg-surface focus:px-3 focus:py-2"
 
 
 def frame(
@@ -28,7 +27,7 @@ def frame(
     `content` brings its own `<main id="main" tabindex="-1">`, which the skip link goes to.
     """
     return rx.el.div(
-        rx.el.a("Skip to the content", href="#main", class_name=_SKIP),
+        skip_link(),
         connection_banner(),
         top_bar(nav, current, account),
         rx.el.div(Boundary.create(content), class_name="grow"),

@@ -10,7 +10,12 @@ from components.ui.feedback import skeleton
 from components.ui.icon import icon
 from components.ui.table import cell, column, row, table
 
-_NUMBERS = (("context", "Context", "hidden sm:table-cell"), ("input", "In $/1M", ""), ("output", "Out $/1M", ""))
+_NUMBERS = (
+    ("released", "Released", "hidden xl:table-cell"),
+    ("context", "Context", "hidden sm:table-cell"),
+    ("input", "In $/1M", ""),
+    ("output", "Out $/1M", ""),
+)
 
 
 def _sortable(store: Any, order: str, label: str, class_name: str) -> rx.Component:
@@ -49,6 +54,7 @@ def _row(one: Any) -> rx.Component:
     return row(
         cell(_name(one)),
         cell(_tags(one), class_name="hidden md:table-cell whitespace-nowrap"),
+        cell(_price(one.released, "not stated"), numeric=True, class_name="hidden xl:table-cell"),
         cell(_price(one.context, "not stated"), numeric=True, class_name="hidden sm:table-cell"),
         cell(_price(one.input, one.price_note), numeric=True),
         cell(_price(one.output, one.price_note), numeric=True),

@@ -50,7 +50,15 @@ def test_dates_are_written_out() -> None:
 
 
 def test_the_footer_says_how_much_there_is_and_how_old_every_source_is() -> None:
-    sources = (SourceFreshness("LiteLLM map", date(2026, 7, 13), NOW - timedelta(hours=2), 4_000),)
+    sources = (
+        SourceFreshness("litellm", date(2026, 7, 13), NOW - timedelta(hours=2), 4_000),
+        SourceFreshness("models.dev", None, NOW - timedelta(hours=2), 4_000),
+        SourceFreshness("sandbox", None, NOW, 6),
+        SourceFreshness("genai-prices", None, NOW - timedelta(days=1), 2_000),
+    )
     text = freshness_text(Freshness(models=2_913, offers=4_242, providers=146, quarantined=3, sources=sources), NOW)
-    assert text == "4,242 offers of 2,913 models by 146 providers; LiteLLM map of 13 Jul 2026, read 2 hours ago."
+    assert text == (
+        "4,242 offers of 2,913 models by 146 providers. LiteLLM map of 13 Jul 2026 and models.dev read 2 hours ago. "
+        "genai-prices read 1 day ago."
+    )
     assert freshness_text(Freshness(0, 0, 0, 0), NOW) == "The catalog is still empty."

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from tests.rig.server import ROOT, AppServer, clean_environment
 from tests.ui.corpus import hostile_texts
@@ -71,13 +71,19 @@ class Visitor:
         self.trouble: list[str] = []
         self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
         self.page.on("dialog", lambda dialog: (self.trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        self.page.on("console", lambda line: self.trouble.append(line.text) if line.type == "error" else None)
+        self.page.on("console", self._heard)
 
     def open(self, path: str) -> Page:
         """Go there and wait until the page has its answer from the server."""
         self.page.goto(self.site.url + path)
         self.settled()
         return self.page
+
+    def _heard(self, line: ConsoleMessage) -> None:
+        # A page that says 404 is reported by the browser as an error of the page's own address; that is no trouble.
+        own_address = line.location.get("url", "") == self.page.url and "404" in line.text
+        if line.type == "error" and not own_address:
+            self.trouble.append(line.text)
 
     def settled(self) -> None:
         self.page.wait_for_selector("html[data-live]", state="attached")

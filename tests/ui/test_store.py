@@ -168,7 +168,7 @@ def test_cards_show_the_same_models_and_the_choice_is_shared_with_the_link(visit
 
 
 def test_a_provider_is_found_by_its_own_search(visit: Visit) -> None:
-    page = visit().open("/")
+    page = visit().open("/?q=chat")
     page.get_by_label("Find a provider").fill("sandbox")
     choose(page, "by", "sandbox")
     expect(page).to_have_url(re.compile("by=sandbox"))
@@ -178,7 +178,7 @@ def test_a_provider_is_found_by_its_own_search(visit: Visit) -> None:
 def test_what_has_no_price_is_said_to_have_none(visit: Visit) -> None:
     page = visit().open("/?mode=chat&sort=output&order=reverse")
     expect(page.locator("[data-model]").first).to_be_visible()
-    for cell in page.locator("[data-model] td:nth-child(4), [data-model] td:nth-child(5)").all_inner_texts():
+    for cell in page.locator("[data-model] td:nth-child(5), [data-model] td:nth-child(6)").all_inner_texts():
         assert re.fullmatch(r"[\d,]+\.\d{2,9}|unpriced|free", cell.strip()), cell
 
 
