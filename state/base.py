@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 from reflex.istate.proxy import StateProxy
+from reflex_base.registry import RegistrationContext
 
 from backend import runtime
 from backend.identity.cookies import session_cookie
@@ -47,6 +48,13 @@ async def session_of(state: Any, *, request_id: str = "") -> SessionView:
     headers = state.router.headers.raw_headers
     cookie = session_cookie(headers.get("cookie", ""), now.settings)
     return await now.identity.session(cookie, address=state.router.session.client_ip, request_id=request_id)
+
+
+def is_connected(socket: str) -> bool:
+    """Whether that socket (`router.session.session_id` of an event) is still open. What runs in the background ends when it is not:
+    Reflex itself only ends what a page's loading has begun."""
+    namespace = RegistrationContext.get().app.event_namespace
+    return namespace is not None and socket in namespace.sid_to_token
 
 
 async def report(state: Any, error: Exception, request_id: str, where: str) -> None:

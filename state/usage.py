@@ -16,7 +16,7 @@ from backend.identity.schemas import SessionView
 from backend.kernel.money import format_usd
 from backend.metering.events import CompletionFinished
 from backend.metering.schemas import CallSummary, SpendToday
-from state.base import admitted, session_of
+from state.base import admitted, is_connected, session_of
 from state.guard import PUBLIC, handler
 from state.samples import curl_sample
 
@@ -92,11 +92,11 @@ class UsageState(rx.State):
         self._show(view, *await _read(view))
         return UsageState.watch
 
-    @handler(Role.VIEWER, background=True)
+    @handler(Role.VIEWER, background=True, supersedes=True)
     async def watch(self) -> None:
         """Keep the page current until it is left, or its person may no longer see it."""
         now = runtime.current()
-        tenant = admitted().principal.tenant_id
+        tenant, socket = admitted().principal.tenant_id, self.router.session.session_id
         awaited: set[str] = set()
         woken = asyncio.Event()
 
@@ -112,6 +112,8 @@ class UsageState(rx.State):
             tries = 0
             while True:
                 called = await _wait(woken, RECHECK_SECONDS if alone else ELSEWHERE_SECONDS)
+                if not is_connected(socket):
+                    return
                 view = await session_of(self)
                 if view.principal.tenant_id != tenant:
                     async with self:

@@ -279,7 +279,8 @@ def as_rest(error: BourseError) -> dict[str, Any]:
 
 def as_toast(error: BourseError, request_id: str) -> dict[str, str]:
     """What a person reads: title, sentence, and the request id to quote."""
-    title = "Please check what you entered" if error.status < 500 else "That did not work"
+    titles = {401: "Sign in first", 403: "That is not allowed", 404: "Not found", 429: "Too much at once"}
+    title = titles.get(error.status, "Please check what you entered" if error.status < 500 else "That did not work")
     return {"title": title, "message": error.message, "request_id": request_id}
 
 
