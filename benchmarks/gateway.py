@@ -11,7 +11,6 @@ import contextlib
 import json
 import math
 import os
-import platform
 import signal
 import sys
 import tempfile
@@ -173,14 +172,6 @@ def figures(column: Column, bare: Column | None) -> dict[str, float]:
     return found
 
 
-def facts() -> str:
-    """The machine, without date or name."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "?")
-    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores ({cpu}), {memory:.0f} GiB, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
-
-
 @contextlib.contextmanager
 def started(peers: list[Peer], place: Place, skipped: dict[str, str]) -> Iterator[list[Column]]:
     """All peers that start, ended afterwards; why the others did not is put into `skipped` by label."""
@@ -225,7 +216,7 @@ def summary(columns: list[Column], skipped: dict[str, str], plan: Plan, pinned: 
     shown = [column for column in columns if column is not bare]
     results = {column.peer.name: figures(column, bare) for column in shown}
     labels = {column.peer.name: column.peer.label for column in shown}
-    parts = [f"`{command}`: {facts()}. {pinned} {plan.rounds} interleaved rounds, medians; ratios against Bourse."]
+    parts = [f"`{command}`: {report.facts()}. {pinned} {plan.rounds} interleaved rounds, medians; ratios against Bourse."]
     parts.append(report.ratio_table(results, labels))
     if bare is not None:
         middle = {key: report.median(values) * 1e3 for key, values in bare.rounds.items()}

@@ -1,6 +1,8 @@
 """From raw measurements to one table: percentiles, medians over rounds, ratios against Bourse, Markdown."""
 
 import math
+import os
+import platform
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -97,6 +99,14 @@ def target_table(results: Results, base: str = "bourse") -> str:
             met = "met" if theirs / ours >= times else "**missed**"
             rows.append(f"| CPU per call of {peer} against Bourse's | {theirs / ours:.1f}× | ≥ {times:g}× | {met} |")
     return "\n".join(["| target | measured | built for | |", "|---|---:|---:|---|", *rows]) if rows else ""
+
+
+def facts() -> str:
+    """The machine, without date or name."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    cpu = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "?")
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} cores ({cpu}), {memory:.0f} GiB, {platform.system()} {platform.machine()}, Python {platform.python_version()}"
 
 
 def write_block(page: Path, name: str, text: str) -> None:
