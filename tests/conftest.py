@@ -3,15 +3,12 @@
 `database` and `database_url` run the test twice, on SQLite and on PostgreSQL. Servers are real, on loopback, and made once per process.
 """
 
-import fcntl
 import os
 import shutil
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,10 +17,11 @@ from backend.kernel.clock import FixedClock
 from backend.kernel.db import Database
 from backend.kernel.events import EventBus
 from backend.settings import Settings
+from tests.rig.catalog import read_catalog_once
 from tests.rig.postgres import Postgres
 from tests.rig.redis import RedisServer
-from tests.rig.schema import make_sqlite_template, migrate, settle, sqlite_url
-from tests.rig.server import ROOT, AppServer, clean_environment
+from tests.rig.schema import make_sqlite_template, migrate, sqlite_url
+from tests.rig.server import AppServer, What
 
 if TYPE_CHECKING:
     from backend.runtime import Runtime
@@ -162,23 +160,9 @@ def redis_url(redis_server: RedisServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def catalog_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def catalog_file() -> Path:
     """A SQLite file with the whole catalog in it, read once for all test processes. Copy it, never open it."""
-    shared = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:
-        shared = shared.parent
-    home = shared / "catalog"
-    home.mkdir(exist_ok=True)
-    with (home / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        done = home / "done"
-        if not done.exists():
-            command = [sys.executable, "-m", "backend", "ingest"]
-            run = subprocess.run(command, cwd=ROOT, env=clean_environment(home), capture_output=True, text=True, check=False)
-            assert run.returncode == 0, f"reading the catalog failed:\n{run.stdout[-2000:]}\n{run.stderr[-4000:]}"
-            settle(home / "bourse.db")
-            done.touch()
-    return home / "bourse.db"
+    return read_catalog_once()
 
 
 @pytest.fixture
@@ -217,13 +201,23 @@ def app_server(catalog_file: Path, tmp_path: Path) -> Iterator[Callable[..., App
 
     It serves a copy of the whole catalog from SQLite unless `env` names another database.
     """
+    yield from _servers(catalog_file, tmp_path)
+
+
+@pytest.fixture(scope="module")
+def module_app_server(catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., AppServer]]:
+    """As `app_server`, for the tests of one file that only read or only add."""
+    yield from _servers(catalog_file, tmp_path_factory.mktemp("module"))
+
+
+def _servers(catalog_file: Path, folder: Path) -> Iterator[Callable[..., AppServer]]:
     started: list[AppServer] = []
 
-    def start(what: str = "gateway", **options: object) -> AppServer:
-        data_dir = tmp_path / f"server-{len(started) + 1}"
+    def start(what: What = "gateway", **options: Any) -> AppServer:
+        data_dir = folder / f"server-{len(started) + 1}"
         data_dir.mkdir()
         shutil.copy(catalog_file, data_dir / "bourse.db")
-        started.append(AppServer(what, data_dir, **options))  # type: ignore[arg-type]
+        started.append(AppServer(what, data_dir, **options))
         return started[-1]
 
     yield start

@@ -11,16 +11,13 @@ CASE = re.compile(r"^(B([1-9]|1[0-2])|D[1-9]|L[1-7]|U([1-9]|10)|C[1-9]|I[1-6]|A(
 
 
 def marks() -> dict[str, list[str]]:
-    """Case id → the tests that carry it."""
+    """Case id → the tests (or whole files, marked by `pytestmark`) that carry it."""
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-                continue
-            for decorator in node.decorator_list:
-                if isinstance(decorator, ast.Call) and ast.unparse(decorator.func) == "pytest.mark.case":
-                    for argument in decorator.args:
-                        found[str(ast.literal_eval(argument))].append(f"{path.relative_to(ROOT)}::{node.name}")
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.case":
+                for argument in node.args:
+                    found[str(ast.literal_eval(argument))].append(f"{path.relative_to(ROOT)}:{node.lineno}")
     return found
 
 
