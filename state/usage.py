@@ -107,6 +107,7 @@ class UsageState(rx.State):
                 woken.set()
 
         forget = now.events.subscribe(CompletionFinished, heard)
+        woken.set()  # a call that ended just before the page was loaded may still be on its way to the ledger
         alone = now.db.dialect == "sqlite"
         try:
             tries = 0

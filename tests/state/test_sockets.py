@@ -1,0 +1,167 @@
+"""The pages' websocket as an attacker uses it: any handler, any argument, any name for the tab, with somebody's cookie or none."""
+
+import json
+import shutil
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from state.gate import REFLEX_OWN
+from state.guard import PUBLIC, permission_of
+from tests.rig.processes import Server, free_port
+from tests.rig.server import ROOT as PROJECT
+from tests.rig.server import clean_environment
+from tests.state.page_socket import ROOT, PageSocket
+from tests.state.test_guard import all_handlers
+
+EMAIL, PASSWORD = "ann@example.org", "correct horse battery"
+CONFIGURATION = f'bootstrap: {{admin_users: [{{email: {EMAIL}, password: "{PASSWORD}"}}]}}\n'
+USAGE, SHELL = f"{ROOT}.state___usage____usage_state", f"{ROOT}.state___shell____shell_state"
+Open = Callable[..., Awaitable[PageSocket]]
+
+
+class PageServer:
+    """Bourse with its pages' state and routes; the built pages themselves are not needed here."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        (data_dir / "bourse.yaml").write_text(CONFIGURATION)
+        env = clean_environment(data_dir, PORT=str(self.port)) | {"__REFLEX_SKIP_COMPILE": "1", "REFLEX_ENV_MODE": "prod"}
+        command = [sys.executable, "-m", "uvicorn", "--factory", "app.app:app", "--host", "127.0.0.1", "--port", str(self.port)]
+        self.log = data_dir / "server.log"
+        self.server = Server([*command, "--ws", "wsproto", "--log-level", "warning"], log=self.log, env=env, cwd=PROJECT)
+        self.server.wait_until(self._is_ready, seconds=60, what="Bourse with pages")
+
+    def _is_ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def sign_in(self) -> str:
+        """The Cookie header of a fresh session."""
+        answer = httpx.post(f"{self.url}/auth/sign-in", json={"email": EMAIL, "password": PASSWORD})
+        assert answer.status_code == 200, answer.text
+        return answer.headers["set-cookie"].partition(";")[0]
+
+    def sign_out(self, cookie: str) -> None:
+        assert httpx.post(f"{self.url}/auth/sign-out", headers={"cookie": cookie}).status_code == 200
+
+    def call(self) -> None:
+        body = {"model": "sandbox/chat", "messages": [{"role": "user", "content": "hi"}]}
+        answer = httpx.post(f"{self.url}/v1/chat/completions", json=body, headers={"authorization": "Bearer sk-demo.my-secret"})
+        assert answer.status_code == 200, answer.text
+
+
+@pytest.fixture(scope="module")
+def server(catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
+    data_dir = tmp_path_factory.mktemp("pages")
+    shutil.copy(catalog_file, data_dir / "bourse.db")
+    running = PageServer(data_dir)
+    yield running
+    running.server.stop()
+
+
+@pytest.fixture
+async def open_page(server: PageServer) -> AsyncIterator[Open]:
+    """Opens a page's socket: `open_page("/usage", cookie=…, token=…)`."""
+    pages: list[PageSocket] = []
+
+    async def opened(path: str, **options: str) -> PageSocket:
+        pages.append(PageSocket(server.url, **options))
+        await pages[-1].open(path)
+        return pages[-1]
+
+    yield opened
+    for page in pages:
+        await page.close()
+
+
+@pytest.mark.case("Z2")
+async def test_an_anonymous_socket_changes_nothing_through_any_guarded_or_refused_handler(open_page: Open) -> None:
+    page = await open_page("/")
+    tried = 0
+    for full_name, kind, name, one in all_handlers():
+        if kind.__module__.startswith("tests.") or (kind, name) in REFLEX_OWN or permission_of(one.fn) is PUBLIC:
+            continue
+        payloads = [{}, {"var_name": "is_hydrated", "value": "x"}, {"value": True}, {"vars": {f"{USAGE}.stage": "calls"}}]
+        for payload in payloads:
+            changed = await page.deltas_of(full_name, **payload)
+            assert set(changed) <= {SHELL}, (full_name, payload, changed)
+            assert set(changed.get(SHELL, {})) <= {"notice_rx_state_"}, (full_name, payload, changed)
+            tried += 1
+    assert tried > 50
+
+
+@pytest.mark.case("Z2")
+async def test_a_guarded_handler_tells_an_anonymous_socket_to_sign_in(open_page: Open) -> None:
+    page = await open_page("/")
+    changed = await page.deltas_of(f"{USAGE}.watch")
+    if not changed:  # it runs in the background, so its answer may come after the marker's
+        await page.until(lambda: page.value(SHELL, "notice"))
+    assert page.value(SHELL, "notice")["message"] == "Sign in to do this."
+
+
+async def test_setvar_does_not_reach_even_a_public_pages_vars(open_page: Open) -> None:
+    page = await open_page("/")
+    store = f"{ROOT}.state___store____store_state"
+    assert await page.deltas_of(f"{store}.setvar", var_name="headline", value="hacked") == {}
+    assert await page.deltas_of(f"{store}.find", text="claude") != {}
+
+
+async def test_an_event_that_nobody_knows_changes_nothing_and_its_content_is_not_logged(open_page: Open, server: PageServer) -> None:
+    page = await open_page("/")
+    assert await page.deltas_of(f"{ROOT}.state___nothing.at_all", text="canary-unknown") == {}
+    changed = await page.deltas_of(f"{ROOT}.state___store____store_state.turn_page", by="canary-wrong-kind")
+    assert set(changed) == {SHELL}
+    assert "canary" not in json.dumps(page.updates)
+    assert "canary" not in server.log.read_text()
+
+
+@pytest.mark.case("A6")
+async def test_signing_out_ends_what_an_open_socket_may_see_within_five_seconds(open_page: Open, server: PageServer) -> None:
+    cookie = server.sign_in()
+    server.call()
+    page = await open_page("/usage", cookie=cookie)
+    await page.until(lambda: page.value(USAGE, "stage") == "calls")
+    server.sign_out(cookie)
+    await page.until(lambda: page.value(USAGE, "stage") == "signed_out", seconds=5)
+    assert page.value(USAGE, "rows") == []
+
+
+async def test_a_call_is_on_the_page_within_two_seconds(open_page: Open, server: PageServer) -> None:
+    page = await open_page("/usage", cookie=server.sign_in())
+    before = len(page.value(USAGE, "rows") or [])
+    server.call()
+    await page.until(lambda: len(page.value(USAGE, "rows") or []) == before + 1, seconds=2)
+    newest = page.value(USAGE, "rows")[0]
+    assert (newest["outcome"], newest["key"], newest["simulated"]) == ("answered", "demo", True)
+    assert newest["cost"].startswith("$0.")
+
+
+async def test_the_name_of_a_tab_is_no_identity(open_page: Open, server: PageServer) -> None:
+    """A tab keeps its state under a name that its browser chose: whoever opens it again without the cookie finds it empty."""
+    server.call()
+    page = await open_page("/usage", cookie=server.sign_in())
+    assert page.value(USAGE, "stage") == "calls"
+    assert EMAIL in json.dumps(page.updates)
+    await page.close()
+    other = await open_page("/", token=page.token)
+    assert other.token == page.token
+    seen = json.dumps(other.updates)
+    assert EMAIL not in seen
+    assert "sandbox/chat" not in json.dumps(other.value(USAGE, "rows"))
+
+
+@pytest.mark.case("S1")
+async def test_neither_cookie_nor_password_comes_back_through_the_socket_or_is_in_the_log(open_page: Open, server: PageServer) -> None:
+    cookie = server.sign_in()
+    page = await open_page("/usage", cookie=cookie)
+    secret = cookie.partition("=")[2]
+    for text in (json.dumps(page.updates), server.log.read_text()):
+        assert secret not in text
+        assert PASSWORD not in text
