@@ -74,7 +74,7 @@ class Pages:
             # Reflex would answer a page's folder with a redirect to the address with a slash; a page has one address.
             if path in self._prerendered:
                 scope = {**scope, "path": path + "/", "raw_path": (path + "/").encode()}
-        immutable = path.startswith("/assets/")
+        immutable = path.startswith(("/assets/", "/fonts/"))  # both carry their version in the name
         scope["bourse"].quiet = immutable or segment == "_event" or "." in path.rsplit("/", 1)[-1]
 
         async def send_with_headers(message: Message) -> None:
