@@ -13,7 +13,8 @@ _DECORATION = re.compile(
 )
 _SELLER_PREFIX = re.compile(r"^[\w .&/'-]{2,24}: (?=\S)")
 _WORDS = {
-    "gpt": "GPT", "glm": "GLM", "oss": "OSS", "tts": "TTS", "hd": "HD", "vl": "VL", "ocr": "OCR", "moe": "MoE", "llama": "Llama", "ai": "AI",
+    "gpt": "GPT", "glm": "GLM", "oss": "OSS", "tts": "TTS", "hd": "HD", "vl": "VL", "ocr": "OCR", "moe": "MoE", "llama": "Llama",
+    "ai": "AI",
     "deepseek": "DeepSeek", "minimax": "MiniMax", "dall": "DALL", "xl": "XL", "mimo": "MiMo", "qwq": "QwQ", "bge": "BGE", "sdxl": "SDXL",
 }  # fmt: skip
 

@@ -100,7 +100,7 @@ class StoreIndex:
                     row.output_nano,
                     row.price_sources,
                     row.status == "retired",
-                )  # fmt: skip
+                )
             )
         aliases: dict[str, list[str]] = defaultdict(list)
         async for row in source.aliases:

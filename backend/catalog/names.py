@@ -38,7 +38,8 @@ _PLACES = frozenset({
 """Segments of an upstream id that say where it runs or who sells it."""
 _REGION = re.compile(r"^(?:[a-z]{2}(?:-gov)?-[a-z]+-\d|\*|@\w+)$")
 _MAKER_SEGMENTS = frozenset({
-    "openai", "anthropic", "google", "meta", "meta-llama", "mistral", "mistralai", "deepseek", "deepseek-ai", "qwen", "alibaba", "xai", "x-ai",
+    "openai", "anthropic", "google", "meta", "meta-llama", "mistral", "mistralai", "deepseek", "deepseek-ai", "qwen", "alibaba",
+    "xai", "x-ai",
     "moonshotai", "zai", "z-ai", "zai-org", "minimax", "minimaxai", "cohere", "amazon", "microsoft", "nvidia", "bytedance", "perplexity",
     "stabilityai", "black-forest-labs", "kling-video", "luma", "xiaomi", "tencent", "inclusionai", "nousresearch",
 })  # fmt: skip
@@ -46,11 +47,15 @@ _TASKS = re.compile(
     r"^(?:edit|text-to-\w+|image-to-\w+|reference-to-\w+|video-to-\w+|fast|pro|standard|turbo|ultra|dev|schnell|lite|max|v\d.*|lora|\w+2\w)$"
 )
 _GENERIC = frozenset({
-    "search", "chat", "english", "multilingual", "nano", "best", "generative", "neural", "standard", "long-form", "auto", "parse", "compress",
-    "classify", "summarize", "completion", "embed", "default", "free", "router", "model-router", "search-advanced", "search-deep", "search-fast",
-    "search-pro", "search-turbo", "deep-search", "image", "video", "audio", "speech", "text", "base", "small", "medium", "large", "guardrails",
+    "search", "chat", "english", "multilingual", "nano", "best", "generative", "neural", "standard", "long-form", "auto", "parse",
+    "compress",
+    "classify", "summarize", "completion", "embed", "default", "free", "router", "model-router", "search-advanced", "search-deep",
+    "search-fast",
+    "search-pro", "search-turbo", "deep-search", "image", "video", "audio", "speech", "text", "base", "small", "medium", "large",
+    "guardrails",
     "structure", "erase", "inpaint", "outpaint", "upscale", "fast", "conservative", "creative", "style", "sketch", "typed-decisions",
-    "starttranscriptionjob", "nimble", "nimble-latest", "dolphin", "chatdolphin", "enhanced", "parse-legacy", "parse-v-3", "coding", "premium",
+    "starttranscriptionjob", "nimble", "nimble-latest", "dolphin", "chatdolphin", "enhanced", "parse-legacy", "parse-v-3",
+    "coding", "premium",
     "enhanced-general", "base-general", "pro", "max", "mini", "turbo", "lite", "flash", "ultra",
 })  # fmt: skip
 """Names that say nothing without the seller: the model of `tavily/search` is not the model of `serper/search`."""
@@ -58,6 +63,9 @@ _MAKER_PREFIXES = re.compile(
     r"^(?:meta-(?=llama)|databricks-|openai-(?=gpt|o\d)|anthropic-(?=claude)|google-(?=gemini|gemma)|cohere-(?=command|embed|rerank)"
     r"|nvidia-(?=nemotron|llama)|deepseek-ai-|fw-|coding-(?=[a-z]+-?\d))"
 )
+
+
+_INVISIBLE = frozenset({"Cf", "Cc", "Cs", "Co", "Cn"})
 
 
 def canonical(name: str) -> str:
@@ -68,9 +76,10 @@ def canonical(name: str) -> str:
     """
     if "\x00" in name:
         raise ValueError("a name cannot hold a NUL character")
-    text = unicodedata.normalize("NFKC", name).casefold()
-    text = "".join(c for c in text if unicodedata.category(c) not in ("Cf", "Cc", "Cs", "Co", "Cn") or c in "\t\n ")
-    text = unicodedata.normalize("NFKC", " ".join(text.split()))
+    if name.isascii() and name.isprintable():
+        text = " ".join(name.lower().split())
+    else:
+        text = _canonical_unicode(name)
     if not text:
         raise ValueError("a name cannot be empty")
     if len(text) > MAX_NAME:
@@ -78,8 +87,21 @@ def canonical(name: str) -> str:
     return text
 
 
+def _canonical_unicode(name: str) -> str:
+    # Folding case can undo a normal form and the other way round, so it goes on until nothing changes; a few rounds are enough.
+    previous, text = None, name
+    while previous != text:
+        previous = text
+        text = unicodedata.normalize("NFKC", text).casefold()
+        text = "".join(c for c in text if unicodedata.category(c) not in _INVISIBLE or c in "\t\n ")
+        text = unicodedata.normalize("NFKC", " ".join(text.split()))
+    return text
+
+
 def fold(text: str) -> str:
     """For searching only: canonical without the errors, and without accents ("Qwén" finds "qwen")."""
+    if text.isascii() and text.isprintable():
+        return " ".join(text.lower().split())
     decomposed = unicodedata.normalize("NFKD", text).casefold()
     return " ".join("".join(c for c in decomposed if not unicodedata.combining(c) and c.isprintable()).split())
 

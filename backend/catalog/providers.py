@@ -64,10 +64,12 @@ NAMES = {
     "moonshot": "Moonshot AI", "nano-gpt": "NanoGPT", "nebius": "Nebius", "novita": "Novita AI", "nscale": "Nscale",
     "nvidia_nim": "NVIDIA NIM", "oci": "Oracle Cloud", "ollama": "Ollama", "ollama-cloud": "Ollama Cloud", "openai": "OpenAI",
     "openrouter": "OpenRouter", "ovhcloud": "OVHcloud", "perplexity": "Perplexity", "poe": "Poe", "recraft": "Recraft",
-    "replicate": "Replicate", "runwayml": "Runway", "sagemaker": "Amazon SageMaker", "sambanova": "SambaNova", "sandbox": "Sandbox (simulated)",
+    "replicate": "Replicate", "runwayml": "Runway", "sagemaker": "Amazon SageMaker", "sambanova": "SambaNova",
+    "sandbox": "Sandbox (simulated)",
     "scaleway": "Scaleway", "siliconflow": "SiliconFlow", "snowflake": "Snowflake Cortex", "stability": "Stability AI",
     "tencent": "Tencent", "together_ai": "Together AI", "v0": "v0", "venice": "Venice", "vercel_ai_gateway": "Vercel AI Gateway",
-    "vertex_ai": "Google Vertex AI", "volcengine": "Volcengine", "voyage": "Voyage AI", "wandb": "Weights & Biases", "watsonx": "IBM watsonx",
+    "vertex_ai": "Google Vertex AI", "volcengine": "Volcengine", "voyage": "Voyage AI", "wandb": "Weights & Biases",
+    "watsonx": "IBM watsonx",
     "xai": "xAI", "xiaomi_mimo": "Xiaomi MiMo", "zai": "Z.ai", "zenmux": "ZenMux", "zhipuai": "Zhipu AI", "302ai": "302.AI",
 }  # fmt: skip
 

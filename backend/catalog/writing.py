@@ -17,7 +17,7 @@ from backend.kernel.ids import new_id
 from backend.kernel.money import MAX_NANO_USD, NANO_PER_USD
 from backend.pricing.consensus import decide
 from backend.pricing.evidence import Evidence
-from backend.pricing.outliers import quarantine
+from backend.pricing.outliers import is_jump, quarantine
 from backend.pricing.quotes import Quote
 from backend.pricing.tiers import Tier
 
@@ -25,7 +25,8 @@ OPERATOR = "operator"
 """In a model's `facts`: a person set this column, and no source overwrites it."""
 
 _PRICE_COLUMNS = (
-    "id", "offer_id", "component", "unit", "tier", "context_above", "service_tier", "time_window", "region", "cache_ttl", "variant", "amount",
+    "id", "offer_id", "component", "unit", "tier", "context_above", "service_tier", "time_window", "region", "cache_ttl",
+    "variant", "amount",
     "currency", "usd_per_million", "effective_at", "observed_at", "expires_at", "source", "source_url", "status", "in_force",
     "confirmed_free", "reason", "extra",
 )  # fmt: skip
@@ -136,11 +137,12 @@ def plan_prices(
                 if sameness in seen or abs(quote.usd_per_million) * NANO_PER_USD > MAX_NANO_USD:
                     continue
                 seen.add(sameness)
-                item = Evidence(
-                    offer.id, offer.model_id, family, mode, testimony.source, ranks[testimony.source] if testimony.exact else testimony.rank,
-                    as_of[testimony.source], quote, testimony.exact,
-                )  # fmt: skip
-                evidence[offer.id].append(item)
+                rank = ranks[testimony.source] if testimony.exact else testimony.rank
+                evidence[offer.id].append(
+                    Evidence(
+                        offer.id, offer.model_id, family, mode, testimony.source, rank, as_of[testimony.source], quote, testimony.exact
+                    )
+                )
     for items in evidence.values():
         _match_held(items, held, rows, now)
     _end_unsaid(held, rows, set(as_of), plan, now)
@@ -163,7 +165,7 @@ def plan_prices(
 
 def _match_held(items: list[Evidence], held: dict[_Place, list[dict[str, Any]]], rows: dict[int, dict[str, Any]], now: datetime) -> None:
     """Pair each stated price with the row that holds it already; a changed amount remembers what was said before."""
-    for item in items:
+    for item in tuple(items):
         quote = item.quote
         candidates = held.get((item.offer_id, item.source, *item.place), [])
         wanted = quote.effective_at
@@ -185,13 +187,20 @@ def _match_held(items: list[Evidence], held: dict[_Place, list[dict[str, Any]]],
                 item.quote = replace(quote, effective_at=same["effective_at"])
             previous = (same["extra"] or {}).get("previous")
             item.previous = Decimal(previous) if previous else None
-        else:
-            current = [row for row in candidates if row["expires_at"] is None and row["status"] != "quarantined"]
+        current = [row for row in candidates if row["expires_at"] is None and row["status"] != "quarantined"]
+        if same is None:
             if current and wanted is None:
                 item.previous = Decimal(current[-1]["usd_per_million"])
             if wanted is None or any(row["effective_at"] == wanted for row in candidates):
                 # Undated, or the source rewrote a dated price: what we know is that it is so from now on.
                 item.quote = replace(quote, effective_at=now)
+        if current and is_jump(item) and not item.approved:
+            # A jump waits for a person; until then the price before it goes on.
+            before = current[-1]
+            candidates.remove(before)
+            kept = replace(item, quote=_quote_of(before), previous=None, id=before["id"])
+            rows[id(kept)] = before
+            items.append(kept)
 
 
 def _end_unsaid(
@@ -204,15 +213,8 @@ def _end_unsaid(
             continue
         for row in candidates:
             if row["id"] not in kept and (row["expires_at"] is None or row["in_force"]):
-                plan.updates.append(
-                    {
-                        "id": row["id"],
-                        "status": row["status"],
-                        "in_force": False,
-                        "reason": "no longer stated",
-                        "expires_at": row["expires_at"] or now,
-                    }
-                )
+                ended = {"status": row["status"], "in_force": False, "reason": "no longer stated", "expires_at": row["expires_at"] or now}
+                plan.updates.append({"id": row["id"], **ended})
 
 
 def _keep_other_sources(
@@ -223,24 +225,44 @@ def _keep_other_sources(
     now: datetime,
 ) -> None:
     """Sources that are not read in this run keep their voice through the rows they left."""
-    for (offer_id, source, component, unit, _), candidates in held.items():
-        if source in spoken or offer_id not in evidence:
+    for (offer_id, source, *_), candidates in held.items():
+        others = evidence.get(offer_id)
+        if source in spoken or others is None:
             continue
+        kin = others[0] if others else None
         for row in candidates:
             if row["expires_at"] is not None and row["expires_at"] <= now:
                 continue
-            tier = Tier(*(row[name] for name in ("context_above", "service_tier", "time_window", "region", "cache_ttl", "variant")))
-            quote = Quote(
-                component, unit, Decimal(row["usd_per_million"]), row["amount"], tier, row["currency"], row["effective_at"], row["expires_at"],
-                row["source_url"], row["confirmed_free"], row["extra"] or {},
-            )  # fmt: skip
-            others = evidence[offer_id]
             item = Evidence(
-                offer_id, others[0].model_id if others else "", others[0].family if others else None, others[0].mode if others else "chat", source,
-                100 if source == OPERATOR else 50, row["observed_at"], quote, id=row["id"], approved=bool(quote.extra.get("approved")),
-            )  # fmt: skip
+                offer_id=offer_id,
+                model_id=kin.model_id if kin else "",
+                family=kin.family if kin else None,
+                mode=kin.mode if kin else "chat",
+                source=source,
+                rank=100 if source == OPERATOR else 50,
+                as_of=row["observed_at"],
+                quote=_quote_of(row),
+                id=row["id"],
+                approved=source == OPERATOR or bool((row["extra"] or {}).get("approved")),
+            )
             rows[id(item)] = row
             others.append(item)
+
+
+def _quote_of(row: dict[str, Any]) -> Quote:
+    return Quote(
+        component=row["component"],
+        unit=row["unit"],
+        usd_per_million=Decimal(row["usd_per_million"]),
+        amount=row["amount"],
+        tier=Tier(*(row[name] for name in ("context_above", "service_tier", "time_window", "region", "cache_ttl", "variant"))),
+        currency=row["currency"],
+        effective_at=row["effective_at"],
+        expires_at=row["expires_at"],
+        source_url=row["source_url"],
+        confirmed_free=row["confirmed_free"],
+        extra=row["extra"] or {},
+    )
 
 
 def _plan_row(item: Evidence, row: dict[str, Any] | None, plan: PricePlan, now: datetime) -> None:

@@ -6,6 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 
 from backend.pricing.evidence import Evidence
+from backend.pricing.tiers import SURCHARGES
 
 SAME = Decimal("0.005")
 """Two amounts that differ by less than half a per cent are the same price, rounded or converted differently."""
@@ -120,7 +121,7 @@ def _window_source(places: dict[tuple[str, str, str], list[Evidence]]) -> str | 
 
 
 def _summarise(verdict: Verdict, places: dict[tuple[str, str, str], list[Evidence]]) -> None:
-    live = [item for rivals in places.values() for item in rivals if item.in_force]
+    live = [item for rivals in places.values() for item in rivals if item.in_force and item.quote.component not in SURCHARGES]
     if not live:
         return
     verdict.state = "free" if all(item.amount == 0 for item in live) else "priced"

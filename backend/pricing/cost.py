@@ -17,6 +17,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from backend.kernel.money import nano_from_usd
+from backend.pricing.tiers import SURCHARGES
 from backend.pricing.usage import Usage
 from backend.pricing.windows import applies
 
@@ -187,7 +188,7 @@ def cost_of_call(
     )
 
 
-_TOKEN_BUCKETS = ("input", "cache_read", "cache_write", "cache_write_1h", "audio_input", "output", "reasoning", "audio_output")
+_TOKEN_BUCKETS = {"input", "cache_read", "cache_write", "cache_write_1h", "audio_input", "output", "reasoning", "audio_output"}
 
 
 def _compile(lines: Iterable[PriceLine], conditions: _Conditions) -> tuple[tuple[int, _Sheet], ...]:
@@ -200,11 +201,11 @@ def _compile(lines: Iterable[PriceLine], conditions: _Conditions) -> tuple[tuple
         and line.variant in (None, variant)
         and (line.time_window is None or line.time_window in windows)
     ]
-    families = {line.unit for line in usable}
+    # An offer priced per image, second or character does not bill the tokens that its answer may report, and the other way round.
+    families = {line.unit for line in usable if line.component not in SURCHARGES}
     ignored = {"requests"}
-    if len(families) > 1 or "token" not in families:
-        # An offer priced per image, second or character does not bill the tokens that its answer may report, and the other way round.
-        ignored |= {bucket for bucket in _TOKEN_BUCKETS if "token" not in families}
+    if families and "token" not in families:
+        ignored |= _TOKEN_BUCKETS
     if "token" in families:
         ignored |= {
             bucket for bucket, unit in (("images", "image"), ("seconds", "second"), ("characters", "character")) if unit not in families
@@ -248,7 +249,7 @@ def _sheet(usable: list[PriceLine], above: int, ignored: frozenset[str]) -> _She
             lambda: best("video_out", "second"),
         ),
         characters=first(lambda: best("input", "character"), lambda: best("output", "character")),
-        requests=best("request", "request"),
+        requests=best("request", "request") or best("input", "query"),
         ignored=ignored,
     )
 

@@ -9,7 +9,8 @@ from backend.pricing.quotes import Quote
 
 @dataclass(slots=True)
 class Evidence:
-    """`status`, `in_force` and `reason` are decided; everything else is given.
+    """`status`, `in_force` and `reason` are decided; everything else is given. `place` makes two prices of one offer comparable:
+    component, unit, tier.
 
     `exact`: the source names this very offer; otherwise it only matches it by a pattern. `as_of`: the day that the source describes.
     `previous`: what this source said before, USD per 1M units, if it changed.
@@ -29,12 +30,11 @@ class Evidence:
     status: str = "observed"
     in_force: bool = False
     reason: str | None = None
-    approved: bool = field(default=False)
+    approved: bool = False
+    place: tuple[str, str, str] = field(init=False)
 
-    @property
-    def place(self) -> tuple[str, str, str]:
-        """What makes two prices of one offer comparable."""
-        return (self.quote.component, self.quote.unit, self.quote.tier.text)
+    def __post_init__(self) -> None:
+        self.place = (self.quote.component, self.quote.unit, self.quote.tier.text)
 
     @property
     def amount(self) -> Decimal:

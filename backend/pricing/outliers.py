@@ -12,6 +12,7 @@ The gates, in this order; the first that closes writes the reason:
 Gates 1 and 2 put all prices of the source for that offer aside: a source that is wrong by a unit is wrong in every line.
 """
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -46,10 +47,15 @@ def quarantine(evidence: Iterable[Evidence], now: datetime) -> None:
             _hold(item, reason)
     _spread(everything)
     for item in everything:
-        if item.status == "observed" and item.previous and item.amount and _apart(item.amount, item.previous) >= PAST:
+        if item.status == "observed" and item.previous and is_jump(item):
             _hold(item, f"×{_times(item.amount, item.previous)} of what {item.source} said before ({_usd(item.previous)} per 1M)")
     _against_sources(everything, siblings)
     _inversions(everything)
+
+
+def is_jump(item: Evidence) -> bool:
+    """Whether the price is too far from what its source said before to be taken over without a person."""
+    return bool(item.previous) and item.previous is not None and _apart(item.amount, item.previous) >= PAST
 
 
 def _hold(item: Evidence, reason: str) -> None:
@@ -71,23 +77,27 @@ class _Siblings:
     """Medians of base prices per component over the offers of each model and family."""
 
     def __init__(self, evidence: list[Evidence]) -> None:
-        self._by_model: dict[tuple[str, str], dict[str, list[Decimal]]] = defaultdict(lambda: defaultdict(list))
-        self._by_family: dict[tuple[str, str], dict[str, list[Decimal]]] = defaultdict(lambda: defaultdict(list))
+        stated: dict[tuple[str, str, str], dict[str, list[Decimal]]] = defaultdict(lambda: defaultdict(list))
         for item in evidence:
             if _is_plain(item) and item.amount > 0:
-                self._by_model[item.model_id, item.quote.component][item.offer_id].append(item.amount)
+                stated["model", item.model_id, item.quote.component][item.offer_id].append(item.amount)
                 if item.family:
-                    self._by_family[item.family, item.quote.component][item.offer_id].append(item.amount)
+                    stated["family", item.family, item.quote.component][item.offer_id].append(item.amount)
+        self._of_offer = {group: {offer: Decimal(median(a)) for offer, a in offers.items()} for group, offers in stated.items()}
+        self._sorted = {group: sorted(amounts.values()) for group, amounts in self._of_offer.items()}
 
     def median(self, item: Evidence) -> tuple[Decimal, str] | None:
-        component = item.quote.component
-        for groups, key, least in (
-            (self._by_model, item.model_id, MIN_MODEL_SIBLINGS),
-            (self._by_family, item.family, MIN_FAMILY_SIBLINGS),
-        ):
-            others = [] if key is None else [median(a) for offer, a in groups.get((key, component), {}).items() if offer != item.offer_id]
-            if len(others) >= least:
-                return Decimal(median(others)), "the model" if groups is self._by_model else "the family"
+        """The median over the other offers of the model, else of the family, and which it is; None where they are too few."""
+        for kind, name, least in (("model", item.model_id, MIN_MODEL_SIBLINGS), ("family", item.family or "", MIN_FAMILY_SIBLINGS)):
+            group = (kind, name, item.quote.component)
+            amounts = self._sorted.get(group, [])
+            own = self._of_offer.get(group, {}).get(item.offer_id)
+            if own is not None:
+                at = bisect_left(amounts, own)
+                amounts = amounts[:at] + amounts[at + 1 :]
+            if len(amounts) >= least:
+                middle = len(amounts) // 2
+                return (amounts[middle] if len(amounts) % 2 else (amounts[middle - 1] + amounts[middle]) / 2), f"the {kind}"
         return None
 
     def objection(self, item: Evidence) -> str | None:

@@ -18,7 +18,8 @@ _OFFER = sa.table("offer", sa.column("id"), sa.column("price_state"), sa.column(
 
 _PRICE: sa.Table = SQLModel.metadata.tables[str(Price.__tablename__)]
 _LINE = (
-    "offer_id", "id", "component", "unit", "nano_per_million", "context_above", "service_tier", "time_window", "region", "cache_ttl", "variant",
+    "offer_id", "id", "component", "unit", "nano_per_million", "context_above", "service_tier", "time_window", "region",
+    "cache_ttl", "variant",
 )  # fmt: skip
 _RUN = sa.table("ingestion_run", sa.column("id"), sa.column("finished_at"))
 

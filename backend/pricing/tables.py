@@ -10,7 +10,7 @@ from backend.kernel.db import Json, UtcDateTime
 
 
 class Price(SQLModel, table=True):
-    """One observed price. `amount` is what the source says, in `currency`, for one `unit` (or a million tokens: `extra.per`) of `component`.
+    """One observed price. `amount` is what the source says, in `currency`, for one `unit` (or as many as `extra.per`) of `component`.
 
     The tier columns say when it applies; NULL means always. Of the rows of one offer, component and tier at most one has
     `in_force`; the others are the evidence it was chosen from. `status`: observed, announced (not yet in force), quarantined.

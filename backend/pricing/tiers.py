@@ -1,6 +1,7 @@
 """The words of a price: components, units, and the tier (the conditions under which a price applies)."""
 
 from dataclasses import dataclass, fields
+from functools import lru_cache
 
 COMPONENTS: dict[str, str] = {
     "input": "Input",
@@ -32,6 +33,12 @@ COMPONENTS: dict[str, str] = {
     "storage": "Storage",
     "compute": "Compute time",
 }
+
+SURCHARGES = frozenset({
+    "web_search", "file_search", "maps_grounding", "code_interpreter", "computer_use_in", "computer_use_out", "guardrail", "storage",
+    "compute", "citation",
+})  # fmt: skip
+"""Components that come on top of a call's price; an offer of which only these are known is not priced."""
 
 UNITS: dict[str, str] = {
     "token": "tokens",
@@ -79,7 +86,7 @@ class Tier:
     @property
     def text(self) -> str:
         """Canonical text, empty for the base price: what the `tier` column holds and what makes two prices comparable."""
-        return ";".join(f"{field.name}={value}" for field in fields(self) if (value := getattr(self, field.name)) is not None)
+        return _text_of(self)
 
     @property
     def label(self) -> str:
@@ -102,6 +109,11 @@ class Tier:
 
 
 BASE = Tier()
+
+
+@lru_cache(maxsize=4096)
+def _text_of(tier: Tier) -> str:
+    return ";".join(f"{field.name}={value}" for field in fields(tier) if (value := getattr(tier, field.name)) is not None)
 
 
 def compact_count(number: int) -> str:

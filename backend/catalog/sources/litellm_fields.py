@@ -135,7 +135,8 @@ CAPABILITY_FIELDS: dict[str, str] = {
 }
 
 KEPT = frozenset({
-    "audio_transcription_config", "bedrock_converse_supports_strict_tools", "bedrock_output_config_effort_ceiling", "default_reasoning_effort", "gemini_audio_only_live",
+    "audio_transcription_config", "bedrock_converse_supports_strict_tools", "bedrock_output_config_effort_ceiling",
+    "default_reasoning_effort", "gemini_audio_only_live",
     "gemini_native_audio", "input_dbu_cost_per_token", "output_dbu_cost_per_token", "output_vector_size", "prompt_cache_min_tokens",
     "reasoning_effort_levels", "rpm", "rules", "search_free_requests", "thinking_always_on", "token_count_framing", "token_count_model",
     "token_count_tokenizer", "tpm", "use_openai_responses_path", "uses_embed_content", "vertex_ai_audio_api", "web_search_billing_unit",

@@ -83,7 +83,7 @@ def offer_of(row: dict[str, str]) -> OfferRecord:
 def quotes_of(row: dict[str, str]) -> Iterator[Quote]:
     """USD per 1M tokens, base and context bands."""
     for column in ("input", "output", "cache_read", "cache_write", "reasoning_price", "input_audio", "output_audio"):
-        if quote := _quote(_PRICES[column], row[column], BASE):
+        if quote := _quote(_PRICES[column], row[column], BASE, free=row["model_id"].endswith(":free")):
             yield quote
     for band in json.loads(row["tiers"]) if row["tiers"] else ():
         above = band.get("tier", {}).get("size")
@@ -92,12 +92,15 @@ def quotes_of(row: dict[str, str]) -> Iterator[Quote]:
                 yield quote
 
 
-def _quote(component: str, text: str, tier: Tier) -> Quote | None:
+def _quote(component: str, text: str, tier: Tier, *, free: bool = False) -> Quote | None:
+    """`free`: the seller itself calls the offer free, so a zero means zero."""
     try:
         amount = Decimal(text) if text else None
     except InvalidOperation:
         return None
-    return None if amount is None else Quote(component, "token", amount, text, tier, extra={"per": 1_000_000})
+    if amount is None:
+        return None
+    return Quote(component, "token", amount, text, tier, confirmed_free=free and amount == 0, extra={"per": 1_000_000})
 
 
 def _mode(row: dict[str, str], modalities_in: tuple[str, ...], modalities_out: tuple[str, ...]) -> str | None:
