@@ -76,9 +76,10 @@ class UsageState(rx.State):
 
     stage: str = "waiting"
     headline: str = "Usage"
-    subline: str = ""
+    place: str = ""
     spent: str = ""
-    calls_today: str = ""
+    comparison: str = ""
+    condition: str = ""
     rows: list[CallRow] = []
     samples: list[dict[str, str]] = []
 
@@ -140,8 +141,8 @@ class UsageState(rx.State):
 
     def _begin(self, view: SessionView) -> None:
         """The page before anything was read: empty, and saying why where there is nothing to read."""
-        self.rows, self.spent, self.calls_today, self.subline, self.samples = [], "", "", "", []
-        self.headline = "Usage"
+        self.rows, self.samples = [], []
+        self.headline, self.place, self.spent, self.comparison, self.condition = "Usage", "", "", "", ""
         if not view.signed_in:
             self.stage = "signed_out"
         elif view.principal.tenant_id is None:
@@ -154,8 +155,8 @@ class UsageState(rx.State):
         today = spend.since.date()
         self.rows = [call_row(call, names, zone, today=today == call.created_at.astimezone(zone).date()) for call in calls]
         self.headline, self.spent = headline_text(spend), format_usd(spend.nano)
-        self.calls_today = f"{spend.calls:,}"
-        self.subline = subline_text(view, calls, zone)
+        self.comparison, self.condition = comparison_text(spend), condition_text(calls)
+        self.place = f"{view.tenant_name}, {zone}"
         self.stage = "calls" if calls else "empty"
         if not calls:
             demo = view.tenant_slug == DEMO_TENANT and not runtime.current().settings.is_production
@@ -183,21 +184,39 @@ async def _wait(woken: asyncio.Event, seconds: float) -> bool:
 
 
 def headline_text(spend: SpendToday) -> str:
-    """`$0.0041 spent today in 12 calls`."""
+    """`12 calls today`, and how many more or fewer that is than the day before by this time."""
     if not spend.calls:
-        return "No calls yet today"
+        return (
+            "No calls yet today" if not spend.yesterday_calls else f"No calls yet today, {spend.yesterday_calls:,} yesterday by this time"
+        )
     count = "1 call" if spend.calls == 1 else f"{spend.calls:,} calls"
-    return f"{format_usd(spend.nano)} spent today in {count}"
+    more = spend.calls - spend.yesterday_calls
+    if not spend.yesterday_calls:
+        return f"{count} today"
+    return f"{count} today, " + (
+        f"{abs(more):,} {'more' if more > 0 else 'fewer'} than yesterday by this time" if more else "as yesterday by this time"
+    )
 
 
-def subline_text(view: SessionView, calls: Sequence[CallSummary], zone: tzinfo | None) -> str:
-    """Whose usage it is, in which time zone, and how many of the shown calls went wrong."""
-    parts = [f"{view.tenant_name}, days in {zone}"]
-    if calls:
-        wrong = sum(call.outcome not in ("completed", "cached") for call in calls)
-        shown = "the last call" if len(calls) == 1 else f"the last {len(calls)} calls"
-        parts.append(f"{wrong if wrong else 'none'} of {shown} went wrong" if len(calls) > 1 or not wrong else "the last call went wrong")
-    return "; ".join(parts) + "."
+def comparison_text(spend: SpendToday) -> str:
+    """`12 % less than yesterday by this time`; empty where there is nothing to compare with."""
+    if not spend.yesterday_nano or not spend.calls:
+        return ""
+    change = round(100 * (spend.nano - spend.yesterday_nano) / spend.yesterday_nano)
+    if not change:
+        return "As much as yesterday by this time."
+    return f"{abs(change):,} % {'more' if change > 0 else 'less'} than yesterday by this time."
+
+
+def condition_text(calls: Sequence[CallSummary]) -> str:
+    """How the shown calls went: `2 of the last 50 calls went wrong.`"""
+    wrong = sum(call.outcome not in ("completed", "cached") for call in calls)
+    shown = "the last call" if len(calls) == 1 else f"the last {len(calls)} calls"
+    if not calls:
+        return ""
+    if not wrong:
+        return f"All of {shown} were answered." if len(calls) > 1 else "The last call was answered."
+    return f"{wrong} of {shown} went wrong." if len(calls) > 1 else "The last call went wrong."
 
 
 def call_row(call: CallSummary, names: Mapping[str, str], zone: tzinfo | None, *, today: bool) -> CallRow:

@@ -1,22 +1,35 @@
 """`/usage`: what the signed-in tenant spent today, and its last calls as they end."""
 
-from typing import Any
-
 import reflex as rx
 
 from components.ui.button import button_link
 from components.ui.copy import code_tabs
 from components.ui.feedback import empty_state, skeleton
-from components.ui.text import headline, note, subline
+from components.ui.text import headline, note
 from components.usage.calls import calls
 from state.usage import UsageState
 
 
-def _title(*below: Any) -> rx.Component:
-    return rx.fragment(
+def _title() -> rx.Component:
+    return rx.el.div(
         headline(UsageState.headline, custom_attrs={"aria-live": "polite", "data-testid": "headline"}),
-        subline(UsageState.subline, min_height="1.45em"),
-        *below,
+        note(UsageState.place),
+        class_name="flex flex-wrap items-baseline gap-x-2.5",
+    )
+
+
+def _spent() -> rx.Component:
+    return rx.el.div(
+        rx.el.div(
+            note("Spent today"),
+            rx.el.p(
+                UsageState.spent,
+                class_name="font-mono text-[40px] leading-none font-medium tracking-[-.03em] tabular-nums",
+                custom_attrs={"data-testid": "spent"},
+            ),
+        ),
+        rx.el.p(UsageState.comparison, " ", UsageState.condition, class_name="max-w-[46ch] pb-1 text-ink-2"),
+        class_name="mt-[18px] flex flex-wrap items-end gap-x-10 gap-y-3",
     )
 
 
@@ -39,18 +52,21 @@ def _no_tenant() -> rx.Component:
 
 
 def _empty() -> rx.Component:
-    return _title(
+    return rx.fragment(
+        _title(),
         rx.el.div(
             rx.el.p("Make the first call; it appears here within two seconds.", class_name="mb-3 font-medium"),
             code_tabs(UsageState.samples, label="A first call"),
             class_name="max-w-[720px] py-8",
             custom_attrs={"data-testid": "no-calls"},
-        )
+        ),
     )
 
 
 def _calls() -> rx.Component:
-    return _title(
+    return rx.fragment(
+        _title(),
+        _spent(),
         rx.el.div(calls(UsageState.rows), class_name="mt-5"),
         note("The last 50 calls. New ones appear by themselves.", class_name="mt-3"),
     )

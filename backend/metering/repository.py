@@ -71,9 +71,10 @@ async def recent(session: AsyncSession, tenant_id: str, limit: int) -> list[Call
     return [_summary(call) for call in (await session.execute(query)).scalars()]
 
 
-async def spend_since(session: AsyncSession, tenant_id: str, since: datetime) -> tuple[int, int]:
-    """Nano-dollars charged, and calls, from an instant on."""
-    calls = of_tenant(tenant_id).where(col(Call.created_at) >= since).subquery()
+async def spend_since(session: AsyncSession, tenant_id: str, since: datetime, until: datetime | None = None) -> tuple[int, int]:
+    """Nano-dollars charged, and calls, from an instant on and before another."""
+    wanted = of_tenant(tenant_id).where(col(Call.created_at) >= since)
+    calls = (wanted if until is None else wanted.where(col(Call.created_at) < until)).subquery()
     query = sa.select(sa.func.coalesce(sa.func.sum(calls.c.charged_nano), 0), sa.func.count())
     nano, count = (await session.execute(query.select_from(calls))).one()
     return int(nano), int(count)

@@ -34,8 +34,10 @@ class CallSummary:
 
 @dataclass(frozen=True, slots=True)
 class SpendToday:
-    """`nano` was charged for `calls` since `since`, midnight in the tenant's time zone."""
+    """`nano` was charged for `calls` since `since`, midnight in the tenant's time zone; the day before as far as the same time of day."""
 
     nano: int
     calls: int
     since: datetime
+    yesterday_nano: int = 0
+    yesterday_calls: int = 0

@@ -1,6 +1,6 @@
 """Metering: what every call used and cost, kept so that nothing is lost and nothing counted twice."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -92,7 +92,7 @@ class MeteringService:
             return await repository.recent(session, tenant_id, clamp_limit(limit))
 
     async def spend_today(self, principal: Principal, tenant_id: str) -> SpendToday:
-        """What was charged since midnight in the tenant's time zone.
+        """What was charged since midnight in the tenant's time zone, and the day before by the same time.
 
         Raises:
             NotFound: the tenant is not the principal's; the same as if there were none.
@@ -100,9 +100,13 @@ class MeteringService:
         _require_reader(principal, tenant_id)
         async with self._db.read() as session:
             zone = ZoneInfo(await repository.time_zone(session, tenant_id) or self._settings.reporting.timezone)
-            since = _midnight(self._clock.now(), zone)
+            now = self._clock.now()
+            since = _midnight(now, zone)
             nano, calls = await repository.spend_since(session, tenant_id, since)
-        return SpendToday(nano=nano, calls=calls, since=since)
+            before = _midnight(since.astimezone(UTC) - timedelta(hours=1), zone)
+            until = min(before.astimezone(UTC) + (now - since.astimezone(UTC)), since.astimezone(UTC))
+            yesterday_nano, yesterday_calls = await repository.spend_since(session, tenant_id, before, until)
+        return SpendToday(nano=nano, calls=calls, since=since, yesterday_nano=yesterday_nano, yesterday_calls=yesterday_calls)
 
 
 def _require_reader(principal: Principal, tenant_id: str) -> None:
