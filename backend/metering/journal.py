@@ -221,12 +221,10 @@ class Journal:
     def _keep_syncing(self) -> None:
         """The thread. It alone closes file descriptors of deleted segments, so it never syncs one that was reused."""
         pause = threading.Event()
-        while True:
+        while not self._stopping:
             self._sync.wait()
-            if self._stopping:
-                return
             pause.wait(FSYNC_SECONDS)
-            self._sync.clear()
+            self._sync.clear()  # a wish to stop was written down before it was signalled, so clearing the signal loses nothing
             for segment in list(self._segments.values()):
                 if segment.unsynced:
                     segment.unsynced = False
