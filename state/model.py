@@ -1,5 +1,6 @@
 """One model: what it is, who sells it for how much, how sure we are. Opened by its slug or by any offer's id, slashes and all."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote
@@ -7,7 +8,8 @@ from urllib.parse import unquote
 import reflex as rx
 
 from backend import runtime
-from backend.catalog.schemas import ModelDetail, OfferView, PriceLineView
+from backend.catalog.schemas import ModelDetail, OfferView, PaletteHit, PriceLineView
+from backend.catalog.service import CatalogService
 from backend.kernel.errors import BourseError
 from backend.kernel.ids import new_id
 from state.guard import PUBLIC, handler
@@ -16,6 +18,7 @@ from state.views import NOT_STATED, Hit, date_text, hit, price_text, status_text
 
 _OFFERS_SHOWN = 24
 _STALE_DAYS = 30
+_NEAR_WORDS, _NEAR_SHOWN = 6, 6
 _NOT_CONNECTED = "Works as soon as an operator connects one of its providers; until then the answer is a clear error."
 
 
@@ -139,7 +142,7 @@ class ModelState(rx.State):
         self.opened, self.prices = "", []
         if detail is None:
             self.stage, self.title = "missing", "No such model · Bourse"
-            self.near = [hit(found) for found in now.catalog.palette(name.rsplit("/", 1)[-1], 6)]
+            self.near = [hit(found) for found in _near(now.catalog, name)]
             return
         if detail.summary.id != self.slug:
             self._all_offers = False
@@ -166,6 +169,15 @@ class ModelState(rx.State):
         ]
         self.details = [Line(fact.label, fact.value, fact.source) for fact in detail.facts]
         self.aliases = list(detail.aliases[:40])
+
+
+def _near(catalog: CatalogService, name: str) -> list[PaletteHit]:
+    """Models whose names share the beginning: the last words are dropped one by one until something is found."""
+    words = re.split(r"[^\w.]+", name.rsplit("/", 1)[-1])[:_NEAR_WORDS]
+    for count in range(len(words), 0, -1):
+        if found := catalog.palette(" ".join(words[:count]), _NEAR_SHOWN):
+            return found
+    return []
 
 
 def _key_facts(detail: ModelDetail) -> list[Line]:

@@ -48,7 +48,7 @@ def _offer(model: Any, one: Any) -> rx.Component:
                     class_name="flex items-center gap-1.5 text-left hover:underline underline-offset-2",
                     custom_attrs={"aria-expanded": rx.cond(open_, "true", "false"), "data-testid": "offer"},
                 ),
-                rx.el.span(one.detail, class_name="block pl-[19px] text-[12.5px] text-ink-3 break-words"),
+                rx.el.span(one.detail, class_name="block pl-[19px] text-[12.5px] text-ink-3 wrap-anywhere"),
                 rx.el.span(badge(one.evidence, one.tone), class_name="mt-1 block pl-[19px] md:hidden"),
             ),
             cell(_amount(one.input, one.price_note), numeric=True),
@@ -171,7 +171,7 @@ def details(model: Any) -> rx.Component:
     def one(line: Any) -> rx.Component:
         return rx.el.div(
             rx.el.dt(line.label, class_name="w-[38%] shrink-0 text-ink-3"),
-            rx.el.dd(line.value, rx.el.span(line.source, class_name="ml-2 text-[12px] text-ink-3"), class_name="min-w-0 break-words"),
+            rx.el.dd(line.value, rx.el.span(line.source, class_name="ml-2 text-[12px] text-ink-3"), class_name="min-w-0 wrap-anywhere"),
             key=line.label,
             class_name="flex gap-3 border-b border-line py-1.5 text-[13px]",
         )
@@ -191,7 +191,7 @@ def details(model: Any) -> rx.Component:
 
 def missing(model: Any) -> rx.Component:
     return rx.el.div(
-        rx.el.h1("No model or offer is called ", rx.el.q(model.asked), class_name="text-[22px] leading-[1.25] font-semibold break-words"),
+        rx.el.h1("No model or offer is called ", rx.el.q(model.asked), class_name="text-[22px] leading-[1.25] font-semibold wrap-anywhere"),
         rx.cond(
             model.near.length() > 0,
             rx.el.div(

@@ -40,7 +40,7 @@ def _price(text: Any, otherwise: Any) -> rx.Component:
 
 def _name(one: Any) -> rx.Component:
     return rx.fragment(
-        page_link(one.name, to=one.href, class_name="font-medium break-words hover:underline underline-offset-2"),
+        page_link(one.name, to=one.href, class_name="font-medium wrap-anywhere hover:underline underline-offset-2"),
         rx.cond(one.status != "", rx.el.span(" ", badge(one.status, one.tone), class_name="ml-1"), rx.fragment()),
         rx.el.span(one.seller, class_name="block text-[12.5px] text-ink-3"),
     )
@@ -54,7 +54,7 @@ def _row(one: Any) -> rx.Component:
     return row(
         cell(_name(one)),
         cell(_tags(one), class_name="hidden md:table-cell whitespace-nowrap"),
-        cell(_price(one.released, "not stated"), numeric=True, class_name="hidden xl:table-cell"),
+        cell(_price(one.released, "—"), numeric=True, class_name="hidden xl:table-cell"),
         cell(_price(one.context, "not stated"), numeric=True, class_name="hidden sm:table-cell"),
         cell(_price(one.input, one.price_note), numeric=True),
         cell(_price(one.output, one.price_note), numeric=True),
