@@ -8,16 +8,16 @@ from urllib.parse import unquote
 import reflex as rx
 
 from backend import runtime
-from backend.catalog.schemas import ModelDetail, OfferView, PaletteHit, PriceLineView
+from backend.catalog.schemas import ModelDetail, PaletteHit
 from backend.catalog.service import CatalogService
 from backend.kernel.errors import BourseError
 from backend.kernel.ids import new_id
 from state.guard import PUBLIC, handler
+from state.offers import OfferRow, PriceRow, offer_row, price_rows
 from state.samples import code_samples
 from state.views import NOT_STATED, Hit, date_text, hit, price_text, status_text, tokens_text
 
 _OFFERS_SHOWN = 24
-_STALE_DAYS = 30
 _NEAR_WORDS, _NEAR_SHOWN = 6, 6
 _NOT_CONNECTED = "Works as soon as an operator connects one of its providers; until then the answer is a clear error."
 
@@ -29,38 +29,6 @@ class Line:
     label: str = ""
     value: str = ""
     source: str = ""
-
-
-@dataclass(slots=True)
-class OfferRow:
-    """One offer; prices in USD per 1M tokens, empty when there is none."""
-
-    id: str = ""
-    provider: str = ""
-    detail: str = ""
-    input: str = ""
-    output: str = ""
-    cached: str = ""
-    batch: str = ""
-    price_note: str = ""
-    evidence: str = ""
-    tone: str = ""
-
-
-@dataclass(slots=True)
-class PriceRow:
-    """One price of the opened offer."""
-
-    key: str = ""
-    label: str = ""
-    tier: str = ""
-    amount: str = ""
-    unit: str = ""
-    source: str = ""
-    source_url: str = ""
-    since: str = ""
-    status: str = ""
-    tone: str = ""
 
 
 @dataclass(slots=True)
@@ -122,7 +90,7 @@ class ModelState(rx.State):
         detail = await runtime.current().catalog.model(self.slug)
         for offer in detail.offers if detail else ():
             if offer.id == offer_id:
-                self.opened, self.prices = offer.id, [_price_row(i, line) for i, line in enumerate(offer.prices)]
+                self.opened, self.prices = offer.id, price_rows(offer.prices)
 
     @handler(PUBLIC)
     async def show_all_offers(self) -> None:
@@ -161,7 +129,7 @@ class ModelState(rx.State):
         self.status, self.tone = status_text(summary.status)
         self.key_facts = _key_facts(detail)
         offers = detail.offers if self._all_offers else detail.offers[:_OFFERS_SHOWN]
-        self.offers = [_offer_row(offer, now) for offer in offers]
+        self.offers = [offer_row(offer, now) for offer in offers]
         self.more_offers = len(detail.offers) - len(offers)
         self.offers_title = "One offer" if len(detail.offers) == 1 else f"{len(detail.offers)} offers, one model"
         self.abilities = [
@@ -185,10 +153,11 @@ def _key_facts(detail: ModelDetail) -> list[Line]:
     summary = detail.summary
     cheapest = next((offer for offer in detail.offers if offer.id == summary.cheapest_offer), None)
     cached = cheapest.cache_read_nano if cheapest else None
+    cheapest_of = " from" if summary.offers > 1 else ""
     unknown = "free" if summary.price_state == "free" else "unpriced"
     return [
-        Line("Input, per 1M", _dollars(summary.input_nano, unknown)),
-        Line("Output, per 1M", _dollars(summary.output_nano, unknown)),
+        Line(f"Input{cheapest_of}, per 1M", _dollars(summary.input_nano, unknown)),
+        Line(f"Output{cheapest_of}, per 1M", _dollars(summary.output_nano, unknown)),
         Line("Cached input", _dollars(cached, NOT_STATED)),
         Line("Context", tokens_text(summary.context_tokens) or NOT_STATED),
         Line("Max output", tokens_text(detail.max_output_tokens) or NOT_STATED),
@@ -199,57 +168,3 @@ def _key_facts(detail: ModelDetail) -> list[Line]:
 
 def _dollars(nano: int | None, otherwise: str) -> str:
     return otherwise if nano is None else f"${price_text(nano)}"
-
-
-def _offer_row(offer: OfferView, now: datetime) -> OfferRow:
-    evidence, tone = evidence_text(offer, now)
-    parts = [offer.id, offer.region or ""]
-    if offer.status != "active":
-        parts.append(status_text(offer.status)[0])
-    if offer.deprecation_date:
-        parts.append(f"retires {date_text(offer.deprecation_date)}")
-    return OfferRow(
-        id=offer.id,
-        provider=offer.provider_name,
-        detail=" · ".join(part for part in parts if part),
-        input=price_text(offer.input_nano),
-        output=price_text(offer.output_nano),
-        cached=price_text(offer.cache_read_nano),
-        batch=price_text(offer.batch_input_nano),
-        price_note={"free": "free", "quarantined": "in quarantine"}.get(offer.price_state, "unpriced"),
-        evidence=evidence,
-        tone=tone,
-    )
-
-
-def evidence_text(offer: OfferView, now: datetime) -> tuple[str, str]:
-    """How well a price is supported, and the tone of saying so: `3 of 3 agree`, `1 source, 41 days old`."""
-    if offer.price_state == "quarantined":
-        return "held back: implausible", "bad"
-    if not offer.price_sources:
-        return "no source", "plain"
-    days = (now - offer.price_observed_at).days if offer.price_observed_at else 0
-    age = f", {days} days old" if days > _STALE_DAYS else ""
-    if offer.price_sources == 1:
-        return f"1 source{age}", "warn" if age else "plain"
-    agree = f"{offer.price_agreement} of {offer.price_sources} agree{age}"
-    return agree, "warn" if age or offer.price_agreement * 2 <= offer.price_sources else "good"
-
-
-def _price_row(position: int, line: PriceLineView) -> PriceRow:
-    per_token = line.unit == "token"
-    status, tone = ("in force", "good") if line.in_force else (line.status, "plain")
-    if line.status == "quarantined":
-        status, tone = line.reason or "in quarantine", "bad"
-    return PriceRow(
-        key=str(position),
-        label=line.label,
-        tier=line.tier_label,
-        amount=line.usd_per_million if per_token else f"{line.amount} {line.currency}",
-        unit="per 1M tokens" if per_token else f"per {line.unit}",
-        source=line.source,
-        source_url=line.source_url or "",
-        since=date_text(line.effective_at),
-        status=status,
-        tone=tone,
-    )

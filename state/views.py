@@ -116,11 +116,15 @@ def status_text(status: str) -> tuple[str, str]:
     return _STATUS.get(status, (status, "plain"))
 
 
-def price_text(nano_per_million: int | None) -> str:
-    """USD per 1M tokens with two digits or as many as it takes, empty when unknown: `0.25`, `0.025`, `10.00`."""
+def price_text(nano_per_million: int | None, digits: int = 5) -> str:
+    """USD per 1M tokens with cents or as many places as it takes, empty when unknown: `0.25`, `0.025`, `10.00`.
+
+    `digits`: significant ones that are kept; a list needs fewer than a price sheet.
+    """
     if nano_per_million is None:
         return ""
-    whole, _, fraction = f"{usd_from_nano(nano_per_million).normalize():f}".partition(".")
+    amount = usd_from_nano(nano_per_million)
+    whole, _, fraction = f"{round(amount, max(2, digits - 1 - amount.adjusted())).normalize():f}".partition(".")
     return f"{int(whole):,}.{fraction.ljust(2, '0')}"
 
 

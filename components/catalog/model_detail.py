@@ -58,7 +58,9 @@ def _offer(model: Any, one: Any) -> rx.Component:
             cell(badge(one.evidence, one.tone), class_name="hidden md:table-cell"),
             custom_attrs={"data-offer": one.id},
         ),
-        rx.cond(open_, rx.el.tr(rx.el.td(_price_list(model), col_span=6, class_name="border-b border-line bg-sunken px-2.5 pt-1 pb-3"))),
+        rx.cond(
+            open_, rx.el.tr(rx.el.td(_price_list(model), col_span=6, class_name="max-w-0 border-b border-line bg-sunken px-2.5 pt-1 pb-3"))
+        ),
         key=one.id,
     )
 
@@ -69,25 +71,19 @@ def _price_list(model: Any) -> rx.Component:
         model.prices.length() > 0,
         scroller(
             table(
-                [
-                    column("Price"),
-                    column("Condition"),
-                    column("$", numeric=True),
-                    column("Unit"),
-                    column("Source"),
-                    column("Since"),
-                    column("State"),
-                ],
+                [column("Price"), column("$", numeric=True), column("Unit"), column("Says"), column("Since"), column("State")],
                 rx.foreach(
                     model.prices,
                     lambda one: row(
-                        cell(one.label),
-                        cell(one.tier, class_name="text-ink-2"),
+                        cell(one.label, rx.cond(one.tier != "", rx.el.span(one.tier, class_name="block text-[12px] text-ink-3"))),
                         cell(one.amount, numeric=True),
-                        cell(one.unit, class_name="text-ink-2 whitespace-nowrap"),
-                        cell(one.source, class_name="text-ink-2"),
+                        cell(one.unit, class_name="text-ink-2"),
+                        cell(one.sources, class_name="text-ink-2"),
                         cell(one.since, class_name="text-ink-2 whitespace-nowrap"),
-                        cell(badge(one.status, one.tone)),
+                        cell(
+                            badge(one.status, one.tone),
+                            rx.cond(one.reason != "", rx.el.span(one.reason, class_name="mt-1 block max-w-[180px] text-[12px] text-ink-2")),
+                        ),
                         key=one.key,
                     ),
                 ),
