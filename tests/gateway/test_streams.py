@@ -112,7 +112,7 @@ async def test_bourse_0_leaves_the_chunks_without_facts(gateway: Rig) -> None:
 
 
 async def test_untouched_chunks_pass_byte_for_byte(gateway: Rig, upstream: OpenAIUpstream) -> None:
-    odd = b'{"id":"x","object":"chat.completion.chunk","created":1,"model":"m", "choices":[{"index":0,"delta":{"content":"\\u00e9 \\n"}}],"x":1e2}'
+    odd = b'{"id":"x","object":"chat.completion.chunk","model":"m", "choices":[{"index":0,"delta":{"content":"\\u00e9 \\n"}}],"x":1e2}'
     upstream.script(events(HEAD, b"data: " + odd + b"\n\n", END, end="done"))
     response = await gateway.post({**PLAIN, "stream": True})
     assert b"data: " + odd + b"\n\n" in response.content
@@ -135,7 +135,7 @@ async def test_untouched_chunks_pass_byte_for_byte(gateway: Rig, upstream: OpenA
         pytest.param([sse(value).replace(b',"choices"', b',\ndata: "choices"') for value in canonical_chunks()], id="multi-line data"),
         pytest.param([b"".join(map(sse, canonical_chunks()))[:-2]], id="no blank line at the end"),
         pytest.param([sse('{"id": "x", "cho'), *map(sse, canonical_chunks())], id="malformed first"),
-        pytest.param([*map(sse, canonical_chunks()[:5]), sse("{oops"), sse("[]"), sse("7"), *map(sse, canonical_chunks()[5:])], id="malformed"),
+        pytest.param([*map(sse, [*canonical_chunks()[:5], "{oops", "[]", "7", *canonical_chunks()[5:]])], id="malformed"),
         pytest.param([sse({**HEAD, "choices": None}), *map(sse, canonical_chunks())], id="choices null"),
         pytest.param([sse({"ping": 1}), *map(sse, canonical_chunks()), sse("[DONE]"), sse(chunk({"content": "late"}))], id="after [DONE]"),
         pytest.param([*map(sse, canonical_chunks()), *map(sse, canonical_chunks()[-1:])], id="usage twice"),
