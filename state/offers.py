@@ -81,7 +81,8 @@ def price_rows(lines: tuple[PriceLineView, ...]) -> list[PriceRow]:
     """Lines that say the same are one row, in the service's order: what is in force first."""
     same: dict[tuple[object, ...], list[PriceLineView]] = {}
     for line in lines:
-        same.setdefault((line.component, line.tier, line.unit, line.nano_per_million, line.status, line.reason), []).append(line)
+        held_back = line.reason if line.status == "quarantined" else None
+        same.setdefault((line.component, line.tier, line.unit, line.nano_per_million, line.status, held_back), []).append(line)
     return [_price_row(str(number), group) for number, group in enumerate(same.values())]
 
 
@@ -107,5 +108,5 @@ def _price_row(key: str, group: list[PriceLineView]) -> PriceRow:
         since=date_text(min(one.effective_at for one in group)),
         status=status,
         tone=tone,
-        reason=line.reason or "" if tone == "bad" else "",
+        reason="" if status == "in force" else line.reason or "",
     )

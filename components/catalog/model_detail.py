@@ -58,6 +58,7 @@ def _offer(model: Any, one: Any) -> rx.Component:
             cell(badge(one.evidence, one.tone), class_name="hidden md:table-cell"),
             custom_attrs={"data-offer": one.id},
         ),
+        # max-w-0: a wide price list scrolls inside its row instead of widening the table around it.
         rx.cond(
             open_, rx.el.tr(rx.el.td(_price_list(model), col_span=6, class_name="max-w-0 border-b border-line bg-sunken px-2.5 pt-1 pb-3"))
         ),
@@ -71,7 +72,7 @@ def _price_list(model: Any) -> rx.Component:
         model.prices.length() > 0,
         scroller(
             table(
-                [column("Price"), column("$", numeric=True), column("Unit"), column("Says"), column("Since"), column("State")],
+                [column("Price"), column("$", numeric=True), column("Unit"), column("Source"), column("Since"), column("State")],
                 rx.foreach(
                     model.prices,
                     lambda one: row(

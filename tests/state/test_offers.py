@@ -42,7 +42,7 @@ def test_an_offer_without_a_price_is_unpriced_and_not_zero() -> None:
 
 
 def test_sources_that_say_the_same_share_a_row_and_others_keep_their_own() -> None:
-    agreeing = replace(LINE, source="models.dev", in_force=False, effective_at=NOW)
+    agreeing = replace(LINE, source="models.dev", in_force=False, effective_at=NOW, reason="another source stands for it")
     differing = replace(LINE, source="genai-prices", in_force=False, nano_per_million=300_000_000)
     rows = price_rows((LINE, agreeing, differing))
     assert [(row.amount, row.sources, row.status) for row in rows] == [
