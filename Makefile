@@ -47,7 +47,7 @@ gateway: install ## serve the gateway alone (/v1, health, metrics); WORKERS abov
 
 dev: install ## hot reload for working on the pages: http://localhost:3000, API on port 8000
 	@$(python) -m backend ingest
-	exec .venv/bin/reflex run
+	exec .venv/bin/reflex run --backend-host $(HOST)
 
 migrate: install ## bring the database's schema up to date (SQLite does it by itself at start)
 	@exec $(python) -m backend migrate
