@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report, wire
-from benchmarks.bourse import configuration
+from benchmarks import hotspots, report, wire
+from benchmarks.bourse import configuration, gateway_command
 from benchmarks.load import Load, check_answer
 from benchmarks.processes import Stat, parse_memory, parse_stat, tree
 
@@ -100,6 +100,23 @@ def test_right_answers_pass() -> None:
 )
 def test_wrong_answers_are_named(status: int, body: bytes, stream: bool, reason: str) -> None:
     assert check_answer(status, body, _load(stream=stream)).startswith(reason)
+
+
+def test_the_gateway_is_started_as_the_makefile_starts_it(tmp_path: Path) -> None:
+    makefile = Path(__file__).parents[2].joinpath("Makefile").read_text()
+    flags = makefile.split("\nuvicorn :=", 1)[1].split("\n\n", 1)[0].replace("\\\n", " ").split()[1:]
+    measured = gateway_command(tmp_path, 3000)
+    assert sorted(measured[1:-1]) == sorted(["3000" if flag == "$(PORT)" else "127.0.0.1" if flag == "$(HOST)" else flag for flag in flags])
+
+
+def test_samples_are_read_and_given_to_the_innermost_room_of_ours() -> None:
+    outer = "run (uvicorn/server.py:85);__call__ (backend/asgi.py:87);ask (backend/gateway/attempt.py:9)"
+    raw = f"{outer};request (aiohttp/client.py:5) 3\nrun (uvicorn/server.py:85) 1\nbroken line\n"
+    samples = hotspots.stacks(raw)
+    assert [count for _, count in samples] == [3, 1]
+    assert [hotspots.part_of(stack) for stack, _ in samples] == ["backend/gateway", "HTTP server and event loop"]
+    assert hotspots.part_of(["a (backend/asgi.py:1)", "b (sqlalchemy/engine.py:2)"]) == "database library"
+    assert "| backend/gateway | 75.0% |" in hotspots.tables(samples, 5)
 
 
 def test_the_configuration_that_bourse_is_measured_with_is_valid(tmp_path: Path) -> None:
