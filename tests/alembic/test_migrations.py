@@ -2,13 +2,14 @@
 
 from concurrent.futures import ProcessPoolExecutor
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from backend.kernel import migrations
-from backend.kernel.db import sync_url
+from backend.kernel.db import is_sqlite, sync_url
 from backend.schema import metadata
 
 
@@ -90,3 +91,15 @@ def test_every_instant_is_aware_and_every_amount_is_a_whole_number() -> None:
     columns = [column for table in metadata.tables.values() for column in table.columns]
     assert [str(column) for column in columns if isinstance(column.type, sa.DateTime) and not column.type.timezone] == []
     assert [str(column) for column in columns if "nano" in column.name and not isinstance(column.type, sa.BigInteger)] == []
+
+
+def test_sqlite_is_brought_up_to_date_at_start_and_postgresql_is_only_checked(empty_database_url: str) -> None:
+    if is_sqlite(empty_database_url):
+        migrations.prepare(empty_database_url)
+        assert migrations.current(empty_database_url) == migrations.head()
+        return
+    with pytest.raises(migrations.NotMigrated, match=r"revision none.*run `make migrate`"):
+        migrations.prepare(empty_database_url)
+    assert tables(empty_database_url) == set()
+    migrations.upgrade(empty_database_url)
+    migrations.prepare(empty_database_url)
