@@ -68,7 +68,7 @@ check: install-dev test-packages ## style, types, migrations, API snapshot, impo
 	@.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	exec $(python) -m pytest -q tests/architecture tests/docs tests/alembic
+	exec $(python) -m pytest -q tests/architecture tests/docs tests/alembic tests/state/test_guard.py
 
 fmt: install-dev ## put the code into the house format
 	@.venv/bin/ruff check --fix --exit-zero .
@@ -116,4 +116,4 @@ install install-dev:
 	fi
 
 test-packages:
-	@exec bash deploy/debian-packages.sh 'the tests' chromium=chromium redis-server=redis-server initdb=postgresql
+	@exec bash deploy/debian-packages.sh 'the tests' chromium=chromium curl=curl redis-server=redis-server initdb=postgresql
