@@ -421,13 +421,15 @@ def _standing(row: Any, offers: list[OfferEntry], shared: dict[tuple[str, ...], 
     return Standing(summary, sys.intern(row.family) if row.family else None, own)
 
 
-def _cheapness(creator: str | None) -> Callable[[OfferEntry], tuple[bool, bool, bool, int, bool, str]]:
-    """Priced before unpriced, on sale before retired, both directions priced before one, then by price, the maker's own among equals."""
+def _cheapness(creator: str | None) -> Callable[[OfferEntry], tuple[bool, bool, bool, bool, int, bool, str]]:
+    """Priced before unpriced, on sale before retired, both directions priced before one, sold before given away (free offers are rationed),
+    then by price, the maker's own among equals."""
 
-    def key(offer: OfferEntry) -> tuple[bool, bool, bool, int, bool, str]:
+    def key(offer: OfferEntry) -> tuple[bool, bool, bool, bool, int, bool, str]:
         blend = offer.blend
         own = creator is not None and FIRST_PARTY.get(offer.provider) == creator
-        return (blend is None, offer.retired, offer.input_nano is None or offer.output_nano is None, blend or 0, not own, offer.id)
+        one_sided = offer.input_nano is None or offer.output_nano is None
+        return (blend is None, offer.retired, one_sided, offer.price_state == "free", blend or 0, not own, offer.id)
 
     return key
 

@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import structlog
-
 from backend.catalog import repository
 from backend.catalog.facts import model_facts, offer_facts
 from backend.catalog.models import ModelDraft, OfferDraft, models_of, offers_of
@@ -25,8 +23,6 @@ from backend.catalog.writing import Stored, plan_prices, plan_rows
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.ids import new_id
-
-log = structlog.get_logger(__name__)
 
 RULES = "1"
 """Part of every content hash: raise it when a parser, a merging rule or a gate changes, so that stores are read anew."""
@@ -142,9 +138,6 @@ async def ingest(
         )
         await unit.mark_changed()
     tell("done", steps, steps)
-    log.info(
-        "catalog.ingested", offers=len(offers), models=len(models), prices=len(prices.inserts), quarantined=sum(prices.quarantined.values())
-    )
     return reports
 
 

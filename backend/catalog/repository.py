@@ -38,7 +38,7 @@ async def lock_ingestion(unit: UnitOfWork, dialect: str) -> None:
 async def last_hashes(session: AsyncSession) -> dict[str, str]:
     """Source → content hash of its last finished reading."""
     query = sa.select(RUN.c.source, RUN.c.content_hash).where(RUN.c.finished_at.is_not(None), RUN.c.error.is_(None)).order_by(RUN.c.id)
-    return dict((await session.execute(query)).tuples().all())
+    return {source: digest for source, digest in (await session.execute(query)).all()}
 
 
 async def is_announcement_due(session: AsyncSession, now: datetime) -> bool:
@@ -107,13 +107,15 @@ async def model_row(session: AsyncSession, model_id: str) -> Any | None:
 
 
 async def offers_of_model(session: AsyncSession, model_id: str) -> Sequence[Any]:
-    """With the provider's name, cheapest first, unpriced last."""
+    """With the provider's name; cheapest first, then those given away, unpriced last."""
     query = (
         sa.select(OFFER, PROVIDER.c.name.label("provider_name"))
         .join(PROVIDER, PROVIDER.c.id == OFFER.c.provider_id)
         .where(OFFER.c.model_id == model_id)
         .order_by(
-            sa.case((OFFER.c.price_state.in_(("priced", "free")), 0), else_=1),
+            sa.case((OFFER.c.price_state == "priced", 0), (OFFER.c.price_state == "free", 1), else_=2),
+            sa.case((OFFER.c.status == "retired", 1), else_=0),
+            sa.or_(OFFER.c.input_nano.is_(None), OFFER.c.output_nano.is_(None)),
             (sa.func.coalesce(OFFER.c.input_nano, 0) * 3 + sa.func.coalesce(OFFER.c.output_nano, 0)),
             OFFER.c.id,
         )
