@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -18,7 +19,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-BUILT = Path(".web") / "build" / "client"
+BUILT = Path("build") / "client"
+"""Where a build lies in Reflex's own folder, which `REFLEX_WEB_WORKDIR` names for both of us."""
 _INLINE_SCRIPT = re.compile(r"<script([^>]*)>(.*?)</script>", re.DOTALL)
 _CLOSED = frozenset({"_upload", "_all_routes", "_health", "ping", "_admin"})
 """Doors that Reflex opens by itself and that nothing of ours uses."""
@@ -32,8 +34,13 @@ class StaticPages:
     script_hashes: tuple[str, ...] = field(default=())
 
     @classmethod
-    def found(cls, folder: Path = BUILT) -> "StaticPages":
+    def found(cls, folder: Path | None = None) -> "StaticPages":
         """What the last build left; empty in development, where the page server is another process."""
+        if folder is None:
+            # A build may lie about from before; Reflex says which of its two modes this is.
+            if os.environ.get("REFLEX_ENV_MODE") != "prod":
+                return cls()
+            folder = Path(os.environ.get("REFLEX_WEB_WORKDIR") or ".web") / BUILT
         paths: set[str] = set()
         hashes: set[str] = set()
         for file in sorted(folder.rglob("*.html")):

@@ -12,6 +12,7 @@ from backend.catalog.schemas import ModelDetail, PaletteHit
 from backend.catalog.service import CatalogService
 from backend.kernel.errors import BourseError
 from backend.kernel.ids import new_id
+from backend.routing.table import RouteTable
 from state.guard import PUBLIC, handler
 from state.offers import OfferRow, PriceRow, offer_row, price_rows
 from state.samples import code_samples
@@ -71,7 +72,7 @@ class ModelState(rx.State):
     @handler(PUBLIC)
     async def load(self) -> None:
         """The name after /models/ decides; the same name again is only refreshed."""
-        name = unquote(self.router.url.path.removeprefix("/models/")).strip("/")[:255]
+        name = self._name()
         if name != self.asked:
             self.stage = "waiting"
         self.asked = name
@@ -87,7 +88,7 @@ class ModelState(rx.State):
         if offer_id == self.opened:
             self.opened, self.prices = "", []
             return
-        detail = await runtime.current().catalog.model(self.slug)
+        detail = await runtime.current().catalog.model(self._name())
         for offer in detail.offers if detail else ():
             if offer.id == offer_id:
                 self.opened, self.prices = offer.id, price_rows(offer.prices)
@@ -95,11 +96,15 @@ class ModelState(rx.State):
     @handler(PUBLIC)
     async def show_all_offers(self) -> None:
         self._all_offers = True
-        await self._show(self.slug)
+        await self._show(self._name())
+
+    def _name(self) -> str:
+        """The model or offer that the address names."""
+        return unquote(self.router.url.path.removeprefix("/models/")).strip("/")[:255]
 
     async def _try_again(self) -> None:
         try:
-            await self._show(self.asked)
+            await self._show(self._name())
             self.failure = ""
         except BourseError as error:
             self.stage, self.failure, self.failure_id = "failed", error.message, new_id("request")
@@ -116,10 +121,7 @@ class ModelState(rx.State):
             self._all_offers = False
         self._show_detail(detail, now.clock.now())
         self.samples = code_samples(detail, production=now.settings.is_production)
-        connected = {offer.provider_id for offer in detail.offers} & {*now.settings.providers, "sandbox"}
-        self.sample_note = (
-            "" if connected else "Works as soon as an operator connects one of its providers; until then the answer is a clear error."
-        )
+        self.sample_note = "" if _is_served(now.routes, detail.summary.id) else _NOT_CONNECTED
 
     def _show_detail(self, detail: ModelDetail, now: datetime) -> None:
         summary = detail.summary
@@ -137,6 +139,21 @@ class ModelState(rx.State):
         ]
         self.details = [Line(fact.label, fact.value, fact.source) for fact in detail.facts]
         self.aliases = list(detail.aliases[:40])
+
+
+class _Unrestricted:
+    """A key that may use every model: what is asked is whether the gateway can, not whether somebody may."""
+
+    models: frozenset[str] | None = None
+    tenant_models: frozenset[str] | None = None
+
+
+def _is_served(routes: RouteTable, name: str) -> bool:
+    try:
+        routes.resolve(name, _Unrestricted())
+    except BourseError:
+        return False
+    return True
 
 
 def _near(catalog: CatalogService, name: str) -> list[PaletteHit]:

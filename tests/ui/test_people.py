@@ -21,24 +21,24 @@ CONFIGURATION = f'bootstrap: {{admin_users: [{{email: {EMAIL}, password: "{PASSW
 Arrive = Callable[..., Visitor]
 
 
-def start(catalog_file: Path, data_dir: Path, configuration: str) -> AppServer:
+def start(built_pages: Path, catalog_file: Path, data_dir: Path, configuration: str) -> AppServer:
     data_dir.mkdir(exist_ok=True)
     shutil.copy(catalog_file, data_dir / "bourse.db")
-    return AppServer("whole", data_dir, configuration=configuration)
+    return AppServer("whole", data_dir, configuration=configuration, env={"REFLEX_WEB_WORKDIR": str(built_pages)})
 
 
 @pytest.fixture(scope="module")
-def inhabited(built_pages: None, catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+def inhabited(built_pages: Path, catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """An installation with one admin, who owns the demo tenant."""
-    server = start(catalog_file, tmp_path_factory.mktemp("inhabited"), CONFIGURATION)
+    server = start(built_pages, catalog_file, tmp_path_factory.mktemp("inhabited"), CONFIGURATION)
     yield server
     server.stop()
 
 
 @pytest.fixture
-def first_run(built_pages: None, catalog_file: Path, tmp_path: Path) -> Iterator[AppServer]:
+def first_run(built_pages: Path, catalog_file: Path, tmp_path: Path) -> Iterator[AppServer]:
     """An installation that nobody has an account in."""
-    server = start(catalog_file, tmp_path / "first", "{}\n")
+    server = start(built_pages, catalog_file, tmp_path / "first", "{}\n")
     yield server
     server.stop()
 
