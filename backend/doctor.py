@@ -79,7 +79,7 @@ def _environment() -> Iterator[Finding]:
             yield Finding("Installation", "problem", "Python cannot make virtual environments here.", f"apt-get install {package}")
     elif not _runs([str(VENV / "bin" / "python"), "-c", "import pip"]):
         yield Finding("Installation", "problem", ".venv is broken: its Python does not start.", "Run `make run`: it makes a new one.")
-    elif not _runs([str(VENV / "bin" / "python"), "-c", "import reflex_base, sqlmodel, uvicorn, aiohttp"]):
+    elif not _runs([str(VENV / "bin" / "python"), "-c", "import reflex_base, sqlmodel, uvicorn, httptools"]):
         yield Finding("Installation", "warning", ".venv lacks some packages.", "`make run` or `make test` installs them.")
     else:
         yield Finding("Installation", "ok", ".venv holds what Bourse needs")
