@@ -40,14 +40,17 @@ async def _ingest(force: bool, *, silent: bool) -> "list[RunReport]":
     from backend.configuration import load_settings
     from backend.kernel import migrations
     from backend.kernel.clock import SystemClock
-    from backend.kernel.db import Database, is_sqlite
+    from backend.kernel.db import Database
     from backend.kernel.events import EventBus
 
     # A short-lived process that builds much and drops nothing: looking for garbage would take a fifth of its time.
     gc.disable()
     url = load_settings().database
-    if is_sqlite(url) and migrations.current(url) != migrations.head():
-        await asyncio.to_thread(migrations.upgrade, url)
+    try:
+        await asyncio.to_thread(migrations.prepare, url)
+    except migrations.NotMigrated as error:
+        typer.echo(f"Nothing was read: {error}.", err=True)
+        raise typer.Exit(1) from None
     db = Database.open(url, EventBus())
     columns = (TextColumn("{task.description:<36}"), BarColumn(), TimeElapsedColumn())
     try:

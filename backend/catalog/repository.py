@@ -1,6 +1,6 @@
 """All SQL of the catalog."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
 from backend.catalog.tables import Alias, IngestionRun, Model, Offer, Provider
-from backend.kernel.db import UnitOfWork
+from backend.kernel.db import Change, UnitOfWork
 from backend.pricing.tables import Price
 
 _BATCH = 2000
@@ -23,7 +23,9 @@ def table(entity: type[SQLModel]) -> sa.Table:
     return found
 
 
-PROVIDER, MODEL, OFFER, ALIAS, PRICE, RUN = (table(entity) for entity in (Provider, Model, Offer, Alias, Price, IngestionRun))
+PROVIDER, MODEL, OFFER, ALIAS, PRICE, RUN, CHANGE = (
+    table(entity) for entity in (Provider, Model, Offer, Alias, Price, IngestionRun, Change)
+)
 
 
 # --- ingestion ---------------------------------------------------------------------------------------------------------------------
@@ -78,10 +80,9 @@ async def update(session: AsyncSession, target: sa.Table, values: Sequence[dict[
         await connection.execute(statement, parameters[start : start + _BATCH])
 
 
-async def delete_aliases(session: AsyncSession, names: Iterable[str]) -> None:
-    listed = list(names)
-    for start in range(0, len(listed), 500):
-        await session.execute(sa.delete(ALIAS).where(ALIAS.c.name.in_(listed[start : start + 500])))
+async def change_version(session: AsyncSession) -> int:
+    """The change feed's version, read inside a transaction of one's own."""
+    return int((await session.execute(sa.select(CHANGE.c.version).where(CHANGE.c.id == 1))).scalar_one())
 
 
 # --- reading -----------------------------------------------------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from backend.catalog import details, repository
-from backend.catalog.index import IndexSource, OfferEntry, StoreIndex
+from backend.catalog.index import IndexSource, StoreIndex
 from backend.catalog.schemas import Freshness, ModelDetail, ModelSummary, PaletteHit, Resolution, SourceFreshness, StorePage, StoreQuery
+from backend.catalog.sold import OfferEntry
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.events import Event, EventBus

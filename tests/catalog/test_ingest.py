@@ -12,7 +12,7 @@ from backend.catalog.records import AliasRecord
 from backend.catalog.repository import ALIAS, MODEL, OFFER, PRICE, RUN
 from backend.catalog.sources.genai_prices import SINCE_ALWAYS
 from backend.kernel.clock import FixedClock
-from backend.kernel.db import Database
+from backend.kernel.db import Database, sync_url
 from backend.kernel.events import EventBus
 from backend.pricing.tiers import Tier
 from tests.catalog.conftest import Notebook, offer, quote
@@ -219,6 +219,29 @@ async def test_a_column_that_an_operator_set_is_never_overwritten(database: Data
     assert (row["name"], row["context_tokens"], row["facts"]["name"]) == ("Our favourite", 2000, "operator")
 
 
+async def test_a_change_that_arrives_while_the_plan_is_made_is_not_overwritten(database: Database, clock: FixedClock) -> None:
+    book = Notebook(offers=[offer("openai/gpt-9", "1", "2", name="GPT-9 Turbo")])
+    await ingest(database, clock, [book])
+    book.offers = [offer("openai/gpt-9", "1", "2", name="GPT-9 Turbo II")]
+    other = sa.create_engine(sync_url(database.url))
+    stages: list[str] = []
+
+    def meanwhile(stage: str, _done: int, _total: int) -> None:
+        stages.append(stage)
+        if stages.count("writing") == 1 and stage == "writing":
+            with other.begin() as connection:
+                connection.execute(sa.update(MODEL).values(name="Ours", facts={"name": "operator"}))
+                connection.execute(sa.text("UPDATE change SET version = version + 1"))
+
+    await ingest(database, clock, [book], meanwhile)
+    other.dispose()
+    assert stages.count("comparing with the store") == 2
+    async with database.read() as session:
+        row = await repository.model_row(session, "gpt-9")
+    assert row is not None
+    assert row["name"] == "Ours"
+
+
 async def test_a_run_is_recorded_per_source(database: Database, clock: FixedClock) -> None:
     await ingest(database, clock, [Notebook("one", offers=[offer("a/m", "1", "2")], day=date(2026, 7, 2)), Notebook("two")])
     async with database.read() as session:
@@ -235,6 +258,7 @@ async def test_progress_is_told_in_order(database: Database, clock: FixedClock) 
     told: list[tuple[int, int]] = []
     await ingest(database, clock, [Notebook(offers=[offer("a/m", "1", "2")])], lambda _stage, done, total: told.append((done, total)))
     assert told == sorted(told)
+    assert len(told) > 3
     assert told[-1][0] == told[-1][1]
 
 

@@ -94,7 +94,9 @@ def test_the_grammar_reads_names(field: str, component: str, unit: str, tier: Ti
     assert (parsed.component, parsed.unit, parsed.tier) == (component, unit, tier)
 
 
-@pytest.mark.parametrize("field", ["", "input_cost", "supports_vision", "max_tokens", "input_cost_per_token_per_day", "cost", *KEPT])
+@pytest.mark.parametrize(
+    "field", ["", "input_cost", "supports_vision", "max_tokens", "input_cost_per_token_per_day", "cost", *sorted(KEPT)]
+)
 def test_what_is_no_price_is_not_taken_for_one(field: str) -> None:
     assert parse_field(field) is None
 

@@ -4,13 +4,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from backend.catalog.index import OfferEntry
 from backend.catalog.names import fold
 from backend.catalog.schemas import SORTS, ModelSummary, StoreQuery
 from backend.catalog.service import CatalogService
+from backend.catalog.sold import OfferEntry
 from backend.catalog.taxonomy import CAPABILITIES, MODALITIES, MODES, STATUSES
 
 USD = 10**9
@@ -99,6 +99,8 @@ def test_a_search_finds_exactly_what_its_words_ask_for(catalog: CatalogService, 
     assert set(listed) == expected
 
 
+@example(query=StoreQuery(providers=frozenset({"openai", "azure"}), input_max=USD, limit=200))
+@example(query=StoreQuery(search="gpt", modes=frozenset({"chat"}), output_max=USD, open_weights=True, limit=200))
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(query=QUERIES)
 def test_every_count_is_what_choosing_the_value_leads_to(catalog: CatalogService, query: StoreQuery) -> None:

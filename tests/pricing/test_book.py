@@ -14,14 +14,13 @@ NOW = datetime(2026, 7, 15, tzinfo=UTC)
 
 
 def price(number: int, offer: str = "acme/m", **more: Any) -> dict[str, Any]:
-    row = dict.fromkeys(
+    row: dict[str, Any] = dict.fromkeys(
         ("context_above", "service_tier", "time_window", "region", "cache_ttl", "variant", "expires_at", "source_url", "reason")
     )
-    return row | {
-        "id": f"prc_{number:03}", "offer_id": offer, "component": "input", "unit": "token", "tier": "", "amount": "1", "currency": "USD",
-        "usd_per_million": "1", "nano_per_million": 10**9, "effective_at": NOW, "observed_at": NOW, "source": f"s{number}", "status": "observed",
-        "in_force": True, "confirmed_free": False, "extra": {},
-    } | more  # fmt: skip
+    row |= {"id": f"prc_{number:03}", "offer_id": offer, "component": "input", "unit": "token", "tier": "", "source": f"s{number}"}
+    row |= {"amount": "1", "currency": "USD", "usd_per_million": "1", "nano_per_million": 10**9, "extra": {}}
+    row |= {"effective_at": NOW, "observed_at": NOW, "status": "observed", "in_force": True, "confirmed_free": False}
+    return row | more
 
 
 @pytest.fixture
