@@ -13,6 +13,7 @@ from backend.catalog.service import CatalogService
 from backend.kernel.errors import BourseError
 from backend.kernel.ids import new_id
 from backend.routing.table import RouteTable
+from state.base import explain
 from state.guard import PUBLIC, handler
 from state.offers import OfferRow, PriceRow, offer_row, price_rows
 from state.samples import code_samples
@@ -106,8 +107,9 @@ class ModelState(rx.State):
         try:
             await self._show(self._name())
             self.failure = ""
-        except BourseError as error:
-            self.stage, self.failure, self.failure_id = "failed", error.message, new_id("request")
+        except Exception as error:
+            told = explain(error, new_id("request"), "ModelState.load")
+            self.stage, self.failure, self.failure_id = "failed", told["message"], told["request_id"]
 
     async def _show(self, name: str) -> None:
         now = runtime.current()

@@ -7,9 +7,9 @@ import reflex as rx
 
 from backend import runtime
 from backend.catalog.schemas import FacetValue, Freshness, StorePage, StoreQuery
-from backend.kernel.errors import BourseError
 from backend.kernel.ids import new_id
 from backend.kernel.money import usd_from_nano
+from state.base import explain
 from state.guard import PUBLIC, handler
 from state.store_address import FACETS, LARGEST_FIRST, PAGE_ROWS, VIEWS, Asked, read_address, write_address
 from state.storefront import Storefront, load_storefront
@@ -155,8 +155,9 @@ class StoreState(rx.State):
         """Where there is nothing yet to fall back on, a failure belongs on the page and not into a toast."""
         try:
             self._answer(self._asked)
-        except BourseError as error:
-            self.failure, self.failure_id = error.message, new_id("request")
+        except Exception as error:
+            told = explain(error, new_id("request"), "StoreState.load")
+            self.failure, self.failure_id = told["message"], told["request_id"]
 
     def _answer(self, asked: Asked) -> None:
         """Ask the catalog, keep a page that lies beyond the end from being empty, and show the result."""
