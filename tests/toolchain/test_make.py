@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ import psycopg
 import pytest
 
 from tests.architecture.source import ROOT
+from tests.rig.postgres import Postgres
 from tests.rig.processes import Server, free_port
 from tests.rig.server import clean_environment
 
@@ -95,6 +97,21 @@ def test_two_workers_serve_on_postgresql_and_leave_one_row_per_call(
     with psycopg.connect(postgres_url) as connection:
         rows = connection.execute("SELECT count(*), count(DISTINCT request_id), sum(charged_nano) > 0 FROM call").fetchone()
     assert rows == (20, 20, True)
+
+
+def test_reading_the_catalog_into_an_unmigrated_postgresql_says_what_to_do(tmp_path: Path, postgres: Postgres) -> None:
+    url = postgres.create()
+    environment = clean_environment(tmp_path, BOURSE_DATABASE_URL=url)
+    run = subprocess.run(
+        [sys.executable, "-m", "backend", "ingest"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    migrated = subprocess.run(["make", "migrate"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    postgres.drop(url)
+    assert run.returncode == 1
+    assert "run `make migrate`" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert migrated.returncode == 0
+    assert "from revision none to 0" in migrated.stdout
 
 
 # ── a machine that lacks something ───────────────────────────────────────────────────────────────────────────────────
