@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import hotspots, report, wire
-from benchmarks.bourse import configuration, gateway_command
+from benchmarks.bourse import BUILT_PAGES, command, configuration
 from benchmarks.load import Load, check_answer
 from benchmarks.processes import Stat, parse_memory, parse_stat, tree
 
@@ -47,10 +47,10 @@ def test_added_latency_is_taken_against_the_same_round() -> None:
 
 
 def test_the_table_shows_values_in_their_units_with_ratios_against_bourse() -> None:
-    results = {"bourse": {"call_cpu": 0.0002, "idle_pss": 100 * 2**20}, "litellm": {"call_cpu": 0.0082, "idle_pss": 350 * 2**20}}
+    results = {"bourse": {"call_cpu": 0.0002, "idle_rss": 100 * 2**20}, "litellm": {"call_cpu": 0.0082, "idle_rss": 350 * 2**20}}
     table = report.ratio_table(results, {"bourse": "Bourse", "litellm": "LiteLLM proxy"})
     assert "| CPU per call, 16 connections | 200 µs | 8,200 µs · 41× |" in table
-    assert "| memory idle (PSS) | 100 MB | 350 MB · 3.5× |" in table
+    assert "| memory idle (RSS) | 100 MB | 350 MB · 3.5× |" in table
     assert "streamed" not in table  # a row that nobody measured is left out
 
 
@@ -105,8 +105,9 @@ def test_wrong_answers_are_named(status: int, body: bytes, stream: bool, reason:
 def test_the_gateway_is_started_as_the_makefile_starts_it(tmp_path: Path) -> None:
     makefile = Path(__file__).parents[2].joinpath("Makefile").read_text()
     flags = makefile.split("\nuvicorn :=", 1)[1].split("\n\n", 1)[0].replace("\\\n", " ").split()[1:]
-    measured = gateway_command(tmp_path, 3000)
+    measured = command(tmp_path, 3000, "backend.asgi:gateway")
     assert sorted(measured[1:-1]) == sorted(["3000" if flag == "$(PORT)" else "127.0.0.1" if flag == "$(HOST)" else flag for flag in flags])
+    assert all(f"{name}={value}" in makefile for name, value in BUILT_PAGES.items())
 
 
 def test_samples_are_read_and_given_to_the_innermost_room_of_ours() -> None:
