@@ -159,13 +159,14 @@ class Journal:
         """Whole lines of the oldest segment that are not in the database yet, about `at_most` bytes; None if there are none."""
         for segment in self._segments.values():
             waiting = segment.written - segment.taken
-            if waiting:
+            if waiting > 0:
                 data = segment.memory[segment.taken : segment.taken + min(waiting, at_most)]
                 return segment, data[: data.rfind(b"\n") + 1]
         return None
 
     def take(self, segment: Segment, size: int) -> None:
         """Those bytes are in the database now. A full segment without open calls is deleted."""
+        assert segment.taken + size <= segment.written
         segment.taken += size
         for number, candidate in list(self._segments.items()):
             if candidate is self._current or candidate.taken < candidate.written or candidate.open_calls:

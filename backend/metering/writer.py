@@ -41,6 +41,7 @@ class LedgerWriter:
         self._journal = journal
         self._root = root
         self._wake = asyncio.Event()
+        self._draining = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
         self.replayed = 0
@@ -68,10 +69,11 @@ class LedgerWriter:
 
     async def drain(self) -> None:
         """Move everything that the journal holds. Raises what the database raises; then nothing of the failed batch was taken."""
-        while (waiting := self._journal.untaken(BATCH_BYTES)) is not None:
-            segment, data = waiting
-            await self._write([_final(line) for line in data.split(b"\n") if line[:8] == _FINAL])
-            self._journal.take(segment, len(data))
+        async with self._draining:
+            while (waiting := self._journal.untaken(BATCH_BYTES)) is not None:
+                segment, data = waiting
+                await self._write([_final(line) for line in data.split(b"\n") if line[:8] == _FINAL])
+                self._journal.take(segment, len(data))
 
     async def replay(self) -> None:
         """Bring over the journals of processes that are gone. May be called again after a failure."""
