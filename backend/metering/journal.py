@@ -161,7 +161,7 @@ class Journal:
             waiting = segment.written - segment.taken
             if waiting > 0:
                 data = segment.memory[segment.taken : segment.taken + min(waiting, at_most)]
-                return segment, data[: data.rfind(b"\n") + 1]
+                return segment, data[: data.rindex(b"\n") + 1]
         return None
 
     def take(self, segment: Segment, size: int) -> None:
