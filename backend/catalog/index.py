@@ -4,8 +4,7 @@ a millisecond and a count is the number of bits in an AND. Built anew and swappe
 
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
 from typing import Any
 
@@ -31,14 +30,28 @@ _FACET_OF = {
 _ALL_MUST_HOLD = frozenset({"modality_in", "modality_out", "capability"})
 
 
-@dataclass(frozen=True, slots=True)
 class IndexSource:
-    """Rows to build from, already ordered by id; see `repository.stream` for the columns."""
+    """What an index is built from: feed it rows, offers before models; it keeps no row, only what the index will hold."""
 
-    models: Sequence[Any]
-    offers: AsyncIterator[Any]
-    providers: dict[str, str]
-    aliases: AsyncIterator[Any]
+    def __init__(self) -> None:
+        self.providers: dict[str, str] = {}
+        self.offers: dict[str, list[OfferEntry]] = defaultdict(list)
+        self.targets: dict[str, str] = {}
+        self.names: dict[str, list[str]] = defaultdict(list)
+        self.standings: list[Standing] = []
+        self._shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def add_offer(self, row: Any) -> None:
+        offer_id, provider, state = sys.intern(row.id), sys.intern(row.provider_id), sys.intern(row.price_state)
+        retired = row.status == "retired"
+        self.offers[row.model_id].append(OfferEntry(offer_id, provider, state, row.input_nano, row.output_nano, row.price_sources, retired))
+
+    def add_alias(self, row: Any) -> None:
+        self.targets[row.name] = sys.intern(row.target)
+        self.names[row.target].append(row.name)
+
+    def add_model(self, row: Any) -> None:
+        self.standings.append(_standing(row, self.offers.get(row.id, []), self._shared))
 
 
 class StoreIndex:
@@ -67,31 +80,13 @@ class StoreIndex:
     # --- building ---------------------------------------------------------------------------------------------------------------
 
     @classmethod
-    async def build(cls, source: IndexSource, today: date) -> "StoreIndex":
+    def build(cls, source: IndexSource, today: date) -> "StoreIndex":
+        """Takes a few tenths of a second for the whole store; run it in a thread."""
         index = cls(source.providers)
-        offers: dict[str, list[OfferEntry]] = defaultdict(list)
-        intern = sys.intern
-        async for row in source.offers:
-            offers[row.model_id].append(
-                OfferEntry(
-                    intern(row.id),
-                    intern(row.provider_id),
-                    intern(row.price_state),
-                    row.input_nano,
-                    row.output_nano,
-                    row.price_sources,
-                    row.status == "retired",
-                )
-            )
-        aliases: dict[str, list[str]] = defaultdict(list)
-        async for row in source.aliases:
-            index.aliases[row.name] = intern(row.target)
-            aliases[row.target].append(row.name)
-        shared: dict[tuple[str, ...], tuple[str, ...]] = {}
-        standings = [_standing(row, offers.get(row.id, []), shared) for row in source.models]
-        for place in in_order(standings, today):
-            standing = standings[place]
-            index._add(standing, offers.get(standing.summary.id, []), aliases)
+        index.aliases = source.targets
+        for place in in_order(source.standings, today):
+            standing = source.standings[place]
+            index._add(standing, source.offers.get(standing.summary.id, []), source.names)
         index._finish()
         return index
 

@@ -59,7 +59,7 @@ async def rows(session: AsyncSession, source: sa.Table, *columns: str) -> list[d
     chosen = [source.c[name] for name in columns] or list(source.c)
     result = await session.stream(sa.select(*chosen), execution_options={"yield_per": _BATCH})
     names = [column.name for column in chosen]
-    return [dict(zip(names, row, strict=True)) async for row in result]
+    return [dict(zip(names, row, strict=True)) async for part in result.partitions() for row in part]
 
 
 async def insert(session: AsyncSession, target: sa.Table, values: Sequence[dict[str, Any]]) -> None:
@@ -95,12 +95,14 @@ async def version(session: AsyncSession) -> tuple[int, str | None]:
     return int(count), newest
 
 
-async def stream(session: AsyncSession, source: sa.Table, *columns: str) -> AsyncIterator[Any]:
-    """Rows in order of the primary key, a few at a time, for building the index."""
+async def each(session: AsyncSession, source: sa.Table, *columns: str) -> AsyncIterator[Any]:
+    """Some columns of every row, in order of the primary key, a few hundred at a time so that a loop in between stays responsive."""
     key = next(iter(source.primary_key.columns))
-    result = await session.stream(sa.select(*(source.c[name] for name in columns)).order_by(key), execution_options={"yield_per": _BATCH})
-    async for row in result:
-        yield row
+    query = sa.select(*(source.c[name] for name in columns)).order_by(key)
+    result = await session.stream(query, execution_options={"yield_per": 500})
+    async for part in result.partitions():
+        for row in part:
+            yield row
 
 
 async def model_row(session: AsyncSession, model_id: str) -> Any | None:
