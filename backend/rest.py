@@ -34,7 +34,7 @@ def build_rest(runtime: Runtime) -> Callable[[Scope, Receive, Send], Awaitable[N
             headers = [(key, value) for key, value in scope["headers"] if key not in drop]
             scope = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
             receive = _replay(body, receive)
-        await api(scope, receive, send)  # type: ignore[arg-type]
+        await api(scope, receive, send)
 
     return rest
 
