@@ -15,9 +15,9 @@ from backend.kernel.ids import new_id
 from backend.routing.table import RouteTable
 from state.base import explain
 from state.guard import PUBLIC, handler
-from state.offers import OfferRow, PriceRow, offer_row, price_rows
+from state.offers import OfferRow, PriceRow, offer_row, other_prices, price_rows
 from state.samples import code_samples
-from state.views import NOT_STATED, Hit, date_text, hit, price_text, status_text, tokens_text
+from state.views import NOT_STATED, Hit, date_text, hit, price_note, price_text, status_text, tokens_text
 
 _OFFERS_SHOWN = 24
 _NEAR_WORDS, _NEAR_SHOWN = 6, 6
@@ -50,7 +50,6 @@ class ModelState(rx.State):
     slug: str = ""
     name: str = ""
     creator: str = ""
-    headline: str = ""
     description: str = ""
     status: str = ""
     tone: str = "plain"
@@ -129,13 +128,13 @@ class ModelState(rx.State):
         summary = detail.summary
         self.stage, self.slug, self.name = "found", summary.id, summary.name
         self.title = f"{summary.name} · Bourse"
-        self.creator, self.headline, self.description = summary.creator_name or "", detail.headline, detail.description or ""
+        self.creator, self.description = summary.creator_name or "", detail.description or ""
         self.status, self.tone = status_text(summary.status)
         self.key_facts = _key_facts(detail)
         offers = detail.offers if self._all_offers else detail.offers[:_OFFERS_SHOWN]
         self.offers = [offer_row(offer, now) for offer in offers]
         self.more_offers = len(detail.offers) - len(offers)
-        self.offers_title = "One offer" if len(detail.offers) == 1 else f"{len(detail.offers)} offers, one model"
+        self.offers_title = detail.headline
         self.abilities = [
             Ability(one.label, {True: "yes", False: "no", None: NOT_STATED}[one.supported]) for one in detail.capability_matrix
         ]
@@ -171,13 +170,19 @@ def _key_facts(detail: ModelDetail) -> list[Line]:
     """The row under the name: the cheapest offer's prices and the limits; what no source says is said to be so."""
     summary = detail.summary
     cheapest = next((offer for offer in detail.offers if offer.id == summary.cheapest_offer), None)
-    cached = cheapest.cache_read_nano if cheapest else None
     cheapest_of = " from" if summary.offers > 1 else ""
-    unknown = "free" if summary.price_state == "free" else "unpriced"
+    note = price_note(summary.price_state, summary.input_nano, summary.output_nano)
+    others = next((prices for offer in detail.offers if (prices := other_prices(offer))), [])
+    if summary.input_nano is None and summary.output_nano is None and others:
+        priced = [Line(what, f"{amount} {unit}") for what, amount, unit in others[:2]]
+    else:
+        priced = [
+            Line(f"Input{cheapest_of}, per 1M", _dollars(summary.input_nano, note)),
+            Line(f"Output{cheapest_of}, per 1M", _dollars(summary.output_nano, note)),
+            Line("Cached input", _dollars(cheapest.cache_read_nano if cheapest else None, NOT_STATED)),
+        ]
     return [
-        Line(f"Input{cheapest_of}, per 1M", _dollars(summary.input_nano, unknown)),
-        Line(f"Output{cheapest_of}, per 1M", _dollars(summary.output_nano, unknown)),
-        Line("Cached input", _dollars(cached, NOT_STATED)),
+        *priced,
         Line("Context", tokens_text(summary.context_tokens) or NOT_STATED),
         Line("Max output", tokens_text(detail.max_output_tokens) or NOT_STATED),
         Line("Released", date_text(summary.release_date) or NOT_STATED),

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from backend.catalog.schemas import OfferView, PriceLineView
-from state.views import UNPRICED, date_text, price_text, status_text
+from state.views import date_text, price_note, price_text, status_text
 
 STALE_DAYS = 30
 """A price that nobody has confirmed for longer than this is said to be old."""
@@ -44,7 +44,7 @@ class PriceRow:
 
 def offer_row(offer: OfferView, now: datetime) -> OfferRow:
     evidence, tone = evidence_text(offer, now)
-    parts = [offer.id, offer.region or ""]
+    parts = [offer.id, offer.region or "", *(f"{amount} {unit}" for _, amount, unit in other_prices(offer)[:1])]
     if offer.status != "active":
         parts.append(status_text(offer.status)[0])
     if offer.deprecation_date:
@@ -57,10 +57,18 @@ def offer_row(offer: OfferView, now: datetime) -> OfferRow:
         output=price_text(offer.output_nano),
         cached=price_text(offer.cache_read_nano),
         batch=price_text(offer.batch_input_nano),
-        price_note="free" if offer.price_state == "free" else UNPRICED,
+        price_note=price_note(offer.price_state, offer.input_nano, offer.output_nano),
         evidence=evidence,
         tone=tone,
     )
+
+
+def other_prices(offer: OfferView) -> list[tuple[str, str, str]]:
+    """(what, amount, unit) of the prices in force of an offer that is not sold by the token: ("Image", "$0.04", "per image")."""
+    if offer.price_state != "priced" or offer.input_nano is not None or offer.output_nano is not None:
+        return []
+    rows = [row for row in price_rows(offer.prices) if row.status == "in force"]
+    return [(row.label, f"${row.amount}", row.unit) for row in rows]
 
 
 def evidence_text(offer: OfferView, now: datetime) -> tuple[str, str]:

@@ -95,7 +95,7 @@ def model_row(summary: ModelSummary) -> ModelRow:
         context=tokens_text(summary.context_tokens),
         input=price_text(summary.input_nano),
         output=price_text(summary.output_nano),
-        price_note="free" if summary.price_state == "free" else UNPRICED,
+        price_note=price_note(summary.price_state, summary.input_nano, summary.output_nano),
         released=f"{summary.release_date:%b %Y}" if summary.release_date else "",
         status="" if summary.status == "active" else word,
         tone=tone,
@@ -126,6 +126,15 @@ def price_text(nano_per_million: int | None, digits: int = 5) -> str:
     amount = usd_from_nano(nano_per_million)
     whole, _, fraction = f"{round(amount, max(2, digits - 1 - amount.adjusted())).normalize():f}".partition(".")
     return f"{int(whole):,}.{fraction.ljust(2, '0')}"
+
+
+def price_note(price_state: str, input_nano: int | None, output_nano: int | None) -> str:
+    """What stands where there is no price per token: never a blank and never 0."""
+    if price_state == "free":
+        return "free"
+    if price_state != "priced":
+        return UNPRICED
+    return "other unit" if input_nano is None and output_nano is None else "—"
 
 
 def tokens_text(tokens: int | None) -> str:

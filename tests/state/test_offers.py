@@ -63,3 +63,12 @@ def test_what_is_not_sold_by_the_token_keeps_its_own_unit_and_currency() -> None
     assert (row.amount, row.unit) == ("10", "per 1,000 queries")
     (row,) = price_rows((replace(queries, currency="EUR"),))
     assert row.unit == "EUR per 1,000 queries"
+
+
+def test_an_offer_that_is_not_sold_by_the_token_says_what_it_is_sold_by() -> None:
+    image = replace(LINE, component="image", label="Image", unit="image", amount="0.04 per image")
+    row = offer_row(replace(OFFER, input_nano=None, output_nano=None, prices=(image,)), NOW)
+    assert row.detail == "openai/gpt-5-mini · $0.04 per image"
+    assert row.price_note == "other unit"
+    half = offer_row(replace(OFFER, output_nano=None), NOW)
+    assert (half.input, half.output, half.price_note) == ("0.25", "", "—")
