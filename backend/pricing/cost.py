@@ -79,6 +79,14 @@ class _Sheet(NamedTuple):
     seconds: PriceLine | None
     ignored: frozenset[str]
 
+    @property
+    def input(self) -> PriceLine | None:
+        return self.lines[0]
+
+    @property
+    def output(self) -> PriceLine | None:
+        return self.lines[1]
+
 
 _Conditions = tuple[str | None, str | None, str | None, tuple[str, ...]]
 
@@ -96,6 +104,15 @@ class PriceCard:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_windows", tuple(sorted({line.time_window for line in self.lines if line.time_window})))
         object.__setattr__(self, "_sheets", {})
+
+    def line(self, bucket: str, *, at: datetime, total_input: int = 0, service_tier: str | None = None) -> PriceLine | None:
+        """The price of one bucket of `Usage` for a call with so many input tokens; None if it has none.
+
+        Raises:
+            ValueError: if there is no such bucket.
+        """
+        sheet = self.sheet(total_input, at, service_tier)
+        return sheet.seconds if bucket == "seconds" else sheet.lines[_BUCKETS.index(bucket)]
 
     def sheet(
         self, total_input: int, at: datetime, service_tier: str | None = None, region: str | None = None, variant: str | None = None
