@@ -144,6 +144,16 @@ def test_an_offer_priced_per_image_does_not_bill_the_tokens_it_reports() -> None
     assert (cost.nano, cost.state) == (80_000_000, "priced")
 
 
+def test_a_card_names_the_line_of_a_bucket() -> None:
+    lines = card(INPUT, OUTPUT, PriceLine("long", "input", "token", 5, context_above=200_000), PriceLine("s", "audio_in", "second", 9))
+    assert lines.line("input", at=NOON) == INPUT
+    assert lines.line("cache_read", at=NOON, total_input=200_001) == lines.lines[2]
+    assert lines.line("seconds", at=NOON) == lines.lines[3]
+    assert lines.line("audio_output", at=NOON) is None
+    with pytest.raises(ValueError, match="not in tuple"):
+        lines.line("tokens", at=NOON)
+
+
 def test_a_surcharge_alone_prices_nothing() -> None:
     cost = cost_of_call(Usage(input=10), card(PriceLine("search", "web_search", "query", 10**13)), at=NOON)
     assert (cost.state, cost.missing) == ("unpriced", ("input",))
