@@ -1,6 +1,7 @@
 """Migrations on both databases: up, down and up again, never different from the tables, safe when several processes start at once."""
 
-from concurrent.futures import ProcessPoolExecutor
+import subprocess
+import sys
 
 import pytest
 import sqlalchemy as sa
@@ -11,6 +12,7 @@ from alembic.script import ScriptDirectory
 from backend.kernel import migrations
 from backend.kernel.db import is_sqlite, sync_url
 from backend.schema import metadata
+from tests.rig.server import ROOT
 
 
 def tables(url: str) -> set[str]:
@@ -66,9 +68,12 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
 
 
 def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:
-    with ProcessPoolExecutor(3) as pool:
-        for done in [pool.submit(migrations.upgrade, empty_database_url) for _ in range(3)]:
-            done.result()
+    # Processes of their own, not forks: this one has threads, and a fork would inherit their locks.
+    program = "import sys; from backend.kernel import migrations; migrations.upgrade(sys.argv[1])"
+    command = [sys.executable, "-c", program, empty_database_url]
+    together = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    ended = [(process.communicate(timeout=60)[1], process.returncode) for process in together]
+    assert [words for words, code in ended if code != 0] == []
     assert migrations.current(empty_database_url) == migrations.head()
 
 
