@@ -112,7 +112,7 @@ class ChunkStream:
         return b"".join(parts)
 
     def estimated_output_tokens(self) -> int:
-        """Tokens delivered so far when the provider does not say: one a chunk where chunks are small, one per four bytes where they are not."""
+        """Tokens delivered so far, when the provider does not say: one a chunk where chunks are small, else one per four bytes."""
         content = self.token_bytes - self.token_chunks * self._frame_overhead
         if content <= self.token_chunks * _LONGEST_USUAL_TOKEN:
             return self.token_chunks

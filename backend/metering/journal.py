@@ -14,6 +14,7 @@ import mmap
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,7 @@ class Journal:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
             self._rotate()
         except OSError as error:
+            self._forget_directory()
             raise _refused(error) from error
         self._stopping = False
         self._thread = threading.Thread(target=self._keep_syncing, name="journal-fsync", daemon=True)
@@ -88,6 +90,7 @@ class Journal:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        self._close_deleted()
         done = all(segment.taken == segment.written and not segment.open_calls for segment in self._segments.values())
         for segment in self._segments.values():
             segment.memory.close()
@@ -100,10 +103,20 @@ class Journal:
         self._current = None
         if self._lock_fd >= 0:
             if done:
-                (self.directory / "lock").unlink(missing_ok=True)
-                self.directory.rmdir()
+                self._forget_directory()
+            else:
+                os.close(self._lock_fd)
+                self._lock_fd = -1
+
+    def _forget_directory(self) -> None:
+        """Remove this process's folder, which holds nothing but the lock."""
+        (self.directory / "lock").unlink(missing_ok=True)
+        if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+        # A process that is just starting may look into the folder; it then removes it itself.
+        with suppress(OSError):
+            self.directory.rmdir()
 
     @property
     def is_open(self) -> bool:
@@ -238,10 +251,13 @@ class Journal:
                         self._sync.set()
                     else:
                         self.sync_failed = False
-            while self._to_close:
-                segment = self._to_close.pop()
-                segment.memory.close()
-                os.close(segment.fd)
+            self._close_deleted()
+
+    def _close_deleted(self) -> None:
+        while self._to_close:
+            segment = self._to_close.pop()
+            segment.memory.close()
+            os.close(segment.fd)
 
 
 def abandoned(root: Path, own: Path) -> Iterator[tuple[Path, int]]:

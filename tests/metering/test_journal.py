@@ -10,7 +10,8 @@ import pytest
 
 from backend.kernel.errors import StorageUnavailable
 from backend.metering.journal import Journal, abandoned, lines_of
-from backend.metering.record import MAX_LINE_BYTES
+from backend.metering.record import CALL_FIELDS, MAX_LINE_BYTES, AttemptRecord, final_line
+from tests.metering.conftest import a_call
 
 ROOT = Path(__file__).parents[2]
 LINE = b'["open","evt_1",[]]\n'
@@ -151,3 +152,18 @@ import os; os._exit(9)
     for line in lines:
         orjson.loads(line)
     os.close(lock)
+
+
+def test_a_final_line_always_fits_its_room_and_keeps_its_numbers() -> None:
+    name = "\U0001f642" * 255
+    call = a_call(requested_model=name, route=name, model=name, offer_id=name, end_user=name, tags=tuple("t" * 1000 for _ in range(50)))
+    call.charged_nano = 123_456_789
+    call.request_id = "r" * 128
+    attempts = [AttemptRecord(number, "p" * 64, name, name, price_ids=(name,) * 4) for number in range(1, 30)]
+    line = final_line(call, attempts)
+    assert len(line) <= MAX_LINE_BYTES
+    _, call_id, row, tries = orjson.loads(line)
+    assert call_id == call.id
+    assert dict(zip(CALL_FIELDS, row, strict=True))["charged_nano"] == 123_456_789
+    assert dict(zip(CALL_FIELDS, row, strict=True))["request_id"] == "r" * 128
+    assert len(tries) == 12
