@@ -23,8 +23,8 @@ BUILT = Path("build") / "client"
 """Where a build lies in Reflex's own folder, which `REFLEX_WEB_WORKDIR` names for both of us."""
 _INLINE_SCRIPT = re.compile(r"<script([^>]*)>(.*?)</script>", re.DOTALL)
 _CLOSED = frozenset({"_upload", "_all_routes", "_health", "ping", "_admin", "_event"})
-"""Doors that Reflex opens by itself and that nothing of ours uses. (`_event` over HTTP is the socket's polling fallback, which would take
-events without the check of their origin; the websocket itself is not HTTP.)"""
+"""Doors that Reflex opens by itself and that nothing of ours uses. (`_event` over HTTP is the socket's polling transport. Reflex refuses
+it as configured; closed here, no setting of its can open a way in that skips the check of the origin. The websocket is not HTTP.)"""
 
 
 @dataclass(frozen=True, slots=True)

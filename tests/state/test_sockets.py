@@ -178,6 +178,6 @@ async def test_another_sites_page_cannot_open_a_socket_with_a_persons_cookie(ope
 @pytest.mark.case("W1")
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_the_sockets_polling_fallback_is_closed(server: PageServer, method: str) -> None:
-    """It would take a page's events as plain requests, which a neighbouring site can send with the person's cookie."""
+    """Were it open, it would take events as plain requests, which a neighbouring site can send with the person's cookie."""
     answer = httpx.request(method, f"{server.url}/_event/?EIO=4&transport=polling&token=x", headers={"cookie": server.sign_in()})
     assert answer.status_code == 404
