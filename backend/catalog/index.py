@@ -5,15 +5,16 @@ a millisecond and a count is the number of bits in an AND. Built anew and swappe
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from backend.catalog.creators import FIRST_PARTY, creator_name
+from backend.catalog.creators import creator_name
 from backend.catalog.headline import headline
 from backend.catalog.names import canonical, fold
 from backend.catalog.relevance import Standing, in_order
 from backend.catalog.schemas import FacetValue, ModelSummary, StorePage, StoreQuery
-from backend.catalog.sold import OfferEntry, PriceRange, SoldPrices, cheapness
+from backend.catalog.sold import OfferEntry, PriceRange, SoldPrices, cheapness, own_offers
 from backend.catalog.taxonomy import CAPABILITIES, MODALITIES, MODES, STATUSES
 
 MAX_SEARCH = 200
@@ -211,7 +212,7 @@ class StoreIndex:
         limit = max(1, min(query.limit, MAX_LIMIT))
         offset = max(0, query.offset)
         order = self._ordered(query, found)
-        items = tuple(self._shown(i, query) for i in order[offset : offset + limit])
+        items = tuple(self._shown(i, query, prices) for i in order[offset : offset + limit])
         facets = {name: self._facet(name, query, found, masks, provider_mask & price_mask) for name in _FACET_OF}
         facets["provider"] = self._provider_facet(query, unsold, prices)
         facets["open_weights"] = self._open_facet(query, masks, provider_mask & price_mask)
@@ -272,23 +273,22 @@ class StoreIndex:
             order = known[::-1] + order[len(known) :]
         return order
 
-    def _shown(self, i: int, query: StoreQuery) -> ModelSummary:
+    def _shown(self, i: int, query: StoreQuery, prices: PriceRange | None) -> ModelSummary:
+        """The row, with the price that was asked about: that of the chosen providers, or the cheapest where prices decide."""
         model = self.models[i]
-        if not query.providers:
-            return model
-        offer = next((offer for offer in self.offers[i] if offer.provider in query.providers), None)
-        if offer is None or offer.id == model.cheapest_offer:
-            return model
-        priced = offer.blend is not None
-        return ModelSummary(
-            **{name: getattr(model, name) for name in ModelSummary.__dataclass_fields__}
-            | {
-                "input_nano": offer.input_nano if priced else None,
-                "output_nano": offer.output_nano if priced else None,
-                "price_state": offer.price_state,
-                "cheapest_offer": offer.id if priced else None,
-            }
-        )
+        offer = next((offer for offer in self.offers[i] if offer.provider in query.providers), None) if query.providers else None
+        if offer is not None and offer.id != model.cheapest_offer:
+            priced = offer.blend is not None
+            model = replace(
+                model,
+                input_nano=offer.input_nano if priced else None,
+                output_nano=offer.output_nano if priced else None,
+                price_state=offer.price_state,
+                cheapest_offer=offer.id if priced else None,
+            )
+        if model.own_offer is not None and (query.providers or prices or query.sort in ("input", "output")):
+            model = replace(model, own_offer=None, own_input_nano=None, own_output_nano=None)
+        return model
 
     # --- counting ---------------------------------------------------------------------------------------------------------------
 
@@ -346,6 +346,7 @@ def _standing(row: Any, offers: list[OfferEntry], shared: dict[tuple[str, ...], 
     state = (
         best.price_state if best is not None and priced else next((s for s in ("priced", "free", "quarantined") if s in states), "unpriced")
     )
+    own = min(own_offers(row.creator, offers), key=cheapness(row.creator), default=None)
     summary = ModelSummary(
         id=sys.intern(row.id),
         name=row.name,
@@ -362,12 +363,14 @@ def _standing(row: Any, offers: list[OfferEntry], shared: dict[tuple[str, ...], 
         offers=len(offers),
         providers=len({offer.provider for offer in offers}),
         cheapest_offer=best.id if best is not None and priced else None,
+        own_offer=own.id if own is not None else None,
+        own_input_nano=own.input_nano if own is not None else None,
+        own_output_nano=own.output_nano if own is not None else None,
         release_date=row.release_date,
         status=sys.intern(row.status),
         open_weights=row.open_weights,
     )
-    own = row.creator is not None and any(FIRST_PARTY.get(offer.provider) == row.creator and offer.blend is not None for offer in offers)
-    return Standing(summary, sys.intern(row.family) if row.family else None, own)
+    return Standing(summary, sys.intern(row.family) if row.family else None, own is not None)
 
 
 def _sort_value(model: ModelSummary, sort: str) -> Any:

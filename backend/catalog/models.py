@@ -4,7 +4,8 @@
 every offer of its provider that it matches and that it does not name exactly; it becomes an offer of its own only if it matches none.
 
 *Models*: offers with the same `model_key` (or whose source names the same base model under the same key). A dated snapshot that is the only
-one of its base name is that base model; when there are several, each is a model of its own, and so is the undated name.
+one of its base name is that base model; when there are several, each is a model of its own, and so is the undated name. A
+`-latest` name is its base name if that names a version.
 
 *Facts*: the maker's own offer is believed first, then sources by rank; a capability is what most offers say when the maker is silent.
 """
@@ -100,6 +101,7 @@ def offers_of(readings: Iterable[tuple[str, int, Iterable[OfferRecord]]]) -> lis
 
 
 _PROVIDER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_GEMINI = re.compile(r"^gemini-(pro|flash)-(\d\.\d)")
 _TEXTS = ("name", "description", "creator", "family", "base_model", "knowledge_cutoff", "licence", "region")
 
 
@@ -151,6 +153,11 @@ def models_of(offers: Iterable[OfferDraft], known: dict[str, str]) -> list[Model
     for base, keys in snapshots.items():
         if len(keys) == 1:
             groups[base].extend(groups.pop(keys.pop()))
+    for key in [key for key in groups if key.endswith("-latest")]:
+        # A moving pointer means its base name when that names a version; `mistral-small-latest` is a promise of its own.
+        base = key.removesuffix("-latest")
+        if base in groups and any(c.isdigit() for c in base):
+            groups[base].extend(groups.pop(key))
     models: list[ModelDraft] = []
     used: dict[str, str] = {}
     for key in sorted(groups):
@@ -201,6 +208,7 @@ def _model_id(key: str, members: list[OfferDraft], creator: str | None, known: d
             continue
         if model_key(text).replace("-", "") != key.replace("-", ""):
             text = split_slug_date(text, key)
+        text = _GEMINI.sub(r"gemini-\2-\1", text)
         votes[text] += 5 if is_first_party(offer, creator) else 1
     if not votes:
         votes[slug(key)] += 1

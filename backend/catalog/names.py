@@ -60,6 +60,7 @@ _GENERIC = frozenset({
     "enhanced-general", "base-general", "pro", "max", "mini", "turbo", "lite", "flash", "ultra",
 })  # fmt: skip
 """Names that say nothing without the seller: the model of `tavily/search` is not the model of `serper/search`."""
+_CLAUDE_ZERO = re.compile(r"^(claude-(?:opus|sonnet)-4)-0$")
 _GEMINI = re.compile(r"^gemini-(pro|flash|ultra)-(\d-\d)\b")
 _MAKER_PREFIXES = re.compile(
     r"^(?:meta-(?=llama)|databricks-|azure-(?=gpt|o\d)|openai-(?=gpt|o\d)|anthropic-(?=claude)|google-(?=gemini|gemma)|cohere-(?=command|embed|rerank)"
@@ -167,7 +168,8 @@ def model_key(upstream_id: str, provider: str = "") -> str:
     text = "-".join(re.findall(r"[a-z]+|\d+", text)) or "unnamed"
     if text in _GENERIC and provider:
         text = "-".join(re.findall(r"[a-z]+|\d+", f"{provider} {text}"))
-    return _GEMINI.sub(r"gemini-\2-\1", _CLAUDE.sub(r"claude-\2-\1", text))
+    text = _GEMINI.sub(r"gemini-\2-\1", _CLAUDE.sub(r"claude-\2-\1", text))
+    return _CLAUDE_ZERO.sub(r"\1", text)
 
 
 _DATE = re.compile(r"-(20\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])$")

@@ -51,6 +51,15 @@ def cheapness(creator: str | None) -> Callable[[OfferEntry], tuple[bool, bool, b
     return key
 
 
+def own_offers(creator: str | None, offers: Sequence[OfferEntry]) -> list[OfferEntry]:
+    """The maker's own offers that have a price and are on sale."""
+    return [
+        offer
+        for offer in offers
+        if creator is not None and FIRST_PARTY.get(offer.provider) == creator and offer.blend is not None and not offer.retired
+    ]
+
+
 class PriceRange(NamedTuple):
     """Both ends of both directions, inclusive; without a condition even an unpriced offer lies within."""
 

@@ -68,6 +68,14 @@ def test_variants_become_service_tiers() -> None:
     assert {q.tier.service_tier: q.usd_per_million for q in quotes(info)} == {None: 2, "batch": 1}
 
 
+def test_what_google_sells_of_others_is_sold_on_vertex_only() -> None:
+    offers = GenaiPrices().read().offers
+    of_google = {offer.upstream_id for offer in offers if offer.provider == "gemini"}
+    assert {"gemini-2.5-pro", "gemini-2.5-flash"} <= of_google
+    assert not [name for name in of_google if "claude" in name or "llama" in name or "mistral" in name]
+    assert any("claude" in offer.upstream_id for offer in offers if offer.provider == "vertex_ai")
+
+
 def test_hours_of_audio_become_seconds() -> None:
     (quote,) = quotes(model(their.ModelPrice(audio_hours=Decimal("0.36"))))
     assert (quote.component, quote.unit, quote.usd_per_million) == ("input", "second", 100)

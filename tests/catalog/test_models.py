@@ -27,6 +27,11 @@ def test_a_snapshot_that_stands_alone_is_the_model_itself() -> None:
     assert list(grouped(offer("anthropic/claude-opus-4-20250514"), offer("vertex_ai/claude-opus-4"))) == ["claude-opus-4"]
 
 
+def test_a_latest_name_is_its_version_but_a_moving_pointer_is_not() -> None:
+    found = grouped(offer("anthropic/claude-3-5-haiku"), offer("a/claude-3-5-haiku-latest"), offer("b/sonar"), offer("c/sonar-latest"))
+    assert list(found) == ["claude-3-5-haiku", "sonar", "sonar-latest"]
+
+
 def test_several_snapshots_are_models_of_their_own() -> None:
     found = grouped(offer("openai/gpt-4o-2024-05-13"), offer("openai/gpt-4o-2024-08-06"), offer("openai/gpt-4o"))
     assert list(found) == ["gpt-4o", "gpt-4o-2024-05-13", "gpt-4o-2024-08-06"]

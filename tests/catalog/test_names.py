@@ -75,6 +75,8 @@ def test_255_characters_are_a_name() -> None:
         ("Qwen/Qwen3-32B-FP8", "qwen3-32b"),
         ("gpt-35-turbo", "gpt-3.5-turbo"),
         ("databricks-claude-sonnet-4", "anthropic/claude-sonnet-4"),
+        ("claude-sonnet-4-0", "anthropic/claude-sonnet-4"),
+        ("google/gemini-pro-1.5", "gemini-1.5-pro"),
         ("amazon.nova-lite-v1:0:300k", "nova-lite"),
         ("Qwen/Qwen3-30B-A3B:novita", "qwen3-30b-a3b"),
     ],

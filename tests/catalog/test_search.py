@@ -184,3 +184,17 @@ def test_the_palette_names_the_page_that_it_opens(catalog: CatalogService) -> No
     assert (hit.label, hit.href) == ("GPT-4o", "/models/gpt-4o")
     assert "OpenAI" in hit.hint
     assert catalog.palette("  ") == []
+
+
+def test_a_model_is_known_by_its_maker_s_price_and_asked_about_by_the_cheapest(catalog: CatalogService) -> None:
+    def row(**query: object) -> ModelSummary:
+        page = catalog.search(StoreQuery(search="gpt-5.5", limit=200, **query))  # type: ignore[arg-type]
+        return next(item for item in page.items if item.id == "gpt-5.5")
+
+    browsing = row()
+    assert browsing.own_offer == "openai/gpt-5.5"
+    assert browsing.own_input_nano is not None
+    assert browsing.input_nano is not None
+    assert browsing.input_nano <= browsing.own_input_nano
+    for question in ({"input_max": browsing.own_input_nano}, {"sort": "input"}, {"providers": frozenset({"azure"})}):
+        assert row(**question).own_offer is None

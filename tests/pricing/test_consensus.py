@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from itertools import permutations
 
 from backend.pricing.consensus import decide
@@ -87,6 +88,28 @@ def test_a_band_counts_only_from_a_source_whose_base_price_is_believed(said: Sai
     decide(evidence, now)
     assert in_force(evidence) == [("litellm", "input", ""), ("models.dev", "input", LONG.text)]
     assert evidence[3].reason == "its base price is not believed"
+
+
+def test_a_price_list_with_hours_is_believed_as_a_whole(said: Said, now: datetime) -> None:
+    """LiteLLM calls the peak the base price, genai-prices the off-peak: mixing both would halve or double a bill."""
+    off_peak, peak = Tier(time_window="1-5 10:00-00:00;6-7 00:00-00:00"), Tier(time_window="01:00-10:00")
+    evidence = [
+        said("litellm", "0.3"),
+        said("litellm", "0.15", tier=off_peak),
+        said("genai-prices", "0.15"),
+        said("genai-prices", "0.3", tier=peak),
+        said("models.dev", "0.15"),
+    ]
+    verdict = decide(evidence, now)
+    assert in_force(evidence) == [("litellm", "input", ""), ("litellm", "input", off_peak.text)]
+    assert verdict.input == Decimal("0.3")
+    assert evidence[2].reason == "the price list of litellm, with its time windows, is believed as a whole"
+
+
+def test_hours_that_only_a_name_pattern_knows_are_left_out(said: Said, now: datetime) -> None:
+    evidence = [said("litellm", "0.3"), said("genai-prices", "0.15", tier=Tier(time_window="01:00-10:00"), exact=False)]
+    decide(evidence, now)
+    assert in_force(evidence) == [("litellm", "input", "")]
 
 
 def test_time_windows_come_from_one_source_only(said: Said, now: datetime) -> None:
