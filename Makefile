@@ -62,7 +62,7 @@ doctor: ## say in plain words what is wrong with this machine, if anything
 # ── work on it ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 test: install-dev test-packages ## install what tests need and run all of them
-	@exec $(python) -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder
+	@exec $(python) -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 
 check: install-dev test-packages ## style, types, migrations, API snapshot, import directions, guards, documented settings
 	@.venv/bin/ruff check .
