@@ -167,19 +167,21 @@ def _near(catalog: CatalogService, name: str) -> list[PaletteHit]:
 
 
 def _key_facts(detail: ModelDetail) -> list[Line]:
-    """The row under the name: the cheapest offer's prices and the limits; what no source says is said to be so."""
+    """The row under the name: limits and prices, the maker's own or else the cheapest seller's; what nobody says is said to be so."""
     summary = detail.summary
+    own = next((offer for offer in detail.offers if offer.id == summary.own_offer), None)
     cheapest = next((offer for offer in detail.offers if offer.id == summary.cheapest_offer), None)
-    cheapest_of = " from" if summary.offers > 1 else ""
+    reference = own or cheapest
+    seller = f" at {own.provider_name}" if own and summary.offers > 1 else " from" if summary.offers > 1 else ""
     note = price_note(summary.price_state, summary.input_nano, summary.output_nano)
     others = next((prices for offer in detail.offers if (prices := other_prices(offer))), [])
     if summary.input_nano is None and summary.output_nano is None and others:
         priced = [Line(what, f"{amount} {unit}") for what, amount, unit in others[:2]]
     else:
         priced = [
-            Line(f"Input{cheapest_of}, per 1M", _dollars(summary.input_nano, note)),
-            Line(f"Output{cheapest_of}, per 1M", _dollars(summary.output_nano, note)),
-            Line("Cached input", _dollars(cheapest.cache_read_nano if cheapest else None, NOT_STATED)),
+            Line(f"Input{seller}, per 1M", _dollars(reference.input_nano if reference else None, note)),
+            Line(f"Output{seller}, per 1M", _dollars(reference.output_nano if reference else None, note)),
+            Line("Cached input", _dollars(reference.cache_read_nano if reference else None, NOT_STATED)),
         ]
     return [
         *priced,

@@ -45,6 +45,8 @@ class ModelRow:
     context: str = ""
     input: str = ""
     output: str = ""
+    input_from: str = ""
+    output_from: str = ""
     price_note: str = ""
     released: str = ""
     status: str = ""
@@ -93,13 +95,25 @@ def model_row(summary: ModelSummary) -> ModelRow:
         seller=f"{summary.creator_name} · {sellers}" if summary.creator_name else sellers,
         tags=tags,
         context=tokens_text(summary.context_tokens),
-        input=price_text(summary.input_nano),
-        output=price_text(summary.output_nano),
+        input=price_text(shown_price(summary.own_input_nano, summary.input_nano)),
+        output=price_text(shown_price(summary.own_output_nano, summary.output_nano)),
+        input_from=from_text(summary.own_input_nano, summary.input_nano),
+        output_from=from_text(summary.own_output_nano, summary.output_nano),
         price_note=price_note(summary.price_state, summary.input_nano, summary.output_nano),
         released=f"{summary.release_date:%b %Y}" if summary.release_date else "",
         status="" if summary.status == "active" else word,
         tone=tone,
     )
+
+
+def shown_price(own: int | None, cheapest: int | None) -> int | None:
+    """The price that a model is known by: its maker's where it sells the model itself, else the cheapest seller's."""
+    return cheapest if own is None else own
+
+
+def from_text(own: int | None, cheapest: int | None) -> str:
+    """`from 1.25` where somebody asks less than the maker; empty otherwise."""
+    return f"from {price_text(cheapest)}" if own is not None and cheapest is not None and cheapest < own else ""
 
 
 def choices(facet: str, values: tuple[FacetValue, ...]) -> list[Choice]:
