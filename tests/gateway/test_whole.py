@@ -1,10 +1,13 @@
 """Whole answers, judged by the openai SDK and by bytes."""
 
+from pathlib import Path
+
 import openai
 import pytest
+import yaml
 
-from tests.fakes.openai_upstream import MODEL, TEXT, USAGE, OpenAIUpstream, completion, status, whole
-from tests.gateway.conftest import KEY, PLAIN, PROVIDER_KEY, Rig
+from tests.fakes.openai_upstream import MODEL, TEXT, USAGE, Exchange, OpenAIUpstream, completion, status, whole
+from tests.gateway.conftest import KEY, PLAIN, PROVIDER_KEY, Rig, open_gateway
 
 
 async def test_the_sdk_gets_a_whole_answer_with_usage(gateway: Rig) -> None:
@@ -162,3 +165,62 @@ async def test_sandbox_flaky_fails_every_third_call(gateway: Rig) -> None:
         except openai.APIStatusError as error:
             outcomes.append(error.status_code)
     assert outcomes == [200, 200, 502, 200, 200, 502]
+
+
+@pytest.mark.case("S2")
+async def test_neither_prompts_nor_answers_nor_secrets_stay_behind(
+    gateway: Rig, upstream: OpenAIUpstream, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Everything that the call left on the disk and in the log, while it runs and after it was settled."""
+    prompt, said = "canary-prompt-4711", "canary-answer-4712"
+    left = b""
+
+    async def look(exchange: Exchange) -> None:
+        nonlocal left
+        left += _files(tmp_path / "journal")
+        await whole(completion(said))(exchange)
+
+    upstream.script(look)
+    for extra in ({}, {"stream": True}, {"max_tokens": 0}, {"model": "nope"}):
+        await gateway.post({**PLAIN, "messages": [{"role": "user", "content": prompt}], **extra})
+    left += _files(tmp_path / "journal")
+    await gateway.rows()
+    left += _files(tmp_path, "bourse.db*") + capfd.readouterr().out.encode()
+    assert b"acme/gpt-fake" in left
+    for canary in (prompt, said, PROVIDER_KEY, "my-secret", "local-only"):
+        assert canary.encode() not in left
+
+
+def _files(folder: Path, pattern: str = "**/*") -> bytes:
+    return b"".join(path.read_bytes() for path in folder.glob(pattern) if path.is_file())
+
+
+async def test_a_provider_whose_key_is_not_there_is_the_operators_fault_and_said_so(
+    tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream
+) -> None:
+    acme = {"protocol": "openai", "base_url": upstream.base_url, "api_key": "env:A_KEY_THAT_IS_NOT_SET"}
+    route = {"alias": "fast", "strategy": "ordered", "candidates": [{"provider": "acme", "model": "m"}]}
+    file = tmp_path / "bourse.yaml"
+    file.write_text(yaml.safe_dump({"providers": {"acme": acme}, "models": [route]}))
+    async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
+        response = await rig.post(PLAIN)
+    assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_credentials")
+    assert "A_KEY_THAT_IS_NOT_SET" not in response.text
+    assert not upstream.requests
+
+
+@pytest.mark.case("W4")
+async def test_a_private_address_that_the_operator_has_not_allowed_is_not_called(
+    tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream
+) -> None:
+    candidates = [{"provider": "acme", "model": "m"}]
+    for url in (upstream.base_url, upstream.base_url.replace("127.0.0.1", "localhost")):
+        file = tmp_path / "bourse.yaml"
+        settings = {"network": {"allow_private": []}, "providers": {"acme": {"base_url": url}}}
+        file.write_text(yaml.safe_dump({**settings, "models": [{"alias": "fast", "candidates": candidates}]}))
+        async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
+            for stream in (False, True):
+                response = await rig.post({**PLAIN, "stream": stream})
+                assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_error")
+                assert "allow_private" in response.json()["error"]["message"]
+    assert upstream.connections == 0

@@ -76,3 +76,49 @@ async def test_parts_and_images_are_taken_and_an_unknown_model_is_not() -> None:
     with pytest.raises(UpstreamFailure) as missing:
         await SandboxProvider().complete(request("gpt"))
     assert missing.value.kind == "not_found"
+
+
+TOOLS = [
+    {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {"type": "string"}}}}}
+]
+
+
+async def test_a_forced_tool_is_called_whole_and_streamed() -> None:
+    for choice in ("required", {"type": "function", "function": {"name": "weather"}}):
+        value = (await SandboxProvider(pace=0).complete(request(tools=TOOLS, tool_choice=choice))).value["choices"][0]
+        assert value["finish_reason"] == "tool_calls"
+        assert value["message"]["content"] is None
+        call = value["message"]["tool_calls"][0]["function"]
+        assert (call["name"], json.loads(call["arguments"])) == ("weather", {"city": "simulated"})
+        deltas = [choice["delta"] for chunk in await streamed("chat", tools=TOOLS, tool_choice=choice) for choice in chunk["choices"]]
+        pieces = [delta["tool_calls"][0] for delta in deltas if "tool_calls" in delta]
+        assert pieces[0]["function"]["name"] == "weather"
+        assert json.loads("".join(piece["function"]["arguments"] for piece in pieces)) == {"city": "simulated"}
+    assert "tool_calls" not in (await SandboxProvider(pace=0).complete(request(tools=TOOLS))).value["choices"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    ("schema", "expected"),
+    [
+        ({"type": "object", "properties": {"n": {"type": "integer", "minimum": 3}, "ok": {"type": "boolean"}}}, {"n": 3, "ok": True}),
+        ({"type": "array", "items": {"enum": ["a", "b"]}}, ["a"]),
+        ({"anyOf": [{"type": "null"}, {"type": "string"}]}, None),
+        ({"type": ["string", "null"]}, "simulated"),
+        ({"const": 7}, 7),
+        ({}, "simulated"),
+        (None, "simulated"),
+        ({"type": "object", "properties": 7}, {}),
+    ],
+)
+async def test_a_schema_is_answered_with_json_that_fits(schema: Any, expected: Any) -> None:
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    value = (await SandboxProvider(pace=0).complete(request(response_format=wanted))).value
+    assert json.loads(value["choices"][0]["message"]["content"]) == expected
+
+
+async def test_a_schema_without_bottom_ends() -> None:
+    endless: dict[str, Any] = {"type": "object", "properties": {}}
+    endless["properties"]["child"] = endless
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": endless}}
+    value = (await SandboxProvider(pace=0).complete(request(response_format=wanted))).value
+    assert value["choices"][0]["message"]["content"].count("child") < 20
