@@ -207,9 +207,9 @@ def subline_text(page: StorePage, freshness: Freshness, now: datetime) -> str:
         return ""
     read = age_text(max(source.read_at for source in freshness.sources), now)
     if not page.average_sources:
-        return f"Prices are each model's cheapest, read {read}."
+        return f"The makers' prices, or the cheapest sellers'; read {read}."
     count = f"{page.average_sources:.1f}".removesuffix(".0")
-    return f"Prices are each model's cheapest, from {count} {'source' if count == '1' else 'sources'} on average, read {read}."
+    return f"The makers' prices, or the cheapest sellers'; from {count} {'source' if count == '1' else 'sources'} on average, read {read}."
 
 
 def storefront(page: StorePage, freshness: Freshness, now: datetime) -> Storefront:
