@@ -34,7 +34,6 @@ def openai_error(message: str, code: Any = None, kind: str = "invalid_request_er
         (400, openai_error("x", "unsupported_parameter"), "unsupported_parameter"),
         (400, openai_error("x"), None),
         (418, None, None),
-        (402, openai_error("Insufficient balance"), None),
     ],
 )
 def test_refusals_keep_their_meaning_and_are_not_asked_elsewhere(status: int, body: Any, code: str | None) -> None:
@@ -44,7 +43,7 @@ def test_refusals_keep_their_meaning_and_are_not_asked_elsewhere(status: int, bo
 
 @pytest.mark.parametrize(
     ("status", "kind", "seen"),
-    [(401, "credentials", 502), (403, "credentials", 502), (404, "not_found", 404), (408, "timeout", 504), (409, "server", 502),
+    [(401, "credentials", 502), (402, "credentials", 502), (403, "credentials", 502), (404, "not_found", 404), (408, "timeout", 504), (409, "server", 502),
      (429, "rate_limited", 429), (500, "server", 502), (503, "server", 502), (504, "timeout", 504), (529, "server", 502)],
 )  # fmt: skip
 def test_everything_else_may_be_asked_elsewhere(status: int, kind: str, seen: int) -> None:
