@@ -116,4 +116,4 @@ install install-dev:
 	fi
 
 test-packages:
-	@exec bash deploy/debian-packages.sh 'the tests' chromium=chromium curl=curl redis-server=redis-server initdb=postgresql
+	@exec bash deploy/debian-packages.sh 'the tests' 'chromium|chromium-browser|google-chrome=chromium' curl=curl redis-server=redis-server initdb=postgresql

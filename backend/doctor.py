@@ -272,6 +272,8 @@ def _output(command: list[str]) -> str:
 def _has(program: str) -> bool:
     if program == "initdb" and any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         return True  # Debian keeps it off PATH
+    if program == "chromium" and (shutil.which("chromium-browser") or shutil.which("google-chrome")):
+        return True
     return shutil.which(program) is not None
 
 

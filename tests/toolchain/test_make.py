@@ -142,7 +142,7 @@ def packages(environment: dict[str, str], *pairs: str) -> subprocess.CompletedPr
 
 def test_what_is_there_is_not_installed_again(machine: Callable[..., dict[str, str]]) -> None:
     environment = machine(apt_get="echo must not be called; exit 1", browser="true")
-    run = packages(environment, "browser=chromium")
+    run = packages(environment, "browser=chromium", "no-such-browser|browser=chromium")
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 
