@@ -161,9 +161,9 @@ async def open_runtime(
         await runtime.gateway.start()
         stack.push_async_callback(runtime.gateway.stop)
         stack.push_async_callback(runtime.change_feed.stop)
-        for reload in (runtime.auth.load, runtime.prices.load, runtime.routes.load):
+        # Routes last: they remember what the catalog said about names.
+        for reload in (runtime.auth.load, _reload_catalog(runtime.catalog), runtime.prices.load, runtime.routes.load):
             runtime.change_feed.subscribe(reload)
-        runtime.change_feed.subscribe(_reload_catalog(runtime.catalog))
         starter = asyncio.create_task(_keep_starting(runtime, when_ready), name="start")
         stack.push_async_callback(_cancel, starter)
         await asyncio.wait({starter}, timeout=PATIENCE_SECONDS)
