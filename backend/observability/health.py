@@ -59,7 +59,12 @@ async def _database(runtime: "Runtime") -> dict[str, Any]:
         async with asyncio.timeout(CHECK_SECONDS):
             await runtime.db.ping()
     except Exception as error:
-        return {"status": "down", "kind": runtime.db.dialect, "error": type(error.__cause__ or error).__name__, "latency_ms": _since(started)}
+        return {
+            "status": "down",
+            "kind": runtime.db.dialect,
+            "error": type(error.__cause__ or error).__name__,
+            "latency_ms": _since(started),
+        }
     return {"status": "ok", "kind": runtime.db.dialect, "latency_ms": _since(started)}
 
 
