@@ -7,9 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from backend.catalog import repository
-from backend.catalog.ingest import ingest
+from backend.catalog.ingest import ingest, ingest_bundled
 from backend.catalog.records import AliasRecord
 from backend.catalog.repository import ALIAS, MODEL, OFFER, PRICE, RUN
+from backend.catalog.service import CatalogService
 from backend.catalog.sources.genai_prices import SINCE_ALWAYS
 from backend.kernel.clock import FixedClock
 from backend.kernel.db import Database, sync_url
@@ -276,3 +277,17 @@ async def test_a_reading_that_fails_leaves_the_store_as_it_was(database: Databas
     assert await everything(database) == before
     async with database.read() as session:
         assert len((await session.execute(sa.select(RUN))).all()) == 1
+
+
+async def test_everything_that_ships_fits_into_postgresql(postgres_database: Database, clock: FixedClock) -> None:
+    """SQLite takes any length and any character; PostgreSQL holds both to the schema."""
+    reports = await ingest_bundled(postgres_database, clock)
+    assert sum(report.prices for report in reports) > 30_000
+    again = await ingest_bundled(postgres_database, clock, force=True)
+    assert sum(report.prices for report in again) == 0
+    catalog = CatalogService(postgres_database, clock, EventBus())
+    assert await catalog.load()
+    assert catalog.freshness().offers > 4000
+    detail = await catalog.model("gpt-4o")
+    assert detail is not None
+    assert detail.offers[0].price_state == "priced"
