@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -77,6 +78,21 @@ def test_a_signal_to_make_ends_the_server_behind_it(make_gateway: Callable[..., 
 
 def _children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@pytest.mark.parametrize("task", ["run", "gateway"])
+def test_a_port_in_use_is_told_before_anything_else_happens(tmp_path: Path, task: str) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        environment = clean_environment(tmp_path, PORT=str(port))
+        run = subprocess.run(["make", task], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode != 0
+    assert f"Port {port} is in use by " in run.stderr
+    assert f"PORT={port + 1}" in run.stderr
+    assert run.stdout == ""
+    assert not (tmp_path / "bourse.db").exists()
 
 
 def test_several_workers_on_sqlite_are_refused_with_the_reason(tmp_path: Path) -> None:
