@@ -27,7 +27,7 @@ from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.ids import new_id
 
-RULES = "2"
+RULES = "3"
 """Part of every content hash: raise it when a parser, a merging rule or a gate changes, so that stores are read anew."""
 
 _ATTEMPTS = 3
@@ -146,11 +146,12 @@ def _plan(
     prices = plan_prices(offers, models, sources, stored, now)
     today = now.date()
     offer_values = [offer_facts(offer, today) | prices.columns[offer.id] for offer in offers]
+    model_values = [model_facts(model, today) for model in models]
     rows = [
         (target, *plan_rows(target, values, existing, now))
         for target, values, existing in (
             (repository.PROVIDER, _providers(offers, now), stored.providers),
-            (repository.MODEL, [model_facts(model, today) for model in models], stored.models),
+            (repository.MODEL, model_values + stored.retired_models(model_values), stored.models),
             (repository.OFFER, offer_values + stored.retired(offer_values, prices), stored.offers),
             (repository.ALIAS, _aliases(models, readings, stored), stored.aliases),
         )

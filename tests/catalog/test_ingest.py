@@ -195,6 +195,10 @@ async def test_what_no_source_names_any_more_is_retired_but_stays(database: Data
     clock.advance(DAY)
     await ingest(database, clock, [book])
     gone = await offer_row(database, "openai/gpt-8")
+    async with database.read() as session:
+        model = await repository.model_row(session, "gpt-8")
+    assert model is not None
+    assert model["status"] == "retired"
     assert (gone["status"], gone["price_state"], gone["input_nano"]) == ("retired", "unpriced", None)
     before = await everything(database)
     await ingest(database, clock, [book], force=True)
