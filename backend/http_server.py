@@ -7,6 +7,7 @@ ASGI wants the first (a server sends nothing before the first body message), and
 or a provider wrote can end a header line. Parsing, pipelining, back-pressure and shutting down are uvicorn's own.
 """
 
+import logging
 import re
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ class Http(HttpToolsProtocol):
         before = self.cycle
         super().on_headers_complete()
         cycle = self.cycle
-        if cycle is not before and not cycle.access_log:
+        # Whoever wants uvicorn's access log gets uvicorn's own way. Ours has the logger and drops its lines by level.
+        if cycle is not before and not (cycle.access_log and cycle.access_logger.isEnabledFor(logging.INFO)):
             cycle.__class__ = Cycle  # its task has not run yet
 
 

@@ -1,6 +1,7 @@
 """uvicorn with our protocol on a real socket: what leaves it, byte by byte."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,15 +9,19 @@ from typing import Any
 import pytest
 import uvicorn
 
-from backend.http_server import Http
+from backend.http_server import Cycle, Http
+from backend.observability.logging import configure_logging
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Answer = Callable[[dict[str, Any], Send], Awaitable[None]]
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 OK = {"type": "http.response.start", "status": 200, "headers": [(b"Content-Type", b"text/plain"), (b"content-length", b"5")]}
 
 
 @asynccontextmanager
-async def served(answer: Answer) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+async def served(
+    answer: Answer, once_started: Callable[[], None] = lambda: None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
     """A server that answers with `answer`, and one connection to it."""
 
     async def app(scope: dict[str, Any], receive: Any, send: Send) -> None:
@@ -32,6 +37,7 @@ async def served(answer: Answer) -> AsyncIterator[tuple[asyncio.StreamReader, as
     serving = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.005)
+    once_started()
     reader, writer = await asyncio.open_connection("127.0.0.1", server.servers[0].sockets[0].getsockname()[1])
     try:
         yield reader, writer
@@ -66,6 +72,23 @@ async def test_a_whole_answer_leaves_in_one_write_and_the_connection_goes_on() -
         for _ in range(3):
             writer.write(request())
             assert await reader.read(65536) == WHOLE
+
+
+async def test_our_own_log_settings_do_not_switch_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.root, "handlers", list(logging.root.handlers))
+    monkeypatch.setattr(logging.root, "level", logging.root.level)
+    begun: list[object] = []
+    begin = Cycle._begin
+
+    def watched(cycle: Cycle, message: Any) -> None:
+        begun.append(message)
+        begin(cycle, message)
+
+    monkeypatch.setattr(Cycle, "_begin", watched)
+    async with served(hello, once_started=configure_logging) as (reader, writer):
+        writer.write(request())
+        assert await reader.read(65536) == WHOLE
+    assert len(begun) == 1
 
 
 async def test_pipelined_requests_are_answered_in_order() -> None:
