@@ -28,10 +28,11 @@ from benchmarks import load as generator
 from benchmarks import report, wire
 from benchmarks.bourse import bourse_at, whole_app
 from benchmarks.peers import PEERS, ROOT, CannotRun, Peer, Place, Running
-from benchmarks.processes import Server, free_ports, get
+from benchmarks.processes import Server, free_ports, get, machine_cpu_seconds
 
 PAGE = ROOT / "docs/performance.md"
 PACED_GAP_MS = 5.0
+QUIET = 0.05  # share of the used CPU that other programs may have
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +73,7 @@ class Bench:
     """One run over several peers."""
 
     def __init__(self, plan: Plan, upstream: Server) -> None:
-        self._plan, self._upstream = plan, upstream
+        self._plan, self.upstream = plan, upstream
 
     def load(self, column: Column, load: generator.Load, what: str) -> tuple[generator.Outcome, float]:
         """Apply a load; returns the outcome and the CPU seconds that the peer spent. Errors and witness gaps become faults."""
@@ -91,12 +92,12 @@ class Bench:
 
     def witness(self) -> dict[str, int]:
         """What the upstream has served so far."""
-        counts: dict[str, int] = json.loads(get(self._upstream.port, "/witness")[1])
+        counts: dict[str, int] = json.loads(get(self.upstream.port, "/witness")[1])
         return counts
 
     def pace(self, pieces: int, gap_ms: float) -> None:
         """How the next streams are paced."""
-        get(self._upstream.port, "/pace", method="POST", body=json.dumps({"pieces": pieces, "gap_ms": gap_ms}).encode())
+        get(self.upstream.port, "/pace", method="POST", body=json.dumps({"pieces": pieces, "gap_ms": gap_ms}).encode())
 
     def calls(self, column: Column, connections: int, calls: int, seconds: float) -> generator.Load:
         return generator.Load(column.running.port, column.request(stream=False), connections, calls, seconds, wire.WHOLE_PIECES)
@@ -191,16 +192,23 @@ def started(peers: list[Peer], place: Place, skipped: dict[str, str]) -> Iterato
                 column.running.server.stop()
 
 
-def measure(columns: list[Column], bench: Bench, plan: Plan) -> None:
-    """Warm up and weigh each peer, then the interleaved rounds."""
+def measure(columns: list[Column], bench: Bench, plan: Plan) -> float:
+    """Warm up and weigh each peer, then the interleaved rounds. Returns the share of the used CPU that went to other programs."""
     for column in columns:
         bench.warm_up(column)
         bench.weigh(column)
+    servers = [column.running.server for column in columns if column.running.server is not None]
+
+    def ours() -> float:
+        return time.process_time() + bench.upstream.cpu_seconds() + sum(server.cpu_seconds() for server in servers)
+
+    used, own = machine_cpu_seconds(), ours()
     for number in range(plan.rounds):
         print(f"  round {number + 1} of {plan.rounds}", flush=True)
         turn = number % len(columns)
         for column in columns[turn:] + columns[:turn]:
             bench.round(column)
+    used, own = machine_cpu_seconds() - used, ours() - own
     for column in columns:
         if column.running.server is not None:
             column.once["loaded_rss"] = column.running.server.memory()["Rss"]
@@ -208,15 +216,21 @@ def measure(columns: list[Column], bench: Bench, plan: Plan) -> None:
             rows = column.running.ledger(column.sent)
             if rows != column.sent:
                 column.faults.append(f"ledger: {rows} rows for {column.sent} calls")
+    return max(0.0, 1 - own / used) if used else 0.0
 
 
-def summary(columns: list[Column], skipped: dict[str, str], plan: Plan, pinned: str, command: str) -> str:
+def summary(columns: list[Column], skipped: dict[str, str], plan: Plan, pinned: str, command: str, others: float) -> str:
     """The whole block of Markdown."""
     bare = next((column for column in columns if column.peer.name == "upstream"), None)
     shown = [column for column in columns if column is not bare]
     results = {column.peer.name: figures(column, bare) for column in shown}
     labels = {column.peer.name: column.peer.label for column in shown}
     parts = [f"`{command}`: {report.facts()}. {pinned} {plan.rounds} interleaved rounds, medians; ratios against Bourse."]
+    if others > QUIET:
+        parts.append(
+            f"**The machine was not quiet**: {others:.0%} of the CPU that was used meanwhile went to other programs. Absolute figures "
+            "are too high for every column, and latencies most of all; ratios hold better."
+        )
     parts.append(report.ratio_table(results, labels))
     if bare is not None:
         middle = {key: report.median(values) * 1e3 for key, values in bare.rounds.items()}
@@ -285,12 +299,12 @@ def main() -> int:
                 for column in columns:
                     if column.peer.name == "bourse":
                         column.once |= app
-                measure(columns, Bench(plan, upstream), plan)
+                elsewhere = measure(columns, Bench(plan, upstream), plan)
         finally:
             upstream.stop()
 
     command = " ".join(["python benchmarks/gateway.py", *(word for word in sys.argv[1:] if word != "--write")])
-    text = summary(columns, skipped, plan, pinned, "make bench" if command.endswith(".py") else command)
+    text = summary(columns, skipped, plan, pinned, "make bench" if command.endswith(".py") else command, elsewhere)
     print("\n" + text)
     if chosen.write:
         report.write_block(PAGE, "gateway", text)

@@ -64,6 +64,13 @@ def all_stats() -> dict[int, Stat]:
     return found
 
 
+def machine_cpu_seconds(stat: str | None = None) -> float:
+    """CPU that the whole machine has used since it started: everything in /proc/stat's first line but idle and waiting for disks."""
+    first = (stat if stat is not None else (_PROC / "stat").read_text()).splitlines()[0].split()
+    user, nice, system, _idle, _iowait, irq, softirq, steal = (int(value) for value in first[1:9])
+    return (user + nice + system + irq + softirq + steal) / TICKS
+
+
 def free_ports(start: int) -> Iterator[int]:
     """Loopback ports from `start` upwards on which nobody listens."""
     for port in range(start, start + 100):

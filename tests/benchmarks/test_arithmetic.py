@@ -8,13 +8,17 @@ import pytest
 from benchmarks import hotspots, report, wire
 from benchmarks.bourse import BUILT_PAGES, command, configuration
 from benchmarks.load import Load, check_answer
-from benchmarks.processes import Stat, parse_memory, parse_stat, tree
+from benchmarks.processes import TICKS, Stat, machine_cpu_seconds, parse_memory, parse_stat, tree
 
 STAT = "4711 (a (very) odd name) S 42 4700 4699 0 -1 4194560 1 2 3 4 100 20 7 3 20 0 9 0 12345 0 0"
 
 
 def test_a_stat_line_is_read_past_brackets_and_spaces_in_the_command_name() -> None:
     assert parse_stat(STAT) == Stat(pid=4711, parent=42, session=4699, ticks=130)
+
+
+def test_the_machines_used_cpu_leaves_out_idling_and_waiting() -> None:
+    assert machine_cpu_seconds("cpu  100 20 30 9999 888 4 5 6 0 0\ncpu0 1 1 1 1 1 1 1 1 0 0\n") == 165 / TICKS
 
 
 def test_a_smaps_rollup_gives_bytes_by_name() -> None:
