@@ -47,6 +47,10 @@ SECURITY_HEADERS = (
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
 SLOW_START_RETRY_SECONDS = 2
+_EXPOSED = (
+    b"x-request-id, retry-after, x-should-retry, openai-processing-ms, x-bourse-model, x-bourse-provider, x-bourse-cost-usd, "
+    b"x-bourse-cache, x-bourse-attempts, x-bourse-fallback, x-bourse-overhead-ms"
+)
 
 
 class FrontDoor:
@@ -216,7 +220,7 @@ def _cors_headers(origin: str | None) -> tuple[tuple[bytes, bytes], ...]:
         (b"access-control-allow-origin", (origin or "").encode("latin-1")),
         (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE, OPTIONS"),
         (b"access-control-allow-headers", b"authorization, content-type, idempotency-key, x-api-key, x-request-id, traceparent"),
-        (b"access-control-expose-headers", b"x-request-id, x-bourse-model, x-bourse-provider, x-bourse-cost-usd, retry-after"),
+        (b"access-control-expose-headers", _EXPOSED),
         (b"access-control-max-age", b"600"),
         (b"vary", b"Origin"),
     )

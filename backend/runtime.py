@@ -50,7 +50,6 @@ class Readiness:
     """`missing` is a sentence for the operator, or None once everything is loaded."""
 
     missing: str | None = "starting"
-    draining: bool = False
 
 
 class Runtime:
@@ -178,7 +177,6 @@ async def open_runtime(
             yield runtime
         finally:
             _current = None
-            runtime.readiness.draining = True
 
 
 def _reload_catalog(catalog: CatalogService) -> Callable[[], Awaitable[None]]:
@@ -196,7 +194,7 @@ async def _keep_starting(runtime: Runtime, when_ready: Callable[[Runtime], Await
             runtime.readiness.missing = str(error)
         except BootstrapRefused as error:
             # Trying again would not help: the configuration has to change.
-            runtime.readiness.missing = str(error)
+            runtime.readiness.missing = "the configuration's bootstrap section was refused; the log says why"
             log.error("runtime.bootstrap_refused", reason=str(error))
             raise
         except Exception as error:
@@ -207,9 +205,21 @@ async def _keep_starting(runtime: Runtime, when_ready: Callable[[Runtime], Await
             runtime.metrics.ready.set(1)
             log.info("runtime.ready", version=runtime.version, database=runtime.db.dialect)
             if when_ready is not None:
-                await when_ready(runtime)
+                await _tell(when_ready, runtime)
             return
         await asyncio.sleep(RETRY_SECONDS)
+
+
+async def _tell(when_ready: Callable[[Runtime], Awaitable[object]], runtime: Runtime) -> None:
+    """Once, but not lost to a hiccup of the database: what is told may be the only way to the first account."""
+    while True:
+        try:
+            await when_ready(runtime)
+        except Exception:
+            log.exception("runtime.when_ready_failed")
+            await asyncio.sleep(RETRY_SECONDS)
+        else:
+            return
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -9,6 +9,7 @@ from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -50,6 +51,8 @@ def _timezone(value: str) -> str:
 
 
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
+Limit = Annotated[Duration, Field(gt=timedelta(0))]
+"""A duration within which something must happen; 0 would forbid it."""
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Slug = Annotated[str, Field(pattern=SLUG_PATTERN)]
 Usd = Annotated[Decimal, Field(ge=0, le=Decimal("9000000000"), allow_inf_nan=False)]
@@ -96,8 +99,8 @@ class ProviderSettings(Section):
     def _base_url_given(self) -> "ProviderSettings":
         if self.base_url is None and self.protocol == "openai":
             raise ValueError("base_url is needed for protocol openai")
-        if self.base_url is not None and not self.base_url.startswith(("http://", "https://")):
-            raise ValueError("base_url must start with http:// or https://")
+        if self.base_url is not None and (urlsplit(self.base_url).scheme not in ("http", "https") or not urlsplit(self.base_url).hostname):
+            raise ValueError("base_url must look like https://host/path")
         return self
 
 
@@ -120,11 +123,11 @@ class CandidateSettings(Section):
 
 
 class TimeoutSettings(Section):
-    connect: Duration = timedelta(seconds=5)
-    attempt: Duration = timedelta(seconds=300)
-    first_token: Duration = timedelta(seconds=60)
-    idle: Duration = timedelta(seconds=30)
-    total: Duration = timedelta(seconds=600)
+    connect: Limit = timedelta(seconds=5)
+    attempt: Limit = timedelta(seconds=300)
+    first_token: Limit = timedelta(seconds=60)
+    idle: Limit = timedelta(seconds=30)
+    total: Limit = timedelta(seconds=600)
 
 
 class RetrySettings(Section):
@@ -265,6 +268,13 @@ class Settings(Section):
         """The database URL in force."""
         return self.database_url or f"sqlite+aiosqlite:///{self.data_dir.resolve() / 'bourse.db'}"
 
+    def protocol_of(self, provider: str) -> str | None:
+        """What a provider speaks; None for a name that stands for nobody. In development there is a sandbox without being asked for."""
+        given = self.providers.get(provider)
+        if given is not None:
+            return given.protocol
+        return "sandbox" if provider == "sandbox" and not self.is_production else None
+
     @model_validator(mode="after")
     def _names_agree(self) -> "Settings":
         aliases = [route.alias for route in self.models]
@@ -273,7 +283,7 @@ class Settings(Section):
                 raise ValueError(f"models: the alias {alias!r} is there twice")
         for route in self.models:
             for candidate in route.candidates:
-                if candidate.provider not in self.providers and candidate.provider != "sandbox":
+                if self.protocol_of(candidate.provider) is None:
                     raise ValueError(f"models: {route.alias!r} names the provider {candidate.provider!r}, which is not under providers")
         if self.database_url and not self.database_url.startswith(("sqlite:", "sqlite+aiosqlite:", "postgres:", "postgresql")):
             raise ValueError("database_url must be sqlite+aiosqlite:///PATH or postgresql://…")
@@ -309,6 +319,7 @@ LATER: dict[str, str] = {
     "providers.metadata": "kept; no protocol of this release needs it",
     "models.candidates.prefill": "kept; recovery of cut streams comes in a later release",
     "models.max_output_tokens": "kept; sent to providers from a later release on",
+    "network.allow_private_fetch": "kept; webhooks and image fetches come in a later release",
     "models.retries": "kept; retries come in a later release",
     "models.breaker": "kept; circuit breakers come in a later release",
     "models.recover": "kept; recovery of cut streams comes in a later release",

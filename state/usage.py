@@ -8,6 +8,7 @@ from datetime import tzinfo
 from typing import ClassVar
 
 import reflex as rx
+import structlog
 
 from backend import runtime
 from backend.identity.bootstrap import DEMO_TENANT
@@ -19,6 +20,8 @@ from backend.metering.schemas import CallSummary, SpendToday
 from state.base import admitted, is_connected, session_of
 from state.guard import PUBLIC, handler
 from state.samples import curl_sample
+
+log = structlog.get_logger(__name__)
 
 ROWS = 50
 RECHECK_SECONDS = 4.0
@@ -125,7 +128,14 @@ class UsageState(rx.State):
                     continue
                 started = time.monotonic()
                 woken.clear()
-                calls, names, spend = await _read(view)
+                try:
+                    calls, names, spend = await _read(view)
+                except Exception as error:
+                    # The database may be back in a moment; a page that stops being live without a word is worse than a late one.
+                    log.warning("usage.read_failed", error=type(error).__name__)
+                    await asyncio.sleep(RECHECK_SECONDS)
+                    woken.set()
+                    continue
                 async with self:
                     self._show(view, calls, names, spend)
                 awaited -= {call.id for call in calls}
@@ -153,7 +163,17 @@ class UsageState(rx.State):
     def _show(self, view: SessionView, calls: Sequence[CallSummary], names: Mapping[str, str], spend: SpendToday) -> None:
         zone = spend.since.tzinfo
         today = spend.since.date()
-        self.rows = [call_row(call, names, zone, today=today == call.created_at.astimezone(zone).date()) for call in calls]
+        protocol_of = runtime.current().settings.protocol_of
+        self.rows = [
+            call_row(
+                call,
+                names,
+                zone,
+                today=today == call.created_at.astimezone(zone).date(),
+                simulated=call.provider is not None and protocol_of(call.provider) == "sandbox",
+            )
+            for call in calls
+        ]
         self.headline, self.spent = headline_text(spend), format_usd(spend.nano)
         self.comparison, self.condition = comparison_text(spend), condition_text(calls)
         self.place = f"{view.tenant_name}, {zone}"
@@ -219,7 +239,7 @@ def condition_text(calls: Sequence[CallSummary]) -> str:
     return f"{wrong} of {shown} went wrong." if len(calls) > 1 else "The last call went wrong."
 
 
-def call_row(call: CallSummary, names: Mapping[str, str], zone: tzinfo | None, *, today: bool) -> CallRow:
+def call_row(call: CallSummary, names: Mapping[str, str], zone: tzinfo | None, *, today: bool, simulated: bool = False) -> CallRow:
     """A ledger row as a person reads it."""
     local = call.created_at.astimezone(zone)
     outcome, tone = _OUTCOMES.get(call.outcome, (call.outcome, "plain"))
@@ -232,7 +252,7 @@ def call_row(call: CallSummary, names: Mapping[str, str], zone: tzinfo | None, *
         time=f"{local:%H:%M:%S}" if today else f"{local.day} {local:%b %H:%M}",
         model=call.model if call.model and call.outcome == "completed" else call.requested_model,
         provider=call.provider or "",
-        simulated=call.provider == "sandbox",
+        simulated=simulated,
         key=names.get(call.key_id, call.key_id),
         outcome=outcome,
         tone=tone,

@@ -1,6 +1,6 @@
 """`GET /catalog/models` and `GET /catalog/models/{id}`: thin reads in the seed's shape, with more beside it.
 
-Prices are USD per 1M tokens, as JSON numbers where they are exact enough for people and as text in `pricing.offers`. An unknown query
+Prices are USD per 1M tokens, as JSON numbers where they are exact enough for people and as text in each offer's `prices`. An unknown query
 parameter is an error, so that a misspelt filter never silently shows everything.
 """
 
@@ -185,7 +185,7 @@ def summary_body(model: ModelSummary) -> dict[str, Any]:
         "openWeights": model.open_weights,
         "offers": model.offers,
         "providers": model.providers,
-        "pricingReference": f"/pricing/models/{model.id}",
+        "pricingReference": f"/catalog/models/{model.id}",
         "pricing": {
             "state": model.price_state,
             "currency": "USD",

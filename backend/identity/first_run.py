@@ -21,6 +21,6 @@ async def announce_setup(identity: IdentityService, base_url: str, console: Text
         "The link works once. A restart prints a new one while nobody has used it.",
     )
     width = max(len(line) for line in lines)
-    console.write("\n" + "─" * width + "\n" + "\n".join(lines) + "\n" + "─" * width + "\n\n")
+    console.write("\n" + "-" * width + "\n" + "\n".join(lines) + "\n" + "-" * width + "\n\n")
     console.flush()
     return True

@@ -15,7 +15,7 @@ from backend.identity.principal import Principal, Role
 from backend.identity.schemas import KeyView, NewKey, TenantView
 from backend.identity.tables import ApiKey, Membership, Tenant
 from backend.kernel.clock import Clock
-from backend.kernel.db import Database
+from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.errors import BadRequest, Conflict, NotFound, PermissionDenied
 from backend.kernel.ids import new_id
 from backend.kernel.money import nano_from_usd
@@ -125,6 +125,7 @@ class TenantService:
                 raise Conflict("A tenant needs an owner. Make somebody else an owner first.")
             if role is None:
                 await repository.remove_membership(session, tenant_id, user.id)
+                await self._revoke_keys_of(unit, principal, tenant_id, user.id)
             elif existing is None:
                 await repository.add(session, Membership(tenant_id=tenant_id, user_id=user.id, role=role.name.lower(), created_at=now))
             else:
@@ -138,6 +139,13 @@ class TenantService:
                 before=before.name.lower() if before else None,
                 after=role.name.lower() if role else None,
             )
+
+    async def _revoke_keys_of(self, unit: UnitOfWork, principal: Principal, tenant_id: str, user_id: str) -> None:
+        """Who leaves a tenant leaves with all his ways in."""
+        for key in await repository.keys_of_tenant(unit.session, tenant_id):
+            if key.owner_user_id == user_id and key.status != "revoked":
+                await repository.update_key(unit.session, key.id, status="revoked")
+                await self._audit.record(unit, principal, "api_key.revoke", key.id, tenant_id=tenant_id, name=key.name)
 
     # Keys --------------------------------------------------------------------------------------------------------------------------
 

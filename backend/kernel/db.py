@@ -117,6 +117,7 @@ class Database:
         engine = create_async_engine(
             async_url(url),
             echo=echo,
+            hide_parameters=True,
             pool_pre_ping=True,
             pool_size=pool_size,
             max_overflow=pool_size,
@@ -206,6 +207,7 @@ def _sqlite_engine(url: str, *, pool_size: int, begin: str, echo: bool) -> Async
     engine = create_async_engine(
         async_url(url),
         echo=echo,
+        hide_parameters=True,  # an error's text ends up in the log, and what was bound may be an address or a hash
         poolclass=AsyncAdaptedQueuePool,
         pool_size=pool_size,
         max_overflow=0,

@@ -39,7 +39,7 @@ class SecretRef:
         if self.is_literal:
             value = self._text
         elif kind == "env":
-            value = os.environ.get(rest, "")
+            value = os.environ.get(rest, "").strip()
         elif kind == "file":
             try:
                 value = Path(rest).read_text().strip()

@@ -24,11 +24,9 @@ async def liveness(_runtime: "Runtime | None") -> Report:
 
 
 async def readiness(runtime: "Runtime | None") -> Report:
-    """200 once migrated, bootstrapped and loaded, 503 with the reason before that and while draining."""
+    """200 once migrated, bootstrapped and loaded, 503 with the reason before that."""
     if runtime is None:
         return Report(503, {"status": "starting"})
-    if runtime.readiness.draining:
-        return Report(503, {"status": "draining"})
     if runtime.readiness.missing is not None:
         return Report(503, {"status": "starting", "reason": runtime.readiness.missing})
     return Report(200, {"status": "ok"})

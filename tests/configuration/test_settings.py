@@ -122,12 +122,14 @@ def test_a_configuration_that_is_named_must_be_there(tmp_path: Path) -> None:
         ("env: staging\n", 1, "env:"),
         ("reporting:\n  timezone: Mars/Olympus\n", 2, "must be an IANA time zone"),
         ("providers:\n  acme:\n    protocol: openai\n", 2, "base_url is needed"),
-        ("providers:\n  acme:\n    base_url: ftp://example.org\n", 2, "must start with http"),
+        ("providers:\n  acme:\n    base_url: ftp://example.org\n", 2, "must look like https://host"),
+        ("providers:\n  acme:\n    base_url: http:///v1\n", 2, "must look like https://host"),
         ("providers:\n  acme:\n    base_url: http://h/v1\n    api_key: 5\n", 4, "must be a reference such as env:NAME"),
         ("models:\n  - alias: a\n    candidates: []\n", 3, "candidates"),
         ("models:\n  - alias: a\n    candidates:\n      - {provider: sandbox, model: m, wieght: 2}\n", 4, "wieght: there is no"),
         ("models:\n  - candidates:\n      - {provider: sandbox, model: m}\n", 2, "alias: this is needed"),
         ("models:\n  - alias: a\n    timeouts: {idle: soon}\n    candidates: [{provider: sandbox, model: m}]\n", 3, "must be a duration"),
+        ("models:\n  - alias: a\n    timeouts: {total: 0s}\n    candidates: [{provider: sandbox, model: m}]\n", 3, "greater than"),
         ("budgets:\n  default:\n    limit_usd: -1\n", 3, "limit_usd"),
         ("budgets:\n  default:\n    limit_usd: .nan\n", 3, "limit_usd"),
         ("budgets:\n  default:\n    window: fortnight\n", 3, "window"),
@@ -329,3 +331,10 @@ def test_any_file_is_settings_or_a_configuration_error(tmp_path_factory: pytest.
         load_settings({"BOURSE_CONFIG": str(file)})
     except ConfigurationError as refusal:
         assert "fuzzed.yaml" in str(refusal)  # noqa: PT017 - either outcome is right, another exception is not
+
+
+def test_a_route_to_the_sandbox_needs_it_under_providers_in_production(load: Load) -> None:
+    text = "env: production\nmodels:\n  - alias: a\n    candidates: [{provider: sandbox, model: chat}]\n"
+    with pytest.raises(ConfigurationError, match="'sandbox', which is not under providers"):
+        load(text)
+    assert load(text + "providers: {sandbox: {protocol: sandbox}}\n").protocol_of("sandbox") == "sandbox"

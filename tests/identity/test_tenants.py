@@ -119,6 +119,15 @@ async def test_a_key_revokes_its_owner_or_an_admin_and_twice_is_once(identity: I
     assert len(await rows(database, "SELECT id FROM audit_entry WHERE action = 'api_key.revoke'")) == 2
 
 
+async def test_who_leaves_a_tenant_leaves_without_his_keys(identity: IdentityService, tenant: str, database: Database) -> None:
+    member, owner = await person(identity, tenant, Role.MEMBER, "member"), await person(identity, tenant, Role.OWNER, "owner")
+    await identity.tenants.create_key(member, tenant, name="his")
+    await identity.tenants.create_key(owner, tenant, name="hers")
+    await identity.tenants.set_member(owner, tenant, email="member@example.org", role=None)
+    assert {key.name: key.status for key in await identity.tenants.list_keys(owner, tenant)} == {"his": "revoked", "hers": "active"}
+    assert len(await rows(database, "SELECT id FROM audit_entry WHERE action = 'api_key.revoke'")) == 1
+
+
 @pytest.mark.case("Z3")
 async def test_another_tenants_key_does_not_exist(identity: IdentityService, tenant: str) -> None:
     other = await identity.tenants.create(OPERATOR, slug="other")

@@ -186,3 +186,11 @@ async def test_an_answer_larger_than_asked_for_is_not_read_to_its_end(inside: Ou
     canary.answer = b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n" + b"x" * 5000
     with pytest.raises(ResponseTooLarge):
         await inside.get(f"http://127.0.0.1:{canary.port}/", max_bytes=1000)
+
+
+def test_the_loopback_address_is_one_in_both_of_its_spellings() -> None:
+    policy = AddressPolicy((ip_network("127.0.0.1/32"),))
+    assert policy.permits("::1")
+    assert policy.permits("127.0.0.1")
+    assert not AddressPolicy().permits("::1")
+    assert not policy.permits("127.0.0.2")

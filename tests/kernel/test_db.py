@@ -353,3 +353,12 @@ async def test_kill_minus_nine_and_a_copy_of_the_files_lose_no_commit_and_keep_n
     committed = {name.partition("-")[0] for name in names}
     assert {line.strip() for line in acknowledged if line.endswith("\n")} <= committed
     assert len(names) == 2 * len(committed)
+
+
+async def test_an_error_of_the_database_names_no_value(database: Database) -> None:
+    async with database.write() as unit:
+        unit.session.add(tenant("acme"))
+    with pytest.raises(sa.exc.IntegrityError) as refused:
+        async with database.write() as unit:
+            await unit.session.execute(sa.insert(Tenant), {"id": "ten_acme", "slug": "the-secret-slug", "name": "x", "created_at": NOON})
+    assert "the-secret-slug" not in str(refused.value)

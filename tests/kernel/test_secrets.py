@@ -15,6 +15,11 @@ def test_a_variable_is_read_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -
     assert reference.resolve() == "s3cret"
 
 
+def test_a_variable_loses_the_newline_that_a_shell_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ACME_KEY", "s3cret\n")
+    assert SecretRef("env:ACME_KEY").resolve() == "s3cret"
+
+
 def test_a_file_is_read_without_its_last_newline(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("s3cret\n")
     assert SecretRef(f"file:{tmp_path / 'key'}").resolve() == "s3cret"

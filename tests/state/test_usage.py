@@ -75,7 +75,7 @@ def test_what_is_not_known_is_said_and_never_shown_as_zero() -> None:
 
 
 def test_sandbox_calls_are_marked_as_simulated() -> None:
-    assert call_row(replace(CALL, provider="sandbox"), {}, UTC, today=True).simulated
+    assert call_row(CALL, {}, UTC, today=True, simulated=True).simulated
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, "—"), (0, "0 ms"), (999, "999 ms"), (1000, "1.0 s"), (12_340, "12.3 s")])
