@@ -38,10 +38,9 @@ class AddressPolicy:
             return False
         if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
             address = address.ipv4_mapped
-        if isinstance(address, IPv6Address) and address.is_loopback:
-            # "localhost" is both on most machines; who allows the one means the other too.
-            address = IPv4Address("127.0.0.1")
-        if any(address in network for network in self.allowed):
+        # "localhost" is both on most machines: who allows 127.0.0.1 means ::1 too.
+        spellings = (address, IPv4Address("127.0.0.1")) if isinstance(address, IPv6Address) and address.is_loopback else (address,)
+        if any(spelling in network for spelling in spellings for network in self.allowed):
             return True
         if any(address in network for network in _LEADING_INSIDE):
             return False
