@@ -178,12 +178,16 @@ class Journal:
         return None
 
     def take(self, segment: Segment, size: int) -> None:
-        """Those bytes are in the database now. A full segment without open calls is deleted."""
+        """Those bytes are in the database now. Full segments without open calls are deleted, whatever an older one still waits for.
+
+        An open line may so outlive the final line that answered it. A replay then takes its call for interrupted, and changes nothing:
+        the row is there already.
+        """
         assert segment.taken + size <= segment.written
         segment.taken += size
         for number, candidate in list(self._segments.items()):
             if candidate is self._current or candidate.taken < candidate.written or candidate.open_calls:
-                break  # in order only: an open line must not outlive the final line that answers it
+                continue
             candidate.path.unlink(missing_ok=True)
             del self._segments[number]
             self._to_close.append(candidate)

@@ -64,15 +64,16 @@ class MeteringService:
 
     def record(self, call: CallRecord, attempts: list[AttemptRecord], ticket: int | None = None) -> None:
         """Write the final line, and tell subscribers. Does not raise: what cannot be written is in the log, with all its numbers."""
-        line = final_line(call, attempts)
+        line = b""
         try:
+            line = final_line(call, attempts)
             if ticket is None:
                 self._journal.append(line)
             else:
                 self._journal.close_call(line, ticket)
-        except (ValueError, StorageUnavailable) as error:
-            if attempts:
-                log.error("journal.final_line_lost", line=line.decode(), error=type(error).__name__)
+        except Exception as error:
+            if attempts or not line:
+                log.error("journal.final_line_lost", line=line.decode() or repr(call), error=type(error).__name__)
             # A call that was refused before anybody was asked cost nothing; on a full disk its row is the one to go without.
         if self._writer is not None:
             self._writer.wake()

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,17 @@ class LedgerWriter:
         self._root = root
         self._wake = asyncio.Event()
         self._draining = asyncio.Lock()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: tuple[asyncio.Task[None], ...] = ()
+        self._not_replayed: set[Path] = set()
         self._failures = 0
         self.replayed = 0
         self.interrupted = 0
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="ledger-writer")
+        self._tasks = (
+            asyncio.create_task(self._run(), name="ledger-writer"),
+            asyncio.create_task(self._replay_all(), name="ledger-replay"),
+        )
 
     def wake(self) -> None:
         """There is something to write."""
@@ -57,10 +62,10 @@ class LedgerWriter:
 
     async def stop(self, *, seconds: float = 5.0) -> None:
         """Write what is left if the database takes it in time; the rest waits in the journal for the next start."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = ()
         try:
             async with asyncio.timeout(seconds):
                 await self.drain()
@@ -84,22 +89,32 @@ class LedgerWriter:
                 self._journal.take(segment, len(data))
                 written = True
 
-    async def replay(self) -> None:
-        """Bring over the journals of processes that are gone. May be called again after a failure."""
+    async def replay(self) -> bool:
+        """Bring over the journals of processes that are gone; False if one could not be and is to be tried again. Each is on its own."""
+        whole = True
         for directory, lock in abandoned(self._root, self._journal.directory):
             try:
                 await self._replay_one(directory)
                 shutil.rmtree(directory)
+            except Exception as error:
+                whole = False
+                if directory not in self._not_replayed:
+                    self._not_replayed.add(directory)
+                    log.warning("ledger.journal_not_replayed", journal=directory.name, error=type(error).__name__)
             finally:
                 os.close(lock)
+        return whole
+
+    async def _replay_all(self) -> None:
+        """Apart from our own journal, which must not wait for what others left behind."""
+        for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+            if await self.replay():
+                return
+            await asyncio.sleep(pause)
 
     async def _run(self) -> None:
-        replayed = False
         while True:
             try:
-                if not replayed:
-                    await self.replay()
-                    replayed = True
                 await self._wake.wait()
                 await asyncio.sleep(GATHER_SECONDS)
                 self._wake.clear()

@@ -93,3 +93,13 @@ async def test_subscribers_hear_of_a_finished_call_at_once(metering: MeteringSer
     call, attempts = completed(a_call())
     metering.record(call, attempts)
     assert [event.call.id for event in heard] == [call.id]
+
+
+async def test_recording_what_cannot_be_written_down_raises_nothing(metering: MeteringService, capfd: pytest.CaptureFixture[str]) -> None:
+    call, attempts = completed(a_call())
+    ticket = metering.open_call(call)
+    call.charged_nano = 2**70  # more than the line's format can say
+    metering.record(call, attempts, ticket)
+    said = capfd.readouterr()
+    assert "journal.final_line_lost" in said.out + said.err
+    assert call.id in said.out + said.err

@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.events import EventBus
-from backend.metering.journal import Journal
-from backend.metering.record import final_line
+from backend.metering.journal import Journal, lines_of
+from backend.metering.record import final_line, open_line
 from backend.metering.service import MeteringService
+from backend.metering.writer import LedgerWriter
 from tests.metering.conftest import a_call, completed, open_metering, rows
 
 ROOT = Path(__file__).parents[2]
@@ -271,3 +272,48 @@ def _service(url: str, data_dir: Path, clock: Clock) -> MeteringService:
 async def _replayed(service: MeteringService) -> None:
     assert service._writer is not None
     await service._writer.replay()
+
+
+async def test_a_journal_that_cannot_be_replayed_holds_up_neither_the_others_nor_our_own(
+    database: Database, tmp_path: Path, clock: Clock
+) -> None:
+    (tmp_path / "journal" / "aaa" / "000001.jsonl").mkdir(parents=True)  # a folder where a file should be cannot be read
+    left = Journal(tmp_path / "journal")
+    left.open()
+    theirs, ours = a_call(), a_call()
+    left.append(final_line(*completed(theirs)))
+    left.close()
+    async with open_metering(database, tmp_path, clock) as service, asyncio.timeout(20):
+        service.record(*completed(ours), None)
+        while {row["id"] for row in await rows(database)} != {theirs.id, ours.id}:
+            await asyncio.sleep(0.05)
+    assert (tmp_path / "journal" / "aaa").exists()
+
+
+async def test_an_open_line_that_outlived_its_final_line_changes_nothing_when_replayed(
+    database: Database, tmp_path: Path, clock: Clock
+) -> None:
+    """A long call pins the segment of both open lines; the final line of the short one is in a later segment that is gone already."""
+    journal = Journal(tmp_path / "journal", segment_bytes=64 * 1024)
+    journal.open()
+    short, long = a_call(), a_call()
+    journal.open_call(open_line(long))
+    ticket = journal.open_call(open_line(short))
+    finals = [final_line(*completed(a_call())) for _ in range(400)]
+    for line in finals[:200]:
+        journal.append(line)
+    journal.close_call(final_line(*completed(short)), ticket)
+    for line in finals[200:]:
+        journal.append(line)
+    writer = LedgerWriter(database, journal, tmp_path / "journal")
+    await writer.drain()
+    assert not any(short.id.encode() in line and line.startswith(b'["final"') for line in lines_of(journal.directory))
+    journal.close()
+    async with open_metering(database, tmp_path, clock) as service:
+        await _replayed(service)
+    found = {row["id"]: row for row in await rows(database)}
+    assert len(found) == 402
+    assert (found[short.id]["outcome"], found[short.id]["charged_nano"]) == ("completed", 20_000)
+    assert found[long.id]["outcome"] == "interrupted"
+    outcomes = {row["call_id"]: row["outcome"] for row in await rows(database, "call_attempt")}
+    assert (outcomes[short.id], outcomes[long.id]) == ("completed", "interrupted")
