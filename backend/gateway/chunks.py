@@ -41,6 +41,7 @@ class ChunkStream:
         "_wants_usage",
         "done",
         "error",
+        "heard",
         "malformed",
         "model",
         "service_tier",
@@ -70,6 +71,8 @@ class ChunkStream:
         self.usage: Usage | None = None
         self.model: str | None = None
         self.service_tier: str | None = None
+        self.heard = False
+        """The last `feed` completed an event; comments, which are all that some servers send while they queue, are none."""
         self.malformed = 0
         self.token_chunks = 0
         self.token_bytes = 0
@@ -91,6 +94,7 @@ class ChunkStream:
             EventTooLarge: the provider sends an event without end.
         """
         events = self._splitter.feed(data)
+        self.heard = bool(events)
         return self._shape(events, data if self._splitter.clean else None)
 
     def end(self) -> bytes:
@@ -135,6 +139,8 @@ class ChunkStream:
                     self.error = chunk
                     untouched = None
                     break
+                if untouched is None and b"\n" in payload:
+                    payload = orjson.dumps(chunk)  # several data lines: from here on it is one
                 choices = chunk.get("choices")
                 usage = chunk.get("usage")
                 shaped = self._choices(payload, chunk, choices, usage) if choices else self._without_choices(payload, chunk, usage)
@@ -181,8 +187,6 @@ class ChunkStream:
         if usage is not None:
             self._note_usage(usage)
         shaped = self._with_usage_as_asked(payload, chunk, usage)
-        if b"\n" in shaped:
-            shaped = orjson.dumps(orjson.loads(shaped))
         before, self._held_finish = self._held_finish, None
         if finishing and self._waits_for_usage:
             self._held_finish = shaped

@@ -82,8 +82,13 @@ class EventSplitter:
         events: list[bytes] = []
         start = 0
         position = self._scanned
+        # The next of each is looked for only once the last one found was used: else many of one would search the rest for the other.
+        lf, cr = buffer.find(b"\n", position), buffer.find(b"\r", position)
         while True:
-            lf, cr = buffer.find(b"\n", position), buffer.find(b"\r", position)
+            if 0 <= lf < position:
+                lf = buffer.find(b"\n", position)
+            if 0 <= cr < position:
+                cr = buffer.find(b"\r", position)
             if lf < 0 and cr < 0:
                 break
             if cr < 0 or 0 <= lf < cr:

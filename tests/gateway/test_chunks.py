@@ -107,3 +107,13 @@ def test_facts_are_spliced_into_any_object() -> None:
     assert json.loads(splice_facts(b"{}", FACTS)) == {"bourse": FACTS}
     assert json.loads(splice_facts(b' { "a" : 1 } \n', FACTS)) == {"a": 1, "bourse": FACTS}
     assert json.loads(splice_facts(b'{"bourse":{"x":1},"a":1}', FACTS)) == {"a": 1, "bourse": FACTS}
+
+
+@pytest.mark.parametrize("wants_usage", [True, False])
+@pytest.mark.parametrize("with_facts", [True, False])
+def test_a_chunk_in_several_data_lines_reaches_the_caller_in_one(wants_usage: bool, with_facts: bool) -> None:
+    data = b"".join(sse(value).replace(b',"', b',\ndata: "') for value in canonical_chunks()) + sse("[DONE]")
+    out, stream = run(data, [], wants_usage=wants_usage, with_facts=with_facts)
+    assert stream.malformed == 0
+    assert values(out)[-1] == "[DONE]"
+    assert [value["usage"] for value in values(out)[:-1] if value.get("usage")] == ([USAGE] if wants_usage else [])

@@ -97,3 +97,24 @@ def test_a_megabyte_line_in_small_pieces_is_one_event_and_an_endless_one_is_refu
         events_of([b"data: " + b"x" * 1000] * 20)
     with pytest.raises(EventTooLarge):
         events_of([b"data: " + b"x" * 1000 + b"\n"] * 20)
+
+
+class Counting(bytearray):
+    """Counts the bytes that are looked at in search of line ends."""
+
+    looked_at = 0
+
+    def find(self, sign: bytes, start: int = 0) -> int:  # type: ignore[override]
+        found = super().find(sign, start)
+        self.looked_at += (found if found >= 0 else len(self)) - start + 1
+        return found
+
+
+@pytest.mark.parametrize("line", [b":\n", b":\r", b":\r\n", b"\n", b"\r"])
+@pytest.mark.parametrize("tail", [b"", b"\r", b"\n"])
+def test_many_short_lines_are_searched_once(line: bytes, tail: bytes) -> None:
+    splitter = EventSplitter()
+    splitter._buffer = counting = Counting()
+    data = line * 20_000 + tail
+    splitter.feed(data)
+    assert counting.looked_at <= 4 * len(data)
