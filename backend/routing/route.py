@@ -35,7 +35,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`name` is what permissions and the ledger know it by: the alias, or `provider/model`."""
+    """`name` is what permissions and the ledger know it by: the alias, `provider/model`, or the catalog's name that was asked for."""
 
     name: str
     candidates: tuple[Candidate, ...]

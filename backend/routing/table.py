@@ -7,6 +7,7 @@ from typing import Protocol
 import structlog
 
 from backend.kernel.errors import ModelNotAllowed, ModelNotFound
+from backend.providers.registry import SANDBOX, supported
 from backend.providers.sandbox import MODELS as SANDBOX_MODELS
 from backend.routing.route import Candidate, Route, route_from_settings
 from backend.settings import Settings
@@ -16,7 +17,6 @@ log = structlog.get_logger(__name__)
 _WORKING_STRATEGIES = ("weighted", "ordered")
 _MAX_NAME = 255
 _REMEMBERED_NAMES = 1000
-SANDBOX = "sandbox"
 
 
 class Names(Protocol):
@@ -66,10 +66,7 @@ class RouteTable:
 
     async def load(self) -> None:
         """Read routes anew; subscribe this to the change feed."""
-        providers = set(self._settings.providers)
-        if not self._settings.is_production:
-            providers.add(SANDBOX)
-        self._providers = frozenset(providers)
+        self._providers = frozenset(supported(self._settings))
         if not self._aliases:
             for route in self._settings.models:
                 if route.strategy not in _WORKING_STRATEGIES:
@@ -99,13 +96,17 @@ class RouteTable:
         return self._weighted(candidates)
 
     def usable(self, key: Permitted) -> Iterator[Route]:
-        """Every route that is listed for this key: aliases, the sandbox's models, and what the catalog says configured providers sell."""
+        """Every route that is listed for this key: aliases that somebody can answer for, the sandbox's models, and what the catalog says
+        configured providers sell.
+        """
         for route in self._listed():
             if route.enabled and _is_among(route, route.name, key.tenant_models) and _is_among(route, route.name, key.models):
                 yield route
 
     def _listed(self) -> Iterator[Route]:
-        yield from self._aliases.values()
+        for alias in self._aliases.values():
+            if any(candidate.provider in self._providers for candidate in alias.candidates):
+                yield alias
         for provider in sorted(self._providers):
             if self._is_sandbox(provider):
                 names = [f"{provider}/{model}" for model in SANDBOX_MODELS]

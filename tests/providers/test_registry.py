@@ -4,6 +4,7 @@ import sys
 from types import ModuleType
 
 import pytest
+import structlog
 
 from backend.kernel.addresses import AddressPolicy
 from backend.providers.http import UpstreamHttp
@@ -45,3 +46,18 @@ def test_building_an_openai_provider_reads_no_secret_into_its_repr(monkeypatch: 
     monkeypatch.setenv("ACME_KEY", "sk-very-secret-value")
     built = providers(acme=ProviderSettings(base_url="https://api.example.org/v1", api_key=SecretRef("env:ACME_KEY")))
     assert "very-secret" not in repr(built["acme"])
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        pytest.param(ProviderSettings(base_url="https://api.example.org/v 1"), id="a path that HTTP cannot carry"),
+        pytest.param(ProviderSettings(base_url="https://api.example.org/v1", headers={"x-a": "1\r\n2"}), id="a header of two lines"),
+        pytest.param(ProviderSettings(base_url="https://api.example.org:port/v1"), id="a port that is none"),
+    ],
+)
+def test_a_provider_that_cannot_be_built_is_said_and_does_not_stop_the_rest(wrong: ProviderSettings) -> None:
+    with structlog.testing.capture_logs() as logs:
+        built = providers(wrong=wrong, right=ProviderSettings(base_url="https://api.example.org/v1"))
+    assert set(built) == {"right", "sandbox"}
+    assert [(entry["event"], entry["provider"]) for entry in logs] == [("provider.cannot_be_built", "wrong")]

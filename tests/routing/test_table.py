@@ -174,3 +174,16 @@ async def test_names_from_callers_are_not_remembered_without_bound() -> None:
         with pytest.raises(ModelNotFound):
             made.resolve(f"unknown-{number}", ANYBODY)
     assert len(made._direct) <= 1000
+
+
+async def test_a_provider_whose_protocol_has_no_adapter_is_neither_listed_nor_asked() -> None:
+    settings = Settings(
+        providers={"acme": ProviderSettings(protocol="bedrock"), "cheap": ACME},
+        models=(RouteSettings(alias="mine", candidates=(candidate("x"),)),),
+    )
+    made = RouteTable(settings, Catalog())
+    await made.load()
+    assert {route.name.partition("/")[0] for route in made.usable(ANYBODY)} == {"sandbox"}
+    assert [c.provider for c in made.resolve("gpt-4o", ANYBODY).candidates] == ["cheap"]
+    with pytest.raises(ModelNotFound):
+        made.resolve("acme/gpt-4o-2024", ANYBODY)
