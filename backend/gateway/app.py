@@ -2,12 +2,12 @@
 
 from backend.gateway.models_list import Catalog, ModelList
 from backend.gateway.pipeline import Pipeline
-from backend.gateway.responses import Receive, Send, send_error, send_json
+from backend.gateway.responses import Receive, Send, send_json
 from backend.gateway.settle import Settler
 from backend.identity.snapshot import AuthSnapshot
 from backend.kernel.addresses import AddressPolicy
 from backend.kernel.clock import Clock
-from backend.kernel.errors import BourseError, MethodNotAllowed, NotFound
+from backend.kernel.errors import MethodNotAllowed, NotFound
 from backend.kernel.json import dump_json
 from backend.kernel.request import Scope
 from backend.metering.service import MeteringService
@@ -24,7 +24,9 @@ _MODELS = "/v1/models"
 
 
 class Gateway:
-    """Expects `scope["bourse"]` (the request's context, set by the front door). `start` before the first call, `stop` after the last."""
+    """Expects `scope["bourse"]` (the request's context, set by the front door), which also answers what is raised here as an error.
+    `start` before the first call, `stop` after the last.
+    """
 
     def __init__(
         self,
@@ -62,21 +64,18 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        try:
-            if path == _CHAT:
-                scope["bourse"].route = _CHAT
-                if scope["method"] != "POST":
-                    raise MethodNotAllowed("Use POST here.", headers={"allow": "POST"})
-                await self._pipeline.chat_completion(scope, receive, send)
-            elif path == _MODELS or path.startswith(_MODELS + "/"):
-                scope["bourse"].route = _MODELS
-                if scope["method"] not in ("GET", "HEAD"):
-                    raise MethodNotAllowed("Use GET here.", headers={"allow": "GET, HEAD"})
-                await self._models(path[len(_MODELS) + 1 :], scope, send)
-            else:
-                raise NotFound("There is no such endpoint. See /v1/models and /v1/chat/completions.")
-        except BourseError as error:
-            await send_error(send, error)
+        if path == _CHAT:
+            scope["bourse"].route = _CHAT
+            if scope["method"] != "POST":
+                raise MethodNotAllowed("Use POST here.", headers={"allow": "POST"})
+            await self._pipeline.chat_completion(scope, receive, send)
+        elif path == _MODELS or path.startswith(_MODELS + "/"):
+            scope["bourse"].route = _MODELS
+            if scope["method"] not in ("GET", "HEAD"):
+                raise MethodNotAllowed("Use GET here.", headers={"allow": "GET, HEAD"})
+            await self._models(path[len(_MODELS) + 1 :], scope, send)
+        else:
+            raise NotFound("There is no such endpoint. See /v1/models and /v1/chat/completions.")
 
     async def _models(self, name: str, scope: Scope, send: Send) -> None:
         """All models that the key may use, or the one of this name."""

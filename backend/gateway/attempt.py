@@ -28,6 +28,9 @@ from backend.routing.route import Candidate, Route
 T = TypeVar("T")
 
 MAX_ATTEMPTS = 12
+DEFAULT_RETRY_SECONDS = 1.0
+_RANK = {"rate_limited": 1, "credentials": 2, "not_found": 3}
+"""Which failure the caller is told of, lowest first; everything else (server, timeout, connect, reset, protocol) goes before these."""
 
 
 class CallerGone(Exception):
@@ -123,7 +126,7 @@ async def _walk(
             continue
         attempt = call.begin_attempt(candidate)
         call.simulated = provider.capabilities.simulated
-        request = ChatRequest(call.body, candidate.model, route.timeouts.connect, call.context.outgoing_traceparent())
+        request = call.request = ChatRequest(call.body, candidate.model, route.timeouts.connect, call.context.outgoing_traceparent())
         watch.limit(seconds, limit)
         try:
             return await ask(provider, request, attempt)
@@ -161,10 +164,20 @@ def _expired(call: Call, watch: Watch, route: Route, candidate: Candidate, attem
 
 
 def _verdict(failures: list[UpstreamFailure]) -> BourseError:
-    """What the caller is told when nobody answered."""
+    """What the caller is told when nobody answered: what may pass before what stays, and a refusal of the request itself before all."""
     if not failures:
         return NoAvailableProvider("No provider that is configured can answer for this model.", retry_after=5)
     if all(failure.kind == "rate_limited" for failure in failures):
-        waits = [failure.retry_after for failure in failures if failure.retry_after is not None]
-        return UpstreamRateLimited(failures[-1].error.message, retry_after=min(waits, default=1.0))
-    return failures[-1].error
+        return UpstreamRateLimited(failures[-1].error.message, retry_after=_shortest_wait(failures))
+    if not failures[-1].elsewhere:
+        return failures[-1].error
+    told = min(reversed(failures), key=lambda failure: _RANK.get(failure.kind, 0))
+    if told.kind == "rate_limited":
+        # Somebody may answer later, which none of the others' reasons would say.
+        return NoAvailableProvider("No provider can answer for this model right now.", retry_after=_shortest_wait(failures))
+    return told.error
+
+
+def _shortest_wait(failures: list[UpstreamFailure]) -> float:
+    waits = [failure.retry_after for failure in failures if failure.kind == "rate_limited" and failure.retry_after is not None]
+    return min(waits, default=DEFAULT_RETRY_SECONDS)

@@ -11,6 +11,7 @@ from backend.kernel.errors import BourseError
 from backend.kernel.request import RequestContext
 from backend.metering.record import AttemptRecord, CallRecord
 from backend.pricing.usage import Usage
+from backend.providers.provider import ChatRequest
 from backend.routing.route import Candidate, Route
 
 MAX_NAME = 255
@@ -35,7 +36,10 @@ class Call:
     attempts: list[AttemptRecord] = field(default_factory=list)
     ticket: int | None = None
     """Of the open line in the journal."""
+    request: ChatRequest | None = None
+    """Of the attempt that runs or ran last."""
     attempt_started: float = 0.0
+    attempt_running: bool = False
     upstream_seconds: float = 0.0
     """Time spent waiting for providers; the rest of the call's time is our own."""
     service_tier: str | None = None
@@ -49,6 +53,7 @@ class Call:
         record.model = clean(candidate.model)
         record.offer_id = clean(candidate.offer_id)
         self.attempt_started = time.monotonic()
+        self.attempt_running = True
         attempt = AttemptRecord(len(self.attempts) + 1, candidate.provider, record.model, record.offer_id)
         self.attempts.append(attempt)
         return attempt
@@ -57,6 +62,7 @@ class Call:
         """The attempt is over (or, for a stream, has brought its first token)."""
         elapsed = time.monotonic() - self.attempt_started
         self.upstream_seconds += elapsed
+        self.attempt_running = False
         attempt.latency_ms = round(elapsed * 1000)
         attempt.outcome = outcome
         attempt.status = status
@@ -70,6 +76,13 @@ class Call:
     @property
     def elapsed(self) -> float:
         return time.monotonic() - self.context.started
+
+    @property
+    def overhead(self) -> float:
+        """Our own part of the time so far; what a stream takes after its first token is not in it."""
+        now = time.monotonic()
+        running = now - self.attempt_started if self.attempt_running else 0.0
+        return max(0.0, now - self.context.started - self.upstream_seconds - running)
 
 
 def clean(text: str) -> str:

@@ -23,7 +23,7 @@ from backend.gateway.watch import Watch
 from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.clock import Clock
-from backend.kernel.errors import BourseError, InternalError
+from backend.kernel.errors import BourseError, InternalError, Unavailable
 from backend.kernel.ids import new_id
 from backend.kernel.json import parse_json
 from backend.kernel.request import RequestContext, Scope, header
@@ -31,6 +31,9 @@ from backend.metering.record import CallRecord
 from backend.metering.service import MeteringService
 from backend.providers.provider import Provider
 from backend.routing.table import RouteTable
+
+LAST_WORD_SECONDS = 0.5
+"""How long the process, told to end, waits for a caller to take the news of it."""
 
 
 class Pipeline:
@@ -131,7 +134,7 @@ class Pipeline:
         value = answer.value
         call.answered_by(value.get("model"))
         call.service_tier = _service_tier(value.get("service_tier"))
-        overhead = call.elapsed - call.upstream_seconds
+        overhead = call.overhead
         output = 0 if answer.usage is not None else estimated_answer_tokens(value)
         self._settler.completed(call, attempt, answer.usage, estimated_output=output)
         body = splice_facts(answer.body, bourse_object(call)) if call.with_facts else answer.body
@@ -139,9 +142,11 @@ class Pipeline:
 
     def _abandoned(self, call: Call) -> None:
         """The caller went away before it got anything. A provider that has accepted the call is going to bill at least the prompt:
-        a stream is accepted once its status came; of a whole answer nothing is heard before its end, so it counts as accepted."""
+        a stream is accepted once its status came; of a whole answer nothing is heard before its end, so it counts as accepted once the
+        request was written."""
         attempt = call.attempts[-1] if call.attempts else None
-        if attempt is not None and (attempt.status == 200 or not call.record.stream):
+        written = call.request is not None and call.request.sent
+        if attempt is not None and (attempt.status == 200 or (written and not call.record.stream)):
             self._settler.cut(call, attempt, None, 0, "client_closed", status=CLIENT_CLOSED_STATUS)
         else:
             self._settler.unanswered(call, "client_closed", status=CLIENT_CLOSED_STATUS)
@@ -149,7 +154,7 @@ class Pipeline:
     async def _stream(self, call: Call, receive: Receive, send: Send) -> None:
         assert call.route is not None
         watch = Watch(receive, total=call.route.timeouts.total)
-        writer = EventWriter(send, watch, lambda: fact_headers(call, overhead=call.elapsed - call.upstream_seconds))
+        writer = EventWriter(send, watch, lambda: fact_headers(call, overhead=call.overhead))
         try:
             stream = await opened_stream(call, self._providers, watch)
             try:
@@ -159,18 +164,27 @@ class Pipeline:
         except BourseError as error:
             if not writer.started:
                 raise
+            watch.stop()
             # A keep-alive has gone out under 200 while the candidates were asked.
             self._settler.unanswered(call, "failed", status=200, error_code=error.code)
             await writer.fail(error)
         except CallerGone:
             raise
+        except asyncio.CancelledError:
+            # The process is ending.
+            watch.stop()
+            if writer.started:
+                await writer.fail(Unavailable("Bourse is restarting.", retry_after=1), seconds=LAST_WORD_SECONDS)
+            raise
         except Exception:
             # A mistake of ours is no reason to end in silence either.
+            watch.stop()
             if writer.started:
                 await writer.fail(InternalError(f"Something went wrong on our side. Quote request {call.context.request_id}."))
             raise
         finally:
             watch.stop()
+            writer.close()
 
     async def _relay(self, call: Call, stream: OpenedStream, writer: EventWriter, watch: Watch) -> None:
         assert call.route is not None
@@ -180,7 +194,7 @@ class Pipeline:
         call.service_tier = _service_tier(chunks.service_tier)
         record.first_token_ms = round(call.elapsed * 1000)
         attempt.first_token_ms = attempt.latency_ms
-        record.overhead_us = max(0, round((call.elapsed - call.upstream_seconds) * 1_000_000))
+        record.overhead_us = round(call.overhead * 1_000_000)
         try:
             failure = await relay(stream, writer, watch, call.route, call.candidate)
         except asyncio.CancelledError:
@@ -192,13 +206,15 @@ class Pipeline:
                 raise
             return
         watch.stop()
+        # The provider's connection goes first: the caller may take a minute for its last bytes.
         if failure is not None:
+            stream.answer.close()
             self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), "failed", status=200, error=failure.error)
             await writer.fail(failure.error)
             return
         usage = self._settler.completed(call, attempt, chunks.usage, estimated_output=chunks.estimated_output_tokens())
+        stream.answer.release()
         await writer.finish(chunks.closing(usage, bourse_object(call) if call.with_facts else None))
-        await stream.answer.release()
 
 
 def _service_tier(value: object) -> str | None:

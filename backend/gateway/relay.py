@@ -23,6 +23,7 @@ async def relay(stream: OpenedStream, writer: EventWriter, watch: Watch, route: 
     now = asyncio.get_running_loop().time
     watch.limit_idle(route.timeouts.idle)
     await write(stream.first)
+    watch.last = now()
     waiting_for_the_end = False
     ended = stream.ended
     try:
@@ -30,7 +31,6 @@ async def relay(stream: OpenedStream, writer: EventWriter, watch: Watch, route: 
             if chunks.finished and not waiting_for_the_end:
                 waiting_for_the_end = True
                 watch.limit_idle(min(AFTER_FINISH_SECONDS, route.timeouts.idle))
-            watch.last = now()
             watch.waiting = True
             data = await answer.read()
             if data:
@@ -40,6 +40,8 @@ async def relay(stream: OpenedStream, writer: EventWriter, watch: Watch, route: 
                 out = chunks.end()
             if out:
                 await write(out)
+            if chunks.heard:
+                watch.last = now()
     except UpstreamFailure as failure:
         # The end of the body may be cut off by a server that says nothing more after its finish_reason.
         return None if chunks.complete else failure

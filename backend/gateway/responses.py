@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from backend.gateway.facts import Header, header_value
-from backend.gateway.watch import Watch
+from backend.gateway.watch import STALL_SECONDS, Watch
 from backend.kernel.errors import BourseError, as_openai, response_headers
 from backend.kernel.json import dump_json
 
@@ -48,22 +49,31 @@ class EventWriter:
         watch.keep_alive = self._keep_alive
 
     async def write(self, data: bytes) -> None:
-        watch = self._watch
-        watch.waiting = False
+        self._watch.signed()
+        await self._comment_sent()
         if not self.started:
             await self._start()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def finish(self, data: bytes) -> None:
-        """The last bytes; nothing follows."""
+    async def finish(self, data: bytes, *, seconds: float = STALL_SECONDS) -> None:
+        """The last bytes; nothing follows. Given up when the caller does not take them within `seconds`: the watch has stopped by now."""
         self._finished = True
-        if not self.started:
-            await self._start()
-        await self._send({"type": "http.response.body", "body": data})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._comment_sent()
+                if not self.started:
+                    await self._start()
+                await self._send({"type": "http.response.body", "body": data})
 
-    async def fail(self, error: BourseError) -> None:
+    async def fail(self, error: BourseError, *, seconds: float = STALL_SECONDS) -> None:
         """An error after the first byte: one event, then the end, and no [DONE]."""
-        await self.finish(b"data: " + dump_json(as_openai(error)) + b"\n\n")
+        await self.finish(b"data: " + dump_json(as_openai(error)) + b"\n\n", seconds=seconds)
+
+    def close(self) -> None:
+        """No comment any more, so that whoever answers in our place is the only one."""
+        self._finished = True
+        if self._pending is not None:
+            self._pending.cancel()
 
     async def _start(self) -> None:
         self.started = True
@@ -79,3 +89,8 @@ class EventWriter:
         if not self.started:
             await self._start()
         await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})
+
+    async def _comment_sent(self) -> None:
+        """Messages must not overtake each other."""
+        if self._pending is not None and not self._pending.done():
+            await asyncio.wait((self._pending,))

@@ -6,9 +6,11 @@ the provider did not count, we estimate and say so. A call that no provider acce
 
 import time
 
+import structlog
+
 from backend.gateway.call import Call, usage_facts
 from backend.gateway.estimate import estimated_prompt_tokens
-from backend.kernel.errors import BourseError
+from backend.kernel.errors import BourseError, UpstreamCredentials
 from backend.metering.record import AttemptRecord
 from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics
@@ -16,6 +18,10 @@ from backend.pricing.book import PriceBook
 from backend.pricing.cost import PriceCard, cost_of_call
 from backend.pricing.usage import Usage
 
+log = structlog.get_logger(__name__)
+
+TELL_AGAIN_SECONDS = 60.0
+"""How often the log says of one provider that it refuses our credentials."""
 CLIENT_CLOSED_STATUS = 499
 """Never sent: what the row says when the caller went away before anything was."""
 
@@ -26,6 +32,7 @@ class Settler:
         self._metering = metering
         self._metrics = metrics
         self._counters: dict[tuple[str, str], _Counters] = {}
+        self._told_until: dict[str, float] = {}
 
     def completed(self, call: Call, attempt: AttemptRecord, usage: Usage | None, *, estimated_output: int = 0) -> Usage:
         """A whole answer; returns the usage that it was charged for."""
@@ -93,9 +100,19 @@ class Settler:
                 last.latency_ms = round((time.monotonic() - call.attempt_started) * 1000)
             record.attempts = len(call.attempts)
         if not record.overhead_us:
-            record.overhead_us = max(0, round((elapsed - call.upstream_seconds) * 1_000_000))
+            record.overhead_us = round(call.overhead * 1_000_000)
         self._metering.record(record, call.attempts, call.ticket)
         self._measure(call)
+        for attempt in call.attempts:
+            if attempt.error_code == UpstreamCredentials.code:
+                self._tell_operator(attempt)
+
+    def _tell_operator(self, attempt: AttemptRecord) -> None:
+        self._metrics.credentials_refused.labels(attempt.provider).inc()
+        now = time.monotonic()
+        if now >= self._told_until.get(attempt.provider, 0.0):
+            self._told_until[attempt.provider] = now + TELL_AGAIN_SECONDS
+            log.error("provider.credentials_refused", provider=attempt.provider, status=attempt.status)
 
     def _measure(self, call: Call) -> None:
         record = call.record

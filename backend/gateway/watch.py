@@ -35,7 +35,7 @@ class Watch:
         self._task = task
         self._receive = receive
         self.last = self._loop.time()
-        """When the provider last gave us something (or we began to wait or to send); the relay writes it."""
+        """When the provider last gave us an event (or we began to wait or to send); the relay writes it."""
         self.waiting = True
         """Waiting for the provider, as opposed to waiting for the caller to take what was sent; the relay writes it."""
         self.reason: Reason | None = None
@@ -80,8 +80,9 @@ class Watch:
         return None
 
     def signed(self) -> None:
-        """Something was sent to the caller, so a keep-alive is not due."""
-        self._last_sign = self._loop.time()
+        """Something is being sent to the caller: a keep-alive is not due, and from now on it is the caller who may stall."""
+        self.last = self._last_sign = self._loop.time()
+        self.waiting = False
 
     def _arm(self) -> None:
         if self._timer is not None:
@@ -100,7 +101,7 @@ class Watch:
         if self.waiting:
             if self._idle is not None and now >= self.last + self._idle:
                 return self._expire("idle")
-            if self.keep_alive is not None and now - max(self.last, self._last_sign) >= self._keep_alive_after:
+            if self.keep_alive is not None and now - self._last_sign >= self._keep_alive_after:
                 self._last_sign = now
                 self.keep_alive()
         elif now - self.last >= STALL_SECONDS:

@@ -33,6 +33,12 @@ class Metrics:
             buckets=LATENCY_BUCKETS,
             registry=self.registry,
         )
+        self.credentials_refused = Counter(
+            "bourse_provider_credentials_refused_total",
+            "Attempts that a provider refused for the operator's key or account.",
+            ["provider"],
+            registry=self.registry,
+        )
         self.unhandled = Counter("bourse_unhandled_errors_total", "Exceptions that nobody foresaw.", registry=self.registry)
         self._requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.ready = Gauge("bourse_ready", "1 once migrated, bootstrapped and loaded.", registry=self.registry)

@@ -33,11 +33,13 @@ class TooLarge(Exception):
 class Answer:
     """Status, headers and a body that is read while it arrives. Names of headers are in lower case; repeated ones are joined by commas."""
 
-    __slots__ = ("_connection", "_decoder", "_error", "_queue", "_queued", "_waiter", "done", "headers", "status")
+    __slots__ = ("_connection", "_decoder", "_error", "_queue", "_queued", "_waiter", "done", "headers", "heard", "status")
 
     def __init__(self, connection: "Connection") -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
+        self.heard = False
+        """At least one byte has come."""
         self.done = False
         """The whole body has arrived (some of it may still be unread)."""
         self._connection: Connection | None = connection
@@ -259,6 +261,8 @@ class Connection(asyncio.Protocol):
     def on_message_begin(self) -> None:
         if self._complete:
             raise ValueError("more than was asked for")
+        if self._answer is not None:
+            self._answer.heard = True
         self._headers = {}
         self._header_bytes = 0
         self._framed = False

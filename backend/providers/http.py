@@ -1,13 +1,14 @@
 """The HTTP client of the hot path: keep-alive connections to all upstreams, under our address rules and without conveniences.
 
-No redirects, no cookies, no proxy from the environment, no automatic retries, no asking for compressed answers (a small answer gains
-nothing and a hostile one could explode). A name is resolved once, every address is checked, and the socket goes to an address that was.
+No redirects, no cookies, no proxy from the environment, no retries but one (see `post`), no asking for compressed answers (a small
+answer gains nothing and a hostile one could explode). A name is resolved once, every address is checked, and the socket goes to an
+address that was.
 """
 
 import asyncio
 import base64
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -85,10 +86,16 @@ class UpstreamHttp:
             raise ValueError(f"{url!r} or one of its headers holds what HTTP cannot carry")
         return Target(host, port, tls, "\r\n".join([*lines, ""]).encode("latin-1"))
 
-    async def post(self, target: Target, body: bytes, headers: str, *, connect_seconds: float) -> Answer:
+    async def post(
+        self, target: Target, body: bytes, headers: str, *, connect_seconds: float, sending: Callable[[], None] | None = None
+    ) -> Answer:
         """Send a body; the answer's status and headers are there, its body is unread.
 
+        A server may close a kept connection at the very moment in which we use it again. Where such a one breaks before a single byte
+        has come back, the request goes out once more, on a fresh connection.
+
         Args:
+            sending: called when there is a connection, as the request is about to be written.
             headers: further header lines, each ended by CR LF; the caller vouches for them.
 
         Raises:
@@ -96,8 +103,23 @@ class UpstreamHttp:
             TimeoutError: no connection within `connect_seconds`.
             BrokenOff, NotHttp: there is no answer.
         """
-        connection = self._take(target) or await self._connect(target, connect_seconds)
-        answer = connection.send(b"%b%bcontent-length: %d\r\n\r\n%b" % (target.head, headers.encode("latin-1"), len(body), body))
+        request = b"%b%bcontent-length: %d\r\n\r\n%b" % (target.head, headers.encode("latin-1"), len(body), body)
+        kept = self._take(target)
+        connection = kept or await self._connect(target, connect_seconds)
+        if sending is not None:
+            sending()
+        answer = connection.send(request)
+        try:
+            await answer.begun()
+        except BrokenOff:
+            if kept is None or answer.heard:
+                raise
+        except BaseException:
+            answer.close()
+            raise
+        else:
+            return answer
+        answer = (await self._connect(target, connect_seconds)).send(request)
         try:
             await answer.begun()
         except BaseException:

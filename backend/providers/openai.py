@@ -103,7 +103,9 @@ class OpenAIProvider:
             raise failure_from_error_body(self.name, 401, None)
         headers = f"accept: {accept}\r\ntraceparent: {request.traceparent}\r\n"
         try:
-            response = await self._http.post(self._target, orjson.dumps(body), headers, connect_seconds=request.connect_seconds)
+            response = await self._http.post(
+                self._target, orjson.dumps(body), headers, connect_seconds=request.connect_seconds, sending=request.sending
+            )
         except AddressForbidden:
             raise address_failure(self.name) from None
         except NotConnected:
@@ -138,11 +140,12 @@ class OpenAIProvider:
 
 
 class _Stream:
-    __slots__ = ("_answer", "_name")
+    __slots__ = ("_answer", "_name", "_released")
 
     def __init__(self, name: str, answer: Answer) -> None:
         self._name = name
         self._answer = answer
+        self._released = False
 
     async def read(self) -> bytes:
         try:
@@ -152,18 +155,15 @@ class _Stream:
         except BrokenOff:
             raise reset_failure(self._name) from None
 
-    async def release(self) -> None:
+    def release(self) -> None:
         if not self._answer.done:
-            # After [DONE] the end of the body is usually in the next packet; waiting for it a moment saves a new connection.
-            try:
-                async with asyncio.timeout(END_OF_BODY_SECONDS):
-                    while await self._answer.read():
-                        pass
-            except (TimeoutError, NotHttp, BrokenOff):
-                self._answer.close()
+            # After [DONE] the end of the body is usually in the next packet; leaving it a moment saves a new connection.
+            self._released = True
+            asyncio.get_running_loop().call_later(END_OF_BODY_SECONDS, self._answer.close)
 
     def close(self) -> None:
-        self._answer.close()
+        if not self._released:
+            self._answer.close()
 
 
 def _json_or_none(data: bytes) -> Any:

@@ -29,6 +29,12 @@ class ChatRequest:
     """The upstream's own id of the model."""
     connect_seconds: float
     traceparent: str
+    sent: bool = False
+    """The request went out, so that the provider may bill it."""
+
+    def sending(self) -> None:
+        """The adapter says so as it begins to write."""
+        self.sent = True
 
 
 @dataclass(slots=True)
@@ -51,8 +57,8 @@ class StreamAnswer(Protocol):
         """
         ...
 
-    async def release(self) -> None:
-        """The answer was read to its end: let the connection be used again if its body ends at once, else drop it. Does not raise."""
+    def release(self) -> None:
+        """The answer was read to its end: the connection is used again if its body ends at once, else dropped. Does not wait."""
         ...
 
     def close(self) -> None:

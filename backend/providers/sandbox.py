@@ -78,6 +78,7 @@ class SandboxProvider:
         self._flaky_calls = count(1)
 
     async def complete(self, request: ChatRequest) -> WholeAnswer:
+        request.sending()
         script = self._script(request)
         # A whole answer is not spoken word by word; only a model that is slow on purpose keeps its caller waiting.
         await _pause(script.behaviour.before_first * self._pace)
@@ -87,6 +88,7 @@ class SandboxProvider:
         return WholeAnswer(orjson.dumps(value), value, usage_from_openai(value["usage"]))
 
     async def open_stream(self, request: ChatRequest) -> StreamAnswer:
+        request.sending()
         script = self._script(request)
         await _pause(script.behaviour.before_first * self._pace)
         return _SandboxStream(self.name, script, script.behaviour.between * self._pace)
@@ -216,7 +218,7 @@ class _SandboxStream:
         await _pause(self._between)
         return next(self._chunks, b"")
 
-    async def release(self) -> None:
+    def release(self) -> None:
         self._closed = True
 
     def close(self) -> None:

@@ -321,3 +321,45 @@ async def test_a_target_is_worked_out_once_and_says_the_default_port_only_where_
             "api.example.com", 443, True, b"POST /v1 HTTP/1.1\r\nhost: api.example.com\r\n"
         )
         assert http.target("http://[::1]:8000", {}).head == b"POST / HTTP/1.1\r\nhost: [::1]:8000\r\n"
+
+
+async def test_a_kept_connection_that_the_server_has_just_closed_costs_nobody_an_answer() -> None:
+    async def serve(call: Call) -> None:
+        if call.connection == 1 and len(server.calls) == 2:
+            call.writer.close()
+        else:
+            await call.send(HEAD + b"content-length: 2\r\n\r\nok")
+
+    async with serving(serve) as (server, url), client() as http:
+        assert [await ask(http, url), await ask(http, url)] == [b"ok", b"ok"]
+        assert [call.connection for call in server.calls] == [1, 1, 2]
+
+
+@pytest.mark.parametrize("answered_first", [True, False], ids=["half an answer", "a fresh connection"])
+async def test_nothing_is_sent_twice_once_something_came_back_or_on_a_fresh_connection(answered_first: bool) -> None:
+    async def serve(call: Call) -> None:
+        if answered_first and len(server.calls) == 1:
+            await call.send(HEAD + b"content-length: 2\r\n\r\nok")
+            return
+        if answered_first:
+            await call.send(b"HTTP/1.1 2")
+        call.writer.close()
+
+    async with serving(serve) as (server, url), client() as http:
+        if answered_first:
+            assert await ask(http, url) == b"ok"
+        with pytest.raises(BrokenOff):
+            await ask(http, url)
+        assert len(server.calls) == (2 if answered_first else 1)
+
+
+async def test_the_caller_of_post_learns_when_the_request_is_written_and_not_before() -> None:
+    said: list[str] = []
+    async with serving(sending(HEAD + b"content-length: 2\r\n\r\nok")) as (_, url), client() as http:
+        target = http.target(url, {})
+        await (await http.post(target, b"", "", connect_seconds=2, sending=lambda: said.append("sent"))).read_whole(10)
+        assert said == ["sent"]
+    nobody = UpstreamHttp(AddressPolicy())
+    with pytest.raises(AddressForbidden):
+        await nobody.post(target, b"", "", connect_seconds=2, sending=lambda: said.append("again"))
+    assert said == ["sent"]
