@@ -54,6 +54,7 @@ class Gateway:
             metering=metering,
             settler=Settler(prices, metering, metrics),
             providers=self.providers,
+            window=self._model_list.window,
         )
 
     async def start(self) -> None:

@@ -1,7 +1,8 @@
 """Asking the candidates, one after another, until one answers.
 
 The order is the route's. A whole answer counts once all of it is here, a stream once it has brought its first token: until then the
-caller has seen nothing and another candidate may still answer. What was refused for the request's own sake is not asked elsewhere.
+caller has seen nothing and another candidate may still answer. What was refused for the request's own sake is not asked elsewhere; only
+a prompt that is too long goes to candidates whose window is larger or unknown.
 """
 
 import asyncio
@@ -26,10 +27,12 @@ from backend.providers.provider import ChatRequest, Provider, StreamAnswer, Whol
 from backend.routing.route import Candidate, Route
 
 T = TypeVar("T")
+Window = Callable[[Candidate], int | None]
+"""Tokens that a candidate's model holds, as far as known."""
 
 MAX_ATTEMPTS = 12
 DEFAULT_RETRY_SECONDS = 1.0
-_RANK = {"rate_limited": 1, "credentials": 2, "not_found": 3}
+_RANK = {"rate_limited": 1, "refused": 2, "credentials": 3, "not_found": 4}
 """Which failure the caller is told of, lowest first; everything else (server, timeout, connect, reset, protocol) goes before these."""
 
 
@@ -50,7 +53,7 @@ class OpenedStream:
         self.ended = ended
 
 
-async def whole_answer(call: Call, providers: Mapping[str, Provider], watch: Watch) -> tuple[WholeAnswer, AttemptRecord]:
+async def whole_answer(call: Call, providers: Mapping[str, Provider], watch: Watch, window: Window) -> tuple[WholeAnswer, AttemptRecord]:
     """The first whole answer that a candidate gives.
 
     Raises:
@@ -63,10 +66,10 @@ async def whole_answer(call: Call, providers: Mapping[str, Provider], watch: Wat
         call.end_attempt(attempt, "completed", status=200)
         return answer, attempt
 
-    return await _walk(call, providers, watch, "attempt", ask)
+    return await _walk(call, providers, watch, window, "attempt", ask)
 
 
-async def opened_stream(call: Call, providers: Mapping[str, Provider], watch: Watch) -> OpenedStream:
+async def opened_stream(call: Call, providers: Mapping[str, Provider], watch: Watch, window: Window) -> OpenedStream:
     """The first stream that brings a token. Raises as `whole_answer`."""
 
     async def ask(provider: Provider, request: ChatRequest, attempt: AttemptRecord) -> OpenedStream:
@@ -78,7 +81,7 @@ async def opened_stream(call: Call, providers: Mapping[str, Provider], watch: Wa
             answer.close()
             raise
 
-    return await _walk(call, providers, watch, "first_token", ask)
+    return await _walk(call, providers, watch, window, "first_token", ask)
 
 
 async def _first_token(call: Call, name: str, answer: StreamAnswer, attempt: AttemptRecord) -> OpenedStream:
@@ -113,6 +116,7 @@ async def _walk(
     call: Call,
     providers: Mapping[str, Provider],
     watch: Watch,
+    window: Window,
     limit: Reason,
     ask: Callable[[Provider, ChatRequest, AttemptRecord], Awaitable[T]],
 ) -> T:
@@ -120,9 +124,10 @@ async def _walk(
     assert route is not None
     seconds = route.timeouts.attempt if limit == "attempt" else route.timeouts.first_token
     failures: list[UpstreamFailure] = []
+    too_small: Candidate | None = None
     for candidate in call.candidates[:MAX_ATTEMPTS]:
         provider = providers.get(candidate.provider)
-        if provider is None:
+        if provider is None or _is_too_small(candidate, too_small, window):
             continue
         attempt = call.begin_attempt(candidate)
         call.simulated = provider.capabilities.simulated
@@ -141,7 +146,17 @@ async def _walk(
         failures.append(failure)
         if not failure.elsewhere:
             break
+        if failure.too_long:
+            too_small = candidate
     raise _verdict(failures)
+
+
+def _is_too_small(candidate: Candidate, refused_for_length: Candidate | None, window: Window) -> bool:
+    """Known to hold no more than the one that said that the prompt does not fit."""
+    if refused_for_length is None:
+        return False
+    known, was = window(candidate), window(refused_for_length)
+    return known is not None and was is not None and known <= was
 
 
 def _expired(call: Call, watch: Watch, route: Route, candidate: Candidate, attempt: AttemptRecord) -> UpstreamFailure:

@@ -35,10 +35,18 @@ class ModelList:
     def all(self, routes: Iterable[Route], at: datetime) -> dict[str, Any]:
         return {"object": "list", "data": [self.one(route, at) for route in routes]}
 
+    def window(self, candidate: Candidate) -> int | None:
+        """The context window of a candidate's model in tokens, None where the catalog does not know."""
+        described = self._described(candidate)
+        return described.context_tokens if described is not None else None
+
+    def _described(self, candidate: Candidate) -> Described | None:
+        return self._catalog.summary(candidate.offer_id) or self._catalog.summary(candidate.model)
+
     def one(self, route: Route, at: datetime) -> dict[str, Any]:
         """One route. `price` is USD per 1M tokens of the first candidate, null where unknown; so are `context` and `capabilities`."""
         first = route.candidates[0]
-        described = self._catalog.summary(first.offer_id) or self._catalog.summary(first.model)
+        described = self._described(first)
         return {
             "id": route.name,
             "object": "model",

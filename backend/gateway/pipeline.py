@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
 
-from backend.gateway.attempt import CallerGone, OpenedStream, opened_stream, whole_answer
+from backend.gateway.attempt import CallerGone, OpenedStream, Window, opened_stream, whole_answer
 from backend.gateway.call import Call, clean
 from backend.gateway.chat_body import check_chat_body
 from backend.gateway.chunks import splice_facts
@@ -46,6 +46,7 @@ class Pipeline:
         metering: MeteringService,
         settler: Settler,
         providers: Mapping[str, Provider],
+        window: Window,
     ) -> None:
         self._clock = clock
         self._auth = auth
@@ -53,6 +54,7 @@ class Pipeline:
         self._metering = metering
         self._settler = settler
         self._providers = providers
+        self._window = window
 
     def authenticate(self, scope: Scope) -> KeyRecord:
         context: RequestContext = scope["bourse"]
@@ -128,7 +130,7 @@ class Pipeline:
         assert call.route is not None
         watch = Watch(receive, total=call.route.timeouts.total)
         try:
-            answer, attempt = await whole_answer(call, self._providers, watch)
+            answer, attempt = await whole_answer(call, self._providers, watch, self._window)
         finally:
             watch.stop()
         value = answer.value
@@ -156,7 +158,7 @@ class Pipeline:
         watch = Watch(receive, total=call.route.timeouts.total)
         writer = EventWriter(send, watch, lambda: fact_headers(call, overhead=call.overhead))
         try:
-            stream = await opened_stream(call, self._providers, watch)
+            stream = await opened_stream(call, self._providers, watch, self._window)
             try:
                 await self._relay(call, stream, writer, watch)
             finally:

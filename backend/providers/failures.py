@@ -55,7 +55,12 @@ class UpstreamFailure(Exception):
     @property
     def elsewhere(self) -> bool:
         """Whether another candidate may answer what this one did not: everything but a refusal of the request itself."""
-        return self.kind != "refused"
+        return self.kind != "refused" or self.too_long
+
+    @property
+    def too_long(self) -> bool:
+        """The prompt does not fit this model; it may fit one with a larger window."""
+        return isinstance(self.error, ContextLengthExceeded)
 
 
 def connect_failure(name: str) -> UpstreamFailure:

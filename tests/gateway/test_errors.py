@@ -337,7 +337,9 @@ async def test_a_suspended_tenant_and_a_foreign_address_are_told_so(gateway: Rig
 
 
 async def test_a_body_that_stops_coming_is_a_408_and_a_row(gateway: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(read_body.__kwdefaults__, "idle_seconds", 0.2)  # 15 s is what callers get; nobody should wait for it here
+    defaults = read_body.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "idle_seconds", 0.2)  # 15 s is what callers get; nobody should wait for it here
     reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
     writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: 99\r\n\r\n{{".encode())
     assert b" 408 " in await reader.readline()

@@ -48,6 +48,24 @@ async def test_what_may_pass_is_told_before_what_stays(
     assert_error(response, expected, kind, code)
 
 
+@pytest.mark.parametrize(("larger", "asked"), [(None, 1), (4096, 0), (8192, 0), (16384, 1)])
+async def test_a_prompt_that_is_too_long_is_asked_where_the_window_is_larger_or_unknown(
+    gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch, larger: int | None, asked: int
+) -> None:
+    """The windows are put where the catalog is asked: the test's own catalog is empty."""
+    windows = {"gpt-fake": 8192, "gpt-other": larger}
+    monkeypatch.setattr(gateway.runtime.gateway._pipeline, "_window", lambda candidate: windows[candidate.model])
+    too_long = {"error": {"message": "Too long.", "type": "invalid_request_error", "code": "context_length_exceeded", "param": None}}
+    upstream.script(status(400, too_long))
+    for stream in (False, True):
+        response = await gateway.post({**PLAIN, "model": "pair", "stream": stream})
+        if asked:
+            assert response.status_code == 200
+        else:
+            assert_error(response, 400, "invalid_request_error", "context_length_exceeded")
+    assert len(other.requests) == 2 * asked
+
+
 async def test_refused_credentials_are_said_to_the_operator_once_a_minute_and_counted(gateway: Rig, upstream: OpenAIUpstream) -> None:
     upstream.script(status(401))
     with structlog.testing.capture_logs() as logs:
@@ -205,7 +223,9 @@ async def test_the_overhead_in_the_headers_is_not_the_time_of_a_provider_that_is
     gateway: Rig, upstream: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A comment starts the answer long before the first token."""
-    monkeypatch.setitem(Watch.__init__.__kwdefaults__, "keep_alive_after", 0.5)
+    defaults = Watch.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "keep_alive_after", 0.5)
     upstream.script(events(chunk({"role": "assistant", "content": ""}), chunk({"content": "x"}), chunk({}, "stop"), end="done", gap=1.5))
     response = await gateway.post({**PLAIN, "stream": True})
     assert response.content.startswith(b": keep-alive")

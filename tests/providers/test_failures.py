@@ -36,9 +36,12 @@ def openai_error(message: str, code: Any = None, kind: str = "invalid_request_er
         (418, None, None),
     ],
 )
-def test_refusals_keep_their_meaning_and_are_not_asked_elsewhere(status: int, body: Any, code: str | None) -> None:
+def test_refusals_keep_their_meaning_and_only_a_prompt_that_is_too_long_is_asked_elsewhere(
+    status: int, body: Any, code: str | None
+) -> None:
     failure = failure_from_error_body("acme", status, body)
-    assert (failure.kind, failure.elsewhere, failure.error.status, failure.error.code) == ("refused", False, 400, code)
+    assert (failure.kind, failure.error.status, failure.error.code) == ("refused", 400, code)
+    assert failure.elsewhere is (code == "context_length_exceeded")
 
 
 @pytest.mark.parametrize(
