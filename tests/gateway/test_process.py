@@ -42,18 +42,21 @@ async def rows_when(server: AppServer, count: int) -> list[dict[str, Any]]:
     return found
 
 
-async def until_streaming(client: httpx.AsyncClient, started: asyncio.Event) -> None:
-    """Read a stream until the connection ends, however it ends."""
+async def until_streaming(client: httpx.AsyncClient, started: asyncio.Event) -> str:
+    """Read a stream until the connection ends, however it ends; returns its last line."""
+    last = ""
     try:
         async with client.stream("POST", "/v1/chat/completions", json=body(stream=True), headers=HEADERS) as response:
             async for line in response.aiter_lines():
                 if WORDS[2] in line:
                     started.set()
+                last = line or last
     except httpx.HTTPError:
         pass
+    return last
 
 
-async def open_streams(client: httpx.AsyncClient, count: int) -> list[asyncio.Task[None]]:
+async def open_streams(client: httpx.AsyncClient, count: int) -> list[asyncio.Task[str]]:
     started = [asyncio.Event() for _ in range(count)]
     tasks = [asyncio.create_task(until_streaming(client, event)) for event in started]
     await asyncio.wait_for(asyncio.gather(*(event.wait() for event in started)), 20)
@@ -78,7 +81,7 @@ async def test_after_kill_9_every_call_has_exactly_one_row(app_server: Start, up
     assert len({row["id"] for row in found}) == len(found) == len(upstream.requests)
 
 
-async def test_a_server_that_is_told_to_stop_writes_what_its_streams_had_delivered(
+async def test_a_server_that_is_told_to_stop_says_so_and_writes_what_its_streams_had_delivered(
     app_server: Start, upstream: OpenAIUpstream, other: OpenAIUpstream
 ) -> None:
     server = app_server("gateway", configuration=yaml.safe_dump(configuration(upstream.base_url, other.base_url)))
@@ -86,7 +89,8 @@ async def test_a_server_that_is_told_to_stop_writes_what_its_streams_had_deliver
     async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
         tasks = await open_streams(client, 3)
         await asyncio.to_thread(server.stop, signal.SIGTERM)
-        await asyncio.gather(*tasks)
+        last = await asyncio.gather(*tasks)
+    assert [json.loads(line[6:])["error"]["message"] for line in last] == ["Bourse is restarting."] * 3
     found = rows(server)
     assert [(row["outcome"], row["output_tokens"], row["status"]) for row in found] == [("interrupted", 5, 200)] * 3
     assert list((server.data_dir / "journal").iterdir()) == []
