@@ -114,13 +114,17 @@ class Limiter:
                 return self._memory.admit(scopes, tokens)
             return self._memory.admit([scope.share(replicas) for scope in scopes], tokens, degraded=True)
         if shared.is_up:
+            hold = None
             if self._clock.monotonic() < self._last_degraded + COUNTED:
                 # Redis does not know what was let in without it, so for a minute the shares hold as well.
-                self._memory.check(self._shares(scopes), tokens)
+                hold = self._memory.hold(self._shares(scopes), tokens)
             try:
-                return await shared.admit(scopes, tokens)
-            except LinkDown:
-                pass
+                return await shared.admit(scopes, tokens, hold)
+            except BaseException as error:
+                if hold is not None:
+                    hold.undo()
+                if not isinstance(error, LinkDown):
+                    raise
         self._last_degraded = self._clock.monotonic()
         admission = self._memory.admit(self._shares(scopes), tokens, degraded=True)
         shared.follow(admission, scopes)

@@ -37,6 +37,16 @@ class Hold:
             if day and window.day == day:
                 window.day_tokens += tokens - day_reserved
 
+    def undo(self) -> None:
+        """As if the call had never come. Instead of `settle`."""
+        self.settle(0)
+        for window, bucket, _, day, _ in self._taken:
+            if bucket[SECOND] != GONE:
+                bucket[REQUESTS] -= 1
+                window.requests -= 1
+            if day and window.day == day:
+                window.day_requests -= 1
+
 
 class MemoryLimiter:
     """Windows by scope name, kept while anything in them counts."""
@@ -61,9 +71,11 @@ class MemoryLimiter:
         room = self._room(scopes, tokens, now, degraded)
         return Admission(self._take(scopes, tokens, int(now)).settle, *room, degraded)
 
-    def check(self, scopes: Sequence[Scope], tokens: int) -> None:
-        """Refuse what `admit` would refuse, as degraded, and take nothing in either case."""
-        self._room(scopes, tokens, self._monotonic(), True)
+    def hold(self, scopes: Sequence[Scope], tokens: int) -> Hold:
+        """As `admit` when degraded, for a call that somebody else decides about as well: to be settled or undone."""
+        now = self._monotonic()
+        self._room(scopes, tokens, now, True)
+        return self._take(scopes, tokens, int(now))
 
     def _room(self, scopes: Sequence[Scope], tokens: int, now: float, degraded: bool) -> tuple[int, int, int, int, str | None]:
         """The tightest limits and what is left of them after this call: requests, left, tokens, left; and a used-up soft quota."""

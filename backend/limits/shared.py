@@ -14,7 +14,7 @@ import structlog
 from backend.kernel.errors import RateLimited
 from backend.limits.admission import Admission, Header, rate_headers, refusal
 from backend.limits.days import day_number
-from backend.limits.memory import MemoryLimiter
+from backend.limits.memory import Hold, MemoryLimiter
 from backend.limits.redis_link import LinkDown, RedisLink, Script, packed
 from backend.limits.schemas import Scope, Unit
 
@@ -100,8 +100,11 @@ class SharedLimiter:
         self._count += 1
         return b"%b-%x" % (self._nonce, self._count)
 
-    async def admit(self, scopes: Sequence[Scope], tokens: int) -> Admission:
+    async def admit(self, scopes: Sequence[Scope], tokens: int, hold: Hold | None = None) -> Admission:
         """As `MemoryLimiter.admit`, over all replicas.
+
+        Args:
+            hold: what the call holds in memory already; still the caller's if this raises.
 
         Raises:
             RateLimited, ParallelLimitExceeded, QuotaExceeded
@@ -128,7 +131,7 @@ class SharedLimiter:
         fields = answer.split()
         if fields[0] == b"0":
             raise self._refusal(scopes, fields)
-        return self._admission(ticket_id, scopes, tokens, fields)
+        return self._admission(ticket_id, scopes, tokens, fields, hold or self._memory.take(scopes, tokens))
 
     def _command(self, scopes: Sequence[Scope], ticket_id: bytes, tokens: int) -> bytes:
         keys, args, count = [], [], 6 + 7 * len(scopes)
@@ -158,7 +161,7 @@ class SharedLimiter:
         edges = [day_number(scope.zone, number + near).start for near in (-1, 0, 1, 2)]
         return (scope.day_requests, scope.day_tokens, number, *edges, requests, tokens)
 
-    def _admission(self, ticket_id: bytes, scopes: Sequence[Scope], tokens: int, fields: list[bytes]) -> Admission:
+    def _admission(self, ticket_id: bytes, scopes: Sequence[Scope], tokens: int, fields: list[bytes], hold: Hold) -> Admission:
         reserved = []
         requests_limit = tokens_limit = 0
         least_requests = least_tokens = 2**62
@@ -178,7 +181,6 @@ class SharedLimiter:
         if fields[1] != b"0":
             index, _, unit = fields[1].partition(b":")
             soft = f"{scopes[int(index) - 1].kind} {_UNITS[int(unit) - 1].value}"
-        hold = self._memory.take(scopes, tokens)
 
         def settle(used: int) -> None:
             hold.settle(used)

@@ -89,7 +89,7 @@ class Model(RuleBasedStateMachine):
     @rule(tokens=st.integers(0, 150))
     def retry_after_is_the_first_second(self, tokens: int) -> None:
         try:
-            self.limiter.check(self.scopes, tokens)
+            self.limiter.hold(self.scopes, tokens).undo()
         except ParallelLimitExceeded:
             return
         except RateLimited as error:

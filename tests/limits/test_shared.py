@@ -193,6 +193,7 @@ class RedisTime:
         self.tell()
 
 
+PAUSES = st.one_of(st.floats(0, 3), st.sampled_from([0.5, 1.0, 59.0, 60.0, 60.999, 61.0, 7200.0, 30000.0]))
 STEP = st.one_of(
     st.tuples(st.just("call"), st.booleans(), st.integers(0, 150)),
     st.tuples(st.just("settle"), st.integers(0, 20), st.integers(0, 150)),
