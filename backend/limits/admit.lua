@@ -46,9 +46,9 @@ end
 
 for index = 1, #KEYS / 3 do
   local window, slots, day = KEYS[index * 3 - 2], KEYS[index * 3 - 1], KEYS[index * 3]
-  local scope = {window = window, slots = slots, day = day}
+  local scope = advance(window, seconds)
   scopes[index] = scope
-  scope.now, scope.R, scope.T, scope.newest, scope.fresh = advance(window, seconds)
+  scope.window, scope.slots, scope.day = window, slots, day
   local requests, tokens, parallel, quota = arg(), arg(), arg(), arg()
   scope.take = (tokens > 0 and want > tokens) and tokens or want
   scope.parallel, scope.quota, scope.number = parallel, quota, 0
@@ -59,8 +59,11 @@ for index = 1, #KEYS / 3 do
     refuse(wait_ms(window, 't', scope.T, tokens - scope.take, scope.now), index, 2)
   end
   if parallel > 0 then
-    redis.call('ZREMRANGEBYSCORE', slots, '-inf', now_ms)
-    if redis.call('ZCARD', slots) >= parallel then refuse(1000, index, 3) end
+    scope.running = redis.call('ZCARD', slots)
+    if scope.running >= parallel then
+      scope.running = scope.running - redis.call('ZREMRANGEBYSCORE', slots, '-inf', now_ms)
+      if scope.running >= parallel then refuse(1000, index, 3) end
+    end
   end
   if quota > 0 then
     local day_requests, day_tokens, number = arg(), arg(), arg()
@@ -93,14 +96,13 @@ for index, scope in ipairs(scopes) do
   if worst < 0 then
     local slot = scope.now % 61
     R, T = R + 1, T + scope.take
-    redis.call('HINCRBY', scope.window, 'r' .. slot, 1)
-    if scope.take > 0 then redis.call('HINCRBY', scope.window, 't' .. slot, scope.take) end
-    redis.call('HSET', scope.window, 'R', R, 'T', T, 'l', scope.now, 'n', scope.now)
+    redis.call('HSET', scope.window, 'l', scope.now, 'R', R, 'T', T, 'n', scope.now, 'r' .. slot, scope.r + 1, 't' .. slot, scope.t + scope.take)
     if scope.fresh then redis.call('EXPIRE', scope.window, 130) end
     scope.newest = scope.now
     if scope.parallel > 0 then
       redis.call('ZADD', scope.slots, now_ms + lease, id)
-      redis.call('PEXPIRE', scope.slots, lease * 2)
+      -- Later renewals move the end on: whatever runs longer than one is renewed.
+      if scope.running == 0 then redis.call('PEXPIRE', scope.slots, lease * 2) end
     end
     if scope.quota > 0 then
       redis.call('HSET', scope.day, 'd', scope.number, 'r', scope.dr + 1, 't', scope.dt + scope.day_take)

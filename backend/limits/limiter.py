@@ -21,7 +21,7 @@ from backend.limits.days import day_number
 from backend.limits.memory import MemoryLimiter
 from backend.limits.redis_link import LinkDown
 from backend.limits.schemas import Scope, Unit
-from backend.limits.shared import SharedLimiter
+from backend.limits.shared import ANSWER_SECONDS, SharedLimiter
 from backend.limits.window import COUNTED
 from backend.observability.metrics import Metrics
 
@@ -38,6 +38,7 @@ class Limiter:
     db: the ledger, asked once a day for each scope with a daily quota.
     redis_url: where replicas count together; None = every process for itself.
     known_replicas: how many processes share the traffic; asked whenever this one counts for itself.
+    answer_seconds: how long Redis may be silent while an answer is due; then it is taken for away.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Limiter:
         *,
         redis_url: str | None = None,
         known_replicas: Callable[[], int] = lambda: 1,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._book = book
         self._db = db
@@ -57,6 +59,7 @@ class Limiter:
         self._known_replicas = known_replicas
         self._memory = MemoryLimiter(clock)
         self._redis_url = redis_url
+        self._answer_seconds = answer_seconds
         self._shared: SharedLimiter | None = None
         self._last_degraded = float("-inf")
         self._days_known: dict[str, int] = {}
@@ -65,7 +68,7 @@ class Limiter:
 
     async def start(self) -> None:
         if self._redis_url is not None:
-            self._shared = SharedLimiter(self._redis_url, self._memory, self._redis_changed)
+            self._shared = SharedLimiter(self._redis_url, self._memory, self._redis_changed, answer_seconds=self._answer_seconds)
             await self._shared.start()
         self._tidying = asyncio.create_task(self._tidy(), name="limits-tidy")
 

@@ -9,11 +9,13 @@ import hashlib
 import ssl
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import cast
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 CONNECT_SECONDS = 1.0
 SECOND_LOOK_SECONDS = 0.005
-MOST_WAITING_BYTES = 8 * 1024 * 1024
+MOST_IN_FLIGHT = 64
+MOST_QUEUED = 10_000
 
 Arg = bytes | str | int
 
@@ -34,7 +36,7 @@ class RedisLink(asyncio.Protocol):
     """Open with `connect`; once it is down it stays down, and its owner makes another.
 
     Args:
-        timeout: seconds that an answer may take. One late answer ends the link: everybody behind it would be late as well.
+        timeout: seconds of silence while an answer is due. One such silence ends the link: everybody behind it would be late as well.
     """
 
     def __init__(self, timeout: float, on_down: Callable[[LinkDown], None]) -> None:
@@ -43,10 +45,12 @@ class RedisLink(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._waiting: deque[tuple[float, asyncio.Future[bytes] | None]] = deque()
-        self._out: list[bytes] = []
+        self._queue: deque[tuple[bytes, asyncio.Future[bytes] | None]] = deque()
+        self._flushing = False
         self._in = b""
         self._timer: asyncio.TimerHandle | None = None
         self._overdue = 0.0
+        self._heard = 0.0
         self.down: LinkDown | None = None
 
     @classmethod
@@ -104,26 +108,41 @@ class RedisLink(asyncio.Protocol):
             self._send(command, None)
 
     def _send(self, command: bytes, future: "asyncio.Future[bytes] | None") -> None:
-        self._waiting.append((self._loop.time() + self._timeout, future))
-        if not self._out:
+        if len(self._queue) >= MOST_QUEUED:
+            self.fail(LinkDown("Redis cannot keep up"))
+            if future is not None:
+                future.set_exception(self.down or LinkDown())
+            return
+        self._queue.append((command, future))
+        if not self._flushing:
+            self._flushing = True
             self._loop.call_soon(self._flush)
-        self._out.append(command)
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._timeout, self._look_at_clock)
 
     def _flush(self) -> None:
-        out, self._out = b"".join(self._out), []
+        """Send what is queued, but no more at a time than Redis answers in a few milliseconds: it answers a batch when all is done."""
+        self._flushing = False
         if self._transport is None or self.down is not None:
             return
-        self._transport.write(out)
-        if self._transport.get_write_buffer_size() > MOST_WAITING_BYTES:
-            self.fail(LinkDown("Redis does not read what it is sent"))
+        room = MOST_IN_FLIGHT - len(self._waiting)
+        if room <= 0 or not self._queue:
+            return
+        due = self._loop.time() + self._timeout
+        out = []
+        for _ in range(min(room, len(self._queue))):
+            command, future = self._queue.popleft()
+            if future is None or not future.done():
+                self._waiting.append((due, future))
+                out.append(command)
+        self._transport.write(b"".join(out))
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._timeout, self._look_at_clock)
 
     def _look_at_clock(self) -> None:
         self._timer = None
         if not self._waiting:
             return
-        due = self._waiting[0][0]
+        # Who answers one after another is at work; only who is silent is away.
+        due = max(self._waiting[0][0], self._heard + self._timeout)
         wait = due - self._loop.time()
         if wait > 0:
             self._timer = self._loop.call_later(wait, self._look_at_clock)
@@ -137,13 +156,13 @@ class RedisLink(asyncio.Protocol):
     # The connection's own side -----------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.fail(LinkDown(f"the connection was lost ({exc or 'closed by Redis'})"))
 
     def data_received(self, data: bytes) -> None:
+        self._heard = self._loop.time()
         data = self._in + data
         at, end = 0, len(data)
         waiting = self._waiting
@@ -170,6 +189,8 @@ class RedisLink(asyncio.Protocol):
                 else:
                     future.set_result(text)
         self._in = data[at:]
+        if self._queue and len(waiting) <= MOST_IN_FLIGHT // 2:
+            self._flush()
 
     def fail(self, reason: LinkDown) -> None:
         """End the link for that reason; everybody who waits gets it."""
@@ -180,8 +201,10 @@ class RedisLink(asyncio.Protocol):
             self._timer.cancel()
         if self._transport is not None:
             self._transport.abort()
-        while self._waiting:
-            future = self._waiting.popleft()[1]
+        futures = [future for _, future in self._waiting] + [future for _, future in self._queue]
+        self._waiting.clear()
+        self._queue.clear()
+        for future in futures:
             if future is not None and not future.done():
                 future.set_exception(reason)
         self._on_down(reason)

@@ -12,13 +12,13 @@ for index = 1, #KEYS / 3 do
   local window, slots, day = KEYS[index * 3 - 2], KEYS[index * 3 - 1], KEYS[index * 3]
   local second, more = tonumber(ARGV[index * 4 - 2]), tonumber(ARGV[index * 4 - 1])
   local number, more_today = tonumber(ARGV[index * 4]), tonumber(ARGV[index * 4 + 1])
-  if more ~= 0 and redis.call('EXISTS', window) == 1 then
-    local now, _, T = advance(window, seconds)
-    local slot = 't' .. (second % 61)
-    if second > now - 61 and second <= now then
-      more = math.max(more, -tonumber(redis.call('HGET', window, slot) or 0))
-      redis.call('HINCRBY', window, slot, more)
-      redis.call('HSET', window, 'T', T + more)
+  if more ~= 0 then
+    local state = advance(window, seconds)
+    if not state.fresh and second > state.now - 61 and second <= state.now then
+      local slot = 't' .. (second % 61)
+      local there = second == state.now and state.t or tonumber(redis.call('HGET', window, slot) or 0)
+      more = math.max(more, -there)
+      redis.call('HSET', window, slot, there + more, 'T', state.T + more)
     end
   end
   redis.call('ZREM', slots, ARGV[1])

@@ -20,7 +20,7 @@ from backend.limits.schemas import Scope, Unit
 
 log = structlog.get_logger(__name__)
 
-ANSWER_SECONDS = 0.08
+ANSWER_SECONDS = 0.095
 LEASE_SECONDS = 50
 RENEWALS_PER_LEASE = 5
 PROBE_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
@@ -52,10 +52,20 @@ class SharedLimiter:
     memory: counts along, so that there is something to go by when Redis is gone.
     on_change: called with True when Redis is there, with False when it is not.
     lease_seconds: how long a slot is held if its process dies.
+    answer_seconds: how long Redis may be silent while an answer is due.
     """
 
-    def __init__(self, url: str, memory: MemoryLimiter, on_change: Callable[[bool], None], *, lease_seconds: float = LEASE_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        memory: MemoryLimiter,
+        on_change: Callable[[bool], None],
+        *,
+        lease_seconds: float = LEASE_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
         self._url = url
+        self._answer_seconds = answer_seconds
         self._lease = b"%d" % (lease_seconds * 1000)
         self._renew_seconds = lease_seconds / RENEWALS_PER_LEASE
         self._memory = memory
@@ -245,7 +255,7 @@ class SharedLimiter:
     async def _probe(self) -> bool:
         scripts = (self._admit, self._settle, self._renew)
         try:
-            self._link = await RedisLink.connect(self._url, timeout=ANSWER_SECONDS, on_down=self._went_down, scripts=scripts)
+            self._link = await RedisLink.connect(self._url, timeout=self._answer_seconds, on_down=self._went_down, scripts=scripts)
         except LinkDown as error:
             log.debug("limits.redis_still_away", reason=str(error))
             self._on_change(False)

@@ -7,6 +7,9 @@ import pytest
 from backend.identity.snapshot import KeyRecord
 from backend.limits.schemas import Limits, Scope
 
+PATIENT = 5.0
+"""Seconds that a test waits for Redis where it is not about waiting: a busy machine must not look like an outage."""
+
 KeyFactory = Callable[..., KeyRecord]
 
 

@@ -9,6 +9,8 @@ import json
 import sys
 import time
 
+import uvloop
+
 from backend.kernel.clock import SystemClock
 from backend.kernel.errors import RateLimited
 from backend.limits.memory import MemoryLimiter
@@ -22,7 +24,7 @@ def say(what: object) -> None:
 
 
 async def main(url: str, lease: str, limits: str, command: str, calls: str, *rest: str) -> None:
-    limiter = SharedLimiter(url, MemoryLimiter(SystemClock()), lambda _: None, lease_seconds=float(lease))
+    limiter = SharedLimiter(url, MemoryLimiter(SystemClock()), lambda _: None, lease_seconds=float(lease), answer_seconds=5.0)
     await limiter.start()
     scopes = (Scope("tenant", "t", "t", Limits()), Scope("key", "t", "k", Limits(**json.loads(limits))))
     admitted: list[float] = []
@@ -48,4 +50,4 @@ async def main(url: str, lease: str, limits: str, command: str, calls: str, *res
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    uvloop.run(main(*sys.argv[1:]))

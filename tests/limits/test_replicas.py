@@ -15,7 +15,7 @@ from backend.kernel.errors import ParallelLimitExceeded
 from backend.limits.memory import MemoryLimiter
 from backend.limits.shared import LEASE_SECONDS, SharedLimiter
 from tests.architecture.source import ROOT
-from tests.limits.conftest import a_scope
+from tests.limits.conftest import PATIENT, a_scope
 
 StartReplica = Callable[..., subprocess.Popen[str]]
 
@@ -43,16 +43,21 @@ def lease(request: pytest.FixtureRequest) -> float:
     return float(request.param)
 
 
-async def said(process: subprocess.Popen[str]) -> object:
+async def said(process: subprocess.Popen[str]) -> int:
     assert process.stdout is not None
-    return json.loads(await asyncio.to_thread(process.stdout.readline))
+    return int(json.loads(await asyncio.to_thread(process.stdout.readline)))
+
+
+async def times_of(processes: list[subprocess.Popen[str]]) -> list[float]:
+    """When calls were let in by any of them, in order."""
+    lines = [await asyncio.to_thread(process.stdout.readline) for process in processes if process.stdout is not None]
+    return sorted(time for line in lines for time in json.loads(line))
 
 
 @pytest.mark.case("L1")
 async def test_three_processes_let_in_60_of_300_in_five_seconds(replica: StartReplica) -> None:
     processes = [replica("burst", 100, 5, requests_per_minute=60) for _ in range(3)]
-    times = [time for process in processes for time in await said(process)]  # type: ignore[attr-defined]
-    assert len(times) == 60
+    assert len(await times_of(processes)) == 60
 
 
 @pytest.mark.soak
@@ -60,35 +65,32 @@ async def test_three_processes_let_in_60_of_300_in_five_seconds(replica: StartRe
 @pytest.mark.case("L1")
 async def test_no_sliding_minute_holds_more_than_the_limit_over_three_processes(replica: StartReplica) -> None:
     processes = [replica("burst", 600, 150, requests_per_minute=60) for _ in range(3)]
-    times = sorted(time for process in processes for time in await said(process))  # type: ignore[attr-defined]
+    times = await times_of(processes)
     assert len(times) >= 120
-    # The times are those of the callers, who learn of it up to a turn of their loop later: a thousandth is given.
-    assert all(times[index + 60] - times[index] > 60 - 0.001 for index in range(len(times) - 60))
+    # The times are those at which the callers learnt of it, a turn of a busy loop later: 0.1 s is given.
+    assert all(times[index + 60] - times[index] > 59.9 for index in range(len(times) - 60))
 
 
 @pytest.mark.case("L4")
 async def test_slots_of_a_killed_process_are_free_within_its_lease(redis_url: str, replica: StartReplica, lease: float) -> None:
     holder = replica("hold", 12, lease=lease, parallel=10)
     assert await said(holder) == 10
-    limiter = SharedLimiter(redis_url, MemoryLimiter(SystemClock()), lambda _: None, lease_seconds=lease)
+    limiter = SharedLimiter(redis_url, MemoryLimiter(SystemClock()), lambda _: None, lease_seconds=lease, answer_seconds=PATIENT)
     await limiter.start()
     scopes = (a_scope("tenant", "t"), a_scope(parallel=10))
     with pytest.raises(ParallelLimitExceeded):
         await limiter.admit(scopes, 1)
     holder.kill()
     holder.wait()
+    running = 0
     async with asyncio.timeout(lease + 5):
-        while True:
+        while running < 10:
             try:
                 await limiter.admit(scopes, 1)
             except ParallelLimitExceeded:
                 await asyncio.sleep(0.02)
             else:
-                break
-    running = 1
+                running += 1
     with pytest.raises(ParallelLimitExceeded):
-        for _ in range(100):
-            await limiter.admit(scopes, 1)
-            running += 1
-    assert running == 10
+        await limiter.admit(scopes, 1)
     await limiter.stop()

@@ -18,7 +18,7 @@ from backend.limits.memory import MemoryLimiter
 from backend.limits.schemas import Scope
 from backend.limits.shared import SharedLimiter
 from tests.conftest import START
-from tests.limits.conftest import a_scope
+from tests.limits.conftest import PATIENT, a_scope
 
 OpenLimiter = Callable[..., Awaitable[SharedLimiter]]
 
@@ -29,7 +29,7 @@ async def open_limiter(redis_url: str, clock: FixedClock) -> AsyncIterator[OpenL
     opened: list[SharedLimiter] = []
 
     async def open_one(**options: float) -> SharedLimiter:
-        one = SharedLimiter(redis_url, MemoryLimiter(clock), lambda _: None, **options)
+        one = SharedLimiter(redis_url, MemoryLimiter(clock), lambda _: None, answer_seconds=PATIENT, **options)
         await one.start()
         assert one.is_up
         opened.append(one)
@@ -164,7 +164,7 @@ async def timed(redis_url: str, clock: FixedClock, monkeypatch: pytest.MonkeyPat
         return shared.Script(source.replace("redis.call('TIME')", "({redis.call('GET', 'clock:s'), redis.call('GET', 'clock:us')})"))
 
     monkeypatch.setattr(shared, "_script", with_time_from_a_key)
-    limiter = SharedLimiter(redis_url, MemoryLimiter(clock), lambda _: None, lease_seconds=3600)
+    limiter = SharedLimiter(redis_url, MemoryLimiter(clock), lambda _: None, lease_seconds=3600, answer_seconds=PATIENT)
     time = RedisTime(redis_url, clock)
     time.tell()
     await limiter.start()
