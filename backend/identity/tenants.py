@@ -63,12 +63,14 @@ class TenantService:
             await repository.add(unit.session, tenant)
             await budgets.create_if_absent(
                 unit.session,
+                tenant_id=tenant.id,
                 scope="tenant",
                 scope_id=tenant.id,
                 limit_nano=nano_from_usd(default.limit_usd),
                 window=default.window,
                 warn_at=default.warn_at,
                 now=now,
+                is_default=True,
             )
             await self._audit.record(unit, principal, "tenant.create", tenant.id, tenant_id=tenant.id, slug=slug)
         return TenantView.of(tenant)

@@ -20,6 +20,7 @@ PREFIXES = {
     "price": "prc",
     "run": "run",
     "budget": "bud",
+    "lease": "lse",
     "audit": "aud",
 }
 

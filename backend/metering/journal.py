@@ -81,14 +81,18 @@ class Journal:
         self._thread = threading.Thread(target=self._keep_syncing, name="journal-fsync", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Sync and let go. What was not taken stays for the next process to replay; an empty journal leaves nothing behind."""
+    def close(self, *, keep: bool = False) -> None:
+        """Sync and let go. What was not taken stays for the next process to replay; an empty journal leaves nothing behind.
+
+        Args:
+            keep: leave it behind all the same, so that the next process does what its replay is due to do.
+        """
         self._stopping = True
         self._sync.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
-        done = all(segment.taken == segment.written and not segment.open_calls for segment in self._segments.values())
+        done = not keep and all(segment.taken == segment.written and not segment.open_calls for segment in self._segments.values())
         for segment in self._segments.values():
             segment.memory.close()
             os.ftruncate(segment.fd, segment.written)
@@ -108,6 +112,10 @@ class Journal:
     @property
     def is_open(self) -> bool:
         return self._current is not None
+
+    @property
+    def has_open_calls(self) -> bool:
+        return self._open_calls > 0
 
     @property
     def size(self) -> int:
@@ -227,6 +235,8 @@ class Journal:
                 return
             pause.wait(FSYNC_SECONDS)
             self._sync.clear()
+            if self._stopping:
+                return  # `close` may have called while we paused, and what it set is cleared now
             for segment in list(self._segments.values()):
                 if segment.unsynced:
                     segment.unsynced = False

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from backend.budgets.slices import Held
 from backend.pricing.usage import Usage
 
 
@@ -70,6 +71,8 @@ class CallRecord:
     overhead_us: int = 0
     attempts: int = 0
     tags: tuple[str, ...] = ()
+    reservations: tuple[Held, ...] = ()
+    """What budgets keep for the call: in the open line what is reserved, in the final line what of the charge it covered."""
 
     def count(self, usage: Usage, source: str) -> None:
         """Take over the token buckets."""

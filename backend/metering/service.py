@@ -47,10 +47,16 @@ class MeteringService:
         self._writer.start()
 
     async def stop(self) -> None:
+        settled = True
         if self._writer is not None:
-            await self._writer.stop()
+            settled = await self._writer.stop()
             self._writer = None
-        self._journal.close()
+        self._journal.close(keep=not settled)
+
+    @property
+    def process_id(self) -> str | None:
+        """The name of this process's journal, under which it holds slices of budgets; None while the disk takes no journal."""
+        return self._journal.directory.name if self._journal.is_open else None
 
     def open_call(self, call: CallRecord) -> int:
         """Say in the journal that an upstream is about to be called; the ticket goes to `record`.

@@ -17,6 +17,9 @@ import orjson
 import structlog
 from sqlalchemy.exc import DataError, IntegrityError
 
+from backend.budgets.events import ChargesSettled
+from backend.budgets.settlement import return_leases_of, settle_in_ledger, sums_by_lease
+from backend.budgets.slices import Held
 from backend.kernel.db import Database
 from backend.metering import repository
 from backend.metering.journal import Journal, abandoned, lines_of
@@ -54,8 +57,12 @@ class LedgerWriter:
         if not self._wake.is_set():
             self._wake.set()
 
-    async def stop(self, *, seconds: float = 5.0) -> None:
-        """Write what is left if the database takes it in time; the rest waits in the journal for the next start."""
+    async def stop(self, *, seconds: float = 5.0) -> bool:
+        """Write what is left if the database takes it in time; the rest waits in the journal for the next start.
+
+        Returns:
+            Whether the database has everything, and this process holds nothing of any budget.
+        """
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -63,8 +70,12 @@ class LedgerWriter:
         try:
             async with asyncio.timeout(seconds):
                 await self.drain()
+                if not self._journal.has_open_calls:
+                    await self._return_leases(self._journal.directory.name)
         except Exception as error:
             log.warning("ledger.left_in_journal", bytes=self._journal.untaken_bytes, error=type(error).__name__)
+            return False
+        return True
 
     async def drain(self) -> None:
         """Move everything that the journal holds. Raises what the database raises; then nothing of the failed batch was taken."""
@@ -119,7 +130,13 @@ class LedgerWriter:
         batch += [_interrupted(row) for row in opened.values()]
         self.interrupted += len(opened)
         await self._write(batch)
+        await self._return_leases(directory.name)
         log.info("ledger.journal_replayed", journal=directory.name, interrupted=len(opened))
+
+    async def _return_leases(self, holder_id: str) -> None:
+        """Everything in that journal is in the ledger: what its process still holds of budgets was not spent."""
+        async with asyncio.timeout(WRITE_SECONDS), self._db.write() as unit:
+            await return_leases_of(unit.session, holder_id)
 
     async def _write(self, finals: Sequence[Final]) -> None:
         for start in range(0, len(finals), BATCH_CALLS):
@@ -131,7 +148,10 @@ class LedgerWriter:
 
     async def _insert(self, finals: Sequence[Final]) -> None:
         async with asyncio.timeout(WRITE_SECONDS), self._db.write() as unit:
-            await repository.insert_finals(unit.session, finals)
+            new = await repository.insert_finals(unit.session, finals)
+            await settle_in_ledger(unit.session, map(_charge, new))
+            # Of all, not of the new ones: a commit that we did not see succeed was told to nobody yet.
+            unit.emit(ChargesSettled(sums_by_lease(map(_charge, finals))))
 
     async def _write_one_by_one(self, finals: Sequence[Final]) -> None:
         """One row that the database will never take must not hold up the others: it is put aside in a file, and said."""
@@ -142,6 +162,15 @@ class LedgerWriter:
                 with (self._root / "refused.jsonl").open("ab") as file:
                     file.write(orjson.dumps(final) + b"\n")
                 log.error("ledger.row_refused", call=final[0][0], error=type(error).__name__)
+                # Its money was spent all the same.
+                async with asyncio.timeout(WRITE_SECONDS), self._db.write() as unit:
+                    settled = await settle_in_ledger(unit.session, [_charge(final)])
+                    unit.emit(ChargesSettled(settled))
+
+
+def _charge(final: Final) -> tuple[Sequence[Held], int]:
+    row, _ = final
+    return row[repository.RESERVATIONS], row[repository.CHARGED]
 
 
 def _final(line: bytes) -> Final:
