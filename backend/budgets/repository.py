@@ -144,7 +144,7 @@ async def leases(session: AsyncSession, budget_ids: Sequence[str]) -> list[Lease
     return [LeaseRow(*row) for row in await session.execute(query)]
 
 
-async def has_member_or_key(session: AsyncSession, tenant_id: str, scope: str, scope_id: str) -> bool:
+async def exists(session: AsyncSession, tenant_id: str, scope: str, scope_id: str) -> bool:
     """Whether that key, user or tenant exists and belongs to the tenant."""
     if scope == "tenant":
         query = sa.select(col(Tenant.id)).where(col(Tenant.id) == tenant_id, col(Tenant.id) == scope_id)

@@ -42,7 +42,7 @@ class Witness:
             now=now,
         )
         self.run(
-            'INSERT INTO "user" (id, email, name, is_super_admin, status, created_at) VALUES (:id, :email, \'U\', :no, \'active\', :now)',
+            "INSERT INTO \"user\" (id, email, name, is_super_admin, status, created_at) VALUES (:id, :email, 'U', :no, 'active', :now)",
             id=user,
             email=f"{user}@example.org",
             no=False,
