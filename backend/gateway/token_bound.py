@@ -40,7 +40,10 @@ def prompt_of(body: Mapping[str, Any], family: Family, context: int = WHOLE_CONT
     if not isinstance(messages, list):
         messages = []
     for message in messages:
-        media += _read(message, texts, structures, family, context)
+        if type(message) is dict and len(message) == 2 and type(message.get("content")) is str and type(message.get("role")) is str:
+            texts += message.values()
+        else:
+            media += _read(message, texts, structures, family, context)
     for name, value in body.items():
         kind = type(value)
         if name == "messages" or name in _NOT_PROMPT or kind is int or kind is float or kind is bool or value is None:
@@ -89,9 +92,8 @@ def token_bound(body: Mapping[str, Any], family: Family, context: int | None = N
         context: the model's context window in tokens, where it is known: a longer prompt is refused by the provider and costs nothing.
     """
     prompt = prompt_of(body, family, context or WHOLE_CONTEXT)
-    size = prompt.media + overhead(prompt, family)
-    for text in prompt.texts:
-        size += text_bytes(text, family)
+    # One look at all texts; the line breaks keep apart what normalizing would put together, and are marks enough.
+    size = prompt.media + overhead(prompt, family) + text_bytes("\n".join(prompt.texts), family)
     for structure in prompt.structures:
         size += structure_bytes(structure, family)
     return size if context is None or size < context else context
