@@ -47,7 +47,7 @@ gateway: install ## serve the gateway alone (/v1, health, metrics); WORKERS abov
 
 dev: install ## hot reload for working on the pages: http://localhost:3000, API on port 8000
 	@$(python) -m backend ingest
-	exec .venv/bin/reflex run
+	exec .venv/bin/reflex run --backend-host $(HOST)
 
 migrate: install ## bring the database's schema up to date (SQLite does it by itself at start)
 	@exec $(python) -m backend migrate
@@ -62,13 +62,13 @@ doctor: ## say in plain words what is wrong with this machine, if anything
 # ── work on it ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 test: install-dev test-packages ## install what tests need and run all of them
-	@exec $(python) -m pytest -n $(PYTEST_WORKERS) --dist loadgroup --no-loadscope-reorder
+	@exec $(python) -m pytest -n $(PYTEST_WORKERS) --dist loadfile
 
 check: install-dev test-packages ## style, types, migrations, API snapshot, import directions, guards, documented settings
 	@.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
-	exec $(python) -m pytest -q tests/architecture tests/docs tests/alembic
+	exec $(python) -m pytest -q tests/architecture tests/docs tests/alembic tests/state/test_guard.py
 
 fmt: install-dev ## put the code into the house format
 	@.venv/bin/ruff check --fix --exit-zero .
@@ -116,4 +116,4 @@ install install-dev:
 	fi
 
 test-packages:
-	@exec bash deploy/debian-packages.sh 'the tests' chromium=chromium redis-server=redis-server initdb=postgresql
+	@exec bash deploy/debian-packages.sh 'the tests' chromium=chromium curl=curl redis-server=redis-server initdb=postgresql

@@ -1,15 +1,18 @@
 """Build the pages for production, only when something they are made of changed.
 
-    python -m app.build            # in the project's folder; says what it does in plain words
-    python -m app.build --force
+    python -m app.build               # in the project's folder; says what it does in plain words
+    python -m app.build --force       # whether anything changed or not
+    python -m app.build --copy DIR    # and leave a copy in DIR that later builds do not touch; serve it with REFLEX_WEB_WORKDIR=DIR
 
 The result is `.web/build/client`, served by the app itself. Ports and host names are not part of it (see `app.one_origin`).
 """
 
+import argparse
 import asyncio
 import fcntl
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -20,7 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build"
 STAMP = BUILD / "pages.sha256"
 LOG = BUILD / "pages.log"
-RESULT = ROOT / ".web" / "build" / "client" / "index.html"
+WEB = ROOT / ".web"
+RESULT = WEB / "build" / "client" / "index.html"
 _SOURCES = ("app", "components", "state", "assets", "rxconfig.py")
 _LOCK = ("reflex.lock",)
 _TIMEOUT_SECONDS = 900
@@ -28,13 +32,25 @@ _TIMEOUT_SECONDS = 900
 
 def main() -> int:
     """0 when the pages are up to date at the end, 1 when building failed (the reason is on stderr)."""
+    options = argparse.ArgumentParser(prog="python -m app.build", description="Build the pages if they changed.")
+    options.add_argument("--force", action="store_true", help="build whether anything changed or not")
+    options.add_argument("--copy", type=Path, metavar="DIR", help="leave a copy in DIR that later builds do not touch")
+    chosen = options.parse_args()
     BUILD.mkdir(exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # `make run` and `make test` may come at once; the second finds the work done
-        if RESULT.exists() and "--force" not in sys.argv and STAMP.exists() and STAMP.read_text() == fingerprint():
+        if chosen.force or not _is_current():
+            if not _build():
+                return 1
+        else:
             _say("Pages are up to date.")
-            return 0
-        return _build()
+        if chosen.copy:
+            shutil.copytree(RESULT.parent, chosen.copy / RESULT.parent.relative_to(WEB), dirs_exist_ok=True)
+    return 0
+
+
+def _is_current() -> bool:
+    return RESULT.exists() and STAMP.exists() and STAMP.read_text() == fingerprint()
 
 
 def fingerprint() -> str:
@@ -53,9 +69,9 @@ def _hash(names: tuple[str, ...]) -> str:
     return total.hexdigest()
 
 
-def _build() -> int:
+def _build() -> bool:
     started = time.monotonic()
-    first = not (ROOT / ".web" / "node_modules").exists()
+    first = not (WEB / "node_modules").exists()
     _say("Building the pages" + (" (the first time fetches what they are made of; about a minute)" if first else "") + " …")
     sources = _hash(_SOURCES)
     try:
@@ -73,11 +89,11 @@ def _build() -> int:
         STAMP.unlink(missing_ok=True)
         sys.stderr.write(LOG.read_text(errors="replace")[-4000:])
         _say(f"Building the pages failed. The whole log is in {LOG.relative_to(ROOT)}; `make doctor` checks the machine.")
-        return 1
+        return False
     # Reflex may refresh its lock while it builds, so that is read now; a source that changed meanwhile must count as changed.
     STAMP.write_text(f"{sources} {_hash(_LOCK)}")
     _say(f"  built in {time.monotonic() - started:.0f} s.")
-    return 0
+    return True
 
 
 async def _snapshot() -> None:

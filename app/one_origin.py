@@ -18,8 +18,8 @@ class OneOrigin(Plugin):
     """Applies to production builds; in development the page server and the socket have a port each."""
 
     def pre_compile(self, **context: Any) -> None:
-        if is_prod_mode():
-            context["add_modify_task"](STATE_JS, use_own_origin)
+        # `reflex run` works in the folder that the last build left, so development has to undo what production did.
+        context["add_modify_task"](STATE_JS, use_own_origin if is_prod_mode() else use_baked_origin)
 
 
 def use_own_origin(source: str) -> str:
@@ -33,3 +33,8 @@ def use_own_origin(source: str) -> str:
     if source.count(_BAKED) != 1:
         raise RuntimeError("reflex's state.js builds the socket's address in an unknown way: review app/one_origin.py")
     return source.replace(_BAKED, _SAME_ORIGIN)
+
+
+def use_baked_origin(source: str) -> str:
+    """The same as Reflex wrote it."""
+    return source.replace(_SAME_ORIGIN, _BAKED)

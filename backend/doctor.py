@@ -30,7 +30,7 @@ OLDEST_NODE = (22, 22, 0)
 GIB = 1024**3
 DISK_NEEDED = 1 * GIB
 DISK_WANTED = 3 * GIB
-TEST_PROGRAMS = {"chromium": "chromium", "redis-server": "redis-server", "initdb": "postgresql"}
+TEST_PROGRAMS = {"chromium": "chromium", "curl": "curl", "redis-server": "redis-server", "initdb": "postgresql"}
 MARKS = {"ok": "✓", "warning": "!", "problem": "✗"}
 
 
@@ -79,7 +79,7 @@ def _environment() -> Iterator[Finding]:
             yield Finding("Installation", "problem", "Python cannot make virtual environments here.", f"apt-get install {package}")
     elif not _runs([str(VENV / "bin" / "python"), "-c", "import pip"]):
         yield Finding("Installation", "problem", ".venv is broken: its Python does not start.", "Run `make run`: it makes a new one.")
-    elif not _runs([str(VENV / "bin" / "python"), "-c", "import reflex_base, sqlmodel, uvicorn, aiohttp"]):
+    elif not _runs([str(VENV / "bin" / "python"), "-c", "import reflex_base, sqlmodel, uvicorn, httptools"]):
         yield Finding("Installation", "warning", ".venv lacks some packages.", "`make run` or `make test` installs them.")
     else:
         yield Finding("Installation", "ok", ".venv holds what Bourse needs")
@@ -133,7 +133,7 @@ def _test_programs() -> Iterator[Finding]:
         fix = f"`make test` installs them when it may; otherwise: apt-get install {' '.join(missing)}"
         yield Finding("Tests", "warning", f"They also need {', '.join(missing)}; running Bourse does not.", fix)
     else:
-        yield Finding("Tests", "ok", "chromium, redis-server and postgresql are here")
+        yield Finding("Tests", "ok", f"{', '.join(TEST_PROGRAMS.values())} are here")
 
 
 # ── the configuration and what it points to ──────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
@@ -18,10 +19,12 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-BUILT = Path(".web") / "build" / "client"
+BUILT = Path("build") / "client"
+"""Where a build lies in Reflex's own folder, which `REFLEX_WEB_WORKDIR` names for both of us."""
 _INLINE_SCRIPT = re.compile(r"<script([^>]*)>(.*?)</script>", re.DOTALL)
-_CLOSED = frozenset({"_upload", "_all_routes", "_health", "ping", "_admin"})
-"""Doors that Reflex opens by itself and that nothing of ours uses."""
+_CLOSED = frozenset({"_upload", "_all_routes", "_health", "ping", "_admin", "_event"})
+"""Doors that Reflex opens by itself and that nothing of ours uses. (`_event` over HTTP is the socket's polling transport. Reflex refuses
+it as configured; closed here, no setting of its can open a way in that skips the check of the origin. The websocket is not HTTP.)"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +35,13 @@ class StaticPages:
     script_hashes: tuple[str, ...] = field(default=())
 
     @classmethod
-    def found(cls, folder: Path = BUILT) -> "StaticPages":
+    def found(cls, folder: Path | None = None) -> "StaticPages":
         """What the last build left; empty in development, where the page server is another process."""
+        if folder is None:
+            # A build may lie about from before; Reflex says which of its two modes this is.
+            if os.environ.get("REFLEX_ENV_MODE") != "prod":
+                return cls()
+            folder = Path(os.environ.get("REFLEX_WEB_WORKDIR") or ".web") / BUILT
         paths: set[str] = set()
         hashes: set[str] = set()
         for file in sorted(folder.rglob("*.html")):
@@ -67,15 +75,14 @@ class Pages:
         segment = path.split("/", 2)[1] if "/" in path else ""
         if segment in _CLOSED or "\\" in path or "\x00" in path or ".." in path.split("/"):
             raise NotFound
-        if segment != "_event":
-            if scope["method"] not in ("GET", "HEAD"):
-                raise MethodNotAllowed("Pages can only be read.", headers={"allow": "GET, HEAD"})
-            scope = _without_range_bomb(scope)
-            # Reflex would answer a page's folder with a redirect to the address with a slash; a page has one address.
-            if path in self._prerendered:
-                scope = {**scope, "path": path + "/", "raw_path": (path + "/").encode()}
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed("Pages can only be read.", headers={"allow": "GET, HEAD"})
+        scope = _without_range_bomb(scope)
+        # Reflex would answer a page's folder with a redirect to the address with a slash; a page has one address.
+        if path in self._prerendered:
+            scope = {**scope, "path": path + "/", "raw_path": (path + "/").encode()}
         immutable = path.startswith(("/assets/", "/fonts/"))  # both carry their version in the name
-        scope["bourse"].quiet = immutable or segment == "_event" or "." in path.rsplit("/", 1)[-1]
+        scope["bourse"].quiet = immutable or "." in path.rsplit("/", 1)[-1]
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

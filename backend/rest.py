@@ -12,7 +12,7 @@ from backend import __version__
 from backend.catalog import api as catalog_api
 from backend.identity import api as identity_api
 from backend.kernel.body import ClientDisconnected, Receive, read_body
-from backend.kernel.errors import BadRequest, BourseError, MethodNotAllowed, NotFound, as_rest, response_headers
+from backend.kernel.errors import BadRequest, BourseError, InternalError, MethodNotAllowed, NotFound, as_rest, response_headers
 from backend.kernel.request import Scope
 from backend.runtime import Runtime
 
@@ -34,7 +34,7 @@ def build_rest(runtime: Runtime) -> Callable[[Scope, Receive, Send], Awaitable[N
             headers = [(key, value) for key, value in scope["headers"] if key not in drop]
             scope = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
             receive = _replay(body, receive)
-        await api(scope, receive, send)  # type: ignore[arg-type]
+        await api(scope, receive, send)
 
     return rest
 
@@ -63,6 +63,12 @@ def build_api(runtime: Runtime) -> FastAPI:
         problems = [{"field": ".".join(str(part) for part in item["loc"][1:]), "message": item["msg"]} for item in error.errors()]
         first = problems[0] if problems else {"field": "", "message": "The request is not valid."}
         ours = BadRequest(f"{first['field']}: {first['message']}", param=first["field"] or None, details={"problems": problems})
+        return JSONResponse(as_rest(ours), ours.status)
+
+    @api.exception_handler(Exception)
+    async def _unforeseen(request: Request, _error: Exception) -> JSONResponse:
+        # Starlette raises it again once this is sent, so the front door logs and counts it.
+        ours = InternalError(f"Something went wrong on our side. Quote request {request.scope['bourse'].request_id}.")
         return JSONResponse(as_rest(ours), ours.status)
 
     return api

@@ -19,6 +19,7 @@ from backend.audit.service import AuditService
 from backend.catalog.service import CatalogService
 from backend.configuration import not_yet_alive
 from backend.gateway.app import Gateway
+from backend.identity.bootstrap import BootstrapRefused
 from backend.identity.service import IdentityService
 from backend.identity.snapshot import AuthSnapshot
 from backend.kernel import migrations
@@ -102,11 +103,12 @@ class Runtime:
         """Every step in order; raises at the first that cannot be done now. May be called again."""
         await self._schema()
         await self.identity.bootstrap()
+        seen = await self.db.change_version()
         await self.auth.load()
         await self._catalog()
         await self.prices.load()
         await self.routes.load()
-        await self.change_feed.start()
+        await self.change_feed.start(seen=seen)
 
     async def _schema(self) -> None:
         await asyncio.to_thread(migrations.prepare, self.db.url)
@@ -165,6 +167,8 @@ async def open_runtime(
         starter = asyncio.create_task(_keep_starting(runtime, when_ready), name="start")
         stack.push_async_callback(_cancel, starter)
         await asyncio.wait({starter}, timeout=PATIENCE_SECONDS)
+        if starter.done() and isinstance(refused := starter.exception(), BootstrapRefused):
+            raise refused
         _current = runtime
         try:
             yield runtime
@@ -186,6 +190,11 @@ async def _keep_starting(runtime: Runtime, when_ready: Callable[[Runtime], Await
             await runtime.start()
         except migrations.NotMigrated as error:
             runtime.readiness.missing = str(error)
+        except BootstrapRefused as error:
+            # Trying again would not help: the configuration has to change.
+            runtime.readiness.missing = str(error)
+            log.error("runtime.bootstrap_refused", reason=str(error))
+            raise
         except Exception as error:
             runtime.readiness.missing = f"starting failed ({type(error).__name__}); trying again"
             log.exception("runtime.start_failed")

@@ -9,10 +9,13 @@ import time
 from pathlib import Path
 
 from benchmarks.peers import CannotRun, Peer, Place, Running, launch
+from benchmarks.processes import get
 from benchmarks.wire import MODEL
 
 KEY = "sk-bench.local-only"
 SWITCHED = "on: the defaults of a fresh installation (key check, price, ledger with journal in SQLite, metrics, JSON log line per call)"
+# Reflex's own switches for serving a finished build, as in the Makefile.
+BUILT_PAGES = {"__REFLEX_SKIP_COMPILE": "1", "__REFLEX_MOUNT_FRONTEND_COMPILED_APP": "1", "REFLEX_ENV_MODE": "prod"}
 LEDGER_SECONDS = 30.0  # how long the background writer may take to bring the last rows into the database
 
 
@@ -41,11 +44,11 @@ def python_of(checkout: Path) -> str:
     return str(own) if own.exists() else sys.executable
 
 
-def gateway_command(checkout: Path, port: int) -> list[str]:
-    """What `make gateway` executes."""
+def command(checkout: Path, port: int, *app: str) -> list[str]:
+    """What `make gateway` (`backend.asgi:gateway`) and `make run` (`--factory app.app:app`) execute."""
     flags = "--loop uvloop --http httptools --ws wsproto --timeout-graceful-shutdown 25 --no-access-log --no-server-header"
     where = ["--host", "127.0.0.1", "--port", str(port)]
-    return [python_of(checkout), "-m", "uvicorn", *where, *flags.split(), "--log-level", "warning", "backend.asgi:gateway"]
+    return [python_of(checkout), "-m", "uvicorn", *where, *flags.split(), "--log-level", "warning", *app]
 
 
 def ledger_rows(database: Path, expected: int) -> int:
@@ -80,7 +83,7 @@ def bourse_at(name: str, label: str, checkout: Path) -> Peer:
         env = {"BOURSE_CONFIG": str(home / "bourse.yaml")}
         _seed(checkout, {**os.environ, **env})
         port = next(place.ports)
-        server = place.server(name, port, gateway_command(checkout, port), env=env, cwd=checkout)
+        server = place.server(name, port, command(checkout, port, "backend.asgi:gateway"), env=env, cwd=checkout)
         took = launch(server, "/readyz", 60)
 
         def rows(sent: int) -> int:
@@ -91,11 +94,36 @@ def bourse_at(name: str, label: str, checkout: Path) -> Peer:
     return Peer(name, label, SWITCHED, start)
 
 
+def whole_app(place: Place, checkout: Path) -> dict[str, float]:
+    """Memory at rest and the warm start of everything that `make run` serves: pages, websocket, APIs, gateway.
+
+    Raises:
+        CannotRun: there is no build of the pages to serve.
+    """
+    if not (checkout / ".web/build/client/index.html").exists():
+        raise CannotRun("the pages are not built (make run builds them)")
+    home = place.scratch / "whole"
+    home.mkdir()
+    (home / "bourse.yaml").write_text(configuration(home / "data", place.upstream))
+    env = {"BOURSE_CONFIG": str(home / "bourse.yaml"), **BUILT_PAGES}
+    _seed(checkout, {**os.environ, **env})
+    port = next(place.ports)
+    server = place.server("whole", port, command(checkout, port, "--factory", "app.app:app"), env=env, cwd=checkout)
+    try:
+        took = launch(server, "/readyz", 120)
+        for path in ("/", "/usage", "/healthz"):
+            get(port, path, timeout=20)
+        time.sleep(2)
+        return {"app_pss": server.memory()["Pss"], "app_rss": server.memory()["Rss"], "app_start": took}
+    finally:
+        server.stop()
+
+
 def _seed(checkout: Path, env: dict[str, str]) -> None:
     """Load the catalog, so that what is measured afterwards is a warm start."""
-    command = [python_of(checkout), "-m", "backend", "ingest", "--quiet"]
+    words = [python_of(checkout), "-m", "backend", "ingest", "--quiet"]
     try:
-        seeded = subprocess.run(command, cwd=checkout, env=env, capture_output=True, text=True, timeout=180, check=False)
+        seeded = subprocess.run(words, cwd=checkout, env=env, capture_output=True, text=True, timeout=180, check=False)
     except subprocess.TimeoutExpired as error:
         raise CannotRun("the catalog was not loaded within 180 s") from error
     if seeded.returncode:
@@ -104,8 +132,8 @@ def _seed(checkout: Path, env: dict[str, str]) -> None:
 
 def revision(checkout: Path) -> str:
     """The commit of a checkout, marked where files differ from it; "" without git."""
-    command = ["git", "describe", "--always", "--dirty"]
+    words = ["git", "describe", "--always", "--dirty"]
     try:
-        return subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
+        return subprocess.run(words, cwd=checkout, capture_output=True, text=True, timeout=10, check=False).stdout.strip()
     except OSError:
         return ""

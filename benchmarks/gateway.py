@@ -26,7 +26,7 @@ import uvloop
 
 from benchmarks import load as generator
 from benchmarks import report, wire
-from benchmarks.bourse import bourse_at
+from benchmarks.bourse import bourse_at, whole_app
 from benchmarks.peers import PEERS, ROOT, CannotRun, Peer, Place, Running
 from benchmarks.processes import Server, free_ports, get
 
@@ -127,7 +127,7 @@ class Bench:
                 if opened < count:
                     column.faults.append(f"open streams: {opened} of {count} open ({streams.outcome.first_error or 'time is up'})")
                 await asyncio.sleep(self._plan.settle)
-                column.once["stream_bytes"] = (server.memory()["Pss"] - idle["Pss"]) / opened if opened else math.nan
+                column.once["stream_bytes"] = (server.memory()["Rss"] - idle["Rss"]) / opened if opened else math.nan
 
         asyncio.run(hold())
         time.sleep(self._plan.settle)  # hang-ups are dealt with before the next measurement
@@ -203,7 +203,7 @@ def measure(columns: list[Column], bench: Bench, plan: Plan) -> None:
             bench.round(column)
     for column in columns:
         if column.running.server is not None:
-            column.once["loaded_pss"] = column.running.server.memory()["Pss"]
+            column.once["loaded_rss"] = column.running.server.memory()["Rss"]
         if column.running.ledger is not None:
             rows = column.running.ledger(column.sent)
             if rows != column.sent:
@@ -273,7 +273,18 @@ def main() -> int:
         upstream = Server([sys.executable, "-m", "benchmarks.upstream", str(port)], port, Path(folder, "upstream.txt"), {}, ROOT)
         try:
             upstream.start("/witness", 10)
-            with started(line, Place(chosen.cache, Path(folder), ports, port, under_test), skipped) as columns:
+            place = Place(chosen.cache, Path(folder), ports, port, under_test)
+            app: dict[str, float] = {}
+            if "bourse" in wanted:
+                print("  the whole app …", flush=True)
+                try:
+                    app = whole_app(place, ROOT)
+                except CannotRun as reason:
+                    skipped["The whole app"] = str(reason)
+            with started(line, place, skipped) as columns:
+                for column in columns:
+                    if column.peer.name == "bourse":
+                        column.once |= app
                 measure(columns, Bench(plan, upstream), plan)
         finally:
             upstream.stop()

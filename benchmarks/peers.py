@@ -68,7 +68,7 @@ class Peer:
     start: Callable[[Place], Running]
 
 
-def _install(folder: Path, *commands: list[str], files: Mapping[str, str] | None = None) -> None:
+def install(folder: Path, *commands: list[str], files: Mapping[str, str] | None = None) -> None:
     """Write the files and run the commands once; a mark in `folder` says that they succeeded."""
     if (folder / ".complete").exists():
         return
@@ -148,7 +148,7 @@ def _portkey(place: Place) -> Running:
     folder = place.cache / f"portkey-{PORTKEY}"
     package = {"dependencies": {"@portkey-ai/gateway": PORTKEY}, "overrides": {"@hono/node-server": HONO_NODE_SERVER}}
     command = [_tool("npm"), "install", "--prefix", str(folder), "--no-audit", "--no-fund"]
-    _install(folder, command, files={"package.json": json.dumps(package)})
+    install(folder, command, files={"package.json": json.dumps(package)})
     port = next(place.ports)
     script = folder / "node_modules/@portkey-ai/gateway/build/start-server.js"
     server = place.server("portkey", port, [_node(), str(script), "--headless", f"--port={port}"], env={"NODE_ENV": "production"})
@@ -165,7 +165,7 @@ def _portkey(place: Place) -> Running:
 def _litellm(place: Place) -> Running:
     folder = place.cache / f"litellm-{LITELLM}"
     pip = [str(folder / "bin/pip"), "install", "--quiet", f"litellm[proxy]=={LITELLM}"]
-    _install(folder, [sys.executable, "-m", "venv", str(folder)], pip)
+    install(folder, [sys.executable, "-m", "venv", str(folder)], pip)
     port = next(place.ports)
     server = place.server("litellm", port, [])
     assert server.cwd is not None

@@ -36,10 +36,13 @@ METRICS = (
     Metric("added_paced_first_p50", "added time to first token p50, 16 streams", "ms", 1e3, 2),
     Metric("added_paced_first_p99", "added time to first token p99, 16 streams", "ms", 1e3, 2, 10),
     Metric("calls_per_second", "calls per second on one core, 16 connections", "", 1.0, 0),
-    Metric("idle_pss", "memory idle (PSS)", "MB", 1 / 2**20, 0, 120),
-    Metric("loaded_pss", "memory after the load (PSS)", "MB", 1 / 2**20, 0),
-    Metric("stream_bytes", "memory per open stream (PSS)", "KB", 1 / 2**10, 0, 100),
+    Metric("idle_rss", "memory idle (RSS)", "MB", 1 / 2**20, 0, 120),
+    Metric("idle_pss", "memory idle (PSS)", "MB", 1 / 2**20, 0),
+    Metric("loaded_rss", "memory after the load (RSS)", "MB", 1 / 2**20, 0),
+    Metric("stream_bytes", "memory per open stream", "KB", 1 / 2**10, 0, 100),
     Metric("start_seconds", "start until ready", "s", 1.0, 1),
+    Metric("app_rss", "the whole app of `make run`: memory idle (RSS)", "MB", 1 / 2**20, 0, 220),
+    Metric("app_start", "the whole app of `make run`: warm start until ready", "s", 1.0, 1, 5),
 )
 
 

@@ -57,8 +57,8 @@ def is_connected(socket: str) -> bool:
     return namespace is not None and socket in namespace.sid_to_token
 
 
-async def report(state: Any, error: Exception, request_id: str, where: str) -> None:
-    """Tell the person what went wrong, with the request id to quote; what we did not foresee is logged, without anybody's input."""
+def explain(error: Exception, request_id: str, where: str) -> dict[str, str]:
+    """What to tell a person about an error: title, message, request_id. What we did not foresee is logged, without anybody's input."""
     if not isinstance(error, BourseError):
         frames = "".join(traceback.format_tb(error.__traceback__))
         # Neither the message nor the arguments: both may hold what somebody typed.
@@ -66,7 +66,12 @@ async def report(state: Any, error: Exception, request_id: str, where: str) -> N
         error = InternalError()
     elif error.status >= 500:
         log.warning("event.failed", requestId=request_id, handler=where, error=type(error).__name__)
-    toast = as_toast(error, request_id)
+    return as_toast(error, request_id)
+
+
+async def report(state: Any, error: Exception, request_id: str, where: str) -> None:
+    """Tell the person in a toast what went wrong, with the request id to quote."""
+    toast = explain(error, request_id, where)
     await notify(state, title=toast["title"], message=toast["message"], request_id=request_id, tone="bad")
 
 

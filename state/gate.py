@@ -5,7 +5,7 @@ state, and one of ours that somebody forgot to guard.
 """
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import structlog
@@ -35,7 +35,9 @@ _LEAKY_LOGGERS = (
 
 @dataclass
 class Gate(Middleware):
-    """Give it to the app with `app.add_middleware(Gate())`."""
+    """Give it to the app with `app.add_middleware(Gate())`. Each handler that was refused is logged once, however often it is tried."""
+
+    _told: set[str] = field(default_factory=set)
 
     async def preprocess(self, app: Any, state: BaseState, event: Event) -> StateUpdate | None:  # noqa: ARG002
         """None lets the event through; an empty update is its end, and changes nothing."""
@@ -43,7 +45,9 @@ class Gate(Middleware):
         if registered is not None and permission_of(registered.handler.fn) is not None:
             return None
         if event.name not in _own_names():
-            log.warning("event.refused", handler=event.name[:120], reason="the handler names no permission")
+            if event.name not in self._told:
+                self._told.add(event.name)
+                log.warning("event.refused", handler=event.name, reason="the handler names no permission")
             return StateUpdate()
         if event.name == _name(State, "hydrate_and_load"):
             await _empty_what_is_personal(state)

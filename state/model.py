@@ -1,5 +1,6 @@
 """One model: what it is, who sells it for how much, how sure we are. Opened by its slug or by any offer's id, slashes and all."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote
@@ -7,15 +8,19 @@ from urllib.parse import unquote
 import reflex as rx
 
 from backend import runtime
-from backend.catalog.schemas import ModelDetail, OfferView, PriceLineView
+from backend.catalog.schemas import ModelDetail, PaletteHit
+from backend.catalog.service import CatalogService
 from backend.kernel.errors import BourseError
 from backend.kernel.ids import new_id
+from backend.routing.table import RouteTable
+from state.base import explain
 from state.guard import PUBLIC, handler
+from state.offers import OfferRow, PriceRow, offer_row, other_prices, price_rows
 from state.samples import code_samples
-from state.views import NOT_STATED, Hit, date_text, hit, price_text, status_text, tokens_text
+from state.views import NOT_STATED, Hit, date_text, hit, price_note, price_text, status_text, tokens_text
 
 _OFFERS_SHOWN = 24
-_STALE_DAYS = 30
+_NEAR_WORDS, _NEAR_SHOWN = 6, 6
 _NOT_CONNECTED = "Works as soon as an operator connects one of its providers; until then the answer is a clear error."
 
 
@@ -26,38 +31,6 @@ class Line:
     label: str = ""
     value: str = ""
     source: str = ""
-
-
-@dataclass(slots=True)
-class OfferRow:
-    """One offer; prices in USD per 1M tokens, empty when there is none."""
-
-    id: str = ""
-    provider: str = ""
-    detail: str = ""
-    input: str = ""
-    output: str = ""
-    cached: str = ""
-    batch: str = ""
-    price_note: str = ""
-    evidence: str = ""
-    tone: str = ""
-
-
-@dataclass(slots=True)
-class PriceRow:
-    """One price of the opened offer."""
-
-    key: str = ""
-    label: str = ""
-    tier: str = ""
-    amount: str = ""
-    unit: str = ""
-    source: str = ""
-    source_url: str = ""
-    since: str = ""
-    status: str = ""
-    tone: str = ""
 
 
 @dataclass(slots=True)
@@ -77,7 +50,6 @@ class ModelState(rx.State):
     slug: str = ""
     name: str = ""
     creator: str = ""
-    headline: str = ""
     description: str = ""
     status: str = ""
     tone: str = "plain"
@@ -100,7 +72,7 @@ class ModelState(rx.State):
     @handler(PUBLIC)
     async def load(self) -> None:
         """The name after /models/ decides; the same name again is only refreshed."""
-        name = unquote(self.router.url.path.removeprefix("/models/")).strip("/")[:255]
+        name = self._name()
         if name != self.asked:
             self.stage = "waiting"
         self.asked = name
@@ -116,22 +88,27 @@ class ModelState(rx.State):
         if offer_id == self.opened:
             self.opened, self.prices = "", []
             return
-        detail = await runtime.current().catalog.model(self.slug)
+        detail = await runtime.current().catalog.model(self._name())
         for offer in detail.offers if detail else ():
             if offer.id == offer_id:
-                self.opened, self.prices = offer.id, [_price_row(i, line) for i, line in enumerate(offer.prices)]
+                self.opened, self.prices = offer.id, price_rows(offer.prices)
 
     @handler(PUBLIC)
     async def show_all_offers(self) -> None:
         self._all_offers = True
-        await self._show(self.slug)
+        await self._show(self._name())
+
+    def _name(self) -> str:
+        """The model or offer that the address names."""
+        return unquote(self.router.url.path.removeprefix("/models/")).strip("/")[:255]
 
     async def _try_again(self) -> None:
         try:
-            await self._show(self.asked)
+            await self._show(self._name())
             self.failure = ""
-        except BourseError as error:
-            self.stage, self.failure, self.failure_id = "failed", error.message, new_id("request")
+        except Exception as error:
+            told = explain(error, new_id("request"), "ModelState.load")
+            self.stage, self.failure, self.failure_id = "failed", told["message"], told["request_id"]
 
     async def _show(self, name: str) -> None:
         now = runtime.current()
@@ -139,28 +116,25 @@ class ModelState(rx.State):
         self.opened, self.prices = "", []
         if detail is None:
             self.stage, self.title = "missing", "No such model · Bourse"
-            self.near = [hit(found) for found in now.catalog.palette(name.rsplit("/", 1)[-1], 6)]
+            self.near = [hit(found) for found in _near(now.catalog, name)]
             return
         if detail.summary.id != self.slug:
             self._all_offers = False
         self._show_detail(detail, now.clock.now())
         self.samples = code_samples(detail, production=now.settings.is_production)
-        connected = {offer.provider_id for offer in detail.offers} & {*now.settings.providers, "sandbox"}
-        self.sample_note = (
-            "" if connected else "Works as soon as an operator connects one of its providers; until then the answer is a clear error."
-        )
+        self.sample_note = "" if _is_served(now.routes, detail.summary.id) else _NOT_CONNECTED
 
     def _show_detail(self, detail: ModelDetail, now: datetime) -> None:
         summary = detail.summary
         self.stage, self.slug, self.name = "found", summary.id, summary.name
         self.title = f"{summary.name} · Bourse"
-        self.creator, self.headline, self.description = summary.creator_name or "", detail.headline, detail.description or ""
+        self.creator, self.description = summary.creator_name or "", detail.description or ""
         self.status, self.tone = status_text(summary.status)
         self.key_facts = _key_facts(detail)
         offers = detail.offers if self._all_offers else detail.offers[:_OFFERS_SHOWN]
-        self.offers = [_offer_row(offer, now) for offer in offers]
+        self.offers = [offer_row(offer, now) for offer in offers]
         self.more_offers = len(detail.offers) - len(offers)
-        self.offers_title = "One offer" if len(detail.offers) == 1 else f"{len(detail.offers)} offers, one model"
+        self.offers_title = detail.headline
         self.abilities = [
             Ability(one.label, {True: "yes", False: "no", None: NOT_STATED}[one.supported]) for one in detail.capability_matrix
         ]
@@ -168,16 +142,49 @@ class ModelState(rx.State):
         self.aliases = list(detail.aliases[:40])
 
 
+class _Unrestricted:
+    """A key that may use every model: what is asked is whether the gateway can, not whether somebody may."""
+
+    models: frozenset[str] | None = None
+    tenant_models: frozenset[str] | None = None
+
+
+def _is_served(routes: RouteTable, name: str) -> bool:
+    try:
+        routes.resolve(name, _Unrestricted())
+    except BourseError:
+        return False
+    return True
+
+
+def _near(catalog: CatalogService, name: str) -> list[PaletteHit]:
+    """Models whose names share the beginning: the last words are dropped one by one until something is found."""
+    words = re.split(r"[^\w.]+", name.rsplit("/", 1)[-1])[:_NEAR_WORDS]
+    for count in range(len(words), 0, -1):
+        if found := catalog.palette(" ".join(words[:count]), _NEAR_SHOWN):
+            return found
+    return []
+
+
 def _key_facts(detail: ModelDetail) -> list[Line]:
-    """The row under the name: the cheapest offer's prices and the limits; what no source says is said to be so."""
+    """The row under the name: limits and prices, the maker's own or else the cheapest seller's; what nobody says is said to be so."""
     summary = detail.summary
+    own = next((offer for offer in detail.offers if offer.id == summary.own_offer), None)
     cheapest = next((offer for offer in detail.offers if offer.id == summary.cheapest_offer), None)
-    cached = cheapest.cache_read_nano if cheapest else None
-    unknown = "free" if summary.price_state == "free" else "unpriced"
+    reference = own or cheapest
+    seller = f" at {own.provider_name}" if own and summary.offers > 1 else " from" if summary.offers > 1 else ""
+    note = price_note(summary.price_state, summary.input_nano, summary.output_nano)
+    others = next((prices for offer in detail.offers if (prices := other_prices(offer))), [])
+    if summary.input_nano is None and summary.output_nano is None and others:
+        priced = [Line(what, f"{amount} {unit}") for what, amount, unit in others[:2]]
+    else:
+        priced = [
+            Line(f"Input{seller}, per 1M", _dollars(reference.input_nano if reference else None, note)),
+            Line(f"Output{seller}, per 1M", _dollars(reference.output_nano if reference else None, note)),
+            Line("Cached input", _dollars(reference.cache_read_nano if reference else None, NOT_STATED)),
+        ]
     return [
-        Line("Input, per 1M", _dollars(summary.input_nano, unknown)),
-        Line("Output, per 1M", _dollars(summary.output_nano, unknown)),
-        Line("Cached input", _dollars(cached, NOT_STATED)),
+        *priced,
         Line("Context", tokens_text(summary.context_tokens) or NOT_STATED),
         Line("Max output", tokens_text(detail.max_output_tokens) or NOT_STATED),
         Line("Released", date_text(summary.release_date) or NOT_STATED),
@@ -187,57 +194,3 @@ def _key_facts(detail: ModelDetail) -> list[Line]:
 
 def _dollars(nano: int | None, otherwise: str) -> str:
     return otherwise if nano is None else f"${price_text(nano)}"
-
-
-def _offer_row(offer: OfferView, now: datetime) -> OfferRow:
-    evidence, tone = evidence_text(offer, now)
-    parts = [offer.id, offer.region or ""]
-    if offer.status != "active":
-        parts.append(status_text(offer.status)[0])
-    if offer.deprecation_date:
-        parts.append(f"retires {date_text(offer.deprecation_date)}")
-    return OfferRow(
-        id=offer.id,
-        provider=offer.provider_name,
-        detail=" · ".join(part for part in parts if part),
-        input=price_text(offer.input_nano),
-        output=price_text(offer.output_nano),
-        cached=price_text(offer.cache_read_nano),
-        batch=price_text(offer.batch_input_nano),
-        price_note={"free": "free", "quarantined": "in quarantine"}.get(offer.price_state, "unpriced"),
-        evidence=evidence,
-        tone=tone,
-    )
-
-
-def evidence_text(offer: OfferView, now: datetime) -> tuple[str, str]:
-    """How well a price is supported, and the tone of saying so: `3 of 3 agree`, `1 source, 41 days old`."""
-    if offer.price_state == "quarantined":
-        return "held back: implausible", "bad"
-    if not offer.price_sources:
-        return "no source", "plain"
-    days = (now - offer.price_observed_at).days if offer.price_observed_at else 0
-    age = f", {days} days old" if days > _STALE_DAYS else ""
-    if offer.price_sources == 1:
-        return f"1 source{age}", "warn" if age else "plain"
-    agree = f"{offer.price_agreement} of {offer.price_sources} agree{age}"
-    return agree, "warn" if age or offer.price_agreement * 2 <= offer.price_sources else "good"
-
-
-def _price_row(position: int, line: PriceLineView) -> PriceRow:
-    per_token = line.unit == "token"
-    status, tone = ("in force", "good") if line.in_force else (line.status, "plain")
-    if line.status == "quarantined":
-        status, tone = line.reason or "in quarantine", "bad"
-    return PriceRow(
-        key=str(position),
-        label=line.label,
-        tier=line.tier_label,
-        amount=line.usd_per_million if per_token else f"{line.amount} {line.currency}",
-        unit="per 1M tokens" if per_token else f"per {line.unit}",
-        source=line.source,
-        source_url=line.source_url or "",
-        since=date_text(line.effective_at),
-        status=status,
-        tone=tone,
-    )

@@ -1,6 +1,7 @@
 """What the top bar says about who is there. The browser holds a cookie that no script can read; this is only what is shown."""
 
 from typing import ClassVar
+from urllib.parse import quote
 
 import reflex as rx
 
@@ -18,6 +19,7 @@ class SessionState(rx.State):
     name: str = ""
     tenant: str = ""
     here: str = "/"
+    """This page's address, quoted for use in another one."""
 
     @handler(PUBLIC)
     async def arrive(self) -> None:
@@ -27,5 +29,5 @@ class SessionState(rx.State):
         self.name = view.principal.name
         self.tenant = view.tenant_name
         url = self.router.url
-        self.here = f"{url.path}?{url.query}" if url.query else url.path or "/"
+        self.here = quote(f"{url.path}?{url.query}" if url.query else url.path or "/", safe="/")
         self.known = True

@@ -7,9 +7,9 @@ import reflex as rx
 
 from backend import runtime
 from backend.catalog.schemas import FacetValue, Freshness, StorePage, StoreQuery
-from backend.kernel.errors import BourseError
 from backend.kernel.ids import new_id
 from backend.kernel.money import usd_from_nano
+from state.base import explain
 from state.guard import PUBLIC, handler
 from state.store_address import FACETS, LARGEST_FIRST, PAGE_ROWS, VIEWS, Asked, read_address, write_address
 from state.storefront import Storefront, load_storefront
@@ -77,12 +77,12 @@ class StoreState(rx.State):
 
     @handler(PUBLIC)
     def find(self, text: str) -> None:
-        self._answer(self._asked.with_query(search=str(text).strip()[:200]))
+        self._answer(self._in_force().with_query(search=str(text).strip()[:200]))
 
     @handler(PUBLIC)
     def toggle(self, facet: str, value: str) -> None:
         """Add or remove one value of a filter; `facet` is its name in the address."""
-        self._answer(self._asked.toggled(str(facet), str(value)))
+        self._answer(self._in_force().toggled(str(facet), str(value)))
 
     @handler(PUBLIC)
     def remove(self, facet: str, value: str) -> None:
@@ -94,65 +94,70 @@ class StoreState(rx.State):
             "context": {"context_min": None},
         }
         if facet in cleared:
-            self._answer(self._asked.with_query(**cleared[facet]))
+            self._answer(self._in_force().with_query(**cleared[facet]))
         else:
-            self._answer(self._asked.toggled(str(facet), str(value)))
+            self._answer(self._in_force().toggled(str(facet), str(value)))
 
     @handler(PUBLIC)
     def clear(self) -> None:
         """All filters and the search; the order and the view stay."""
-        query = self._asked.query
+        asked, query = self._in_force(), self._in_force().query
         self.provider_search = ""
-        self._answer(replace(self._asked, query=StoreQuery(sort=query.sort, descending=query.descending, limit=PAGE_ROWS)))
+        self._answer(replace(asked, query=StoreQuery(sort=query.sort, descending=query.descending, limit=PAGE_ROWS)))
 
     @handler(PUBLIC)
     def pick_price_in(self, low: float | None, high: float | None) -> None:
         """USD per 1M input tokens; None is any."""
-        self._answer(self._asked.with_query(input_min=_nano(low), input_max=_nano(high)))
+        self._answer(self._in_force().with_query(input_min=_nano(low), input_max=_nano(high)))
 
     @handler(PUBLIC)
     def pick_price_out(self, low: float | None, high: float | None) -> None:
         """USD per 1M output tokens; None is any."""
-        self._answer(self._asked.with_query(output_min=_nano(low), output_max=_nano(high)))
+        self._answer(self._in_force().with_query(output_min=_nano(low), output_max=_nano(high)))
 
     @handler(PUBLIC)
     def pick_context(self, low: float | None, _high: float | None) -> None:
         """Tokens; None is any."""
-        self._answer(self._asked.with_query(context_min=int(low) if isinstance(low, int | float) and 0 < low < 10**12 else None))
+        self._answer(self._in_force().with_query(context_min=int(low) if isinstance(low, int | float) and 0 < low < 10**12 else None))
 
     @handler(PUBLIC)
     def order_by(self, order: str) -> None:
         """Choosing the order in force turns it round."""
-        query = self._asked.query
+        query = self._in_force().query
         if order in dict(ORDERS):
             turned = order == query.sort and not self.turned
-            self._answer(self._asked.with_query(sort=order, descending=(order in LARGEST_FIRST) != turned))
+            self._answer(self._in_force().with_query(sort=order, descending=(order in LARGEST_FIRST) != turned))
 
     @handler(PUBLIC)
     def show_as(self, view: str) -> None:
         if view in VIEWS:
-            self._asked = replace(self._asked, view=view)
+            self._asked = replace(self._in_force(), view=view)
             self.view, self.address = view, write_address(self._asked)
 
     @handler(PUBLIC)
     def turn_page(self, by: int) -> None:
-        offset = self._asked.query.offset + PAGE_ROWS * (1 if by > 0 else -1)
+        offset = self._in_force().query.offset + PAGE_ROWS * (1 if by > 0 else -1)
         if 0 <= offset < max(self.total, 1):
-            self._answer(self._asked.with_query(offset=offset))
+            self._answer(self._in_force().with_query(offset=offset))
 
     @handler(PUBLIC)
     def find_provider(self, text: str) -> None:
         """Only the list of providers changes, not what is asked."""
         self.provider_search = str(text).strip()[:80]
-        page = runtime.current().catalog.search(self._asked.query)
+        page = runtime.current().catalog.search(self._in_force().query)
         self._show_providers(page.facets.get("provider", ()))
+
+    def _in_force(self) -> Asked:
+        """What is asked now. A state that was forgotten while its page stood open starts again from the page's address."""
+        return self._asked if self.answered else read_address(self.router.url.query)
 
     def _try_again(self) -> None:
         """Where there is nothing yet to fall back on, a failure belongs on the page and not into a toast."""
         try:
             self._answer(self._asked)
-        except BourseError as error:
-            self.failure, self.failure_id = error.message, new_id("request")
+        except Exception as error:
+            told = explain(error, new_id("request"), "StoreState.load")
+            self.failure, self.failure_id = told["message"], told["request_id"]
 
     def _answer(self, asked: Asked) -> None:
         """Ask the catalog, keep a page that lies beyond the end from being empty, and show the result."""
@@ -202,9 +207,9 @@ def subline_text(page: StorePage, freshness: Freshness, now: datetime) -> str:
         return ""
     read = age_text(max(source.read_at for source in freshness.sources), now)
     if not page.average_sources:
-        return f"Prices read {read}."
+        return f"The makers' prices, or the cheapest sellers'; read {read}."
     count = f"{page.average_sources:.1f}".removesuffix(".0")
-    return f"Prices from {count} {'source' if count == '1' else 'sources'} on average, read {read}."
+    return f"The makers' prices, or the cheapest sellers'; from {count} {'source' if count == '1' else 'sources'} on average, read {read}."
 
 
 def storefront(page: StorePage, freshness: Freshness, now: datetime) -> Storefront:

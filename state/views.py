@@ -45,6 +45,8 @@ class ModelRow:
     context: str = ""
     input: str = ""
     output: str = ""
+    input_from: str = ""
+    output_from: str = ""
     price_note: str = ""
     released: str = ""
     status: str = ""
@@ -93,13 +95,25 @@ def model_row(summary: ModelSummary) -> ModelRow:
         seller=f"{summary.creator_name} · {sellers}" if summary.creator_name else sellers,
         tags=tags,
         context=tokens_text(summary.context_tokens),
-        input=price_text(summary.input_nano),
-        output=price_text(summary.output_nano),
-        price_note="free" if summary.price_state == "free" else UNPRICED,
+        input=price_text(shown_price(summary.own_input_nano, summary.input_nano)),
+        output=price_text(shown_price(summary.own_output_nano, summary.output_nano)),
+        input_from=from_text(summary.own_input_nano, summary.input_nano),
+        output_from=from_text(summary.own_output_nano, summary.output_nano),
+        price_note=price_note(summary.price_state, summary.input_nano, summary.output_nano),
         released=f"{summary.release_date:%b %Y}" if summary.release_date else "",
         status="" if summary.status == "active" else word,
         tone=tone,
     )
+
+
+def shown_price(own: int | None, cheapest: int | None) -> int | None:
+    """The price that a model is known by: its maker's where it sells the model itself, else the cheapest seller's."""
+    return cheapest if own is None else own
+
+
+def from_text(own: int | None, cheapest: int | None) -> str:
+    """`from 1.25` where somebody asks less than the maker; empty otherwise."""
+    return f"from {price_text(cheapest)}" if own is not None and cheapest is not None and cheapest < own else ""
 
 
 def choices(facet: str, values: tuple[FacetValue, ...]) -> list[Choice]:
@@ -116,12 +130,25 @@ def status_text(status: str) -> tuple[str, str]:
     return _STATUS.get(status, (status, "plain"))
 
 
-def price_text(nano_per_million: int | None) -> str:
-    """USD per 1M tokens with two digits or as many as it takes, empty when unknown: `0.25`, `0.025`, `10.00`."""
+def price_text(nano_per_million: int | None, digits: int = 5) -> str:
+    """USD per 1M tokens with cents or as many places as it takes, empty when unknown: `0.25`, `0.025`, `10.00`.
+
+    `digits`: significant ones that are kept; a list needs fewer than a price sheet.
+    """
     if nano_per_million is None:
         return ""
-    whole, _, fraction = f"{usd_from_nano(nano_per_million).normalize():f}".partition(".")
+    amount = usd_from_nano(nano_per_million)
+    whole, _, fraction = f"{round(amount, max(2, digits - 1 - amount.adjusted())).normalize():f}".partition(".")
     return f"{int(whole):,}.{fraction.ljust(2, '0')}"
+
+
+def price_note(price_state: str, input_nano: int | None, output_nano: int | None) -> str:
+    """What stands where there is no price per token: never a blank and never 0."""
+    if price_state == "free":
+        return "free"
+    if price_state != "priced":
+        return UNPRICED
+    return "other unit" if input_nano is None and output_nano is None else "—"
 
 
 def tokens_text(tokens: int | None) -> str:

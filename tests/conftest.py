@@ -35,14 +35,8 @@ BROWSER_SECONDS = 600
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests share one built app and one Chromium, so xdist keeps them in one worker, after everything else.
-
-    Playwright's loop stays in its thread until the process ends, and no test of ours with a loop of its own can run behind it.
-    """
-    items.sort(key=lambda item: item.get_closest_marker("browser") is not None)
     for item in items:
         if item.get_closest_marker("browser"):
-            item.add_marker(pytest.mark.xdist_group("browser"))
             item.add_marker(pytest.mark.timeout(BROWSER_SECONDS))
 
 

@@ -6,12 +6,27 @@ from components.catalog.controls import Address, Drawer, chips, order_select, pa
 from components.catalog.filters import filters
 from components.catalog.model_list import model_cards, model_table, waiting_rows
 from components.ui.button import button
+from components.ui.copy import copy_button
 from components.ui.feedback import empty_state, error_card
 from components.ui.text import headline, subline
 from state.store import ORDERS, StoreState
 
 
 def _nothing() -> rx.Component:
+    """Nothing matches, or there is nothing at all yet; either way the next step."""
+    return rx.cond(StoreState.chips.length() > 0, _no_match(), _empty())
+
+
+def _empty() -> rx.Component:
+    return empty_state(
+        "There are no models yet.",
+        rx.el.p("Load the catalog on the machine that runs Bourse:"),
+        rx.el.div(rx.el.code("make seed", class_name="num"), copy_button("make seed", "the command"), class_name="flex items-center gap-3"),
+        custom_attrs={"data-testid": "empty"},
+    )
+
+
+def _no_match() -> rx.Component:
     return empty_state(
         "No model holds all of these at once.",
         rx.el.p("Take one filter away, or start again."),

@@ -24,7 +24,7 @@ def _spent() -> rx.Component:
             note("Spent today"),
             rx.el.p(
                 UsageState.spent,
-                class_name="font-mono text-[40px] leading-none font-medium tracking-[-.03em] tabular-nums",
+                class_name="mt-1 font-mono text-[40px] leading-none font-medium tracking-[-.03em] tabular-nums",
                 custom_attrs={"data-testid": "spent"},
             ),
         ),

@@ -35,6 +35,7 @@ export function Field({ value = "", label, placeholder, delay = 200, shortcut, o
       ref={input}
       type="search"
       aria-label={label}
+      data-shortcut={shortcut}
       placeholder={placeholder}
       className={className}
       defaultValue={value}

@@ -1,5 +1,6 @@
 import { useEffect, useId, useMemo, useRef, useState } from "react";
 import { useNavigate } from "react-router";
+import { isTyping } from "$/public/js/keyboard.js";
 
 const OPEN = "bourse:palette";
 export const openPalette = () => dispatchEvent(new Event(OPEN));
@@ -36,6 +37,13 @@ export function Palette({ pages, hits, hitsFor, onAsk, ref: _ref }) {
       dialog.current.showModal();
     };
     const onKey = (event) => {
+      // Where the page has a search field of its own, "/" is that field's; everywhere else it searches here.
+      if (event.key === "/" && !isTyping(event) && !event.metaKey && !event.ctrlKey) {
+        if (document.querySelector('[data-shortcut="/"], dialog[open]')) return;
+        event.preventDefault();
+        open();
+        return;
+      }
       if (event.key?.toLowerCase() !== "k" || !(event.metaKey || event.ctrlKey) || event.shiftKey || event.altKey) return;
       event.preventDefault();
       if (dialog.current.open) dialog.current.close();

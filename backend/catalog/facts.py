@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from backend.catalog.models import ModelDraft, OfferDraft, is_first_party, testimonies_by_trust
+from backend.catalog.names import bare_name
 from backend.catalog.taxonomy import CAPABILITIES, FORMATS_OF_MODALITY, MODALITIES, MODALITIES_OF_MODE, MODES, STATUSES
 
 _DECORATION = re.compile(
@@ -137,7 +138,7 @@ def _name(model: ModelDraft, facts: dict[str, str]) -> str:
     for offer, testimony in testimonies_by_trust(model):
         if testimony.record.name:
             text = " ".join(_DECORATION.sub("", _SELLER_PREFIX.sub("", testimony.record.name)).split())
-            if text != text.lower() and (" " in text or not any(c.isdigit() for c in text)):
+            if text not in (text.lower(), bare_name(offer.upstream_id)):
                 votes[text] += 6 + ("-" in text) if is_first_party(offer, model.creator) else 1
             else:
                 votes[text] += 0

@@ -4,16 +4,17 @@ a millisecond and a count is the number of bits in an AND. Built anew and swappe
 
 import sys
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
-from backend.catalog.creators import FIRST_PARTY, creator_name
+from backend.catalog.creators import creator_name
 from backend.catalog.headline import headline
 from backend.catalog.names import canonical, fold
 from backend.catalog.relevance import Standing, in_order
 from backend.catalog.schemas import FacetValue, ModelSummary, StorePage, StoreQuery
+from backend.catalog.sold import OfferEntry, PriceRange, SoldPrices, cheapness, own_offers
 from backend.catalog.taxonomy import CAPABILITIES, MODALITIES, MODES, STATUSES
 
 MAX_SEARCH = 200
@@ -30,36 +31,28 @@ _FACET_OF = {
 _ALL_MUST_HOLD = frozenset({"modality_in", "modality_out", "capability"})
 
 
-class OfferEntry(NamedTuple):
-    """One offer in lists; prices in nano-dollars per 1M tokens. `blend`: three parts input to one part output, the order of cheapness."""
-
-    id: str
-    provider: str
-    price_state: str
-    input_nano: int | None
-    output_nano: int | None
-    sources: int
-    retired: bool
-
-    @property
-    def blend(self) -> int | None:
-        if self.price_state not in ("priced", "free"):
-            return None
-        return 3 * (self.input_nano or 0) + (self.output_nano or 0) if self.input_nano is not None or self.output_nano is not None else None
-
-    @property
-    def upstream_id(self) -> str:
-        return self.id[len(self.provider) + 1 :]
-
-
-@dataclass(frozen=True, slots=True)
 class IndexSource:
-    """Rows to build from, already ordered by id; see `repository.stream` for the columns."""
+    """What an index is built from: feed it rows, offers before models; it keeps no row, only what the index will hold."""
 
-    models: Sequence[Any]
-    offers: AsyncIterator[Any]
-    providers: dict[str, str]
-    aliases: AsyncIterator[Any]
+    def __init__(self) -> None:
+        self.providers: dict[str, str] = {}
+        self.offers: dict[str, list[OfferEntry]] = defaultdict(list)
+        self.targets: dict[str, str] = {}
+        self.names: dict[str, list[str]] = defaultdict(list)
+        self.standings: list[Standing] = []
+        self._shared: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def add_offer(self, row: Any) -> None:
+        offer_id, provider, state = sys.intern(row.id), sys.intern(row.provider_id), sys.intern(row.price_state)
+        retired = row.status == "retired"
+        self.offers[row.model_id].append(OfferEntry(offer_id, provider, state, row.input_nano, row.output_nano, row.price_sources, retired))
+
+    def add_alias(self, row: Any) -> None:
+        self.targets[row.name] = sys.intern(row.target)
+        self.names[row.target].append(row.name)
+
+    def add_model(self, row: Any) -> None:
+        self.standings.append(_standing(row, self.offers.get(row.id, []), self._shared))
 
 
 class StoreIndex:
@@ -74,7 +67,9 @@ class StoreIndex:
         self.aliases: dict[str, str] = {}
         self._texts: list[str] = []
         self._masks: dict[str, dict[str, int]] = {}
-        self._by_provider: dict[str, tuple[tuple[int, int | None, int | None], ...]] = {}
+        self._sold = SoldPrices(())
+        self._sellers = {provider: f"{provider} {fold(name)}" for provider, name in providers.items()}
+        self._contexts: list[int] = []
         self._orders: dict[str, tuple[int, ...]] = {}
         self._sources: list[float] = []
         self.everything = 0
@@ -86,31 +81,13 @@ class StoreIndex:
     # --- building ---------------------------------------------------------------------------------------------------------------
 
     @classmethod
-    async def build(cls, source: IndexSource, today: date) -> "StoreIndex":
+    def build(cls, source: IndexSource, today: date) -> "StoreIndex":
+        """Takes a few tenths of a second for the whole store; run it in a thread."""
         index = cls(source.providers)
-        offers: dict[str, list[OfferEntry]] = defaultdict(list)
-        intern = sys.intern
-        async for row in source.offers:
-            offers[row.model_id].append(
-                OfferEntry(
-                    intern(row.id),
-                    intern(row.provider_id),
-                    intern(row.price_state),
-                    row.input_nano,
-                    row.output_nano,
-                    row.price_sources,
-                    row.status == "retired",
-                )
-            )
-        aliases: dict[str, list[str]] = defaultdict(list)
-        async for row in source.aliases:
-            index.aliases[row.name] = intern(row.target)
-            aliases[row.target].append(row.name)
-        shared: dict[tuple[str, ...], tuple[str, ...]] = {}
-        standings = [_standing(row, offers.get(row.id, []), shared) for row in source.models]
-        for place in in_order(standings, today):
-            standing = standings[place]
-            index._add(standing, offers.get(standing.summary.id, []), aliases)
+        index.aliases = source.targets
+        for place in in_order(source.standings, today):
+            standing = source.standings[place]
+            index._add(standing, source.offers.get(standing.summary.id, []), source.names)
         index._finish()
         return index
 
@@ -119,7 +96,7 @@ class StoreIndex:
         position = len(self.models)
         self.models.append(summary)
         self.position[summary.id] = position
-        ordered = tuple(sorted(offers, key=_cheapness(summary.creator)))
+        ordered = tuple(sorted(offers, key=cheapness(summary.creator)))
         self.offers.append(ordered)
         names = [summary.name, summary.id, summary.creator_name or "", standing.family or "", *aliases.get(summary.id, [])]
         for offer in ordered:
@@ -137,7 +114,6 @@ class StoreIndex:
         groups: dict[str, dict[str, list[int]]] = {
             name: defaultdict(list) for name in ("modality_in", "modality_out", "capability", "provider", "mode", "status", "open_weights")
         }
-        by_provider: dict[str, list[tuple[int, int | None, int | None]]] = defaultdict(list)
         for i, model in enumerate(self.models):
             for facet, values in (
                 ("modality_in", model.modalities_in),
@@ -149,15 +125,11 @@ class StoreIndex:
             ):
                 for value in values:
                     groups[facet][value].append(i)
-            seen: set[str] = set()
-            for offer in self.offers[i]:
-                if offer.provider not in seen:
-                    seen.add(offer.provider)
-                    groups["provider"][offer.provider].append(i)
-                    priced = offer.blend is not None
-                    by_provider[offer.provider].append((i, offer.input_nano if priced else None, offer.output_nano if priced else None))
+            for provider in {offer.provider for offer in self.offers[i]}:
+                groups["provider"][provider].append(i)
         self._masks = {facet: {value: self._mask(places) for value, places in values.items()} for facet, values in groups.items()}
-        self._by_provider = {provider: tuple(entries) for provider, entries in by_provider.items()}
+        self._sold = SoldPrices(self.offers)
+        self._contexts = [model.context_tokens or -1 for model in self.models]
         models = self.models
         keys: dict[str, Callable[[int], Any]] = {
             "name": lambda i: fold(models[i].name),
@@ -199,9 +171,9 @@ class StoreIndex:
         """Models in which every word of the text occurs, in a name, an alias or a seller; wildcards are ordinary characters."""
         found = self.everything
         for word in fold(text[:MAX_SEARCH]).split()[:MAX_WORDS]:
-            mask = self._mask(i for i, words in enumerate(self._texts) if word in words)
-            for provider, name in self.providers.items():
-                if word in provider or word in fold(name):
+            mask = self._mask([i for i, words in enumerate(self._texts) if word in words])
+            for provider, names in self._sellers.items():
+                if word in names:
                     mask |= self._masks["provider"].get(provider, 0)
             found &= mask
             if not found:
@@ -231,8 +203,8 @@ class StoreIndex:
         """One page of the store; see `StoreQuery` for what the filters mean."""
         masks = self._filter_masks(query)
         provider_mask = self._any("provider", query.providers)
-        has_price = any(end is not None for end in (query.input_min, query.input_max, query.output_min, query.output_max))
-        price_mask = self._price_mask(query) if has_price else self.everything
+        prices = PriceRange.of(query)
+        price_mask = self._mask(self._sold.within(prices, query.providers)) if prices else self.everything
         unsold = self.everything
         for mask in masks.values():
             unsold &= mask
@@ -240,9 +212,9 @@ class StoreIndex:
         limit = max(1, min(query.limit, MAX_LIMIT))
         offset = max(0, query.offset)
         order = self._ordered(query, found)
-        items = tuple(self._shown(i, query) for i in order[offset : offset + limit])
+        items = tuple(self._shown(i, query, prices) for i in order[offset : offset + limit])
         facets = {name: self._facet(name, query, found, masks, provider_mask & price_mask) for name in _FACET_OF}
-        facets["provider"] = self._provider_facet(query, unsold, has_price)
+        facets["provider"] = self._provider_facet(query, unsold, prices)
         facets["open_weights"] = self._open_facet(query, masks, provider_mask & price_mask)
         total = found.bit_count()
         sources = [self._sources[i] for i in order if self._sources[i]]
@@ -269,9 +241,7 @@ class StoreIndex:
             masks["open_weights"] = self._masks["open_weights"].get("yes" if query.open_weights else "no", 0)
         if query.context_min is not None:
             least = query.context_min
-            masks["context"] = self._mask(
-                i for i, m in enumerate(self.models) if m.context_tokens is not None and m.context_tokens >= least
-            )
+            masks["context"] = self._mask([i for i, tokens in enumerate(self._contexts) if tokens >= least])
         return masks
 
     def _all(self, facet: str, values: frozenset[str]) -> int:
@@ -288,34 +258,13 @@ class StoreIndex:
             mask |= self._masks[facet].get(value, 0)
         return mask
 
-    def _price_mask(self, query: StoreQuery) -> int:
-        if query.providers:
-            return self._mask(
-                i for i, offer in self._cheapest(query.providers).items() if _within(query, offer.input_nano, offer.output_nano)
-            )
-        return self._mask(i for i, m in enumerate(self.models) if _within(query, m.input_nano, m.output_nano))
-
-    def _cheapest(self, providers: frozenset[str]) -> dict[int, OfferEntry]:
-        """Position → the cheapest priced offer among these providers; models without one are left out."""
-        found: dict[int, OfferEntry] = {}
-        for i in {entry[0] for provider in providers for entry in self._by_provider.get(provider, ())}:
-            offer = next((offer for offer in self.offers[i] if offer.provider in providers), None)
-            if offer is not None and offer.blend is not None:
-                found[i] = offer
-        return found
-
     def _ordered(self, query: StoreQuery, found: int) -> list[int]:
         if query.sort == "relevance" or query.sort not in self._orders:
             order = self.ranked(query.search, found) if query.search.strip() else list(_bits(found))
             return order[::-1] if query.descending else order
         if query.sort in ("input", "output") and query.providers:
-            cheapest = self._cheapest(query.providers)
-
-            def price(i: int) -> int | None:
-                offer = cheapest.get(i)
-                return None if offer is None else offer.input_nano if query.sort == "input" else offer.output_nano
-
-            return list(_order(_bits(found), price, query.descending))
+            amounts = self._sold.amounts(query.sort, query.providers)
+            return list(_order(_bits(found), amounts.get, query.descending))
         wanted = set(_bits(found))
         order = [i for i in self._orders[query.sort] if i in wanted]
         if query.descending:
@@ -324,23 +273,22 @@ class StoreIndex:
             order = known[::-1] + order[len(known) :]
         return order
 
-    def _shown(self, i: int, query: StoreQuery) -> ModelSummary:
+    def _shown(self, i: int, query: StoreQuery, prices: PriceRange | None) -> ModelSummary:
+        """The row, with the price that was asked about: that of the chosen providers, or the cheapest where prices decide."""
         model = self.models[i]
-        if not query.providers:
-            return model
-        offer = next((offer for offer in self.offers[i] if offer.provider in query.providers), None)
-        if offer is None or offer.id == model.cheapest_offer:
-            return model
-        priced = offer.blend is not None
-        return ModelSummary(
-            **{name: getattr(model, name) for name in ModelSummary.__dataclass_fields__}
-            | {
-                "input_nano": offer.input_nano if priced else None,
-                "output_nano": offer.output_nano if priced else None,
-                "price_state": offer.price_state,
-                "cheapest_offer": offer.id if priced else None,
-            }
-        )
+        offer = next((offer for offer in self.offers[i] if offer.provider in query.providers), None) if query.providers else None
+        if offer is not None and offer.id != model.cheapest_offer:
+            priced = offer.blend is not None
+            model = replace(
+                model,
+                input_nano=offer.input_nano if priced else None,
+                output_nano=offer.output_nano if priced else None,
+                price_state=offer.price_state,
+                cheapest_offer=offer.id if priced else None,
+            )
+        if model.own_offer is not None and (query.providers or prices or query.sort in ("input", "output")):
+            model = replace(model, own_offer=None, own_input_nano=None, own_output_nano=None)
+        return model
 
     # --- counting ---------------------------------------------------------------------------------------------------------------
 
@@ -370,18 +318,19 @@ class StoreIndex:
             for value, label in _OPEN.items()
         )
 
-    def _provider_facet(self, query: StoreQuery, unsold: int, has_price: bool) -> tuple[FacetValue, ...]:
-        counts: dict[str, int] = {}
-        if has_price:
-            left = set(_bits(unsold))
-            for provider, entries in self._by_provider.items():
-                counts[provider] = sum(1 for i, paid, made in entries if i in left and _within(query, paid, made))
+    def _provider_facet(self, query: StoreQuery, unsold: int, prices: PriceRange | None) -> tuple[FacetValue, ...]:
+        counts: Mapping[str, int]
+        if prices:
+            left = bytearray(len(self.models))
+            for i in _bits(unsold):
+                left[i] = 1
+            counts = self._sold.counts(prices, left)
         else:
             counts = {provider: (unsold & mask).bit_count() for provider, mask in self._masks["provider"].items()}
         values = [
             FacetValue(provider, self.providers.get(provider, provider), count, provider in query.providers)
-            for provider, count in counts.items()
-            if count or provider in query.providers
+            for provider in counts.keys() | (query.providers & self.providers.keys())
+            if (count := counts.get(provider, 0)) or provider in query.providers
         ]
         return tuple(sorted(values, key=lambda value: (-value.selected, -value.count, value.label)))
 
@@ -391,12 +340,13 @@ def _standing(row: Any, offers: list[OfferEntry], shared: dict[tuple[str, ...], 
         found = tuple(sys.intern(value) for value in values)
         return shared.setdefault(found, found)
 
-    best = min(offers, key=_cheapness(row.creator), default=None)
+    best = min(offers, key=cheapness(row.creator), default=None)
     priced = best is not None and best.blend is not None
     states = {offer.price_state for offer in offers}
     state = (
         best.price_state if best is not None and priced else next((s for s in ("priced", "free", "quarantined") if s in states), "unpriced")
     )
+    own = min(own_offers(row.creator, offers), key=cheapness(row.creator), default=None)
     summary = ModelSummary(
         id=sys.intern(row.id),
         name=row.name,
@@ -413,34 +363,14 @@ def _standing(row: Any, offers: list[OfferEntry], shared: dict[tuple[str, ...], 
         offers=len(offers),
         providers=len({offer.provider for offer in offers}),
         cheapest_offer=best.id if best is not None and priced else None,
+        own_offer=own.id if own is not None else None,
+        own_input_nano=own.input_nano if own is not None else None,
+        own_output_nano=own.output_nano if own is not None else None,
         release_date=row.release_date,
         status=sys.intern(row.status),
         open_weights=row.open_weights,
     )
-    own = row.creator is not None and any(FIRST_PARTY.get(offer.provider) == row.creator and offer.blend is not None for offer in offers)
-    return Standing(summary, sys.intern(row.family) if row.family else None, own)
-
-
-def _cheapness(creator: str | None) -> Callable[[OfferEntry], tuple[bool, bool, bool, int, bool, str]]:
-    """Priced before unpriced, on sale before retired, both directions priced before one, then by price, the maker's own among equals."""
-
-    def key(offer: OfferEntry) -> tuple[bool, bool, bool, int, bool, str]:
-        blend = offer.blend
-        own = creator is not None and FIRST_PARTY.get(offer.provider) == creator
-        return (blend is None, offer.retired, offer.input_nano is None or offer.output_nano is None, blend or 0, not own, offer.id)
-
-    return key
-
-
-def _within(query: StoreQuery, paid: int | None, made: int | None) -> bool:
-    if (query.input_min is not None or query.input_max is not None) and (
-        paid is None or paid < (query.input_min or 0) or (query.input_max is not None and paid > query.input_max)
-    ):
-        return False
-    return not (
-        (query.output_min is not None or query.output_max is not None)
-        and (made is None or made < (query.output_min or 0) or (query.output_max is not None and made > query.output_max))
-    )
+    return Standing(summary, sys.intern(row.family) if row.family else None, own is not None)
 
 
 def _sort_value(model: ModelSummary, sort: str) -> Any:

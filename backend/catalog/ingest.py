@@ -1,9 +1,9 @@
 """Reading the sources into the store, so that the same input twice changes nothing.
 
 A source whose content hash was seen is not read again; when any source changed, all given sources are read, because consensus needs every
-voice. Everything is written in one transaction by difference: rows that would stay as they are are not touched, so `updated_at` tells
-when a fact last changed. Price rows are never rewritten: a new amount is a new row and ends the old one, whose id calls may have been
-charged with.
+voice. What to write is worked out without holding the writer, then written in one short transaction, by difference: rows that would stay
+as they are are not touched, so `updated_at` tells when a fact last changed. Price rows are never rewritten: a new amount is a new row and
+ends the old one, whose id calls may have been charged with.
 """
 
 import asyncio
@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import structlog
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.catalog import repository
 from backend.catalog.facts import model_facts, offer_facts
@@ -26,10 +27,10 @@ from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.ids import new_id
 
-log = structlog.get_logger(__name__)
-
-RULES = "1"
+RULES = "2"
 """Part of every content hash: raise it when a parser, a merging rule or a gate changes, so that stores are read anew."""
+
+_ATTEMPTS = 3
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage in words, and how many of how many steps are done."""
@@ -78,82 +79,99 @@ async def ingest(
     """
     tell = progress or (lambda _stage, _done, _total: None)
     hashes = await asyncio.to_thread(lambda: {source.name: f"{source.content_hash()[:56]}.{RULES}" for source in sources})
-    if not force and await _is_current(db, clock, hashes):
+    async with db.read() as session:
+        known = await _is_known(session, clock, hashes)
+    if known and not force:
         return [RunReport(source.name, source.label, source.licence, skipped=True) for source in sources]
-    steps = len(sources) + 6
+    steps = len(sources) + 4
     readings: list[SourceReading] = []
     for number, source in enumerate(sources):
         tell(f"reading {source.label}", number, steps)
         readings.append(await asyncio.to_thread(source.read))
-    started = clock.now()
     tell("recognising models and offers", len(sources), steps)
     records = [(source.name, source.rank, reading.offers) for source, reading in zip(sources, readings, strict=True)]
     offers = await asyncio.to_thread(offers_of, records)
-    async with db.write() as unit:
-        await repository.lock_ingestion(unit, db.dialect)
-        seen = await repository.last_hashes(unit.session)
-        due = await repository.is_announcement_due(unit.session, started)
-        if not force and not due and all(seen.get(name) == digest for name, digest in hashes.items()):
-            # Another process did the same work while this one was reading.
-            return [RunReport(source.name, source.label, source.licence, skipped=True) for source in sources]
+    for attempt in range(_ATTEMPTS):
         tell("comparing with the store", len(sources) + 1, steps)
-        stored = await Stored.load(unit.session)
-        models = models_of(offers, stored.model_of_offer)
-        prices = plan_prices(offers, models, sources, stored, started)
-        tell("writing models and offers", len(sources) + 2, steps)
-        today = started.date()
-        model_values = [model_facts(model, today) for model in models]
-        offer_values = [offer_facts(offer, today) | prices.columns[offer.id] for offer in offers]
+        async with db.read() as session:
+            stored = await Stored.load(session)
+        seen = await db.change_version()
+        plan = await asyncio.to_thread(_plan, sources, readings, offers, stored, hashes, clock.now())
+        tell("writing", len(sources) + 2, steps)
+        async with db.write() as unit:
+            await repository.lock_ingestion(unit, db.dialect)
+            if not force and await _is_known(unit.session, clock, hashes):
+                # Another process did the same work while this one was reading.
+                return [RunReport(source.name, source.label, source.licence, skipped=True) for source in sources]
+            if attempt + 1 < _ATTEMPTS and seen != await repository.change_version(unit.session):
+                # Somebody changed something while the plan was made without holding the writer; a new plan is cheap.
+                continue
+            for target, fresh, changed in plan.rows:
+                await repository.insert(unit.session, target, fresh)
+                await repository.update(unit.session, target, changed)
+            await unit.mark_changed()
+        break
+    tell("done", steps, steps)
+    return plan.reports
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be written, table by table in an order that foreign keys allow: rows to insert and rows to update."""
+
+    rows: list[tuple[sa.Table, list[dict[str, Any]], list[dict[str, Any]]]]
+    reports: list[RunReport]
+
+
+def _plan(
+    sources: Sequence[PriceSource],
+    readings: Sequence[SourceReading],
+    offers: Sequence[OfferDraft],
+    stored: Stored,
+    hashes: dict[str, str],
+    now: datetime,
+) -> _Plan:
+    models = models_of(offers, stored.model_of_offer)
+    prices = plan_prices(offers, models, sources, stored, now)
+    today = now.date()
+    offer_values = [offer_facts(offer, today) | prices.columns[offer.id] for offer in offers]
+    rows = [
+        (target, *plan_rows(target, values, existing, now))
         for target, values, existing in (
-            (repository.PROVIDER, _providers(offers, started), stored.providers),
-            (repository.MODEL, model_values, stored.models),
+            (repository.PROVIDER, _providers(offers, now), stored.providers),
+            (repository.MODEL, [model_facts(model, today) for model in models], stored.models),
             (repository.OFFER, offer_values + stored.retired(offer_values, prices), stored.offers),
             (repository.ALIAS, _aliases(models, readings, stored), stored.aliases),
-        ):
-            fresh, changed = plan_rows(target, values, existing, started)
-            await repository.insert(unit.session, target, fresh)
-            await repository.update(unit.session, target, changed)
-        tell("writing prices", len(sources) + 4, steps)
-        await repository.update(unit.session, repository.PRICE, prices.updates)
-        await repository.insert(unit.session, repository.PRICE, prices.inserts)
-        reports = [
-            _report(source, reading, offers, prices.inserts, prices.quarantined) for source, reading in zip(sources, readings, strict=True)
-        ]
-        finished = clock.now()
-        await repository.insert(
-            unit.session,
-            repository.RUN,
-            [
-                {
-                    "id": new_id("run"),
-                    "source": source.name,
-                    "content_hash": hashes[source.name],
-                    "data_date": source.data_date(),
-                    "started_at": started,
-                    "finished_at": finished,
-                    "read": report.read,
-                    "kept": report.kept,
-                    "merged": report.merged,
-                    "quarantined": report.quarantined,
-                    "error": None,
-                }
-                for source, report in zip(sources, reports, strict=True)
-            ],
         )
-        await unit.mark_changed()
-    tell("done", steps, steps)
-    log.info(
-        "catalog.ingested", offers=len(offers), models=len(models), prices=len(prices.inserts), quarantined=sum(prices.quarantined.values())
+    ]
+    reports = [
+        _report(source, reading, offers, prices.inserts, prices.quarantined) for source, reading in zip(sources, readings, strict=True)
+    ]
+    runs = [
+        {
+            "id": new_id("run"),
+            "source": source.name,
+            "content_hash": hashes[source.name],
+            "data_date": source.data_date(),
+            "started_at": now,
+            "finished_at": now,
+            "read": report.read,
+            "kept": report.kept,
+            "merged": report.merged,
+            "quarantined": report.quarantined,
+            "error": None,
+        }
+        for source, report in zip(sources, reports, strict=True)
+    ]
+    return _Plan([*rows, (repository.PRICE, prices.inserts, prices.updates), (repository.RUN, runs, [])], reports)
+
+
+async def _is_known(session: AsyncSession, clock: Clock, hashes: dict[str, str]) -> bool:
+    """Whether every source was read with this content and no announced day has come since."""
+    seen = await repository.last_hashes(session)
+    return all(seen.get(name) == digest for name, digest in hashes.items()) and not await repository.is_announcement_due(
+        session, clock.now()
     )
-    return reports
-
-
-async def _is_current(db: Database, clock: Clock, hashes: dict[str, str]) -> bool:
-    async with db.read() as session:
-        seen = await repository.last_hashes(session)
-        return all(seen.get(name) == digest for name, digest in hashes.items()) and not await repository.is_announcement_due(
-            session, clock.now()
-        )
 
 
 def _providers(offers: Sequence[OfferDraft], now: datetime) -> list[dict[str, Any]]:

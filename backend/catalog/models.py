@@ -4,14 +4,17 @@
 every offer of its provider that it matches and that it does not name exactly; it becomes an offer of its own only if it matches none.
 
 *Models*: offers with the same `model_key` (or whose source names the same base model under the same key). A dated snapshot that is the only
-one of its base name is that base model; when there are several, each is a model of its own, and so is the undated name.
+one of its base name is that base model; when there are several, each is a model of its own, and so is the undated name. A
+`-latest` name is its base name if that names a version.
 
 *Facts*: the maker's own offer is believed first, then sources by rank; a capability is what most offers say when the maker is silent.
 """
 
+import json
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.catalog.creators import FIRST_PARTY, creator_of
@@ -58,12 +61,15 @@ class ModelDraft:
 
 
 def offers_of(readings: Iterable[tuple[str, int, Iterable[OfferRecord]]]) -> list[OfferDraft]:
-    """All offers, from `(source, rank, records)`; testimonies are in order of rank, then source."""
+    """All offers, from `(source, rank, records)`; testimonies are in order of rank, then source. What cannot be named is left out."""
     drafts: dict[tuple[str, str], OfferDraft] = {}
     by_provider: dict[str, list[OfferDraft]] = defaultdict(list)
     patterns: list[tuple[str, int, OfferRecord]] = []
     for source, rank, records in sorted(readings, key=lambda reading: (-reading[1], reading[0])):
-        for record in records:
+        for stated in records:
+            record = admitted(stated)
+            if record is None:
+                continue
             if record.also_matches is not None:
                 patterns.append((source, rank, record))
             else:
@@ -92,6 +98,27 @@ def offers_of(readings: Iterable[tuple[str, int, Iterable[OfferRecord]]]) -> lis
     for draft in drafts.values():
         draft.testimonies.sort(key=lambda testimony: (-testimony.exact, -testimony.rank, testimony.source))
     return list(drafts.values())
+
+
+_PROVIDER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_GEMINI = re.compile(r"^gemini-(pro|flash)-(\d\.\d)")
+_TEXTS = ("name", "description", "creator", "family", "base_model", "knowledge_cutoff", "licence", "region")
+
+
+def admitted(record: OfferRecord) -> OfferRecord | None:
+    """The record without NUL characters, which PostgreSQL cannot hold, or None if its offer cannot have an id."""
+    if not _PROVIDER.fullmatch(record.provider) or "\x00" in record.upstream_id:
+        return None
+    try:
+        canonical(record.upstream_id)
+        canonical(record.offer_id)
+    except ValueError:
+        return None
+    if any("\x00" in text for name in _TEXTS if (text := getattr(record, name))):
+        record = replace(record, **{name: text.replace("\x00", "") for name in _TEXTS if (text := getattr(record, name))})
+    if record.extra and "\\u0000" in json.dumps(record.extra, default=str):
+        record = replace(record, extra=json.loads(json.dumps(record.extra, default=str).replace("\\u0000", "")))
+    return record
 
 
 def _testify(
@@ -126,6 +153,11 @@ def models_of(offers: Iterable[OfferDraft], known: dict[str, str]) -> list[Model
     for base, keys in snapshots.items():
         if len(keys) == 1:
             groups[base].extend(groups.pop(keys.pop()))
+    for key in [key for key in groups if key.endswith("-latest")]:
+        # A moving pointer means its base name when that names a version; `mistral-small-latest` is a promise of its own.
+        base = key.removesuffix("-latest")
+        if base in groups and any(c.isdigit() for c in base):
+            groups[base].extend(groups.pop(key))
     models: list[ModelDraft] = []
     used: dict[str, str] = {}
     for key in sorted(groups):
@@ -176,9 +208,13 @@ def _model_id(key: str, members: list[OfferDraft], creator: str | None, known: d
             continue
         if model_key(text).replace("-", "") != key.replace("-", ""):
             text = split_slug_date(text, key)
+        text = _GEMINI.sub(r"gemini-\2-\1", text)
         votes[text] += 5 if is_first_party(offer, creator) else 1
-    if not votes or (key.startswith(f"{model_key(members[0].provider)}-") and len({offer.provider for offer in members}) == 1):
+    if not votes:
         votes[slug(key)] += 1
+    if all(offer.stated("base_model") is None and split_date(model_key(offer.upstream_id))[0] != split_date(key)[0] for offer in members):
+        # The name says nothing without its seller (see `model_key`), so the seller is part of the id.
+        votes = Counter({slug(f"{members[0].provider}-{bare_name(members[0].upstream_id)}"): 1})
     best = sorted(votes, key=lambda text: (-votes[text], "." not in text, len(text), text))[0]
     if best in used:
         best = slug(f"{members[0].provider}-{best}")

@@ -6,7 +6,8 @@ Two names are the same name when `canonical` agrees. Two upstream ids mean the s
 - who sells or made it is not part of a model's name (`openrouter/anthropic/claude-x`, `us.anthropic.claude-x-v1:0`, `azure/claude-x`);
 - how it is packed is not either: Bedrock's `-v1:0`, Vertex's `-maas` and `@default`, quantisation (`-fp8`, `-awq`), a seller's routing
   suffix (`:free`, `:nitro`);
-- spelling is not: case, `.`/`-`/`_`, `llama3` for `llama-3`, `qwen2p5` for `qwen-2.5`, `claude-4-sonnet` for `claude-sonnet-4`;
+- spelling is not: case, `.`/`-`/`_`, `llama3` for `llama-3`, `qwen2p5` for `qwen-2.5`, `claude-4-sonnet` for `claude-sonnet-4`,
+  `gemini-pro-1.5` for `gemini-1.5-pro`;
 - size, version, effort and thinking words, instruct/base, `-turbo`, `-mini` and dates **are**: they price and behave differently. (The
   one exception, dated snapshots that stand alone, needs the whole catalog and is made in `backend.catalog.models`.)
 """
@@ -59,8 +60,10 @@ _GENERIC = frozenset({
     "enhanced-general", "base-general", "pro", "max", "mini", "turbo", "lite", "flash", "ultra",
 })  # fmt: skip
 """Names that say nothing without the seller: the model of `tavily/search` is not the model of `serper/search`."""
+_CLAUDE_ZERO = re.compile(r"^(claude-(?:opus|sonnet)-4)-0$")
+_GEMINI = re.compile(r"^gemini-(pro|flash|ultra)-(\d-\d)\b")
 _MAKER_PREFIXES = re.compile(
-    r"^(?:meta-(?=llama)|databricks-|openai-(?=gpt|o\d)|anthropic-(?=claude)|google-(?=gemini|gemma)|cohere-(?=command|embed|rerank)"
+    r"^(?:meta-(?=llama)|databricks-|azure-(?=gpt|o\d)|openai-(?=gpt|o\d)|anthropic-(?=claude)|google-(?=gemini|gemma)|cohere-(?=command|embed|rerank)"
     r"|nvidia-(?=nemotron|llama)|deepseek-ai-|fw-|coding-(?=[a-z]+-?\d))"
 )
 
@@ -76,10 +79,7 @@ def canonical(name: str) -> str:
     """
     if "\x00" in name:
         raise ValueError("a name cannot hold a NUL character")
-    if name.isascii() and name.isprintable():
-        text = " ".join(name.lower().split())
-    else:
-        text = _canonical_unicode(name)
+    text = " ".join(name.lower().split()) if name.isascii() and name.isprintable() else _canonical_unicode(name)
     if not text:
         raise ValueError("a name cannot be empty")
     if len(text) > MAX_NAME:
@@ -168,7 +168,8 @@ def model_key(upstream_id: str, provider: str = "") -> str:
     text = "-".join(re.findall(r"[a-z]+|\d+", text)) or "unnamed"
     if text in _GENERIC and provider:
         text = "-".join(re.findall(r"[a-z]+|\d+", f"{provider} {text}"))
-    return _CLAUDE.sub(r"claude-\2-\1", text)
+    text = _GEMINI.sub(r"gemini-\2-\1", _CLAUDE.sub(r"claude-\2-\1", text))
+    return _CLAUDE_ZERO.sub(r"\1", text)
 
 
 _DATE = re.compile(r"-(20\d\d)-?(0[1-9]|1[0-2])-?(0[1-9]|[12]\d|3[01])$")

@@ -1,6 +1,6 @@
 """All SQL of the catalog."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel
 
 from backend.catalog.tables import Alias, IngestionRun, Model, Offer, Provider
-from backend.kernel.db import UnitOfWork
+from backend.kernel.db import Change, UnitOfWork
 from backend.pricing.tables import Price
 
 _BATCH = 2000
@@ -23,7 +23,9 @@ def table(entity: type[SQLModel]) -> sa.Table:
     return found
 
 
-PROVIDER, MODEL, OFFER, ALIAS, PRICE, RUN = (table(entity) for entity in (Provider, Model, Offer, Alias, Price, IngestionRun))
+PROVIDER, MODEL, OFFER, ALIAS, PRICE, RUN, CHANGE = (
+    table(entity) for entity in (Provider, Model, Offer, Alias, Price, IngestionRun, Change)
+)
 
 
 # --- ingestion ---------------------------------------------------------------------------------------------------------------------
@@ -38,7 +40,7 @@ async def lock_ingestion(unit: UnitOfWork, dialect: str) -> None:
 async def last_hashes(session: AsyncSession) -> dict[str, str]:
     """Source → content hash of its last finished reading."""
     query = sa.select(RUN.c.source, RUN.c.content_hash).where(RUN.c.finished_at.is_not(None), RUN.c.error.is_(None)).order_by(RUN.c.id)
-    return dict((await session.execute(query)).tuples().all())
+    return {source: digest for source, digest in (await session.execute(query)).all()}
 
 
 async def is_announcement_due(session: AsyncSession, now: datetime) -> bool:
@@ -57,7 +59,7 @@ async def rows(session: AsyncSession, source: sa.Table, *columns: str) -> list[d
     chosen = [source.c[name] for name in columns] or list(source.c)
     result = await session.stream(sa.select(*chosen), execution_options={"yield_per": _BATCH})
     names = [column.name for column in chosen]
-    return [dict(zip(names, row, strict=True)) async for row in result]
+    return [dict(zip(names, row, strict=True)) async for part in result.partitions() for row in part]
 
 
 async def insert(session: AsyncSession, target: sa.Table, values: Sequence[dict[str, Any]]) -> None:
@@ -78,10 +80,9 @@ async def update(session: AsyncSession, target: sa.Table, values: Sequence[dict[
         await connection.execute(statement, parameters[start : start + _BATCH])
 
 
-async def delete_aliases(session: AsyncSession, names: Iterable[str]) -> None:
-    listed = list(names)
-    for start in range(0, len(listed), 500):
-        await session.execute(sa.delete(ALIAS).where(ALIAS.c.name.in_(listed[start : start + 500])))
+async def change_version(session: AsyncSession) -> int:
+    """The change feed's version, read inside a transaction of one's own."""
+    return int((await session.execute(sa.select(CHANGE.c.version).where(CHANGE.c.id == 1))).scalar_one())
 
 
 # --- reading -----------------------------------------------------------------------------------------------------------------------
@@ -94,12 +95,14 @@ async def version(session: AsyncSession) -> tuple[int, str | None]:
     return int(count), newest
 
 
-async def stream(session: AsyncSession, source: sa.Table, *columns: str) -> AsyncIterator[Any]:
-    """Rows in order of the primary key, a few at a time, for building the index."""
+async def each(session: AsyncSession, source: sa.Table, *columns: str) -> AsyncIterator[Any]:
+    """Some columns of every row, in order of the primary key, a few hundred at a time so that a loop in between stays responsive."""
     key = next(iter(source.primary_key.columns))
-    result = await session.stream(sa.select(*(source.c[name] for name in columns)).order_by(key), execution_options={"yield_per": _BATCH})
-    async for row in result:
-        yield row
+    query = sa.select(*(source.c[name] for name in columns)).order_by(key)
+    result = await session.stream(query, execution_options={"yield_per": 500})
+    async for part in result.partitions():
+        for row in part:
+            yield row
 
 
 async def model_row(session: AsyncSession, model_id: str) -> Any | None:
@@ -107,13 +110,15 @@ async def model_row(session: AsyncSession, model_id: str) -> Any | None:
 
 
 async def offers_of_model(session: AsyncSession, model_id: str) -> Sequence[Any]:
-    """With the provider's name, cheapest first, unpriced last."""
+    """With the provider's name; cheapest first, then those given away, unpriced last."""
     query = (
         sa.select(OFFER, PROVIDER.c.name.label("provider_name"))
         .join(PROVIDER, PROVIDER.c.id == OFFER.c.provider_id)
         .where(OFFER.c.model_id == model_id)
         .order_by(
-            sa.case((OFFER.c.price_state.in_(("priced", "free")), 0), else_=1),
+            sa.case((OFFER.c.price_state == "priced", 0), (OFFER.c.price_state == "free", 1), else_=2),
+            sa.case((OFFER.c.status == "retired", 1), else_=0),
+            sa.or_(OFFER.c.input_nano.is_(None), OFFER.c.output_nano.is_(None)),
             (sa.func.coalesce(OFFER.c.input_nano, 0) * 3 + sa.func.coalesce(OFFER.c.output_nano, 0)),
             OFFER.c.id,
         )

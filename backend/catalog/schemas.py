@@ -55,6 +55,10 @@ class ModelSummary:
     offers: int
     providers: int
     cheapest_offer: str | None
+    own_offer: str | None
+    """The maker's own offer; None where it sells nothing itself. `input_nano` is the cheapest seller's price."""
+    own_input_nano: int | None
+    own_output_nano: int | None
     release_date: date | None
     status: str
     open_weights: bool | None

@@ -1,10 +1,12 @@
 """The catalog for the rest of the house: lists and names from memory, details from the database."""
 
+import asyncio
 from collections.abc import Iterator
 
 from backend.catalog import details, repository
-from backend.catalog.index import IndexSource, OfferEntry, StoreIndex
+from backend.catalog.index import IndexSource, StoreIndex
 from backend.catalog.schemas import Freshness, ModelDetail, ModelSummary, PaletteHit, Resolution, SourceFreshness, StorePage, StoreQuery
+from backend.catalog.sold import OfferEntry
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.events import Event, EventBus
@@ -38,18 +40,20 @@ class CatalogService:
         async with self._db.read() as session:
             version = await repository.version(session)
             if version != self._version:
-                providers = {row.id: row.name async for row in repository.stream(session, repository.PROVIDER, "id", "name")}
-                source = IndexSource(
-                    models=[row async for row in repository.stream(session, repository.MODEL, *_MODEL_COLUMNS)],
-                    offers=repository.stream(session, repository.OFFER, *_OFFER_COLUMNS),
-                    providers=providers,
-                    aliases=repository.stream(session, repository.ALIAS, "name", "target"),
-                )
-                index = await StoreIndex.build(source, self._clock.now().date())
+                source = IndexSource()
+                async for row in repository.each(session, repository.PROVIDER, "id", "name"):
+                    source.providers[row.id] = row.name
+                async for row in repository.each(session, repository.OFFER, *_OFFER_COLUMNS):
+                    source.add_offer(row)
+                async for row in repository.each(session, repository.ALIAS, "name", "target"):
+                    source.add_alias(row)
+                async for row in repository.each(session, repository.MODEL, *_MODEL_COLUMNS):
+                    source.add_model(row)
+                index = await asyncio.to_thread(StoreIndex.build, source, self._clock.now().date())
                 self._freshness = Freshness(
                     models=len(index.models),
                     offers=index.offer_count,
-                    providers=len(providers),
+                    providers=len(index.providers),
                     quarantined=await repository.quarantined_offers(session),
                     sources=tuple(
                         SourceFreshness(run["source"], run["data_date"], run["finished_at"], run["read"])

@@ -183,6 +183,7 @@ def _match_held(items: list[Evidence], held: dict[_Place, list[dict[str, Any]]],
             rows[id(item)] = same
             item.id = same["id"]
             item.approved = bool((same["extra"] or {}).get("approved"))
+            item.passed = same["status"] != "quarantined"
             if wanted is None:
                 item.quote = replace(quote, effective_at=same["effective_at"])
             previous = (same["extra"] or {}).get("previous")
@@ -198,7 +199,7 @@ def _match_held(items: list[Evidence], held: dict[_Place, list[dict[str, Any]]],
             # A jump waits for a person; until then the price before it goes on.
             before = current[-1]
             candidates.remove(before)
-            kept = replace(item, quote=_quote_of(before), previous=None, id=before["id"])
+            kept = replace(item, quote=_quote_of(before), previous=None, id=before["id"], approved=True)
             rows[id(kept)] = before
             items.append(kept)
 

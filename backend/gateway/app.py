@@ -82,8 +82,6 @@ class Gateway:
         """All models that the key may use, or the one of this name."""
         key = self._pipeline.authenticate(scope)
         now = self._clock.now()
-        if name:
-            answer = self._model_list.one(self._routes.resolve(name, key), now)
-        else:
-            answer = self._model_list.all(self._routes.usable(key), now)
+        models = self._model_list
+        answer = models.one(self._routes.resolve(name, key), now) if name else models.all(self._routes.usable(key), now)
         await send_json(send, 200, dump_json(answer))

@@ -16,6 +16,7 @@ from backend.providers.openai_usage import usage_from_openai, usage_to_openai
 DONE = b"data: [DONE]\n\n"
 _TOKEN_FIELDS = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call", "audio", "reasoning_details")
 _BYTES_PER_TOKEN = 4
+_LONGEST_USUAL_TOKEN = 8
 
 
 class ChunkStream:
@@ -111,9 +112,11 @@ class ChunkStream:
         return b"".join(parts)
 
     def estimated_output_tokens(self) -> int:
-        """Tokens delivered so far when the provider does not say: at least one per chunk, or one per four bytes where chunks are large."""
+        """Tokens delivered so far, when the provider does not say: one a chunk where chunks are small, else one per four bytes."""
         content = self.token_bytes - self.token_chunks * self._frame_overhead
-        return max(self.token_chunks, -(-content // _BYTES_PER_TOKEN))
+        if content <= self.token_chunks * _LONGEST_USUAL_TOKEN:
+            return self.token_chunks
+        return -(-content // _BYTES_PER_TOKEN)
 
     def _shape(self, events: list[bytes], untouched: bytes | None) -> bytes:
         out: list[bytes] = []
@@ -172,8 +175,9 @@ class ChunkStream:
                 self._finished_choices.add(index)
         if not self.started:
             self._look_for_first_token(payload, choices, finishing)
-        self.token_chunks += 1
-        self.token_bytes += len(payload)
+        if self.started and not finishing:
+            self.token_chunks += 1
+            self.token_bytes += len(payload)
         if usage is not None:
             self._note_usage(usage)
         shaped = self._with_usage_as_asked(payload, chunk, usage)

@@ -61,10 +61,10 @@ def _price(candidate: Candidate, prices: PriceBook, at: datetime) -> dict[str, A
         return None
     if card.state == "free":
         return {"input": 0, "output": 0, "currency": "USD", "per": "1M tokens"}
-    sheet = card.sheet(0, at)
+    paid, made = card.line("input", at=at), card.line("output", at=at)
     return {
-        "input": sheet.input.nano_per_million / _NANO_PER_USD if sheet.input else None,
-        "output": sheet.output.nano_per_million / _NANO_PER_USD if sheet.output else None,
+        "input": paid.nano_per_million / _NANO_PER_USD if paid else None,
+        "output": made.nano_per_million / _NANO_PER_USD if made else None,
         "currency": "USD",
         "per": "1M tokens",
     }

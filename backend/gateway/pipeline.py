@@ -74,7 +74,7 @@ class Pipeline:
             self._settler.unanswered(call, outcome, status=error.status, error_code=error.code)
             await send_error(send, error, fact_headers(call, overhead=None) if call.attempts else ())
         except (CallerGone, ClientDisconnected):
-            self._settler.unanswered(call, "client_closed", status=CLIENT_CLOSED_STATUS)
+            self._abandoned(call)
         except BaseException as error:
             # Nobody foresaw it, or the process is ending: the row must not be missing, and the front door says the rest.
             ending = isinstance(error, asyncio.CancelledError)
@@ -126,11 +126,6 @@ class Pipeline:
         watch = Watch(receive, total=call.route.timeouts.total)
         try:
             answer, attempt = await whole_answer(call, self._providers, watch)
-        except CallerGone:
-            # The provider is at work on it or done, and is going to bill at least the prompt.
-            watch.stop()
-            self._settler.cut(call, call.attempts[-1], None, 0, "client_closed", status=CLIENT_CLOSED_STATUS)
-            return
         finally:
             watch.stop()
         value = answer.value
@@ -141,6 +136,15 @@ class Pipeline:
         self._settler.completed(call, attempt, answer.usage, estimated_output=output)
         body = splice_facts(answer.body, bourse_object(call)) if call.with_facts else answer.body
         await send_json(send, 200, body, fact_headers(call, overhead=overhead))
+
+    def _abandoned(self, call: Call) -> None:
+        """The caller went away before it got anything. A provider that has accepted the call is going to bill at least the prompt:
+        a stream is accepted once its status came; of a whole answer nothing is heard before its end, so it counts as accepted."""
+        attempt = call.attempts[-1] if call.attempts else None
+        if attempt is not None and (attempt.status == 200 or not call.record.stream):
+            self._settler.cut(call, attempt, None, 0, "client_closed", status=CLIENT_CLOSED_STATUS)
+        else:
+            self._settler.unanswered(call, "client_closed", status=CLIENT_CLOSED_STATUS)
 
     async def _stream(self, call: Call, receive: Receive, send: Send) -> None:
         assert call.route is not None

@@ -36,13 +36,14 @@ async def send_error(send: Send, error: BourseError, headers: Iterable[Header] =
 class EventWriter:
     """The caller's side of a stream. The response starts with the first bytes; until then a real status and JSON are still possible."""
 
-    __slots__ = ("_head", "_pending", "_send", "_watch", "started")
+    __slots__ = ("_finished", "_head", "_pending", "_send", "_watch", "started")
 
     def __init__(self, send: Send, watch: Watch, head: Callable[[], list[Header]]) -> None:
         self._send = send
         self._watch = watch
         self._head = head
         self._pending: asyncio.Task[None] | None = None
+        self._finished = False
         self.started = False
         watch.keep_alive = self._keep_alive
 
@@ -55,6 +56,7 @@ class EventWriter:
 
     async def finish(self, data: bytes) -> None:
         """The last bytes; nothing follows."""
+        self._finished = True
         if not self.started:
             await self._start()
         await self._send({"type": "http.response.body", "body": data})
@@ -72,6 +74,8 @@ class EventWriter:
             self._pending = asyncio.get_running_loop().create_task(self._comment())
 
     async def _comment(self) -> None:
+        if self._finished:
+            return
         if not self.started:
             await self._start()
         await self._send({"type": "http.response.body", "body": KEEP_ALIVE, "more_body": True})

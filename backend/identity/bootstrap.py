@@ -4,6 +4,10 @@ It creates and never updates: what somebody changed later stays changed. Everyth
 that start together, so a refused configuration leaves nothing behind.
 """
 
+from collections.abc import Sequence
+
+import structlog
+
 from backend.audit.service import AuditService
 from backend.budgets import repository as budgets
 from backend.identity import repository
@@ -20,6 +24,8 @@ from backend.kernel.ids import new_id
 from backend.kernel.money import nano_from_usd
 from backend.kernel.secrets import SecretRef, SecretUnavailable
 from backend.settings import BootstrapKey, BootstrapTenant, BootstrapUser, BudgetLimit, Settings
+
+log = structlog.get_logger(__name__)
 
 DEMO_TENANT = "demo"
 _DEMO = BootstrapTenant(slug=DEMO_TENANT, name="Demo", budget=BudgetLimit.model_validate({"limit_usd": 100}))
@@ -50,6 +56,13 @@ class Bootstrap:
         tenants = (*wanted.tenants, _DEMO) if development else wanted.tenants
         keys = (*wanted.api_keys, _DEMO_KEY) if development else wanted.api_keys
         hashes = await self._hash_new_passwords()
+        try:
+            await self._create(tenants, keys, hashes)
+        except BadRequest as error:
+            raise BootstrapRefused(f"bootstrap: {error.message}") from None
+
+    async def _create(self, tenants: Sequence[BootstrapTenant], keys: Sequence[BootstrapKey], hashes: dict[str, str]) -> None:
+        wanted = self._settings.bootstrap
         async with self._db.write() as unit:
             await repository.take_turn(unit.session)
             # Before anybody new is there: whether this is a first start decides who owns the demo tenant.
@@ -61,7 +74,7 @@ class Bootstrap:
                 created += await self._admin(unit, user, hashes)
             for membership in wanted.memberships:
                 created += await self._membership(unit, membership.tenant, membership.email, membership.role)
-            if nobody_yet and wanted.admin_users and development:
+            if nobody_yet and wanted.admin_users and not self._settings.is_production:
                 created += await self._membership(unit, DEMO_TENANT, wanted.admin_users[0].email, "owner")
             for key in keys:
                 created += await self._key(unit, key)
@@ -135,7 +148,12 @@ class Bootstrap:
             raise BootstrapRefused(f"{where}: {error}") from None
         if self._settings.is_production and bytes.fromhex(key.secret_sha256) == DEMO_SECRET_DIGEST:
             raise BootstrapRefused(f"{where} has the demo key's secret, which is public; production refuses it")
-        if await repository.key_by_public_id(unit.session, key.public_id) is not None:
+        existing = await repository.key_by_public_id(unit.session, key.public_id)
+        if existing is not None:
+            if existing.secret_sha256 != key.secret_sha256:
+                log.warning(
+                    "bootstrap.key_kept", name=wanted.name, reason="a key with this id exists with another secret; it stays as it is"
+                )
             return False
         tenant = await self._existing_tenant(unit, wanted.tenant, where)
         owner = await self._existing_user(unit, wanted.owner, where) if wanted.owner else None

@@ -1,6 +1,9 @@
 """Passwords: argon2id (46 MiB, one pass, one lane), a few at a time, and as much work for an unknown account as for a known one."""
 
 import asyncio
+import os
+import sys
+import threading
 import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -11,7 +14,8 @@ from backend.kernel.errors import BadRequest, RateLimited
 MEMORY_KIB = 46 * 1024
 MIN_LENGTH = 8
 MAX_BYTES = 1024
-POOL_THREADS = 4
+POOL_THREADS = max(1, min(4, (os.cpu_count() or 1) // 2))
+"""Half of the machine at most, and never more than four: calls and pages go on while people sign in."""
 MAX_WAITING = 16
 
 _DUMMY = "$argon2id$v=19$m=47104,t=1,p=1$GcMYI6T03nsPYewdY4wxxg$EO4atxOrOZga64yOC3cxDPbE6qj2JjTONZ+UINQLYow"
@@ -22,7 +26,7 @@ class Passwords:
     """Hashing in a pool of its own: at most four at a time (46 MiB each), at most sixteen waiting, the rest is turned away."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(max_workers=POOL_THREADS, thread_name_prefix="password")
+        self._pool = ThreadPoolExecutor(max_workers=POOL_THREADS, thread_name_prefix="password", initializer=_step_back)
         self._pending = 0
 
     def close(self) -> None:
@@ -53,6 +57,12 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
             self._pending -= 1
+
+
+def _step_back() -> None:
+    """Let the event loop have the processor first, where the system knows priorities of threads."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 10)
 
 
 def _argon2id() -> Any:

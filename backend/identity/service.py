@@ -92,6 +92,8 @@ class IdentityService:
             log.info("sign_in.failed", address=address, request_id=request_id)
             raise SignInRequired(_WRONG, code="sign_in_failed")
         self._per_pair.forget(pair)
+        self._per_address.take_back(address)
+        self._per_account.take_back(account)
         who = Principal(kind="user", id=user.id, email=user.email, address=address, request_id=request_id)
         async with self._db.write() as unit:
             if previous:

@@ -39,6 +39,12 @@ class Throttle:
         while len(self._attempts) > MAX_NAMES:
             self._attempts.popitem(last=False)
 
+    def take_back(self, name: str) -> None:
+        """The latest attempt was no guess: it no longer counts."""
+        attempts = self._attempts.get(name)
+        if attempts:
+            attempts.pop()
+
     def forget(self, name: str) -> None:
         """Somebody proved to be who he says: his attempts no longer count."""
         self._attempts.pop(name, None)

@@ -25,8 +25,9 @@ class ChangeFeed:
     def subscribe(self, reload: Callable[[], Awaitable[None]]) -> None:
         self._subscribers.append(reload)
 
-    async def start(self) -> None:
-        self._seen = await self._db.change_version()
+    async def start(self, *, seen: int | None = None) -> None:
+        """Begin to look. `seen` is the version before the first loading began, so that what changed meanwhile is noticed; None = now."""
+        self._seen = await self._db.change_version() if seen is None else seen
         self._task = asyncio.create_task(self._poll(), name="change-feed")
 
     async def stop(self) -> None:

@@ -6,8 +6,8 @@ connection with `BEGIN IMMEDIATE`, so no caller ever sees "database is locked"; 
 """
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engin
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlmodel import Field, SQLModel
 
+from backend.kernel.errors import StorageUnavailable
 from backend.kernel.events import Event, EventBus
 
 SQLModel.metadata.naming_convention = {
@@ -30,6 +31,7 @@ SQLModel.metadata.naming_convention = {
 }
 
 SQLITE_BUSY_SECONDS = 10
+_SQLITE_TROUBLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOMEM")
 Json = sa.JSON().with_variant(JSONB(), "postgresql")
 
 
@@ -130,25 +132,35 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """A session for reading; whatever it changes is rolled back. Rows stay readable afterwards."""
-        async with AsyncSession(self._reader, expire_on_commit=False) as session:
-            try:
-                yield session
-            finally:
-                # Rows outlive the session: a rollback would expire those that are still in it.
-                session.expunge_all()
-                await session.rollback()
+        """A session for reading; whatever it changes is rolled back. Rows stay readable afterwards.
+
+        Raises:
+            StorageUnavailable: the database is away, full or overloaded.
+        """
+        with _as_unavailable():
+            async with AsyncSession(self._reader, expire_on_commit=False) as session:
+                try:
+                    yield session
+                finally:
+                    # Rows outlive the session: a rollback would expire those that are still in it.
+                    session.expunge_all()
+                    await session.rollback()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[UnitOfWork]:
-        """The unit of work: commit on leaving, roll back on an exception, then publish its events."""
+        """The unit of work: commit on leaving, roll back on an exception, then publish its events.
+
+        Raises:
+            StorageUnavailable: the database is away, full or overloaded; nothing was changed.
+        """
         if self._write_lock is not None:
             await self._write_lock.acquire()
         try:
-            async with AsyncSession(self._writer, expire_on_commit=False) as session:
-                unit = UnitOfWork(session)
-                async with session.begin():
-                    yield unit
+            with _as_unavailable():
+                async with AsyncSession(self._writer, expire_on_commit=False) as session:
+                    unit = UnitOfWork(session)
+                    async with session.begin():
+                        yield unit
         finally:
             if self._write_lock is not None:
                 self._write_lock.release()
@@ -160,7 +172,7 @@ class Database:
             return int((await session.execute(sa.text("SELECT version FROM change WHERE id = 1"))).scalar_one())
 
     async def ping(self) -> None:
-        """One round trip; raises whatever the driver raises."""
+        """One round trip. Raises StorageUnavailable."""
         async with self.read() as session:
             await session.execute(sa.text("SELECT 1"))
 
@@ -168,6 +180,26 @@ class Database:
         await self._reader.dispose()
         if self._writer is not self._reader:
             await self._writer.dispose()
+
+
+@contextmanager
+def _as_unavailable() -> Iterator[None]:
+    """What the storage itself cannot do just now, as the caller's 503; mistakes of ours (no such table) stay what they are."""
+    try:
+        yield
+    except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+        if _is_storage_trouble(error):
+            raise StorageUnavailable(retry_after=2) from error
+        raise
+
+
+def _is_storage_trouble(error: sa.exc.DBAPIError | sa.exc.TimeoutError) -> bool:
+    if isinstance(error, sa.exc.TimeoutError) or error.connection_invalidated:
+        return True
+    name = getattr(error.orig, "sqlite_errorname", None)
+    if name is not None:
+        return str(name).startswith(_SQLITE_TROUBLE)
+    return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
 
 
 def _sqlite_engine(url: str, *, pool_size: int, begin: str, echo: bool) -> AsyncEngine:

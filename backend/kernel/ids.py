@@ -3,10 +3,9 @@
 import os
 import threading
 import time
-from base64 import b32encode
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
-_FROM_RFC4648 = bytes.maketrans(b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", _ALPHABET.encode())
+_PAIRS = [first + second for first in _ALPHABET for second in _ALPHABET]
 _POOL_BYTES = 4096
 
 PREFIXES = {
@@ -51,7 +50,8 @@ def _ulid(milliseconds: int, randomness: bytes) -> str:
     if known != milliseconds:
         digits = "".join([_ALPHABET[(milliseconds >> shift) & 31] for shift in range(45, -5, -5)])
         _last_time = (milliseconds, digits)
-    return digits + b32encode(randomness).translate(_FROM_RFC4648).decode()
+    value = int.from_bytes(randomness, "big")
+    return digits + "".join([_PAIRS[(value >> shift) & 1023] for shift in (70, 60, 50, 40, 30, 20, 10, 0)])
 
 
 def _forget_pool() -> None:

@@ -14,6 +14,7 @@ import mmap
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,6 +77,7 @@ class Journal:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
             self._rotate()
         except OSError as error:
+            self._forget_directory()
             raise _refused(error) from error
         self._stopping = False
         self._thread = threading.Thread(target=self._keep_syncing, name="journal-fsync", daemon=True)
@@ -92,6 +94,7 @@ class Journal:
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+        self._close_deleted()
         done = not keep and all(segment.taken == segment.written and not segment.open_calls for segment in self._segments.values())
         for segment in self._segments.values():
             segment.memory.close()
@@ -104,10 +107,20 @@ class Journal:
         self._current = None
         if self._lock_fd >= 0:
             if done:
-                (self.directory / "lock").unlink(missing_ok=True)
-                self.directory.rmdir()
+                self._forget_directory()
+            else:
+                os.close(self._lock_fd)
+                self._lock_fd = -1
+
+    def _forget_directory(self) -> None:
+        """Remove this process's folder, which holds nothing but the lock."""
+        (self.directory / "lock").unlink(missing_ok=True)
+        if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
+        # A process that is just starting may look into the folder; it then removes it itself.
+        with suppress(OSError):
+            self.directory.rmdir()
 
     @property
     def is_open(self) -> bool:
@@ -167,13 +180,14 @@ class Journal:
         """Whole lines of the oldest segment that are not in the database yet, about `at_most` bytes; None if there are none."""
         for segment in self._segments.values():
             waiting = segment.written - segment.taken
-            if waiting:
+            if waiting > 0:
                 data = segment.memory[segment.taken : segment.taken + min(waiting, at_most)]
-                return segment, data[: data.rfind(b"\n") + 1]
+                return segment, data[: data.rindex(b"\n") + 1]
         return None
 
     def take(self, segment: Segment, size: int) -> None:
         """Those bytes are in the database now. A full segment without open calls is deleted."""
+        assert segment.taken + size <= segment.written
         segment.taken += size
         for number, candidate in list(self._segments.items()):
             if candidate is self._current or candidate.taken < candidate.written or candidate.open_calls:
@@ -229,14 +243,10 @@ class Journal:
     def _keep_syncing(self) -> None:
         """The thread. It alone closes file descriptors of deleted segments, so it never syncs one that was reused."""
         pause = threading.Event()
-        while True:
+        while not self._stopping:
             self._sync.wait()
-            if self._stopping:
-                return
             pause.wait(FSYNC_SECONDS)
-            self._sync.clear()
-            if self._stopping:
-                return  # `close` may have called while we paused, and what it set is cleared now
+            self._sync.clear()  # a wish to stop was written down before it was signalled, so clearing the signal loses nothing
             for segment in list(self._segments.values()):
                 if segment.unsynced:
                     segment.unsynced = False
@@ -249,10 +259,13 @@ class Journal:
                         self._sync.set()
                     else:
                         self.sync_failed = False
-            while self._to_close:
-                segment = self._to_close.pop()
-                segment.memory.close()
-                os.close(segment.fd)
+            self._close_deleted()
+
+    def _close_deleted(self) -> None:
+        while self._to_close:
+            segment = self._to_close.pop()
+            segment.memory.close()
+            os.close(segment.fd)
 
 
 def abandoned(root: Path, own: Path) -> Iterator[tuple[Path, int]]:

@@ -4,6 +4,7 @@ The field order of both classes is the column order of a journal line; a segment
 stay readable when fields are added.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from operator import attrgetter
 from typing import Any
@@ -89,8 +90,11 @@ class CallRecord:
 CALL_FIELDS = tuple(entry.name for entry in fields(CallRecord))
 ATTEMPT_FIELDS = tuple(entry.name for entry in fields(AttemptRecord))
 MAX_LINE_BYTES = 8192
-"""No line is longer: names are bounded by the gateway, attempts by `MAX_ATTEMPTS_KEPT`, and the room for it is kept free on the disk."""
+"""No final line is longer; the room for it is kept free on the disk while its call is open."""
 MAX_ATTEMPTS_KEPT = 12
+_SHORT_NAME = 40
+_IDS = 6
+"""How many fields of a call come first that are ids of ours (or a request id of at most 128 characters) and stay whole."""
 
 _call_row = attrgetter(*CALL_FIELDS)
 _attempt_row = attrgetter(*ATTEMPT_FIELDS)
@@ -106,5 +110,15 @@ def open_line(call: CallRecord) -> bytes:
 
 
 def final_line(call: CallRecord, attempts: list[AttemptRecord]) -> bytes:
-    """Written once the outcome is known; complete in itself."""
-    return orjson.dumps(("final", call.id, _call_row(call), [_attempt_row(attempt) for attempt in attempts[:MAX_ATTEMPTS_KEPT]])) + b"\n"
+    """Written once the outcome is known; complete in itself. Where names are absurdly long, tags and names give way, never numbers."""
+    tries = [_attempt_row(attempt) for attempt in attempts[:MAX_ATTEMPTS_KEPT]]
+    line = orjson.dumps(("final", call.id, _call_row(call), tries)) + b"\n"
+    if len(line) <= MAX_LINE_BYTES:
+        return line
+    row = _call_row(call)
+    return orjson.dumps(("final", call.id, [*row[:_IDS], *_shortened(row[_IDS:])], [_shortened(row) for row in tries])) + b"\n"
+
+
+def _shortened(row: Iterable[Any]) -> list[Any]:
+    """Texts cut to 40 characters, lists of texts left out."""
+    return [value[:_SHORT_NAME] if isinstance(value, str) else () if isinstance(value, tuple) else value for value in row]

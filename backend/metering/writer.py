@@ -44,6 +44,7 @@ class LedgerWriter:
         self._journal = journal
         self._root = root
         self._wake = asyncio.Event()
+        self._draining = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._failures = 0
         self.replayed = 0
@@ -77,12 +78,22 @@ class LedgerWriter:
             return False
         return True
 
-    async def drain(self) -> None:
-        """Move everything that the journal holds. Raises what the database raises; then nothing of the failed batch was taken."""
-        while (waiting := self._journal.untaken(BATCH_BYTES)) is not None:
-            segment, data = waiting
-            await self._write([_final(line) for line in data.split(b"\n") if line[:8] == _FINAL])
-            self._journal.take(segment, len(data))
+    async def drain(self, *, crumbs: bool = True) -> None:
+        """Move what the journal holds. Raises what the database raises; then nothing of the failed batch was taken.
+
+        Args:
+            crumbs: also what is written meanwhile, to the last line. Under load that is a transaction for a handful of calls each, so the
+                background leaves less than half a batch to its next turn.
+        """
+        async with self._draining:
+            written = False
+            while (waiting := self._journal.untaken(BATCH_BYTES)) is not None:
+                segment, data = waiting
+                if not crumbs and written and len(data) < BATCH_BYTES // 2:
+                    return
+                await self._write([_final(line) for line in data.split(b"\n") if line[:8] == _FINAL])
+                self._journal.take(segment, len(data))
+                written = True
 
     async def replay(self) -> None:
         """Bring over the journals of processes that are gone. May be called again after a failure."""
@@ -103,7 +114,7 @@ class LedgerWriter:
                 await self._wake.wait()
                 await asyncio.sleep(GATHER_SECONDS)
                 self._wake.clear()
-                await self.drain()
+                await self.drain(crumbs=False)
                 if self._failures:
                     log.info("ledger.writing_again")
                 self._failures = 0

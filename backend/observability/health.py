@@ -59,7 +59,7 @@ async def _database(runtime: "Runtime") -> dict[str, Any]:
         async with asyncio.timeout(CHECK_SECONDS):
             await runtime.db.ping()
     except Exception as error:
-        return {"status": "down", "kind": runtime.db.dialect, "error": type(error).__name__, "latency_ms": _since(started)}
+        return {"status": "down", "kind": runtime.db.dialect, "error": type(error.__cause__ or error).__name__, "latency_ms": _since(started)}
     return {"status": "ok", "kind": runtime.db.dialect, "latency_ms": _since(started)}
 
 
@@ -74,7 +74,7 @@ async def _redis(runtime: "Runtime") -> dict[str, Any]:
         async with asyncio.timeout(CHECK_SECONDS):
             await cast(Awaitable[bool], client.ping())
     except Exception as error:
-        return {"status": "down", "error": type(error).__name__, "latency_ms": _since(started)}
+        return {"status": "down", "error": type(error.__cause__ or error).__name__, "latency_ms": _since(started)}
     else:
         return {"status": "ok", "latency_ms": _since(started)}
     finally:

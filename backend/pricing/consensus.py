@@ -50,6 +50,8 @@ def decide(evidence: Iterable[Evidence], now: datetime) -> Verdict:
             places[item.place].append(item)
     believed: dict[tuple[str, str], set[str]] = {}
     window_source = _window_source(places)
+    if window_source is not None:
+        _follow_windows(places, window_source)
     for place in sorted(places, key=lambda place: place[2] != ""):
         component, unit, tier = place
         rivals = places[place]
@@ -109,15 +111,36 @@ def _may_condition(item: Evidence, believed: set[str] | None, window_source: str
         item.reason = "its base price is not believed"
         return False
     if item.quote.tier.time_window is not None and item.source != window_source:
-        item.reason = f"the time windows of {window_source} are believed"
+        item.reason = f"the time windows of {window_source} are believed" if window_source else "known only by a name pattern"
         return False
     return True
 
 
 def _window_source(places: dict[tuple[str, str, str], list[Evidence]]) -> str | None:
-    """Two sources may cut the day differently; mixing both would leave gaps and overlaps."""
-    timed = [item for rivals in places.values() for item in rivals if item.quote.tier.time_window is not None]
-    return max(timed, key=lambda item: (item.exact, item.as_of, item.rank)).source if timed else None
+    """The one source whose windows count: two may cut the day differently, and mixing both would leave gaps and overlaps.
+
+    Among equally fresh ones the finer clock is believed: the one that knows weekdays. A name pattern counts only where nobody names the
+    offer itself.
+    """
+    everything = [item for rivals in places.values() for item in rivals]
+    exact = [item for item in everything if item.exact] or everything
+    timed = [item for item in exact if item.quote.tier.time_window is not None]
+    if not timed:
+        return None
+    return max(timed, key=lambda item: (item.as_of, " " in (item.quote.tier.time_window or ""), item.rank)).source
+
+
+def _follow_windows(places: dict[tuple[str, str, str], list[Evidence]], source: str) -> None:
+    """The price outside the windows comes from who drew them: one source's base is another's off-peak price."""
+    timed = {(item.quote.component, item.quote.unit) for rivals in places.values() for item in rivals if item.quote.tier.time_window}
+    for component, unit in timed:
+        rivals = places.get((component, unit, ""), [])
+        own = [item for item in rivals if item.source == source]
+        if own:
+            for item in rivals:
+                if item.source != source:
+                    item.reason = f"the price list of {source}, with its time windows, is believed as a whole"
+            places[component, unit, ""] = own
 
 
 def _summarise(verdict: Verdict, places: dict[tuple[str, str, str], list[Evidence]]) -> None:

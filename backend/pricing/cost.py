@@ -10,10 +10,11 @@ ordinary ones. Audio never falls back to text: it costs a multiple, so a missing
 """
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import NamedTuple
 
 from backend.kernel.money import nano_from_usd
@@ -63,22 +64,28 @@ class Cost(NamedTuple):
     missing: tuple[str, ...] = ()
 
 
-class _Sheet(NamedTuple):
-    """The chosen line of each bucket for one context band; `ignored` are buckets that this offer does not bill."""
+_BUCKETS = (
+    "input", "output", "cache_read", "reasoning", "cache_write", "cache_write_1h", "audio_input", "audio_output", "images", "characters",
+    "requests",
+)  # fmt: skip
+"""The buckets of `Usage` that are whole numbers; seconds are the one fraction."""
+_quantities = attrgetter(*_BUCKETS)
 
-    input: PriceLine | None
-    cache_read: PriceLine | None
-    cache_write: PriceLine | None
-    cache_write_1h: PriceLine | None
-    audio_input: PriceLine | None
-    output: PriceLine | None
-    reasoning: PriceLine | None
-    audio_output: PriceLine | None
-    images: PriceLine | None
+
+class _Sheet(NamedTuple):
+    """The chosen line of each of `_BUCKETS` for one context band; `ignored` are buckets that this offer does not bill."""
+
+    lines: tuple[PriceLine | None, ...]
     seconds: PriceLine | None
-    characters: PriceLine | None
-    requests: PriceLine | None
     ignored: frozenset[str]
+
+    @property
+    def input(self) -> PriceLine | None:
+        return self.lines[0]
+
+    @property
+    def output(self) -> PriceLine | None:
+        return self.lines[1]
 
 
 _Conditions = tuple[str | None, str | None, str | None, tuple[str, ...]]
@@ -97,6 +104,15 @@ class PriceCard:
     def __post_init__(self) -> None:
         object.__setattr__(self, "_windows", tuple(sorted({line.time_window for line in self.lines if line.time_window})))
         object.__setattr__(self, "_sheets", {})
+
+    def line(self, bucket: str, *, at: datetime, total_input: int = 0, service_tier: str | None = None) -> PriceLine | None:
+        """The price of one bucket of `Usage` for a call with so many input tokens; None if it has none.
+
+        Raises:
+            ValueError: if there is no such bucket.
+        """
+        sheet = self.sheet(total_input, at, service_tier)
+        return sheet.seconds if bucket == "seconds" else sheet.lines[_BUCKETS.index(bucket)]
 
     def sheet(
         self, total_input: int, at: datetime, service_tier: str | None = None, region: str | None = None, variant: str | None = None
@@ -149,19 +165,7 @@ def cost_of_call(
     numerator = 0
     parts: list[CostPart] = []
     missing: list[str] = []
-    for bucket, quantity, line in (
-        ("input", usage.input, sheet.input),
-        ("output", usage.output, sheet.output),
-        ("cache_read", usage.cache_read, sheet.cache_read),
-        ("reasoning", usage.reasoning, sheet.reasoning),
-        ("cache_write", usage.cache_write, sheet.cache_write),
-        ("cache_write_1h", usage.cache_write_1h, sheet.cache_write_1h),
-        ("audio_input", usage.audio_input, sheet.audio_input),
-        ("audio_output", usage.audio_output, sheet.audio_output),
-        ("images", usage.images, sheet.images),
-        ("characters", usage.characters, sheet.characters),
-        ("requests", usage.requests, sheet.requests),
-    ):
+    for bucket, quantity, line in zip(_BUCKETS, _quantities(usage), sheet.lines, strict=True):
         if not quantity:
             continue
         if line is not None:
@@ -226,32 +230,23 @@ def _sheet(usable: list[PriceLine], above: int, ignored: frozenset[str]) -> _She
         ]
         return max(matching, key=_specificity) if matching else None
 
-    def first(*choices: Callable[[], PriceLine | None]) -> PriceLine | None:
-        return next((line for choice in choices if (line := choice()) is not None), None)
-
     plain_input, plain_output = best("input"), best("output")
     cache_write = best("cache_write") or plain_input
-    return _Sheet(
-        input=plain_input,
-        cache_read=best("cache_read") or plain_input,
-        cache_write=cache_write,
-        cache_write_1h=best("cache_write", ttl=ONE_HOUR) or cache_write,
-        audio_input=best("audio_in"),
-        output=plain_output,
-        reasoning=best("reasoning") or plain_output,
-        audio_output=best("audio_out"),
-        images=first(lambda: best("image_out", "image"), lambda: best("output", "image")),
-        seconds=first(
-            lambda: best("input", "second"),
-            lambda: best("audio_in", "second"),
-            lambda: best("output", "second"),
-            lambda: best("audio_out", "second"),
-            lambda: best("video_out", "second"),
-        ),
-        characters=first(lambda: best("input", "character"), lambda: best("output", "character")),
-        requests=best("request", "request") or best("input", "query"),
-        ignored=ignored,
-    )
+    chosen = {
+        "input": plain_input,
+        "output": plain_output,
+        "cache_read": best("cache_read") or plain_input,
+        "reasoning": best("reasoning") or plain_output,
+        "cache_write": cache_write,
+        "cache_write_1h": best("cache_write", ttl=ONE_HOUR) or cache_write,
+        "audio_input": best("audio_in"),
+        "audio_output": best("audio_out"),
+        "images": best("image_out", "image") or best("output", "image"),
+        "characters": best("input", "character") or best("output", "character"),
+        "requests": best("request", "request") or best("input", "query"),
+    }
+    timed = (best(component, "second") for component in ("input", "audio_in", "output", "audio_out", "video_out"))
+    return _Sheet(tuple(chosen[bucket] for bucket in _BUCKETS), next((line for line in timed if line is not None), None), ignored)
 
 
 def _specificity(line: PriceLine) -> tuple[bool, bool, bool, bool, int]:

@@ -12,6 +12,7 @@ class Evidence:
     """`status`, `in_force` and `reason` are decided; everything else is given. `place` makes two prices of one offer comparable:
     component, unit, tier.
 
+    `passed`: the row is in the store and was not in quarantine. `approved`: a person let it pass.
     `exact`: the source names this very offer; otherwise it only matches it by a pattern. `as_of`: the day that the source describes.
     `previous`: what this source said before, USD per 1M units, if it changed.
     """
@@ -31,6 +32,7 @@ class Evidence:
     in_force: bool = False
     reason: str | None = None
     approved: bool = False
+    passed: bool = False
     place: tuple[str, str, str] = field(init=False)
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ The gates, in this order; the first that closes writes the reason:
    one, else the one that lies farther from its siblings, else the one that consensus would not have chosen;
 5. *output below input*: a chat model whose output costs less than a hundredth of its input.
 
-Gates 1 and 2 put all prices of the source for that offer aside: a source that is wrong by a unit is wrong in every line.
+Gates 1 and 2 put all new prices of the source for that offer aside: a source that is wrong by a unit is wrong in every line.
 """
 
 from bisect import bisect_left
@@ -116,7 +116,7 @@ def _spread(evidence: list[Evidence]) -> None:
             bad.setdefault((item.offer_id, item.source), item)
     for item in evidence:
         cause = bad.get((item.offer_id, item.source))
-        if cause is not None and item.status == "observed":
+        if cause is not None and item.status == "observed" and not item.passed:
             _hold(item, f"set aside with {cause.quote.component}: {cause.reason}")
 
 

@@ -33,16 +33,18 @@ async def version(session: AsyncSession) -> tuple[int, str | None]:
 async def offer_states(session: AsyncSession) -> AsyncIterator[tuple[str, str]]:
     """Every offer's id with its price state."""
     result = await session.stream(sa.select(_OFFER.c.id, _OFFER.c.price_state), execution_options={"yield_per": _ROWS})
-    async for offer_id, state in result:
-        yield offer_id, state
+    async for rows in result.partitions():
+        for offer_id, state in rows:
+            yield offer_id, state
 
 
 async def lines_in_force(session: AsyncSession) -> AsyncIterator[tuple[str, PriceLine]]:
     """All price lines in force, those of one offer side by side."""
     query = sa.select(*(_PRICE.c[name] for name in _LINE)).where(_PRICE.c.in_force).order_by(_PRICE.c.offer_id, _PRICE.c.id)
     result = await session.stream(query, execution_options={"yield_per": _ROWS})
-    async for offer_id, *line in result:
-        yield offer_id, PriceLine(*line)
+    async for rows in result.partitions():
+        for offer_id, *line in rows:
+            yield offer_id, PriceLine(*line)
 
 
 async def quarantined(session: AsyncSession, limit: int = 1000) -> list[Any]:

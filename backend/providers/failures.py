@@ -93,7 +93,8 @@ def failure_from_error_body(name: str, status: int, body: Any, *, retry_after: f
     raw = facts.get("message") or (error if isinstance(error, str) else "") or (body.get("message") if isinstance(body, dict) else "") or ""
     reason = readable_reason(str(raw), secret)
     words = f"{facts.get('code') or ''} {facts.get('type') or ''} {raw}".lower()
-    if status in (401, 403) and not any(word in words for word in _POLICY_WORDS):
+    # 402 is an account without credit: like a bad key it is the operator's affair and no fault of the request.
+    if status in (401, 402, 403) and not any(word in words for word in _POLICY_WORDS):
         return UpstreamFailure("credentials", UpstreamCredentials(), status=status)
     if status == 404:
         return UpstreamFailure("not_found", ModelNotFound(f"The provider {name} does not have this model."), status=status)

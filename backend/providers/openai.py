@@ -4,14 +4,10 @@ The body goes through as the caller wrote it; only `model` is the upstream's own
 """
 
 import asyncio
-from functools import lru_cache
 from typing import Any
 
-import aiohttp
 import orjson
 import structlog
-from multidict import CIMultiDict
-from yarl import URL
 
 from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.secrets import SecretUnavailable
@@ -26,7 +22,7 @@ from backend.providers.failures import (
     status_of_error,
     timeout_failure,
 )
-from backend.providers.http import MAX_WHOLE_BYTES, AddressForbidden, UpstreamHttp
+from backend.providers.http import MAX_WHOLE_BYTES, AddressForbidden, Answer, BrokenOff, NotConnected, NotHttp, TooLarge, UpstreamHttp
 from backend.providers.openai_usage import usage_from_openai
 from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
 from backend.settings import ProviderSettings
@@ -52,7 +48,6 @@ class OpenAIProvider:
         self.name = name
         self._http = http
         self._clock = clock
-        self._url = URL(f"{(settings.base_url or '').rstrip('/')}/chat/completions")
         self._secret = ""
         self._usable = True
         if settings.api_key is not None:
@@ -61,10 +56,11 @@ class OpenAIProvider:
             except SecretUnavailable as error:
                 self._usable = False
                 log.warning("provider.credentials_missing", provider=name, reason=str(error))
-        headers = {key: value for key, value in settings.headers.items() if key.lower() not in _HEADERS_OF_OURS}
+        headers = {key.lower(): value for key, value in settings.headers.items() if key.lower() not in _HEADERS_OF_OURS}
         if self._secret:
             headers["authorization"] = f"Bearer {self._secret}"
-        self._headers = {"content-type": "application/json", "user-agent": "bourse", **headers}
+        url = f"{(settings.base_url or '').rstrip('/')}/chat/completions"
+        self._target = http.target(url, {"content-type": "application/json", "user-agent": "bourse", **headers})
 
     async def complete(self, request: ChatRequest) -> WholeAnswer:
         body = {**request.body, "model": request.model}
@@ -101,31 +97,22 @@ class OpenAIProvider:
             raise failure_from_error_body(self.name, status_of_error(value), value, secret=self._secret)
         raise protocol_failure(self.name, f"{response.content_type} where an event stream was asked for")
 
-    async def _post(self, body: dict[str, Any], request: ChatRequest, accept: str) -> aiohttp.ClientResponse:
-        """The response with a good status, its body unread."""
+    async def _post(self, body: dict[str, Any], request: ChatRequest, accept: str) -> Answer:
+        """The answer with a good status, its body unread."""
         if not self._usable:
             raise failure_from_error_body(self.name, 401, None)
-        headers = CIMultiDict(self._headers)
-        headers["accept"] = accept
-        headers["traceparent"] = request.traceparent
+        headers = f"accept: {accept}\r\ntraceparent: {request.traceparent}\r\n"
         try:
-            response = await self._http.session.request(
-                "POST",
-                self._url,
-                data=orjson.dumps(body),
-                headers=headers,
-                allow_redirects=False,
-                timeout=_timeout(request.connect_seconds),
-            )
-        except aiohttp.ClientConnectorError as error:
-            raise (address_failure if isinstance(error.os_error, AddressForbidden) else connect_failure)(self.name) from None
-        except (aiohttp.ConnectionTimeoutError, aiohttp.ServerTimeoutError, TimeoutError):
-            raise timeout_failure(self.name, "no connection", request.connect_seconds) from None
-        except aiohttp.ClientResponseError:
-            raise protocol_failure(self.name, "what is not HTTP") from None
-        except aiohttp.InvalidURL:
+            response = await self._http.post(self._target, orjson.dumps(body), headers, connect_seconds=request.connect_seconds)
+        except AddressForbidden:
+            raise address_failure(self.name) from None
+        except NotConnected:
             raise connect_failure(self.name) from None
-        except (aiohttp.ClientError, OSError):
+        except TimeoutError:
+            raise timeout_failure(self.name, "no connection", request.connect_seconds) from None
+        except NotHttp as error:
+            raise protocol_failure(self.name, str(error)) from None
+        except BrokenOff:
             raise reset_failure(self.name) from None
         if response.status == 200:
             return response
@@ -139,65 +126,44 @@ class OpenAIProvider:
             value = None
         raise failure_from_error_body(self.name, response.status, value, retry_after=after, secret=self._secret)
 
-    async def _read_whole(self, response: aiohttp.ClientResponse, at_most: int) -> bytes:
-        content = response.content
-        first = b""
-        more: list[bytes] = []
-        size = 0
+    async def _read_whole(self, response: Answer, at_most: int) -> bytes:
         try:
-            while data := await content.readany():
-                size += len(data)
-                if size > at_most:
-                    raise protocol_failure(self.name, f"more than {at_most:,} bytes")
-                if first:
-                    more.append(data)
-                else:
-                    first = data
-        except (aiohttp.ClientError, OSError):
+            return await response.read_whole(at_most)
+        except TooLarge:
+            raise protocol_failure(self.name, f"more than {at_most:,} bytes") from None
+        except NotHttp as error:
+            raise protocol_failure(self.name, str(error)) from None
+        except BrokenOff:
             raise reset_failure(self.name) from None
-        finally:
-            # Given back if the end was read; anything else (too large, broken, cancelled) drops the connection.
-            if content.at_eof():
-                response.release()
-            else:
-                response.close()
-        return b"".join((first, *more)) if more else first
 
 
 class _Stream:
-    __slots__ = ("_content", "_name", "_response")
+    __slots__ = ("_answer", "_name")
 
-    def __init__(self, name: str, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, name: str, answer: Answer) -> None:
         self._name = name
-        self._response = response
-        self._content = response.content
+        self._answer = answer
 
     async def read(self) -> bytes:
         try:
-            return await self._content.readany()
-        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError):
+            return await self._answer.read()
+        except NotHttp as error:
+            raise protocol_failure(self._name, str(error)) from None
+        except BrokenOff:
             raise reset_failure(self._name) from None
 
     async def release(self) -> None:
-        content = self._content
-        if not content.at_eof():
+        if not self._answer.done:
             # After [DONE] the end of the body is usually in the next packet; waiting for it a moment saves a new connection.
             try:
                 async with asyncio.timeout(END_OF_BODY_SECONDS):
-                    while await content.readany():
+                    while await self._answer.read():
                         pass
-            except (TimeoutError, aiohttp.ClientError, OSError):
-                self._response.close()
+            except (TimeoutError, NotHttp, BrokenOff):
+                self._answer.close()
 
     def close(self) -> None:
-        if not self._content.at_eof():
-            self._response.close()
-
-
-@lru_cache(maxsize=64)
-def _timeout(connect_seconds: float) -> aiohttp.ClientTimeout:
-    # Only the connection: every other limit is the call's own, kept by one timer for the whole call.
-    return aiohttp.ClientTimeout(total=None, sock_connect=connect_seconds)
+        self._answer.close()
 
 
 def _json_or_none(data: bytes) -> Any:

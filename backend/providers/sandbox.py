@@ -8,6 +8,8 @@ Everything it says is labelled as simulated. Its tokens are words, spaces and si
     sandbox/long       two thousand tokens
     sandbox/reasoning  thinks aloud before it answers
     sandbox/broken     breaks off in the middle of every answer
+
+`response_format` is answered with JSON that fits the schema, a forced `tool_choice` with a call whose arguments fit; both say simulated.
 """
 
 import asyncio
@@ -26,6 +28,7 @@ from backend.providers.failures import UpstreamFailure, reset_failure
 from backend.providers.http import UpstreamHttp
 from backend.providers.openai_usage import usage_from_openai
 from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
+from backend.providers.sandbox_json import forced_tool, json_answer, tool_arguments
 from backend.settings import ProviderSettings
 
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
@@ -116,14 +119,17 @@ class _Script:
             if behaviour.thinks
             else []
         )
-        words = _tokens(_answer(self.model, messages))
+        self.tool = forced_tool(body)
+        text = tool_arguments(body, self.tool) if self.tool else json_answer(body) or _answer(self.model, messages)
+        words = _tokens(text)
         if behaviour.tokens is not None:
             words = (words * (behaviour.tokens // len(words) + 1))[: behaviour.tokens]
         if limit is not None:
             self.thought = self.thought[:limit]
             words_left = limit - len(self.thought)
         self.words = words if limit is None else words[:words_left]
-        self.finish = "stop" if limit is None or len(words) <= words_left else "length"
+        whole = limit is None or len(words) <= words_left
+        self.finish = ("tool_calls" if self.tool else "stop") if whole else "length"
 
     def usage(self) -> dict[str, Any]:
         reasoning = len(self.thought) * self.choices
@@ -137,7 +143,10 @@ class _Script:
         }
 
     def whole(self) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": "".join(self.words)}
+        text = "".join(self.words)
+        message: dict[str, Any] = {"role": "assistant", "content": None if self.tool else text}
+        if self.tool:
+            message["tool_calls"] = [self._tool_call(text)]
         if self.thought:
             message["reasoning_content"] = "".join(self.thought)
         return {
@@ -155,7 +164,9 @@ class _Script:
     def chunks(self) -> Iterator[bytes]:
         yield self._event([self._choice(index, {"role": "assistant", "content": ""}) for index in range(self.choices)])
         thought = ({"reasoning_content": token} for token in self.thought)
-        words = ({"content": token} for token in self.words)
+        words: Iterator[dict[str, Any]] = ({"content": token} for token in self.words)
+        if self.tool:
+            words = ({"tool_calls": [self._tool_delta(number, token)]} for number, token in enumerate(self.words))
         for delta in chain(thought, words):
             for index in range(self.choices):
                 yield self._event([self._choice(index, delta)])
@@ -163,6 +174,13 @@ class _Script:
             yield self._event([self._choice(index, {}, self.finish)])
         yield self._event([], self.usage())
         yield b"data: [DONE]\n\n"
+
+    def _tool_call(self, arguments: str) -> dict[str, Any]:
+        return {"id": f"call_{self.id[9:]}", "type": "function", "function": {"name": self.tool, "arguments": arguments}}
+
+    def _tool_delta(self, number: int, token: str) -> dict[str, Any]:
+        """The first piece names the function, the others continue its arguments."""
+        return {"index": 0, **self._tool_call(token)} if number == 0 else {"index": 0, "function": {"arguments": token}}
 
     def _choice(self, index: int, delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         return {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}

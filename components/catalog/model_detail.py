@@ -48,7 +48,7 @@ def _offer(model: Any, one: Any) -> rx.Component:
                     class_name="flex items-center gap-1.5 text-left hover:underline underline-offset-2",
                     custom_attrs={"aria-expanded": rx.cond(open_, "true", "false"), "data-testid": "offer"},
                 ),
-                rx.el.span(one.detail, class_name="block pl-[19px] text-[12.5px] text-ink-3 break-words"),
+                rx.el.span(one.detail, class_name="block pl-[19px] text-[12.5px] text-ink-3 wrap-anywhere"),
                 rx.el.span(badge(one.evidence, one.tone), class_name="mt-1 block pl-[19px] md:hidden"),
             ),
             cell(_amount(one.input, one.price_note), numeric=True),
@@ -58,7 +58,10 @@ def _offer(model: Any, one: Any) -> rx.Component:
             cell(badge(one.evidence, one.tone), class_name="hidden md:table-cell"),
             custom_attrs={"data-offer": one.id},
         ),
-        rx.cond(open_, rx.el.tr(rx.el.td(_price_list(model), col_span=6, class_name="border-b border-line bg-sunken px-2.5 pt-1 pb-3"))),
+        # max-w-0: a wide price list scrolls inside its row instead of widening the table around it.
+        rx.cond(
+            open_, rx.el.tr(rx.el.td(_price_list(model), col_span=6, class_name="max-w-0 border-b border-line bg-sunken px-2.5 pt-1 pb-3"))
+        ),
         key=one.id,
     )
 
@@ -69,25 +72,19 @@ def _price_list(model: Any) -> rx.Component:
         model.prices.length() > 0,
         scroller(
             table(
-                [
-                    column("Price"),
-                    column("Condition"),
-                    column("$", numeric=True),
-                    column("Unit"),
-                    column("Source"),
-                    column("Since"),
-                    column("State"),
-                ],
+                [column("Price"), column("$", numeric=True), column("Unit"), column("Source"), column("Since"), column("State")],
                 rx.foreach(
                     model.prices,
                     lambda one: row(
-                        cell(one.label),
-                        cell(one.tier, class_name="text-ink-2"),
+                        cell(one.label, rx.cond(one.tier != "", rx.el.span(one.tier, class_name="block text-[12px] text-ink-3"))),
                         cell(one.amount, numeric=True),
-                        cell(one.unit, class_name="text-ink-2 whitespace-nowrap"),
-                        cell(one.source, class_name="text-ink-2"),
+                        cell(one.unit, class_name="text-ink-2"),
+                        cell(one.sources, class_name="text-ink-2"),
                         cell(one.since, class_name="text-ink-2 whitespace-nowrap"),
-                        cell(badge(one.status, one.tone)),
+                        cell(
+                            badge(one.status, one.tone),
+                            rx.cond(one.reason != "", rx.el.span(one.reason, class_name="mt-1 block max-w-[180px] text-[12px] text-ink-2")),
+                        ),
                         key=one.key,
                     ),
                 ),
@@ -171,7 +168,7 @@ def details(model: Any) -> rx.Component:
     def one(line: Any) -> rx.Component:
         return rx.el.div(
             rx.el.dt(line.label, class_name="w-[38%] shrink-0 text-ink-3"),
-            rx.el.dd(line.value, rx.el.span(line.source, class_name="ml-2 text-[12px] text-ink-3"), class_name="min-w-0 break-words"),
+            rx.el.dd(line.value, rx.el.span(line.source, class_name="ml-2 text-[12px] text-ink-3"), class_name="min-w-0 wrap-anywhere"),
             key=line.label,
             class_name="flex gap-3 border-b border-line py-1.5 text-[13px]",
         )
@@ -191,7 +188,7 @@ def details(model: Any) -> rx.Component:
 
 def missing(model: Any) -> rx.Component:
     return rx.el.div(
-        rx.el.h1("No model or offer is called ", rx.el.q(model.asked), class_name="text-[22px] leading-[1.25] font-semibold break-words"),
+        rx.el.h1("No model or offer is called ", rx.el.q(model.asked), class_name="text-[22px] leading-[1.25] font-semibold wrap-anywhere"),
         rx.cond(
             model.near.length() > 0,
             rx.el.div(

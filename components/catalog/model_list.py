@@ -38,9 +38,17 @@ def _price(text: Any, otherwise: Any) -> rx.Component:
     return rx.cond(text != "", text, rx.el.span(otherwise, class_name="text-ink-3"))
 
 
+def _asked(text: Any, cheapest: Any, otherwise: Any) -> rx.Component:
+    """A price, and below it the cheapest seller's where that is less."""
+    return rx.fragment(
+        _price(text, otherwise),
+        rx.cond(cheapest != "", rx.el.span(cheapest, class_name="block text-[11.5px] text-ink-3"), rx.fragment()),
+    )
+
+
 def _name(one: Any) -> rx.Component:
     return rx.fragment(
-        page_link(one.name, to=one.href, class_name="font-medium break-words hover:underline underline-offset-2"),
+        page_link(one.name, to=one.href, class_name="font-medium wrap-anywhere hover:underline underline-offset-2"),
         rx.cond(one.status != "", rx.el.span(" ", badge(one.status, one.tone), class_name="ml-1"), rx.fragment()),
         rx.el.span(one.seller, class_name="block text-[12.5px] text-ink-3"),
     )
@@ -54,10 +62,10 @@ def _row(one: Any) -> rx.Component:
     return row(
         cell(_name(one)),
         cell(_tags(one), class_name="hidden md:table-cell whitespace-nowrap"),
-        cell(_price(one.released, "not stated"), numeric=True, class_name="hidden xl:table-cell"),
+        cell(_price(one.released, "—"), numeric=True, class_name="hidden xl:table-cell"),
         cell(_price(one.context, "not stated"), numeric=True, class_name="hidden sm:table-cell"),
-        cell(_price(one.input, one.price_note), numeric=True),
-        cell(_price(one.output, one.price_note), numeric=True),
+        cell(_asked(one.input, one.input_from, one.price_note), numeric=True),
+        cell(_asked(one.output, one.output_from, one.price_note), numeric=True),
         key=one.slug,
         custom_attrs={"data-model": one.slug},
     )
@@ -77,14 +85,18 @@ def model_table(store: Any) -> rx.Component:
 
 
 def _card(one: Any) -> rx.Component:
-    figures = [("Context", one.context, "not stated"), ("In $/1M", one.input, one.price_note), ("Out $/1M", one.output, one.price_note)]
+    figures = [
+        ("Context", _price(one.context, "not stated")),
+        ("In $/1M", _asked(one.input, one.input_from, one.price_note)),
+        ("Out $/1M", _asked(one.output, one.output_from, one.price_note)),
+    ]
     return rx.el.li(
         rx.el.div(_name(one)),
         rx.el.div(_tags(one), class_name="mt-2 min-h-[22px]"),
         rx.el.dl(
             *[
-                rx.el.div(rx.el.dt(label, class_name="text-[12px] text-ink-3"), rx.el.dd(_price(text, otherwise), class_name="num"))
-                for label, text, otherwise in figures
+                rx.el.div(rx.el.dt(label, class_name="text-[12px] text-ink-3"), rx.el.dd(figure, class_name="num"))
+                for label, figure in figures
             ],
             class_name="mt-3 grid grid-cols-3 gap-2 border-t border-line pt-2.5",
         ),

@@ -4,7 +4,7 @@ import reflex as rx
 
 
 class Boundary(rx.Component):
-    """Shows a page that broke as such, with a way to load it again; the error goes to the server's log."""
+    """Shows a page that broke as such, with a way to load it again."""
 
     library = "$/public/js/boundary.jsx"
     tag = "Boundary"

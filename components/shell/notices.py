@@ -7,7 +7,7 @@ from reflex_components_core.core.banner import has_connection_errors
 
 SHORTCUTS = [
     ["⌘K / Ctrl K", "Find a model or page"],
-    ["/", "Search on this page"],
+    ["/", "Search"],
     ["?", "Show this sheet"],
     ["↑ ↓ Enter", "Choose in the palette"],
     ["Esc", "Close, or empty the search"],

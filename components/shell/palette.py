@@ -8,7 +8,7 @@ from components.ui.icon import icon
 
 _FIELD = (
     "flex h-8 items-center gap-2 rounded border border-line-strong bg-surface px-2.5 text-ink-3 hover:border-ink-3 "
-    "ml-auto w-9 sm:w-[240px] lg:w-[300px] justify-center sm:justify-start"
+    "ml-auto w-9 shrink-0 sm:shrink sm:w-[240px] lg:w-[300px] justify-center sm:justify-start"
 )
 
 

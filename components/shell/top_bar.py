@@ -21,7 +21,7 @@ def _entry(label: str, to: str, here: bool) -> rx.Component:
     return page_link(
         label,
         to=to,
-        class_name="rounded px-[9px] py-1.5 " + ("bg-sunken text-ink" if here else "text-ink-2 hover:text-ink"),
+        class_name="rounded px-[9px] py-1.5 whitespace-nowrap " + ("bg-sunken text-ink" if here else "text-ink-2 hover:text-ink"),
         custom_attrs={"aria-current": "page"} if here else {},
     )
 
@@ -31,15 +31,17 @@ def top_bar(nav: Sequence[tuple[str, str]], current: str, account: Any = None) -
     return rx.el.header(
         page_link(
             icon("mark", class_name="text-accent"),
-            "Bourse",
+            rx.el.span("Bourse", class_name="sr-only sm:not-sr-only"),
             to="/",
             class_name="flex items-center gap-[9px] text-[15px] leading-none font-semibold tracking-[-.01em]",
         ),
         rx.el.nav(
-            *[_entry(label, to, to == current) for label, to in nav], class_name="flex gap-0.5", custom_attrs={"aria-label": "Pages"}
+            *[_entry(label, to, to == current) for label, to in nav],
+            class_name="flex min-w-0 gap-0.5 overflow-x-auto",
+            custom_attrs={"aria-label": "Pages"},
         ),
         palette_button(),
         ThemeButton.create(class_name="grid size-8 shrink-0 place-items-center rounded text-ink-2 hover:bg-sunken hover:text-ink"),
         account if account is not None else rx.fragment(),
-        class_name="flex h-[52px] items-center gap-2 border-b border-line bg-paper px-4 sm:gap-[18px] sm:px-6",
+        class_name="flex h-[52px] items-center gap-2 border-b border-line bg-paper px-4 whitespace-nowrap sm:gap-[18px] sm:px-6",
     )

@@ -17,7 +17,7 @@ def columns(left: list[rx.Component], right: list[rx.Component], narrow_order: l
     cards = iter(narrow_order)
 
     def column(children: list[rx.Component]) -> rx.Component:
-        placed = [rx.el.div(child, class_name=f"min-w-0 {_ORDER[next(cards)]} xl:order-none") for child in children]
+        placed = [rx.el.div(child, class_name=f"min-w-0 empty:hidden {_ORDER[next(cards)]} xl:order-none") for child in children]
         return rx.el.div(*placed, class_name="contents min-w-0 content-start gap-5 xl:grid")
 
     return rx.el.div(column(left), column(right), class_name="mt-5 grid grid-cols-1 gap-5 xl:grid-cols-[1.55fr_1fr]")

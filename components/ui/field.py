@@ -57,7 +57,7 @@ def checkbox(label: Any, *, count: Any = "", **props: Any) -> rx.Component:
     """A real checkbox in our square, with a count at the line's end where one is known."""
     return rx.el.label(
         rx.el.input(type="checkbox", class_name="box", **props),
-        rx.el.span(label, class_name="min-w-0 break-words"),
+        rx.el.span(label, class_name="min-w-0 wrap-anywhere"),
         rx.el.span(count, class_name="ml-auto shrink-0 font-mono text-[12px] text-ink-3"),
         class_name="flex items-center gap-2 py-[3px] text-ink-2 hover:text-ink",
     )

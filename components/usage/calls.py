@@ -11,11 +11,11 @@ from components.ui.table import cell, column, row, scroller, table
 def calls(rows: Any) -> rx.Component:
     """`rows` are `CallRow`s, the newest first."""
     head = [
-        column("Time"),
+        column("Time", class_name="hidden sm:table-cell"),
         column("Model"),
         column("Key", class_name="hidden md:table-cell"),
         column("Outcome"),
-        column("Tokens in / out", numeric=True),
+        column("Tokens in / out", numeric=True, class_name="hidden sm:table-cell"),
         column("First token", numeric=True, class_name="hidden sm:table-cell"),
         column("Cost", numeric=True),
     ]
@@ -27,14 +27,15 @@ def calls(rows: Any) -> rx.Component:
 
 def _row(call: Any) -> rx.Component:
     return row(
-        cell(call.time, class_name="num whitespace-nowrap"),
+        cell(call.time, class_name="num hidden whitespace-nowrap sm:table-cell"),
         cell(
-            rx.el.span(call.model, class_name="font-medium"),
-            rx.cond(call.simulated, rx.fragment(" ", badge("simulated", "info")), rx.fragment()),
+            rx.el.span(call.model, class_name="mr-1 font-medium"),
+            rx.cond(call.simulated, badge("simulated", "info"), rx.fragment()),
+            rx.el.span(call.time, class_name="num block text-ink-3 sm:hidden"),
         ),
         cell(call.key, class_name="hidden md:table-cell"),
         cell(badge(call.outcome, call.tone)),
-        cell(call.tokens, numeric=True),
+        cell(call.tokens, numeric=True, class_name="hidden sm:table-cell"),
         cell(call.first_token, numeric=True, class_name="hidden sm:table-cell"),
         cell(call.cost, numeric=True),
         key=call.id,

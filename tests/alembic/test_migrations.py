@@ -1,15 +1,18 @@
 """Migrations on both databases: up, down and up again, never different from the tables, safe when several processes start at once."""
 
-from concurrent.futures import ProcessPoolExecutor
+import subprocess
+import sys
 
+import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from backend.kernel import migrations
-from backend.kernel.db import sync_url
+from backend.kernel.db import is_sqlite, sync_url
 from backend.schema import metadata
+from tests.rig.server import ROOT
 
 
 def tables(url: str) -> set[str]:
@@ -65,9 +68,12 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
 
 
 def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:
-    with ProcessPoolExecutor(3) as pool:
-        for done in [pool.submit(migrations.upgrade, empty_database_url) for _ in range(3)]:
-            done.result()
+    # Processes of their own, not forks: this one has threads, and a fork would inherit their locks.
+    program = "import sys; from backend.kernel import migrations; migrations.upgrade(sys.argv[1])"
+    command = [sys.executable, "-c", program, empty_database_url]
+    together = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+    ended = [(process.communicate(timeout=60)[1], process.returncode) for process in together]
+    assert [words for words, code in ended if code != 0] == []
     assert migrations.current(empty_database_url) == migrations.head()
 
 
@@ -90,3 +96,15 @@ def test_every_instant_is_aware_and_every_amount_is_a_whole_number() -> None:
     columns = [column for table in metadata.tables.values() for column in table.columns]
     assert [str(column) for column in columns if isinstance(column.type, sa.DateTime) and not column.type.timezone] == []
     assert [str(column) for column in columns if "nano" in column.name and not isinstance(column.type, sa.BigInteger)] == []
+
+
+def test_sqlite_is_brought_up_to_date_at_start_and_postgresql_is_only_checked(empty_database_url: str) -> None:
+    if is_sqlite(empty_database_url):
+        migrations.prepare(empty_database_url)
+        assert migrations.current(empty_database_url) == migrations.head()
+        return
+    with pytest.raises(migrations.NotMigrated, match=r"revision none.*run `make migrate`"):
+        migrations.prepare(empty_database_url)
+    assert tables(empty_database_url) == set()
+    migrations.upgrade(empty_database_url)
+    migrations.prepare(empty_database_url)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import report, wire
-from benchmarks.bourse import configuration
+from benchmarks import hotspots, report, wire
+from benchmarks.bourse import BUILT_PAGES, command, configuration
 from benchmarks.load import Load, check_answer
 from benchmarks.processes import Stat, parse_memory, parse_stat, tree
 
@@ -47,10 +47,10 @@ def test_added_latency_is_taken_against_the_same_round() -> None:
 
 
 def test_the_table_shows_values_in_their_units_with_ratios_against_bourse() -> None:
-    results = {"bourse": {"call_cpu": 0.0002, "idle_pss": 100 * 2**20}, "litellm": {"call_cpu": 0.0082, "idle_pss": 350 * 2**20}}
+    results = {"bourse": {"call_cpu": 0.0002, "idle_rss": 100 * 2**20}, "litellm": {"call_cpu": 0.0082, "idle_rss": 350 * 2**20}}
     table = report.ratio_table(results, {"bourse": "Bourse", "litellm": "LiteLLM proxy"})
     assert "| CPU per call, 16 connections | 200 µs | 8,200 µs · 41× |" in table
-    assert "| memory idle (PSS) | 100 MB | 350 MB · 3.5× |" in table
+    assert "| memory idle (RSS) | 100 MB | 350 MB · 3.5× |" in table
     assert "streamed" not in table  # a row that nobody measured is left out
 
 
@@ -100,6 +100,24 @@ def test_right_answers_pass() -> None:
 )
 def test_wrong_answers_are_named(status: int, body: bytes, stream: bool, reason: str) -> None:
     assert check_answer(status, body, _load(stream=stream)).startswith(reason)
+
+
+def test_the_gateway_is_started_as_the_makefile_starts_it(tmp_path: Path) -> None:
+    makefile = Path(__file__).parents[2].joinpath("Makefile").read_text()
+    flags = makefile.split("\nuvicorn :=", 1)[1].split("\n\n", 1)[0].replace("\\\n", " ").split()[1:]
+    measured = command(tmp_path, 3000, "backend.asgi:gateway")
+    assert sorted(measured[1:-1]) == sorted(["3000" if flag == "$(PORT)" else "127.0.0.1" if flag == "$(HOST)" else flag for flag in flags])
+    assert all(f"{name}={value}" in makefile for name, value in BUILT_PAGES.items())
+
+
+def test_samples_are_read_and_given_to_the_innermost_room_of_ours() -> None:
+    outer = "run (uvicorn/server.py:85);__call__ (backend/asgi.py:87);ask (backend/gateway/attempt.py:9)"
+    raw = f"{outer};request (aiohttp/client.py:5) 3\nrun (uvicorn/server.py:85) 1\nbroken line\n"
+    samples = hotspots.stacks(raw)
+    assert [count for _, count in samples] == [3, 1]
+    assert [hotspots.part_of(stack) for stack, _ in samples] == ["backend/gateway", "HTTP server and event loop"]
+    assert hotspots.part_of(["a (backend/asgi.py:1)", "b (sqlalchemy/engine.py:2)"]) == "database library"
+    assert "| backend/gateway | 75.0% |" in hotspots.tables(samples, 5)
 
 
 def test_the_configuration_that_bourse_is_measured_with_is_valid(tmp_path: Path) -> None:

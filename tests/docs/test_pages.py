@@ -48,6 +48,17 @@ def test_every_link_leads_to_a_file(page: object) -> None:
     assert missing == []
 
 
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page in reached or not page.is_file() or page.suffix != ".md":
+            continue
+        reached.add(page)
+        waiting += [(page.parent / link).resolve() for link in re.findall(r"\]\(([^)#\s]+\.md)", page.read_text())]
+    assert [shown(page) for page in PAGES if page not in reached and page.parent.name != "decisions"] == []
+
+
 @pytest.mark.parametrize("record", RECORDS, ids=shown)
 def test_a_decision_record_is_short_and_complete(record: object) -> None:
     text = open(str(record)).read()  # noqa: SIM115
@@ -57,9 +68,10 @@ def test_a_decision_record_is_short_and_complete(record: object) -> None:
         assert heading in text, heading
 
 
-def test_decision_records_are_numbered_without_gaps_or_twins() -> None:
+def test_no_two_decision_records_share_a_number() -> None:
     numbers = [int(record.name[:4]) for record in RECORDS]
-    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(set(numbers)) == len(numbers)
+    assert all(record.read_text().startswith(f"# {int(record.name[:4])}. ") for record in RECORDS)
 
 
 def test_every_page_of_the_app_is_in_the_docs() -> None:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from ipaddress import IPv4Network
 
 from backend.kernel.addresses import AddressPolicy
-from backend.providers.http1 import UpstreamHttp
+from backend.providers.http import UpstreamHttp
 
 LOOPBACK = AddressPolicy((IPv4Network("127.0.0.1/32"),))
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: application/json; charset=utf-8\r\n"

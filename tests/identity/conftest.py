@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from backend.audit.service import AuditService
+from backend.identity import passwords
 from backend.identity.service import IdentityService
 from backend.identity.snapshot import AuthSnapshot
 from backend.kernel.clock import FixedClock
@@ -13,6 +14,19 @@ from backend.kernel.db import Database
 from backend.settings import Settings
 
 MakeIdentity = Callable[..., IdentityService]
+
+
+@pytest.fixture(autouse=True)
+def _cheap_passwords(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Argon2 with 1 MiB: the tests make hundreds of hashes. What depends on the real cost asks for `real_password_cost`."""
+    if "real_password_cost" not in request.fixturenames:
+        monkeypatch.setattr(passwords, "MEMORY_KIB", 1024)
+        monkeypatch.setattr(passwords, "_DUMMY", passwords._hash(b"nobody"))
+
+
+@pytest.fixture
+def real_password_cost() -> None:
+    """Passwords cost what they cost outside of tests."""
 
 
 @pytest.fixture

@@ -3,9 +3,11 @@
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 
@@ -226,6 +228,28 @@ def test_going_on_never_leaves_the_site(target: str | None) -> None:
 @pytest.mark.parametrize("target", ["/", "/usage", "/models/gpt-4o?tab=prices#limits", "/a//b", "/?next=https://x"])
 def test_a_local_path_is_kept(target: str) -> None:
     assert local_path(target) == target
+
+
+@pytest.mark.case("W6")
+@pytest.mark.parametrize("text", ["a\r\nset-cookie: x=y", "\x1b[31mred\x1b[0m", "line\u2028break", "\u202edetrevni", "x" * 4_000])
+async def test_hostile_text_breaks_no_header_line_or_row(connect: Connect, sqlite_database: Database, text: str) -> None:
+    client = await connect()
+    wrong = await client.post("/auth/sign-in", data={"email": text, "password": "x", "next": "/" + text}, headers={"accept": "text/html"})
+    assert wrong.status_code == 303
+    assert wrong.headers["location"] in (
+        "/sign-in?problem=sign_in_failed&next=%2F",
+        f"/sign-in?problem=sign_in_failed&next={quote('/' + text, safe='')}",
+    )
+    assert wrong.headers["location"].isascii()
+    assert "set-cookie" not in wrong.headers
+    # A header cannot carry a line break in the first place; what it can carry is stored without its controls, and cut.
+    agent = text.encode().replace(b"\r\n", b"").decode()
+    right = await client.post("/auth/sign-in", json={"email": EMAIL, "password": PASSWORD}, headers=[("user-agent", agent.encode())])
+    assert right.status_code == 200
+    async with sqlite_database.read() as session:
+        [stored] = (await session.execute(sa.text("SELECT user_agent FROM sign_in_session"))).scalars()
+    assert stored.isprintable()
+    assert len(stored) <= 255
 
 
 # Plain http ----------------------------------------------------------------------------------------------------------------------------

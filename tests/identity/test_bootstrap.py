@@ -7,6 +7,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.identity.bootstrap import BootstrapRefused
+from backend.identity.keys import parse_key
 from backend.identity.principal import Role, system
 from backend.identity.service import IdentityService
 from backend.kernel.db import Database
@@ -111,6 +112,7 @@ async def test_the_first_admin_of_the_configuration_owns_the_demo_tenant(make_id
         ({"api_keys": [{"tenant": "demo", "name": "ci", "key": "env:UNSET_VARIABLE"}]}, "env:UNSET_VARIABLE"),
         ({"api_keys": [{"tenant": "demo", "name": "ci", "key": "sk-ci.x", "owner": "nobody@example.org"}]}, "nobody@example.org"),
         ({"memberships": [{"tenant": "demo", "email": "nobody@example.org"}]}, "nobody@example.org"),
+        ({"tenants": [{"slug": "x", "name": "a\u202eb"}]}, "visible characters"),
         ({"admin_users": [{"email": "no address", "password": "long enough"}]}, "no address"),
         ({"admin_users": [{"email": "a@example.org", "password": "env:UNSET_VARIABLE"}]}, "env:UNSET_VARIABLE"),
     ],
@@ -135,6 +137,20 @@ async def test_production_refuses_the_demo_secret_and_a_short_password(
     monkeypatch.setenv("ADMIN_PASSWORD", "short")
     with pytest.raises(BootstrapRefused, match="at least 8"):
         await make_identity(env="production", bootstrap=FULL).bootstrap()
+
+
+async def test_another_secret_for_a_key_that_exists_changes_nothing_and_is_said(
+    make_identity: MakeIdentity, database: Database, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await make_identity(bootstrap=FULL).bootstrap()
+    monkeypatch.setenv("CI_KEY", "sk-ci.another-secret")
+    await make_identity(bootstrap=FULL).bootstrap()
+    async with database.read() as session:
+        stored = (await session.execute(sa.text("SELECT secret_sha256 FROM api_key WHERE public_id = 'ci'"))).scalar_one()
+    assert stored == parse_key("sk-ci.from-the-environment").secret_sha256
+    said = capsys.readouterr()
+    assert "bootstrap.key_kept" in said.out + said.err
+    assert "another-secret" not in said.out + said.err
 
 
 async def test_replicas_that_start_together_make_everything_once(make_identity: MakeIdentity, database: Database) -> None:

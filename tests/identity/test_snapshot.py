@@ -167,6 +167,22 @@ async def test_a_revoked_key_is_refused_after_the_change_feed_moved(
         auth.authenticate(f"Bearer {key.text}", address=HERE)
 
 
+async def test_what_changes_between_loading_and_the_first_look_is_noticed(
+    database: Database, auth: AuthSnapshot, identity: IdentityService
+) -> None:
+    feed = ChangeFeed(database)
+    feed.subscribe(auth.load)
+    seen = await database.change_version()
+    await auth.load()
+    key = await identity.tenants.create_key(OPERATOR, await demo_tenant(identity), name="in between")
+    await feed.start(seen=seen)
+    try:
+        await feed.check()
+        assert auth.authenticate(f"Bearer {key.text}", address=HERE).name == "in between"
+    finally:
+        await feed.stop()
+
+
 async def test_a_failed_reload_leaves_the_old_snapshot_in_force(auth: AuthSnapshot, database: Database) -> None:
     async with database.write() as unit:
         await unit.session.execute(sa.text("ALTER TABLE api_key RENAME TO hidden"))

@@ -2,16 +2,23 @@
 
 import asyncio
 import os
+import shutil
+import sqlite3
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from backend.identity.tables import SystemSetting, Tenant
+from backend.identity.tables import Membership, SystemSetting, Tenant
 from backend.kernel.db import Database, UnitOfWork, async_url, is_sqlite, sync_url
+from backend.kernel.errors import StorageUnavailable
 from backend.kernel.events import Event, EventBus
+from tests.rig.server import ROOT
 
 NOON = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
 
@@ -146,8 +153,6 @@ async def test_a_naive_instant_is_refused(database: Database) -> None:
 
 
 async def test_foreign_keys_hold(database: Database) -> None:
-    from backend.identity.tables import Membership
-
     with pytest.raises(sa.exc.IntegrityError):
         async with database.write() as unit:
             unit.session.add(Membership(tenant_id="ten_nobody", user_id="usr_nobody", role="owner", created_at=NOON))
@@ -201,8 +206,6 @@ async def test_concurrent_writers_on_postgresql_lose_nothing(postgres_database: 
 @pytest.mark.case("D5")
 async def test_a_second_process_writing_to_the_same_file_is_waited_for(sqlite_database: Database) -> None:
     """A command such as `make seed` may run beside the server: its lock is waited for, not reported."""
-    import sqlite3
-
     path = sa.make_url(sqlite_database.url).database
     assert path
     other = sqlite3.connect(path, isolation_level=None)
@@ -260,8 +263,93 @@ def test_the_usual_spellings_of_database_urls_are_understood(url: str, asynchron
     assert is_sqlite(url) == url.startswith("sqlite")
 
 
-async def test_ping_says_when_the_database_is_away(tmp_path_factory: pytest.TempPathFactory) -> None:
+async def test_a_database_that_is_away_is_unavailable_and_says_when_to_try_again() -> None:
     away = Database.open("postgresql://nobody@127.0.0.1:1/nothing", EventBus())
-    with pytest.raises(sa.exc.OperationalError):
-        await away.ping()
+    for attempt in (away.ping(), away.change_version(), _write(away, "never")):
+        with pytest.raises(StorageUnavailable) as refusal:
+            await attempt
+        assert refusal.value.retry_after == 2
     await away.close()
+
+
+async def test_a_mistake_of_ours_is_not_called_unavailable(database: Database) -> None:
+    with pytest.raises(sa.exc.DBAPIError):
+        async with database.read() as session:
+            await session.execute(sa.text("SELECT * FROM no_such_table"))
+
+
+async def test_a_connection_that_was_cut_is_replaced_before_the_next_request(postgres_database: Database) -> None:
+    await postgres_database.ping()
+    async with postgres_database.read() as session:
+        await session.execute(
+            sa.text("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND datname IS NOT NULL")
+        )
+    await asyncio.gather(*(postgres_database.ping() for _ in range(3)))
+
+
+@pytest.mark.case("D5")
+async def test_a_full_disk_is_unavailable_and_corrupts_nothing(sqlite_database: Database) -> None:
+    await _write(sqlite_database, "before")
+    await _limit_pages(sqlite_database, 1)
+    with pytest.raises(StorageUnavailable):
+        await _write_much(sqlite_database)
+    assert await slugs(sqlite_database) == ["before"]
+    async with sqlite_database.read() as session:
+        assert (await session.execute(sa.text("PRAGMA integrity_check"))).scalar_one() == "ok"
+    await _limit_pages(sqlite_database, 1_000_000)
+    await _write(sqlite_database, "room again")
+    assert await slugs(sqlite_database) == ["before", "room again"]
+
+
+async def _limit_pages(database: Database, pages: int) -> None:
+    """SQLite's own limit answers exactly as a disk without room does; it never goes below what the file has."""
+    async with database.write() as unit:
+        await unit.session.execute(sa.text(f"PRAGMA max_page_count={pages}"))
+
+
+async def _write_much(database: Database) -> None:
+    async with database.write() as unit:
+        for number in range(200):
+            unit.session.add(SystemSetting(name=f"filler-{number}", value={"text": "x" * 4000}, updated_at=NOON))
+        await unit.session.flush()
+
+
+WRITER = """
+import asyncio, sys
+import sqlalchemy as sa
+from datetime import UTC, datetime
+from backend.identity.tables import SystemSetting
+from backend.kernel.db import Database
+from backend.kernel.events import EventBus
+
+async def main():
+    database = Database.open(sys.argv[1], EventBus())
+    number = 0
+    while True:
+        async with database.write() as unit:
+            for part in ("a", "b"):
+                unit.session.add(SystemSetting(name=f"{number}-{part}", value={"text": "x" * 500}, updated_at=datetime.now(UTC)))
+        print(number, flush=True)
+        number += 1
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.case("D5")
+async def test_kill_minus_nine_and_a_copy_of_the_files_lose_no_commit_and_keep_no_half(sqlite_database_url: str, tmp_path: Path) -> None:
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, sqlite_database_url], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert writer.stdout is not None
+    acknowledged = [writer.stdout.readline() for _ in range(60)]
+    writer.kill()
+    acknowledged += writer.stdout.readlines()
+    writer.wait()
+    (tmp_path / "copy").mkdir()
+    for name in ("bourse.db", "bourse.db-wal"):
+        shutil.copy(tmp_path / name, tmp_path / "copy" / name)
+    with sqlite3.connect(tmp_path / "copy" / "bourse.db") as copy:
+        assert copy.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        names = {row[0] for row in copy.execute("SELECT name FROM system_setting")}
+    committed = {name.partition("-")[0] for name in names}
+    assert {line.strip() for line in acknowledged if line.endswith("\n")} <= committed
+    assert len(names) == 2 * len(committed)

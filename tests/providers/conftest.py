@@ -11,4 +11,4 @@ _LOOPS: dict[str, Callable[[], asyncio.AbstractEventLoop]] = {"asyncio": asyncio
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    return _LOOPS if item.path.name.startswith("test_http1") else {"uvloop": uvloop.new_event_loop}
+    return _LOOPS if item.path.name.startswith("test_http") else {"uvloop": uvloop.new_event_loop}

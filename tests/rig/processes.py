@@ -78,3 +78,13 @@ class Server:
 def _die_with_parent() -> None:
     # Start servers from the main thread only: the kernel's "parent" is the thread that forked.
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def resident_mib(pid: int) -> float:
+    """Memory of a process, with that of the processes it started."""
+    total = 0.0
+    for process in [pid, *(int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]:
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                total += int(line.split()[1]) / 1024
+    return total

@@ -14,9 +14,10 @@ Delta = dict[str, dict[str, Any]]
 class PageSocket:
     """`updates` are the state deltas that came, oldest first. `token` is the name under which the server keeps this tab's state."""
 
-    def __init__(self, url: str, *, cookie: str = "", token: str | None = None) -> None:
+    def __init__(self, url: str, *, cookie: str = "", token: str | None = None, origin: str | None = None) -> None:
         self.url = url
         self.cookie = cookie
+        self.origin = origin or url
         self.token = token or str(uuid.uuid4())
         self.updates: list[Delta] = []
         self._came = asyncio.Event()
@@ -29,7 +30,7 @@ class PageSocket:
 
     async def open(self, path: str) -> None:
         """Connect as the page at `path` does, and wait until its loading has ended."""
-        headers = {"Origin": self.url} | ({"Cookie": self.cookie} if self.cookie else {})
+        headers = {"Origin": self.origin} | ({"Cookie": self.cookie} if self.cookie else {})
         hydrate = {"name": f"{ROOT}.hydrate_and_load", "payload": {}, "router_data": {"pathname": path, "asPath": path}}
         await self._client.connect(
             f"{self.url}/?token={self.token}",

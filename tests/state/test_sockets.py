@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import socketio
 
 from state.gate import REFLEX_OWN
 from state.guard import PUBLIC, permission_of
@@ -165,3 +166,18 @@ async def test_neither_cookie_nor_password_comes_back_through_the_socket_or_is_i
     for text in (json.dumps(page.updates), server.log.read_text()):
         assert secret not in text
         assert PASSWORD not in text
+
+
+@pytest.mark.case("W1")
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1.evil.example"])
+async def test_another_sites_page_cannot_open_a_socket_with_a_persons_cookie(open_page: Open, server: PageServer, origin: str) -> None:
+    with pytest.raises(socketio.exceptions.ConnectionError):
+        await open_page("/usage", cookie=server.sign_in(), origin=origin)
+
+
+@pytest.mark.case("W1")
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_the_sockets_polling_fallback_is_closed(server: PageServer, method: str) -> None:
+    """Were it open, it would take events as plain requests, which a neighbouring site can send with the person's cookie."""
+    answer = httpx.request(method, f"{server.url}/_event/?EIO=4&transport=polling&token=x", headers={"cookie": server.sign_in()})
+    assert answer.status_code == 404

@@ -20,6 +20,7 @@ NOW = datetime(2026, 7, 15, 12, tzinfo=UTC)
         (0, "0.00"),
         (1, "0.000000001"),
         (3_200_000_000_000, "3,200.00"),
+        (249_970_001, "0.24997"),
         (None, ""),
     ],
 )
@@ -62,3 +63,7 @@ def test_the_footer_says_how_much_there_is_and_how_old_every_source_is() -> None
         "genai-prices read 1 day ago."
     )
     assert freshness_text(Freshness(0, 0, 0, 0), NOW) == "The catalog is still empty."
+
+
+def test_a_price_sheet_keeps_every_digit() -> None:
+    assert price_text(249_970_001, digits=15) == "0.249970001"

@@ -17,20 +17,22 @@ CHROMIUM = "/usr/bin/chromium"
 
 
 @pytest.fixture(scope="session")
-def built_pages(catalog_file: Path) -> None:
-    """The pages as `make run` serves them; built with the catalog's first page in them, only if they are out of date."""
-    command = [sys.executable, "-m", "app.build"]
+def built_pages(catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The pages as `make run` serves them, in a folder that nobody rebuilds while they are looked at; built only if they changed."""
+    copy = tmp_path_factory.mktemp("pages")
+    command = [sys.executable, "-m", "app.build", "--copy", str(copy)]
     build = subprocess.run(command, cwd=ROOT, env=clean_environment(catalog_file.parent), capture_output=True, text=True, check=False)
     assert build.returncode == 0, f"{build.stdout[-2000:]}\n{build.stderr[-6000:]}"
+    return copy
 
 
 @pytest.fixture(scope="session")
-def site(built_pages: None, catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+def site(built_pages: Path, catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """Everything in one process, with the whole catalog and, among its models, names that try to be markup."""
     data_dir = tmp_path_factory.mktemp("site")
     shutil.copy(catalog_file, data_dir / "bourse.db")
     add_hostile_models(data_dir / "bourse.db")
-    server = AppServer("whole", data_dir)
+    server = AppServer("whole", data_dir, env={"REFLEX_WEB_WORKDIR": str(built_pages)})
     yield server
     server.stop()
 
@@ -52,8 +54,9 @@ def _insert(database: sqlite3.Connection, table: str, row: dict[str, object]) ->
     database.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """One Chromium per file: Playwright's loop holds its thread while it lives, and no asynchronous test could run behind it."""
     with sync_playwright() as playwright:
         flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
         opened = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)

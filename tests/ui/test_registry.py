@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.one_origin import use_own_origin
+from app.one_origin import use_baked_origin, use_own_origin
 from app.routes import NAV, PAGES, PALETTE
 
 
@@ -35,6 +35,8 @@ def test_the_pages_find_their_socket_at_their_own_origin() -> None:
     patched = use_own_origin(source)
     assert "window.location.origin" in patched
     assert use_own_origin(patched) == patched, "building twice patches once"
+    assert use_baked_origin(patched) == source, "development in the same folder undoes it"
+    assert use_baked_origin(source) == source
 
 
 def test_a_reflex_that_builds_the_address_otherwise_stops_the_build() -> None:

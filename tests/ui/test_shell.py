@@ -66,6 +66,14 @@ def test_question_mark_shows_the_shortcuts_but_not_while_writing(visit: Visit) -
     expect(page.get_by_test_id("search")).to_have_value("?")
 
 
+def test_a_slash_opens_the_palette_where_the_page_has_no_search_of_its_own(visit: Visit) -> None:
+    page = visit().open("/models/sandbox-chat")
+    page.keyboard.press("/")
+    expect(page.get_by_test_id("palette").get_by_role("combobox")).to_be_focused()
+    page.keyboard.type("/")
+    expect(page.get_by_test_id("palette").get_by_role("combobox")).to_have_value("/")
+
+
 def test_the_skip_link_leads_to_the_content(visit: Visit) -> None:
     page = visit().open("/")
     page.keyboard.press("Tab")

@@ -49,6 +49,11 @@ _PRICES: dict[str, tuple[str, str, Decimal, Tier]] = {
     "input_annotated_document_kpages": ("annotation", "page", _K, BASE),
 }
 _SERVICE = {"batch": "batch", "priority": "priority", "flex": "flex", "fast": "fast", "default": None}
+_GOOGLES_OWN = re.compile(
+    r"gem|learnlm|lyria|veo|imagen|palm|text-|chat-bison|nano-banana|deep-research|med|chirp|multimodalembedding", re.IGNORECASE
+)
+"""One provider of theirs stands for both of Google's; what others made is sold on Vertex AI only."""
+_SERVICE_OF_PROVIDER = {"openai-decisions": ("openai", "decisions")}
 _URL = re.compile(r"https?://[^\s,)]+")
 
 
@@ -77,7 +82,10 @@ class GenaiPrices:
         return SourceReading(self.name, read=len(offers), offers=tuple(offers), unknown=dict(unknown))
 
     def _offer(self, provider: "Provider", model: "ModelInfo", unknown: Counter[str]) -> OfferRecord:
-        seller, upstream_id = provider_id(provider.id), model.id
+        seller, service = _SERVICE_OF_PROVIDER.get(provider.id, (provider_id(provider.id), None))
+        upstream_id = model.id
+        if provider.id == "google" and not _GOOGLES_OWN.match(model.id):
+            seller = "vertex_ai"
         if provider.id.startswith("huggingface_"):
             seller = "huggingface"
             upstream_id = f"{model.id}:{provider.id.removeprefix('huggingface_')}"
@@ -90,7 +98,7 @@ class GenaiPrices:
             description=model.description,
             context_tokens=model.context_window,
             status="deprecated" if model.deprecated else None,
-            quotes=tuple(quotes_of(model, source_url, unknown)),
+            quotes=tuple(quotes_of(model, source_url, unknown, Tier(service_tier=service))),
             also_matches=_matcher(model),
             extra={"price_comments": model.price_comments} if model.price_comments else {},
         )
@@ -100,9 +108,10 @@ def _matcher(model: "ModelInfo") -> Callable[[str], bool]:
     return lambda upstream_id: bool(model.match.is_match(upstream_id.lower()))
 
 
-def quotes_of(model: "ModelInfo", source_url: str | None, unknown: Counter[str]) -> Iterator[Quote]:
+def quotes_of(model: "ModelInfo", source_url: str | None, unknown: Counter[str], base: Tier = BASE) -> Iterator[Quote]:
     """All prices of a model. Dated ones carry `effective_at` and, when followed by another, `expires_at`.
 
+    `base` is the tier of what is no variant: not empty where one of their providers is another's service tier.
     A dated list replaces the whole list before it, so a component that is missing in the later one ends there too.
     """
     from genai_prices.types import ConditionalPrice, ModelPrice, StartDateConstraint, TimeOfDateConstraint
@@ -113,7 +122,7 @@ def quotes_of(model: "ModelInfo", source_url: str | None, unknown: Counter[str])
     for index, (entry, start) in enumerate(zip(dated, starts, strict=True)):
         following = starts[index + 1] if index + 1 < len(starts) else None
         effective = start or (SINCE_ALWAYS if following else None)
-        yield from _quotes(entry.prices, BASE, effective, following, source_url, unknown)
+        yield from _quotes(entry.prices, base, effective, following, source_url, unknown)
     for entry in listed:
         if isinstance(entry.constraint, TimeOfDateConstraint):
             window = f"{_clock(entry.constraint.start_time)}-{_clock(entry.constraint.end_time)}"

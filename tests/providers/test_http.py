@@ -7,7 +7,7 @@ import pytest
 
 from backend.kernel.addresses import AddressPolicy
 from backend.providers.exchange import MAX_HEADER_BYTES, QUEUE_BYTES
-from backend.providers.http1 import AddressForbidden, BrokenOff, NotConnected, NotHttp, Target, TooLarge, UpstreamHttp
+from backend.providers.http import AddressForbidden, BrokenOff, NotConnected, NotHttp, Target, TooLarge, UpstreamHttp
 from tests.fakes.byte_server import HEAD, Call, ask, client, sending, serving
 
 

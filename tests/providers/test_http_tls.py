@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.providers.http1 import NotConnected
+from backend.providers.http import NotConnected
 from tests.fakes.byte_server import HEAD, ask, client, sending, serving
 
 

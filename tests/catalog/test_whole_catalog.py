@@ -1,0 +1,154 @@
+"""What ships with Bourse, held to its promises."""
+
+from decimal import Decimal
+
+import sqlalchemy as sa
+
+from backend.catalog.repository import OFFER, PRICE
+from backend.catalog.schemas import StoreQuery
+from backend.catalog.service import CatalogService
+from backend.kernel.db import Database
+from backend.kernel.events import EventBus
+from backend.pricing.book import PriceBook
+from backend.pricing.cost import cost_of_call
+from backend.pricing.outliers import ABSURD_TOKENS
+from backend.pricing.usage import Usage
+from tests.conftest import START
+
+BAD_ROWS = ("azure_ai/jais-30b-chat", "watsonx/core42/jais-13b-chat")
+
+
+async def test_the_store_is_as_large_as_promised(catalog: CatalogService) -> None:
+    freshness = catalog.freshness()
+    assert freshness.offers >= 4000
+    assert freshness.models >= 2500
+    assert freshness.providers >= 140
+    assert {source.source for source in freshness.sources} == {"sandbox", "litellm", "genai-prices", "models.dev", "aliases"}
+
+
+async def test_vision_tools_a_dollar_and_a_long_context_is_one_question(catalog: CatalogService) -> None:
+    query = StoreQuery(capabilities=frozenset({"vision", "tools"}), input_max=10**9, context_min=128_000)
+    page = catalog.search(query)
+    assert page.total > 100
+    assert (
+        page.headline == f"{page.total} models call tools, see images, cost at most $1 per million tokens in and hold at least 128k tokens"
+    )
+    for model in page.items:
+        assert model.input_nano is not None
+        assert model.input_nano <= 10**9
+        assert model.context_tokens is not None
+        assert model.context_tokens >= 128_000
+
+
+async def test_the_known_bad_rows_are_in_quarantine_and_priced_nowhere(catalog: CatalogService, catalog_database_url: str) -> None:
+    db = Database.open(catalog_database_url, EventBus())
+    book = PriceBook(db)
+    await book.load()
+    for offer_id in BAD_ROWS:
+        entry = catalog.offer(offer_id)
+        assert entry is not None
+        assert (entry.price_state, entry.input_nano, entry.blend) == ("quarantined", None, None)
+        card = book.card(offer_id)
+        assert card is not None
+        assert (card.state, card.lines) == ("quarantined", ())
+        assert cost_of_call(Usage(input=1), card, at=START).state == "unpriced"
+        detail = await catalog.model(offer_id)
+        assert detail is not None
+        view = next(offer for offer in detail.offers if offer.id == offer_id)
+        assert {line.status for line in view.prices if line.component in ("input", "output")} == {"quarantined"}
+        assert not any(line.in_force for line in view.prices)
+    await db.close()
+
+
+async def test_quarantine_holds_few_rows_each_with_a_reason(catalog_database_url: str) -> None:
+    db = Database.open(catalog_database_url, EventBus())
+    async with db.read() as session:
+        rows = (await session.execute(sa.select(PRICE.c.reason, PRICE.c.in_force).where(PRICE.c.status == "quarantined"))).all()
+    await db.close()
+    assert 4 <= len(rows) <= 60, "a gate that closes on hundreds of rows is wrong about them"
+    assert all(row.reason and not row.in_force for row in rows)
+
+
+async def test_no_price_in_force_is_absurd_or_an_unconfirmed_zero(catalog_database_url: str) -> None:
+    db = Database.open(catalog_database_url, EventBus())
+    columns = (PRICE.c.component, PRICE.c.unit, PRICE.c.usd_per_million, PRICE.c.confirmed_free)
+    async with db.read() as session:
+        rows = (await session.execute(sa.select(*columns).where(PRICE.c.in_force))).all()
+    await db.close()
+    assert len(rows) > 20_000
+    for component, unit, usd, free in rows:
+        amount = Decimal(usd)
+        assert amount > 0 or (amount == 0 and free)
+        if unit == "token" and component in ABSURD_TOKENS:
+            assert amount <= ABSURD_TOKENS[component]
+
+
+async def test_at_most_one_row_per_place_is_in_force_and_lists_repeat_it(catalog_database_url: str) -> None:
+    db = Database.open(catalog_database_url, EventBus())
+    place = (PRICE.c.offer_id, PRICE.c.component, PRICE.c.unit, PRICE.c.tier)
+    async with db.read() as session:
+        double = (await session.execute(sa.select(*place).where(PRICE.c.in_force).group_by(*place).having(sa.func.count() > 1))).all()
+        base = sa.and_(
+            PRICE.c.offer_id == OFFER.c.id, PRICE.c.in_force, PRICE.c.unit == "token", PRICE.c.tier == "", PRICE.c.component == "input"
+        )
+        differing = (
+            await session.execute(
+                sa.select(OFFER.c.id).outerjoin(PRICE, base).where(OFFER.c.input_nano.is_distinct_from(PRICE.c.nano_per_million))
+            )
+        ).all()
+    await db.close()
+    assert double == []
+    assert differing == []
+
+
+async def test_prices_that_everybody_knows_are_right(catalog: CatalogService) -> None:
+    for offer_id, paid, made in (
+        ("openai/gpt-4o", "2.5", "10"),
+        ("openai/gpt-4o-mini", "0.15", "0.6"),
+        ("anthropic/claude-sonnet-4-5", "3", "15"),
+        ("anthropic/claude-haiku-4-5", "1", "5"),
+        ("sandbox/chat", "0.5", "1.5"),
+    ):
+        entry = catalog.offer(offer_id)
+        assert entry is not None, offer_id
+        assert (entry.input_nano, entry.output_nano) == (int(Decimal(paid) * 10**9), int(Decimal(made) * 10**9)), offer_id
+
+
+async def test_every_name_leads_somewhere(catalog: CatalogService) -> None:
+    found = {
+        name: catalog.resolve(name)
+        for name in ("gpt-4o", "GPT-4O", "openai/gpt-4o", "Claude Opus 4.5", "sandbox/chat", "no-such-model", "", "\x00")
+    }
+    assert {name: (r.model_id, r.offer_id) for name, r in found.items() if r} == {
+        "gpt-4o": ("gpt-4o", None),
+        "GPT-4O": ("gpt-4o", None),
+        "openai/gpt-4o": ("gpt-4o", "openai/gpt-4o"),
+        "Claude Opus 4.5": ("claude-opus-4-5", None),
+        "sandbox/chat": ("sandbox-chat", "sandbox/chat"),
+    }
+    assert catalog.offers_named("openai/gpt-4o") == [("openai", "gpt-4o")]
+    assert ("openai", "gpt-4o") in catalog.offers_named("gpt-4o")
+    assert ("azure", "gpt-4o") in catalog.offers_named("gpt-4o")
+    assert catalog.offers_named("no-such-model") == []
+
+
+async def test_a_models_page_shows_evidence_tiers_and_three_valued_capabilities(catalog: CatalogService) -> None:
+    detail = await catalog.model("openai/gpt-5.4")
+    assert detail is not None
+    own = next(offer for offer in detail.offers if offer.id == "openai/gpt-5.4")
+    assert own.price_sources >= 2
+    assert any(line.tier_label == "above 272k tokens" and line.in_force for line in own.prices)
+    assert any(line.tier_label == "batch" and line.in_force for line in own.prices)
+    assert {state.supported for state in detail.capability_matrix} >= {True, None}
+    assert all(fact.source for fact in detail.facts)
+    assert own.batch_input_nano is not None
+    assert own.input_nano is not None
+    assert own.batch_input_nano < own.input_nano
+    prices = [offer.input_nano for offer in detail.offers if offer.price_state == "priced" and offer.input_nano and offer.output_nano]
+    assert prices[0] <= prices[-1]
+
+
+async def test_loading_again_without_news_keeps_the_index(catalog: CatalogService) -> None:
+    before = catalog._index
+    assert await catalog.load()
+    assert catalog._index is before

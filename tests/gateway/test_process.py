@@ -1,0 +1,105 @@
+"""The gateway as a process: killed in the middle, stopped in the middle, and with the prices of the real catalog."""
+
+import asyncio
+import json
+import signal
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.fakes.openai_upstream import WORDS, OpenAIUpstream, answer, canonical_chunks, events
+from tests.gateway.conftest import KEY, configuration
+from tests.rig.server import AppServer
+
+Start = Callable[..., AppServer]
+HEADERS = {"authorization": f"Bearer {KEY}"}
+
+
+def body(**changes: Any) -> dict[str, Any]:
+    return {"model": "fast", "messages": [{"role": "user", "content": "hi"}], **changes}
+
+
+def rows(server: AppServer) -> list[dict[str, Any]]:
+    connection = sqlite3.connect(f"file:{server.data_dir / 'bourse.db'}?mode=ro", uri=True)
+    connection.row_factory = sqlite3.Row
+    try:
+        return [dict(row) for row in connection.execute('SELECT * FROM "call" ORDER BY created_at')]
+    finally:
+        connection.close()
+
+
+async def rows_when(server: AppServer, count: int) -> list[dict[str, Any]]:
+    async with asyncio.timeout(20):
+        while len(found := await asyncio.to_thread(rows, server)) < count:
+            await asyncio.sleep(0.05)
+    return found
+
+
+async def until_streaming(client: httpx.AsyncClient, started: asyncio.Event) -> None:
+    """Read a stream until the connection ends, however it ends."""
+    try:
+        async with client.stream("POST", "/v1/chat/completions", json=body(stream=True), headers=HEADERS) as response:
+            async for line in response.aiter_lines():
+                if WORDS[2] in line:
+                    started.set()
+    except httpx.HTTPError:
+        pass
+
+
+async def open_streams(client: httpx.AsyncClient, count: int) -> list[asyncio.Task[None]]:
+    started = [asyncio.Event() for _ in range(count)]
+    tasks = [asyncio.create_task(until_streaming(client, event)) for event in started]
+    await asyncio.wait_for(asyncio.gather(*(event.wait() for event in started)), 20)
+    return tasks
+
+
+@pytest.mark.case("D1")
+async def test_after_kill_9_every_call_has_exactly_one_row(app_server: Start, upstream: OpenAIUpstream, other: OpenAIUpstream) -> None:
+    server = app_server("gateway", configuration=yaml.safe_dump(configuration(upstream.base_url, other.base_url)))
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        for _ in range(5):
+            assert (await client.post("/v1/chat/completions", json=body(), headers=HEADERS)).status_code == 200
+        upstream.script(events(*canonical_chunks()[:6], end="hang"))
+        tasks = await open_streams(client, 10)
+        server.kill()
+        await asyncio.gather(*tasks)
+        upstream.script(answer())
+        await asyncio.to_thread(server.restart)
+        assert (await client.post("/v1/chat/completions", json=body(), headers=HEADERS)).status_code == 200
+        found = await rows_when(server, 16)
+    assert sorted(row["outcome"] for row in found) == ["completed"] * 6 + ["interrupted"] * 10
+    assert len({row["id"] for row in found}) == len(found) == len(upstream.requests)
+
+
+async def test_a_server_that_is_told_to_stop_writes_what_its_streams_had_delivered(
+    app_server: Start, upstream: OpenAIUpstream, other: OpenAIUpstream
+) -> None:
+    server = app_server("gateway", configuration=yaml.safe_dump(configuration(upstream.base_url, other.base_url)))
+    upstream.script(events(*canonical_chunks()[:6], end="hang"))
+    async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
+        tasks = await open_streams(client, 3)
+        await asyncio.to_thread(server.stop, signal.SIGTERM)
+        await asyncio.gather(*tasks)
+    found = rows(server)
+    assert [(row["outcome"], row["output_tokens"], row["status"]) for row in found] == [("interrupted", 5, 200)] * 3
+    assert list((server.data_dir / "journal").iterdir()) == []
+
+
+async def test_the_first_call_of_a_fresh_installation_is_priced_from_the_catalog(app_server: Start) -> None:
+    server = app_server("gateway")
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        response = await client.post("/v1/chat/completions", json=body(model="sandbox/chat"), headers=HEADERS)
+        answered = response.json()
+        usage = answered["usage"]
+        expected = usage["prompt_tokens"] * 500 + usage["completion_tokens"] * 1500
+        assert answered["bourse"]["costUsd"] == expected / 1e9
+        assert answered["bourse"]["simulated"] is True
+        [row] = await rows_when(server, 1)
+        assert (row["charged_nano"], row["price_state"]) == (expected, "priced")
+        assert len(json.loads(row["price_ids"])) == 2
+        listed = (await client.get("/v1/models", headers=HEADERS)).json()["data"]
+    assert {"id": "sandbox/chat", "context": 128000} in [{"id": model["id"], "context": model["context"]} for model in listed]

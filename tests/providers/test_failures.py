@@ -1,0 +1,107 @@
+"""What a provider's failure becomes, and what of its words a caller may read."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from backend.kernel.clock import FixedClock
+from backend.providers.failures import failure_from_error_body, readable_reason, retry_after_seconds, status_of_error
+
+NOW = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
+
+
+def openai_error(message: str, code: Any = None, kind: str = "invalid_request_error") -> dict[str, Any]:
+    return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (
+            400,
+            openai_error("This model's maximum context length is 128000 tokens. However, you requested 200000."),
+            "context_length_exceeded",
+        ),
+        (400, openai_error("prompt is too long: 210000 tokens > 200000 maximum"), "context_length_exceeded"),
+        (400, openai_error("x", "context_length_exceeded"), "context_length_exceeded"),
+        (
+            400,
+            openai_error("The response was filtered due to the prompt triggering Azure's content management policy."),
+            "content_policy_violation",
+        ),
+        (403, openai_error("blocked", "content_filter"), "content_policy_violation"),
+        (400, openai_error("x", "unsupported_parameter"), "unsupported_parameter"),
+        (400, openai_error("x"), None),
+        (418, None, None),
+    ],
+)
+def test_refusals_keep_their_meaning_and_are_not_asked_elsewhere(status: int, body: Any, code: str | None) -> None:
+    failure = failure_from_error_body("acme", status, body)
+    assert (failure.kind, failure.elsewhere, failure.error.status, failure.error.code) == ("refused", False, 400, code)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "seen"),
+    [(401, "credentials", 502), (402, "credentials", 502), (403, "credentials", 502), (404, "not_found", 404), (408, "timeout", 504), (409, "server", 502),
+     (429, "rate_limited", 429), (500, "server", 502), (503, "server", 502), (504, "timeout", 504), (529, "server", 502)],
+)  # fmt: skip
+def test_everything_else_may_be_asked_elsewhere(status: int, kind: str, seen: int) -> None:
+    failure = failure_from_error_body("acme", status, openai_error("secret words of the provider"))
+    assert (failure.kind, failure.elsewhere, failure.error.status) == (kind, True, seen)
+    assert "secret words" not in failure.error.message
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"error": {"code": 429}}, 429),
+        ({"error": {"code": "503"}}, 503),
+        ({"error": {"status": 400}}, 400),
+        ({"error": {"code": 200}}, 502),
+        ({"error": {"code": True}}, 502),
+        ({"error": {"type": "rate_limit_error"}}, 429),
+        ({"error": {"code": "content_filter"}}, 400),
+        ({"error": {"type": "authentication_error"}}, 401),
+        ({"error": "x"}, 502),
+        ({"error": []}, 502),
+    ],
+)
+def test_the_status_that_an_error_inside_a_200_stands_for(body: dict[str, Any], status: int) -> None:
+    assert status_of_error(body) == status
+
+
+@pytest.mark.case("U6")
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-proj-abcdefghijklmnop", "sk-ant-api03-xxxxxxxxxxxx", "Bearer abc.def.ghijkl", "https://internal.example/v1?key=1",
+        "10.0.0.7:8000", "AKIAIOSFODNN7EXAMPLEAKIAIOSFODNN7", "gsk_0123456789abcdef", "sk-****************************abcd", "ftp://x",
+    ],
+)  # fmt: skip
+def test_secrets_and_addresses_are_cut_out_of_a_reason(secret: str) -> None:
+    shown = readable_reason(f"Incorrect value {secret} was given")
+    assert secret not in shown
+    assert shown.startswith("Incorrect value")
+    assert shown.endswith("was given")
+
+
+def test_a_credential_that_looks_like_nothing_is_cut_out_because_we_know_it() -> None:
+    assert "hunter2" not in readable_reason("your key hunter2 is wrong", secret="hunter2")
+
+
+def test_a_reason_is_one_printable_line_of_bounded_length() -> None:
+    shown = readable_reason("a\r\nb\x1b[31m\u2028c\u202e" + "word " * 10_000)
+    assert shown.isprintable()
+    assert len(shown) <= 400
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0), ("0.5", 0.5), ("1000000000", 3600.0), ("-1", None), ("nan", None), ("inf", 3600.0), ("soon", None), ("", None),
+        (None, None), ("Wed, 15 Jul 2026 12:00:30 GMT", 30.0), ("Wed, 15 Jul 2020 12:00:30 GMT", None),
+    ],
+)  # fmt: skip
+def test_retry_after_in_all_its_spellings(header: str | None, seconds: float | None) -> None:
+    assert retry_after_seconds(header, FixedClock(NOW)) == seconds

@@ -1,0 +1,94 @@
+"""OpenAI-shaped usage into disjoint buckets."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from backend.pricing.usage import Usage
+from backend.providers.openai_usage import usage_from_openai, usage_to_openai
+
+COUNT = st.one_of(st.integers(-5, 3_000_000_000), st.none(), st.floats(allow_nan=True), st.text(max_size=3), st.booleans(), st.just({}))
+
+
+@pytest.mark.parametrize(
+    ("given_usage", "expected"),
+    [
+        pytest.param({"prompt_tokens": 10, "completion_tokens": 5}, Usage(input=10, output=5), id="plain"),
+        pytest.param(
+            {
+                "prompt_tokens": 100,
+                "completion_tokens": 50,
+                "prompt_tokens_details": {"cached_tokens": 60, "audio_tokens": 10},
+                "completion_tokens_details": {"reasoning_tokens": 20, "audio_tokens": 5},
+            },
+            Usage(input=30, cache_read=60, audio_input=10, output=25, reasoning=20, audio_output=5),
+            id="openai with everything",
+        ),
+        pytest.param(
+            {"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": None, "completion_tokens_details": None},
+            Usage(input=9, output=1),
+            id="details null",
+        ),
+        pytest.param({"prompt_tokens": 0, "completion_tokens": 0}, Usage(), id="explicit 0"),
+        pytest.param({"prompt_tokens": 7, "total_tokens": 7}, Usage(input=7), id="no completion: an embedding"),
+        pytest.param(
+            {"prompt_tokens": 12, "completion_tokens": 3, "prompt_cache_hit_tokens": 8},
+            Usage(input=4, cache_read=8, output=3),
+            id="deepseek",
+        ),
+        pytest.param(
+            {"prompt_tokens": 12, "completion_tokens": 3, "cached_tokens": 8}, Usage(input=4, cache_read=8, output=3), id="moonshot"
+        ),
+        pytest.param(
+            {"prompt_tokens": 20, "completion_tokens": 3, "prompt_tokens_details": {"cached_tokens": 5, "cache_write_tokens": 6}},
+            Usage(input=9, cache_read=5, cache_write=6, output=3),
+            id="openrouter cache writes",
+        ),
+        pytest.param(
+            {"prompt_tokens": 5, "completion_tokens": 5, "completion_tokens_details": {"reasoning_tokens": 9}},
+            Usage(input=5, reasoning=5),
+            id="details beyond the whole",
+        ),
+        pytest.param({"prompt_tokens": 5.0, "completion_tokens": 2.0}, Usage(input=5, output=2), id="floats that are whole"),
+        pytest.param({"prompt_tokens": "5", "completion_tokens": -2}, None, id="nothing readable"),
+        pytest.param({}, None, id="empty"),
+        pytest.param(None, None, id="null"),
+        pytest.param([1], None, id="a list"),
+    ],
+)
+def test_shapes_of_providers(given_usage: Any, expected: Usage | None) -> None:
+    assert usage_from_openai(given_usage) == expected
+
+
+@given(
+    prompt=COUNT,
+    completion=COUNT,
+    prompt_details=st.one_of(st.none(), st.dictionaries(st.sampled_from(["cached_tokens", "audio_tokens", "cache_write_tokens"]), COUNT)),
+    completion_details=st.one_of(st.none(), st.dictionaries(st.sampled_from(["reasoning_tokens", "audio_tokens"]), COUNT)),
+)
+def test_buckets_are_never_negative_and_add_up_to_the_whole(
+    prompt: Any, completion: Any, prompt_details: Any, completion_details: Any
+) -> None:
+    shape = {"prompt_tokens": prompt, "completion_tokens": completion}
+    usage = usage_from_openai({**shape, "prompt_tokens_details": prompt_details, "completion_tokens_details": completion_details})
+    if usage is None:
+        return
+    whole = usage_from_openai(shape)
+    assert whole is not None
+    assert (usage.total_input, usage.total_output) == (whole.total_input, whole.total_output)
+    assert min(usage.input, usage.cache_read, usage.cache_write, usage.audio_input, usage.output, usage.reasoning, usage.audio_output) >= 0
+    assert usage.total_input < 2**31
+
+
+@given(st.builds(Usage, *[st.integers(0, 10_000)] * 3, st.just(0), *[st.integers(0, 10_000)] * 4))
+def test_our_own_rendering_reads_back(usage: Usage) -> None:
+    shown = usage_to_openai(usage)
+    assert shown["total_tokens"] == usage.total_input + usage.total_output
+    read = usage_from_openai(shown)
+    assert read is not None
+    assert (read.cache_read, read.audio_input, read.output, read.reasoning, read.audio_output) == (
+        usage.cache_read, usage.audio_input, usage.output, usage.reasoning, usage.audio_output,
+    )  # fmt: skip
+    assert read.total_input == usage.total_input

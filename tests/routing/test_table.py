@@ -1,0 +1,174 @@
+"""From a name to candidates: who may use it, and who is asked first."""
+
+import random
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+
+from backend.kernel.errors import ModelNotAllowed, ModelNotFound
+from backend.routing.table import RouteTable
+from backend.settings import CandidateSettings, PriceOverride, ProviderSettings, RouteSettings, Settings
+
+
+@dataclass(frozen=True)
+class Key:
+    models: frozenset[str] | None = None
+    tenant_models: frozenset[str] | None = None
+
+
+@dataclass(frozen=True)
+class Offer:
+    id: str
+
+
+@dataclass(frozen=True)
+class Model:
+    mode: str
+
+
+class Catalog:
+    """Stands for the store: gpt-4o is sold by three providers, of which two are configured below."""
+
+    def offers_named(self, name: str) -> list[tuple[str, str]]:
+        sold = {"gpt-4o": [("cheap", "gpt-4o"), ("acme", "gpt-4o-2024"), ("nobody", "gpt-4o")], "only-there": [("nobody", "x")]}
+        return sold.get(name.lower(), [])
+
+    def sold_by(self, provider_id: str) -> list[tuple[Offer, Model]]:
+        return [(Offer("acme/gpt-4o-2024"), Model("chat")), (Offer("acme/embedder"), Model("embedding"))] if provider_id == "acme" else []
+
+
+ANYBODY = Key()
+ACME = ProviderSettings(base_url="https://acme.example/v1")
+
+
+async def table(*routes: RouteSettings, env: str = "development", seed: int = 1) -> RouteTable:
+    settings = Settings(env=env, providers={"acme": ACME, "cheap": ACME}, models=routes)  # type: ignore[arg-type]
+    made = RouteTable(settings, Catalog(), rng=random.Random(seed))
+    await made.load()
+    return made
+
+
+def candidate(model: str, **options: object) -> CandidateSettings:
+    return CandidateSettings(provider="acme", model=model, **options)  # type: ignore[arg-type]
+
+
+async def test_an_alias_goes_before_everything_else_of_that_name() -> None:
+    made = await table(
+        RouteSettings(alias="gpt-4o", candidates=(candidate("mine"),)), RouteSettings(alias="acme/x", candidates=(candidate("y"),))
+    )
+    assert made.resolve("gpt-4o", ANYBODY).candidates[0].model == "mine"
+    assert made.resolve("acme/x", ANYBODY).candidates[0].model == "y"
+
+
+async def test_provider_slash_model_takes_slashes_and_needs_a_configured_provider() -> None:
+    made = await table()
+    [found] = made.resolve("acme/org/model:free", ANYBODY).candidates
+    assert (found.provider, found.model, found.offer_id) == ("acme", "org/model:free", "acme/org/model:free")
+    for name in ("nobody/gpt-4o", "acme/", "/x", "acme", "", "acme/a\nb"):
+        with pytest.raises(ModelNotFound):
+            made.resolve(name, ANYBODY)
+
+
+async def test_a_catalog_name_goes_to_the_configured_providers_that_sell_it_cheapest_first() -> None:
+    made = await table()
+    assert [(c.provider, c.model) for c in made.resolve("GPT-4o", ANYBODY).candidates] == [("cheap", "gpt-4o"), ("acme", "gpt-4o-2024")]
+    with pytest.raises(ModelNotFound):
+        made.resolve("only-there", ANYBODY)
+
+
+async def test_the_sandbox_is_there_in_development_and_not_in_production() -> None:
+    assert (await table()).resolve("sandbox/chat", ANYBODY).candidates[0].provider == "sandbox"
+    with pytest.raises(ModelNotFound):
+        (await table(env="production")).resolve("sandbox/chat", ANYBODY)
+
+
+@pytest.mark.parametrize(
+    ("tenant", "key", "expected"),
+    [
+        (None, None, None),
+        (frozenset({"fast"}), None, None),
+        (frozenset({"fast"}), frozenset({"fast"}), None),
+        (frozenset(), None, ModelNotFound),
+        (frozenset({"other"}), None, ModelNotFound),
+        (frozenset({"other"}), frozenset({"fast"}), ModelNotFound),
+        (None, frozenset(), ModelNotAllowed),
+        (None, frozenset({"other"}), ModelNotAllowed),
+        (frozenset({"fast"}), frozenset({"other"}), ModelNotAllowed),
+    ],
+)
+async def test_the_tenants_list_hides_and_the_keys_list_forbids(
+    tenant: frozenset[str] | None, key: frozenset[str] | None, expected: type[Exception] | None
+) -> None:
+    made = await table(RouteSettings(alias="fast", candidates=(candidate("m"),)))
+    if expected is None:
+        assert made.resolve("fast", Key(key, tenant)).name == "fast"
+    else:
+        with pytest.raises(expected):
+            made.resolve("fast", Key(key, tenant))
+
+
+async def test_an_alias_does_not_open_the_models_behind_it() -> None:
+    made = await table(RouteSettings(alias="fast", candidates=(candidate("m"),)))
+    with pytest.raises(ModelNotFound):
+        made.resolve("acme/m", Key(tenant_models=frozenset({"fast"})))
+
+
+async def test_unknown_disabled_and_hidden_models_are_told_apart_by_nobody() -> None:
+    made = await table(
+        RouteSettings(alias="off", candidates=(candidate("m"),), enabled=False), RouteSettings(alias="hid", candidates=(candidate("m"),))
+    )
+    messages = set()
+    for name, key in (("off", ANYBODY), ("nix", ANYBODY), ("hid", Key(tenant_models=frozenset()))):
+        with pytest.raises(ModelNotFound) as error:
+            made.resolve(name, key)
+        messages.add(error.value.message.replace(name, "…"))
+    assert len(messages) == 1
+
+
+async def test_weights_decide_how_often_a_candidate_is_first_and_zero_means_last_resort() -> None:
+    routes = RouteSettings(alias="w", candidates=(candidate("never", weight=0), candidate("three", weight=3), candidate("one", weight=1)))
+    made = await table(routes)
+    route = made.resolve("w", ANYBODY)
+    orders = [[c.model for c in made.order(route)] for _ in range(4000)]
+    first = Counter(order[0] for order in orders)
+    assert first["never"] == 0
+    assert 0.70 < first["three"] / 4000 < 0.80
+    assert all(order[-1] == "never" and len(order) == 3 for order in orders)
+
+
+@pytest.mark.parametrize("strategy", ["ordered", "cheapest", "fastest", "least_busy", "smart"])
+async def test_other_strategies_keep_the_order_of_the_file_for_now(strategy: str) -> None:
+    made = await table(RouteSettings(alias="o", strategy=strategy, candidates=(candidate("a"), candidate("b", weight=9))))  # type: ignore[arg-type]
+    route = made.resolve("o", ANYBODY)
+    assert {tuple(c.model for c in made.order(route)) for _ in range(50)} == {("a", "b")}
+
+
+async def test_the_operators_price_becomes_a_card_and_zero_is_a_price() -> None:
+    free = PriceOverride(input=0, output=0)  # type: ignore[arg-type]
+    made = await table(RouteSettings(alias="p", candidates=(candidate("a", price=free), candidate("b"))))
+    first, second = made.resolve("p", ANYBODY).candidates
+    assert first.card is not None
+    assert [(line.component, line.nano_per_million) for line in first.card.lines] == [("input", 0), ("output", 0)]
+    assert first.card.state == "priced"
+    assert second.card is None
+
+
+async def test_what_is_listed_is_what_may_be_used() -> None:
+    made = await table(
+        RouteSettings(alias="fast", candidates=(candidate("m"),)), RouteSettings(alias="off", candidates=(candidate("m"),), enabled=False)
+    )
+    names = [route.name for route in made.usable(ANYBODY)]
+    assert {"fast", "acme/gpt-4o-2024", "sandbox/chat"} <= set(names)
+    assert not {"off", "acme/embedder"} & set(names)
+    for name in names:
+        made.resolve(name, ANYBODY)
+    assert [route.name for route in made.usable(Key(tenant_models=frozenset({"fast"})))] == ["fast"]
+
+
+async def test_names_from_callers_are_not_remembered_without_bound() -> None:
+    made = await table()
+    for number in range(3000):
+        with pytest.raises(ModelNotFound):
+            made.resolve(f"unknown-{number}", ANYBODY)
+    assert len(made._direct) <= 1000
