@@ -19,6 +19,20 @@ def witness(database_url: str) -> Iterator[Witness]:
 
 
 @pytest.fixture
+def sqlite_witness(sqlite_database_url: str) -> Iterator[Witness]:
+    opened = Witness(sqlite_database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def postgres_witness(postgres_url: str) -> Iterator[Witness]:
+    opened = Witness(postgres_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
 def start_holders(tmp_path: Path) -> Iterator[Callable[..., list[Holder]]]:
     """`start_holders(url, 4)`: that many processes with a till each, ready; ended after the test. Replicas have folders of their own."""
     started: list[Holder] = []
