@@ -64,7 +64,7 @@ class Runtime:
         self.metrics = Metrics()
         self.events = EventBus()
         self.db = Database.open(settings.database, self.events)
-        self.change_feed = ChangeFeed(self.db)
+        self.change_feed = ChangeFeed(self.db, redis_url=settings.redis_url)
         self.upstream_addresses = AddressPolicy(settings.network.allow_private)
         self.audit = AuditService(clock)
         self.identity = IdentityService(self.db, clock, self.audit, settings)
@@ -92,6 +92,13 @@ class Runtime:
 
         network = self.settings.network
         return OutboundClient(AddressPolicy(network.allow_private_fetch), proxy=network.proxy, ca_file=network.ca_file)
+
+    @property
+    def missing(self) -> str | None:
+        """Why no new call can be taken just now, as a sentence for the operator; None while all is well."""
+        if self.change_feed.lost:
+            return "the database is out of reach for so long that nobody knows which keys are still good"
+        return self.readiness.missing
 
     async def close(self) -> None:
         if "http" in self.__dict__:
@@ -161,7 +168,8 @@ async def open_runtime(
         await runtime.gateway.start()
         stack.push_async_callback(runtime.gateway.stop)
         stack.push_async_callback(runtime.change_feed.stop)
-        for reload in (runtime.auth.load, runtime.prices.load, runtime.routes.load):
+        runtime.change_feed.subscribe(runtime.auth.load, vital=True)
+        for reload in (runtime.prices.load, runtime.routes.load):
             runtime.change_feed.subscribe(reload)
         runtime.change_feed.subscribe(_reload_catalog(runtime.catalog))
         starter = asyncio.create_task(_keep_starting(runtime, when_ready), name="start")

@@ -29,8 +29,9 @@ async def readiness(runtime: "Runtime | None") -> Report:
         return Report(503, {"status": "starting"})
     if runtime.readiness.draining:
         return Report(503, {"status": "draining"})
-    if runtime.readiness.missing is not None:
-        return Report(503, {"status": "starting", "reason": runtime.readiness.missing})
+    if runtime.missing is not None:
+        status = "starting" if runtime.readiness.missing is not None else "out of date"
+        return Report(503, {"status": status, "reason": runtime.missing})
     return Report(200, {"status": "ok"})
 
 
@@ -49,6 +50,7 @@ async def health_report(runtime: "Runtime | None") -> Report:
         "database": database,
         "redis": redis,
         "change_feed": "ok" if runtime.change_feed.healthy else "stale",
+        "change_notices": {notices.name: "ok" if notices.connected else "down" for notices in runtime.change_feed.notices},
     }
     return Report(503 if down else 200, body)
 
@@ -59,7 +61,12 @@ async def _database(runtime: "Runtime") -> dict[str, Any]:
         async with asyncio.timeout(CHECK_SECONDS):
             await runtime.db.ping()
     except Exception as error:
-        return {"status": "down", "kind": runtime.db.dialect, "error": type(error.__cause__ or error).__name__, "latency_ms": _since(started)}
+        return {
+            "status": "down",
+            "kind": runtime.db.dialect,
+            "error": type(error.__cause__ or error).__name__,
+            "latency_ms": _since(started),
+        }
     return {"status": "ok", "kind": runtime.db.dialect, "latency_ms": _since(started)}
 
 
