@@ -1,11 +1,12 @@
 """From the journal to the database, in the background, in batches, at most a quarter of a second behind.
 
 The journal is the queue: while the database is away lines wait on the disk, memory holds one batch, and nothing is lost. At start
-the journals of processes that are gone are replayed: finished calls exactly as they were, calls that were opened and never
-finished as `interrupted`. Writing the same line twice changes nothing.
+and every half minute the journals of processes that are gone are replayed: finished calls exactly as they were, calls that were opened
+and never finished as `interrupted`. Writing the same line twice changes nothing.
 """
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -34,6 +35,8 @@ BATCH_BYTES = 256 * 1024
 BATCH_CALLS = 500
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 WRITE_SECONDS = 15.0
+REPLAY_SECONDS = 30.0
+"""How often a process looks whether a neighbour has died and left a journal."""
 _FINAL = b'["final"'
 _HEADER = b'["journal"'
 
@@ -105,14 +108,17 @@ class LedgerWriter:
                 os.close(lock)
 
     async def _run(self) -> None:
-        replayed = False
+        loop = asyncio.get_running_loop()
+        looks_again_at = 0.0
         while True:
             try:
-                if not replayed:
+                if loop.time() >= looks_again_at:
                     await self.replay()
-                    replayed = True
-                await self._wake.wait()
-                await asyncio.sleep(GATHER_SECONDS)
+                    looks_again_at = loop.time() + REPLAY_SECONDS
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout_at(looks_again_at):
+                        await self._wake.wait()
+                        await asyncio.sleep(GATHER_SECONDS)
                 self._wake.clear()
                 await self.drain(crumbs=False)
                 if self._failures:
