@@ -8,6 +8,7 @@ us read 20 MiB.
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import parse_qsl
 
 from backend.gateway.attempt import CallerGone, OpenedStream, opened_stream, whole_answer
@@ -19,7 +20,7 @@ from backend.gateway.facts import bourse_object, fact_headers
 from backend.gateway.relay import relay
 from backend.gateway.responses import EventWriter, Receive, Send, send_error, send_json
 from backend.gateway.settle import CLIENT_CLOSED_STATUS, Settler
-from backend.gateway.watch import Watch
+from backend.gateway.watch import STALL_SECONDS, Watch
 from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.clock import Clock
@@ -66,7 +67,7 @@ class Pipeline:
             self._resolve(call)
             self._open(call)
             if call.record.stream:
-                await self._stream(call, receive, send)
+                await self._stream(call, scope, receive, send)
             else:
                 await self._whole(call, receive, send)
         except BourseError as error:
@@ -146,12 +147,13 @@ class Pipeline:
         else:
             self._settler.unanswered(call, "client_closed", status=CLIENT_CLOSED_STATUS)
 
-    async def _stream(self, call: Call, receive: Receive, send: Send) -> None:
+    async def _stream(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         assert call.route is not None
         watch = Watch(receive, total=call.route.timeouts.total)
         writer = EventWriter(send, watch, lambda: fact_headers(call, overhead=call.elapsed - call.upstream_seconds))
         try:
             stream = await opened_stream(call, self._providers, watch)
+            watch.recheck(lambda: self.authenticate(scope))
             try:
                 await self._relay(call, stream, writer, watch)
             finally:
@@ -178,11 +180,16 @@ class Pipeline:
             failure = await relay(stream, writer, watch, call.route, call.candidate)
         except asyncio.CancelledError:
             stream.answer.close()
-            reason = watch.expired()
-            outcome = "interrupted" if reason is None else "client_closed"
-            self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), outcome, status=200)
+            reason, refusal = watch.expired(), watch.refusal
+            outcome = "client_closed" if reason is not None and refusal is None else "interrupted"
+            self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), outcome, status=200, error=refusal)
             if reason is None:
                 raise
+            if refusal is not None:
+                # The watch is over, so nothing would end a wait for a caller that does not read.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(STALL_SECONDS):
+                        await writer.fail(refusal)
             return
         watch.stop()
         if failure is not None:
