@@ -16,6 +16,8 @@ import structlog
 
 from backend import __version__
 from backend.audit.service import AuditService
+from backend.budgets.keeper import BudgetKeeper
+from backend.budgets.service import BudgetService
 from backend.catalog.service import CatalogService
 from backend.configuration import not_yet_alive
 from backend.gateway.app import Gateway
@@ -73,6 +75,8 @@ class Runtime:
         self.prices = PriceBook(self.db)
         self.routes = RouteTable(settings, self.catalog)
         self.metering = MeteringService(self.db, clock, self.events, settings, self.metrics)
+        self.budgets = BudgetService(self.db, clock, self.audit, settings)
+        self.keeper = BudgetKeeper(self.db, clock, self.events, settings, lambda: self.metering.process_id)
         self.gateway = Gateway(
             settings=settings,
             clock=clock,
@@ -110,7 +114,9 @@ class Runtime:
         """Every step in order; raises at the first that cannot be done now. May be called again."""
         await self._schema()
         await self.identity.bootstrap()
+        await self.budgets.follow_default()
         seen = await self.db.change_version()
+        await self.keeper.load()
         await self.auth.load()
         await self._catalog()
         await self.prices.load()
@@ -165,9 +171,12 @@ async def open_runtime(
         stack.push_async_callback(runtime.close)
         await runtime.metering.start()
         stack.push_async_callback(runtime.metering.stop)
+        await runtime.keeper.start()
+        stack.push_async_callback(runtime.keeper.stop)
         await runtime.gateway.start()
         stack.push_async_callback(runtime.gateway.stop)
         stack.push_async_callback(runtime.change_feed.stop)
+        runtime.change_feed.subscribe(runtime.keeper.load)
         runtime.change_feed.subscribe(runtime.auth.load, vital=True)
         for reload in (runtime.prices.load, runtime.routes.load):
             runtime.change_feed.subscribe(reload)

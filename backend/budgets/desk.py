@@ -197,10 +197,13 @@ class Desk:
     async def beat(self) -> None:
         """One beat; for tests and for whoever cannot wait for the next."""
         slices = self._books.slices
-        if not slices:
+        if not self._in_doubt and not any(part.held for part in slices.values()):
+            await self._drop_empty()
             return
         now = self._clock.monotonic()
         async with asyncio.timeout(ROUND_SECONDS):
+            if not self.registered_as:
+                return
             if self._in_doubt or now - self.renewed_at >= HOLDER_SECONDS / 3:
                 await self._renew_and_compare()
             async with self._db.read() as session:

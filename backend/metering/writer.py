@@ -166,9 +166,9 @@ class LedgerWriter:
     async def _insert(self, finals: Sequence[Final]) -> None:
         async with asyncio.timeout(WRITE_SECONDS), self._db.write() as unit:
             new = await repository.insert_finals(unit.session, finals)
-            await settle_in_ledger(unit.session, map(_charge, new))
+            settled = await settle_in_ledger(unit.session, map(_charge, new))
             # Of all, not of the new ones: a commit that we did not see succeed was told to nobody yet.
-            unit.emit(ChargesSettled(sums_by_lease(map(_charge, finals))))
+            unit.emit(ChargesSettled(settled if len(new) == len(finals) else sums_by_lease(map(_charge, finals))))
 
     async def _write_one_by_one(self, finals: Sequence[Final]) -> None:
         """One row that the database will never take must not hold up the others: it is put aside in a file, and said."""

@@ -1,6 +1,7 @@
 """The database restarts or freezes: what was leased goes on, everything else is closed quickly, and all of it comes back."""
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
@@ -50,7 +51,8 @@ def freeze(cluster: Postgres, sign: signal.Signals) -> None:
         if parent == cluster.server.pid:
             family.append(int(status.parent.name))
     for pid in family:
-        os.kill(pid, sign)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, sign)
 
 
 async def refused_at_once(till: Till, witness: Witness, strangers: list) -> None:  # type: ignore[type-arg]
