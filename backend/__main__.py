@@ -7,12 +7,16 @@ import typer
 from backend import doctor
 from backend.catalog import cli as catalog
 from backend.configuration import ConfigurationError, load_settings
+from backend.identity import cli as identity
 from backend.kernel import migrations
 from backend.kernel.db import is_sqlite
+from backend.limits import cli as limits
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Bourse on the command line.", pretty_exceptions_enable=False)
+identity.mount(app)
 catalog.mount(app)
 doctor.mount(app)
+limits.mount(app)
 
 
 @app.command()
