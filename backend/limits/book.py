@@ -10,15 +10,10 @@ from typing import Any
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.db import Database
 from backend.limits import repository
-from backend.limits.schemas import Limits, Scope
+from backend.limits.schemas import Limits, Scope, default_limits
 from backend.settings import RateLimit
 
 _UNLIMITED = Limits()
-
-
-def default_limits(settings: RateLimit) -> Limits:
-    """`rate_limits.default` as limits."""
-    return _UNLIMITED.overridden_by(settings.model_dump())
 
 
 class LimitBook:

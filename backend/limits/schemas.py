@@ -5,7 +5,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Literal
 
-from backend.kernel.errors import BadRequest
+from backend.kernel.errors import BadRequest, PermissionDenied
+from backend.settings import RateLimit
 
 MOST = 10**12
 Quota = Literal["hard", "soft"]
@@ -57,6 +58,11 @@ class Limits:
         return bool(has_quota and other.quota == "hard" and self.quota == "soft")
 
 
+def default_limits(settings: RateLimit) -> Limits:
+    """`rate_limits.default` as limits."""
+    return Limits().overridden_by(settings.model_dump())
+
+
 FIELDS = tuple(field.name for field in fields(Limits))
 
 
@@ -78,6 +84,22 @@ def checked_override(values: Mapping[str, Any]) -> dict[str, Any]:
         elif type(value) is not int or not 0 <= value <= MOST:
             raise BadRequest(f"'{name}' must be a whole number from 0 (no limit) to {MOST:,}.", param=name)
         override[name] = value
+    return override
+
+
+def checked_key_override(values: Mapping[str, Any], default: Limits, *, may_exceed: bool) -> dict[str, Any]:
+    """The override that somebody asks for a key.
+
+    Args:
+        default: what binds keys without one.
+        may_exceed: whether he may give a key more than that (a super admin may).
+
+    Raises:
+        BadRequest: as `checked_override`. PermissionDenied: more than the defaults.
+    """
+    override = checked_override(values)
+    if not may_exceed and default.overridden_by(override).is_looser_than(default):
+        raise PermissionDenied("Only a super admin may give a key more than the defaults.")
     return override
 
 

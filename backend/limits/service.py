@@ -9,8 +9,7 @@ from backend.kernel.clock import Clock
 from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.errors import BadRequest, NotFound, PermissionDenied
 from backend.limits import repository
-from backend.limits.book import default_limits
-from backend.limits.schemas import Limits, LimitView, ScopeKind, checked_override
+from backend.limits.schemas import Limits, LimitView, ScopeKind, checked_key_override, checked_override, default_limits
 from backend.settings import RateLimit
 
 
@@ -23,6 +22,29 @@ class LimitService:
         self._clock = clock
         self._audit = audit
         self._default = default_limits(default)
+
+    async def locate(
+        self, principal: Principal, tenant: str, *, key: str | None = None, user: str | None = None
+    ) -> tuple[str, ScopeKind, str]:
+        """The tenant's id, the scope and its id, as the other methods want them, by what people call things.
+
+        Args:
+            tenant: id or slug. key: id, public id or name. user: id or e-mail address.
+
+        Raises:
+            NotFound: no such tenant for this principal, or nothing of that name in it. BadRequest: the name of several keys.
+        """
+        async with self._db.read() as session:
+            tenant_id, ids = await repository.locate(session, tenant, key=key, user=user)
+        if tenant_id is None:
+            raise NotFound("There is no such tenant.")
+        _require(principal, tenant_id, Role.VIEWER)
+        scope: ScopeKind = "key" if key is not None else "user" if user is not None else "tenant"
+        if not ids:
+            raise NotFound(f"There is no such {scope} in this tenant.")
+        if len(ids) > 1:
+            raise BadRequest(f"Several keys are called {key!r}: say which by its id.", param="key")
+        return tenant_id, scope, ids[0]
 
     async def get(self, principal: Principal, tenant_id: str, scope: ScopeKind, scope_id: str) -> LimitView:
         """What binds one key, user or tenant.
@@ -42,11 +64,11 @@ class LimitService:
             PermissionDenied: not an admin of the tenant; only a super admin changes a tenant's own limits or lifts a key over the defaults.
             NotFound: no such tenant for this principal, or no such key or member in it. BadRequest: a field or value that cannot be.
         """
-        override = checked_override(limits)
         self._may_change(principal, tenant_id, scope)
-        wanted = self._base(scope).overridden_by(override)
-        if scope == "key" and not principal.is_super_admin and wanted.is_looser_than(self._default):
-            raise PermissionDenied("Only a super admin may give a key more than the defaults.")
+        if scope == "key":
+            override = checked_key_override(limits, self._default, may_exceed=principal.is_super_admin)
+        else:
+            override = checked_override(limits)
         async with self._db.write() as unit:
             await unit.mark_changed()
             before = await self._override(unit.session, tenant_id, scope, scope_id)
