@@ -73,6 +73,7 @@ class Desk:
         self._stopping = False
         self._failing = False
         self._in_doubt = False
+        self._released = False
         self._below: set[str] = set()
         self._idle: dict[str, tuple[int, float]] = {}
         self.registered_as = ""
@@ -312,12 +313,18 @@ class Desk:
             raise StorageUnavailable("The journal is not writable right now.", retry_after=5)
         expires_at = now + timedelta(seconds=HOLDER_SECONDS)
         if not await repository.renew_holder(session, holder, expires_at):
+            self._released = True
             await repository.add_holder(session, holder, now, expires_at)
         self.holders = await repository.count_holders(session, now)
         self.registered_as = holder
 
     def renewed(self, since: float) -> None:
         """The transaction with `renew` in it was begun at `since` and has been committed."""
+        if self._released:
+            # Our row was gone: an operator has released all that we held, so none of it may be spent.
+            for part in self._books.slices.values():
+                self._books.void(part)
+            self._released = False
         if not self._stopping:
             self.renewed_at = since
             self.admits_until = since + HOLDER_SECONDS - MARGIN_SECONDS

@@ -156,3 +156,19 @@ async def test_a_slice_that_an_operator_released_admits_nothing_any_more(till: T
     held = sum(part.held for part in till.keeper._books.slices.values() if part.budget_id == budget and part.current)
     assert witness.truth(budget) == Truth(spent=USD // 2, leased=held, ledger=USD // 2, calls=1)
     again.release()
+
+
+async def test_a_process_that_was_declared_dead_admits_nothing_from_any_slice_it_had(till: Till, database_url: str) -> None:
+    """It comes back with a call of somebody else: that must not revive the slices of all the others."""
+    witness = Witness(database_url)
+    payer, other = witness.tenant(), witness.tenant()
+    for one in (payer, other):
+        witness.budget(one, "key", 1_000 * USD)
+    await till.call(payer, USD, USD)
+    assert till.keeper.try_reserve(payer, USD) is not None
+    witness.run("DELETE FROM budget_lease")
+    witness.run("DELETE FROM budget_holder")
+    till.keeper._desk.renewed_at = till.keeper._desk.admits_until = float("-inf")
+    await till.call(other, USD, USD)
+    assert till.keeper.try_reserve(other, USD) is not None
+    assert till.keeper.try_reserve(payer, USD) is None
