@@ -96,6 +96,8 @@ _SHORT_NAME = 40
 _IDS = 6
 """How many fields of a call come first that are ids of ours (or a request id of at most 128 characters) and stay whole."""
 
+_RESERVATIONS = CALL_FIELDS.index("reservations")
+
 _call_row = attrgetter(*CALL_FIELDS)
 _attempt_row = attrgetter(*ATTEMPT_FIELDS)
 
@@ -116,7 +118,9 @@ def final_line(call: CallRecord, attempts: list[AttemptRecord]) -> bytes:
     if len(line) <= MAX_LINE_BYTES:
         return line
     row = _call_row(call)
-    return orjson.dumps(("final", call.id, [*row[:_IDS], *_shortened(row[_IDS:])], [_shortened(row) for row in tries])) + b"\n"
+    short = [*row[:_IDS], *_shortened(row[_IDS:])]
+    short[_RESERVATIONS] = call.reservations
+    return orjson.dumps(("final", call.id, short, [_shortened(row) for row in tries])) + b"\n"
 
 
 def _shortened(row: Iterable[Any]) -> list[Any]:
