@@ -5,15 +5,21 @@ import sys
 import typer
 
 from backend import doctor
+from backend.budgets import cli as budgets
 from backend.catalog import cli as catalog
 from backend.configuration import ConfigurationError, load_settings
 from backend.identity import cli as identity
 from backend.kernel import migrations
 from backend.kernel.db import is_sqlite
 from backend.limits import cli as limits
+from backend.providers import cli as providers
+from backend.routing import cli as routing
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Bourse on the command line.", pretty_exceptions_enable=False)
 identity.mount(app)
+budgets.mount(app)
+routing.mount(app)
+providers.mount(app)
 catalog.mount(app)
 doctor.mount(app)
 limits.mount(app)

@@ -84,7 +84,7 @@ class RouteTable:
             ModelNotFound: unknown, disabled, or not among the tenant's models: indistinguishable.
             ModelNotAllowed: the tenant may use it, this key may not.
         """
-        route = self._find(name)
+        route = self.find(name)
         if route is None or not route.enabled or not _is_among(route, name, key.tenant_models):
             raise ModelNotFound(f"The model {_quoted(name)} does not exist or you have no access to it.", param="model")
         if not _is_among(route, name, key.models):
@@ -100,11 +100,12 @@ class RouteTable:
 
     def usable(self, key: Permitted) -> Iterator[Route]:
         """Every route that is listed for this key: aliases, the sandbox's models, and what the catalog says configured providers sell."""
-        for route in self._listed():
+        for route in self.listed():
             if route.enabled and _is_among(route, route.name, key.tenant_models) and _is_among(route, route.name, key.models):
                 yield route
 
-    def _listed(self) -> Iterator[Route]:
+    def listed(self) -> Iterator[Route]:
+        """Every route that may be listed, whoever asks and whether it is enabled or not."""
         yield from self._aliases.values()
         for provider in sorted(self._providers):
             settings = self._settings.providers.get(provider)
@@ -116,7 +117,8 @@ class RouteTable:
                 if name not in self._aliases and (route := self._find_direct(name)) is not None:
                     yield route
 
-    def _find(self, name: str) -> Route | None:
+    def find(self, name: str) -> Route | None:
+        """The route of a name, whoever asks and whether it is enabled or not; None when no candidate would be found."""
         route = self._aliases.get(name)
         if route is not None:
             return route
