@@ -20,6 +20,7 @@ from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.errors import BadRequest, Conflict, NotFound, PermissionDenied
 from backend.kernel.ids import new_id
 from backend.kernel.money import nano_from_usd
+from backend.limits.schemas import checked_key_override, default_limits
 from backend.settings import Settings
 
 _MOST_MODELS = 1000
@@ -224,9 +225,11 @@ class TenantService:
             owner_user_id: the member whose key it is; the person who makes it if not given, nobody if that is the system.
             models: names that the key may use, among the tenant's; None = all of the tenant's.
             allowed_addresses: networks in CIDR notation; None = from anywhere.
+            rate_limit: fields of `Limits` that differ from the defaults for keys.
 
         Raises:
-            PermissionDenied: not a member of the tenant, a model beyond the tenant's, or a key for somebody else by a mere member.
+            PermissionDenied: not a member of the tenant, a model beyond the tenant's, limits looser than the defaults without being a super
+                admin, or a key for somebody else by a mere member.
             NotFound: no such tenant for this principal, or no such member in it.
             BadRequest: a name, address or expiry that cannot be.
         """
@@ -238,6 +241,9 @@ class TenantService:
         if owner != maker and not principal.has_role(Role.ADMIN):
             raise PermissionDenied("Only an admin may make a key for somebody else.")
         addresses = _networks(allowed_addresses)
+        if rate_limit is not None:
+            defaults = default_limits(self._settings.rate_limits.default)
+            rate_limit = checked_key_override(rate_limit, defaults, may_exceed=principal.is_super_admin)
         key = generate_key()
         async with self._db.write() as unit:
             await unit.mark_changed()

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from backend.identity.tables import ApiKey, Membership, Tenant, User
+from backend.identity.tables import ApiKey, Membership, Tenant
 from backend.limits.schemas import Scope
 from backend.limits.tables import RateLimitOverride
 from backend.metering.tables import Call
@@ -64,23 +64,6 @@ async def key_override(session: AsyncSession, tenant_id: str, key_id: str) -> di
 
 async def set_key_override(session: AsyncSession, key_id: str, limits: dict[str, Any] | None) -> None:
     await session.execute(sa.update(ApiKey).where(col(ApiKey.id) == key_id).values(rate_limit=limits))
-
-
-async def locate(session: AsyncSession, tenant: str, *, key: str | None, user: str | None) -> tuple[str | None, list[str]]:
-    """The id of the tenant with that id or slug, and the ids in it that the key's id, public id or name, or the person's id or address,
-    stands for; the tenant's own where neither is asked for."""
-    query = sa.select(col(Tenant.id)).where(sa.or_(col(Tenant.id) == tenant, col(Tenant.slug) == tenant))
-    tenant_id = (await session.execute(query)).scalar_one_or_none()
-    if tenant_id is None or (key is None and user is None):
-        return tenant_id, [] if tenant_id is None else [tenant_id]
-    if key is not None:
-        named = sa.or_(col(ApiKey.id) == key, col(ApiKey.public_id) == key, col(ApiKey.name) == key)
-        found = sa.select(col(ApiKey.id)).where(col(ApiKey.tenant_id) == tenant_id, named)
-    else:
-        is_him = sa.or_(col(User.id) == user, col(User.email) == user)
-        found = sa.select(col(User.id)).join(Membership, col(Membership.user_id) == col(User.id))
-        found = found.where(col(Membership.tenant_id) == tenant_id, is_him)
-    return tenant_id, list((await session.execute(found)).scalars())
 
 
 async def used_since(session: AsyncSession, scope: Scope, since: datetime) -> tuple[int, int]:

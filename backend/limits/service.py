@@ -23,29 +23,6 @@ class LimitService:
         self._audit = audit
         self._default = default_limits(default)
 
-    async def locate(
-        self, principal: Principal, tenant: str, *, key: str | None = None, user: str | None = None
-    ) -> tuple[str, ScopeKind, str]:
-        """The tenant's id, the scope and its id, as the other methods want them, by what people call things.
-
-        Args:
-            tenant: id or slug. key: id, public id or name. user: id or e-mail address.
-
-        Raises:
-            NotFound: no such tenant for this principal, or nothing of that name in it. BadRequest: the name of several keys.
-        """
-        async with self._db.read() as session:
-            tenant_id, ids = await repository.locate(session, tenant, key=key, user=user)
-        if tenant_id is None:
-            raise NotFound("There is no such tenant.")
-        _require(principal, tenant_id, Role.VIEWER)
-        scope: ScopeKind = "key" if key is not None else "user" if user is not None else "tenant"
-        if not ids:
-            raise NotFound(f"There is no such {scope} in this tenant.")
-        if len(ids) > 1:
-            raise BadRequest(f"Several keys are called {key!r}: say which by its id.", param="key")
-        return tenant_id, scope, ids[0]
-
     async def get(self, principal: Principal, tenant_id: str, scope: ScopeKind, scope_id: str) -> LimitView:
         """What binds one key, user or tenant.
 

@@ -83,6 +83,15 @@ async def test_only_a_super_admin_sets_a_tenants_limits_or_gives_a_key_more_than
     await limits.set(admin, tenant, "user", admin.id, {"requests_per_minute": 10**6})
 
 
+async def test_a_new_key_cannot_have_more_than_the_default_either(identity: IdentityService, tenant: str, admin: Principal) -> None:
+    with pytest.raises(PermissionDenied):
+        await identity.tenants.create_key(admin, tenant, name="greedy", rate_limit={"requests_per_minute": 0})
+    with pytest.raises(BadRequest):
+        await identity.tenants.create_key(admin, tenant, name="odd", rate_limit={"requests_per_second": 1})
+    await identity.tenants.create_key(admin, tenant, name="modest", rate_limit={"requests_per_minute": 10})
+    await identity.tenants.create_key(OPERATOR, tenant, name="free", rate_limit={"requests_per_minute": 0})
+
+
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.MEMBER])
 async def test_members_look_and_do_not_touch(
     limits: LimitService, identity: IdentityService, tenant: str, admin: Principal, role: Role
