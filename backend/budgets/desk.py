@@ -1,8 +1,9 @@
 """The desk: everything that a process says to the database about budgets, one transaction at a time.
 
-Rounds serve the calls that slices in memory could not: all that wait, together. A beat, five times a second, answers recalls by others,
-gives back what is idle or of a day that is over, keeps the process's row alive, and compares what the database holds for us with our
-own books. Where the outcome of a transaction is unknown, memory takes the smaller of both truths and that comparison heals the rest.
+Rounds serve the calls that slices in memory could not: all that wait, together. A beat, five times a second and whenever PostgreSQL
+tells of a recall, answers recalls by others, gives back what is idle or of a day that is over, keeps the process's row alive, and
+compares what the database holds for us with our own books. Where the outcome of a transaction is unknown, memory takes the smaller of
+both truths and that comparison heals the rest.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from backend.budgets.slices import Reservation, Slice
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.errors import BourseError, StorageUnavailable
+from backend.kernel.notices import PostgresNotices
 from backend.settings import DefaultBudget
 
 log = structlog.get_logger(__name__)
@@ -34,10 +36,11 @@ HOLDER_SECONDS = 60.0
 MARGIN_SECONDS = 10.0
 """So much earlier the process stops admitting by itself."""
 BEAT_SECONDS = 0.2
+BREATH_SECONDS = 0.02
+"""Between two beats, however many recalls are heard of."""
 VERDICT_SECONDS = 1.0
 """A call that the database has not decided by then gets 503."""
 ROUND_SECONDS = 2.0
-ASK_AGAIN_SECONDS = 0.05
 IDLE_SECONDS = 5.0
 
 TimeOf = Callable[[AsyncSession], Awaitable[datetime]]
@@ -68,6 +71,10 @@ class Desk:
         self._asks: list[Ask] = []
         self._refills: set[Account] = set()
         self._wake = asyncio.Event()
+        self._recalled = asyncio.Event()
+        self._notices = (
+            PostgresNotices(db.url, self._recalled.set, channel=repository.RECALL_CHANNEL) if db.dialect == "postgresql" else None
+        )
         self._one_at_a_time = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -88,10 +95,14 @@ class Desk:
             asyncio.create_task(self._serve(), name="budget-desk"),
             asyncio.create_task(self._beat(), name="budget-beat"),
         ]
+        if self._notices is not None:
+            self._notices.start()
 
     async def stop(self) -> None:
         self._stopping = True
         self.admits_until = float("-inf")
+        if self._notices is not None:
+            await self._notices.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -188,7 +199,11 @@ class Desk:
 
     async def _beat(self) -> None:
         while True:
-            await asyncio.sleep(BEAT_SECONDS)
+            await asyncio.sleep(BREATH_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BEAT_SECONDS - BREATH_SECONDS):
+                    await self._recalled.wait()
+            self._recalled.clear()
             try:
                 await self.beat()
             except Exception as error:

@@ -15,6 +15,7 @@ from backend.identity.tables import ApiKey, Membership, Tenant
 from backend.kernel.ids import new_id
 
 Rows = Sequence[Mapping[str, Any]]
+RECALL_CHANNEL = "bourse_recall"
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,6 +218,12 @@ async def change_leases(session: AsyncSession, amounts: Mapping[str, int], answe
     connection = await session.connection()
     rows = [{"lease": lease, "by": amounts.get(lease, 0), "recall": answered.get(lease, 0)} for lease in sorted({*amounts, *answered})]
     await connection.execute(statement, rows)
+
+
+async def tell_of_recall(session: AsyncSession) -> None:
+    """Wake the other processes when this transaction commits; they would look within a fifth of a second anyway."""
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(sa.select(sa.func.pg_notify(RECALL_CHANNEL, "")))
 
 
 async def recalled_leases(session: AsyncSession, holder_id: str) -> list[tuple[str, int]]:

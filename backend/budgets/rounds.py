@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 RENEW_AFTER_SECONDS = 20.0
 FIRST_APPETITE_CALLS = 16
 QUICKLY_SECONDS = 1.0
-ASK_AGAIN_SECONDS = 0.05
+ASK_AGAIN_SECONDS = 0.03
 _DAY = timedelta(days=1)
 
 
@@ -116,6 +116,8 @@ class Round:
         for budget_id, standing in standings.items():
             self._plan(standing, pots[budget_id])
         await self._write(unit, standings)
+        if recalls:
+            await repository.tell_of_recall(session)
         refused = {budget_id for answer in answers if answer.verdict is Verdict.REFUSED for budget_id in answer.short}
         for budget_id in sorted(refused):
             standing = standings[budget_id]

@@ -86,9 +86,10 @@ class PostgresNotices(Notices):
 
     name = "postgresql"
 
-    def __init__(self, url: str, wake: Callable[[], None]) -> None:
+    def __init__(self, url: str, wake: Callable[[], None], *, channel: str = CHANGE_CHANNEL) -> None:
         super().__init__(wake)
         self._url = "postgresql:" + url.partition(":")[2]
+        self._channel = channel
 
     async def _listen(self) -> None:
         from psycopg import AsyncConnection, sql
@@ -99,7 +100,7 @@ class PostgresNotices(Notices):
             self._url, autocommit=True, connect_timeout=CONNECT_SECONDS, application_name="bourse notices", **options
         )
         async with connection:
-            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(CHANGE_CHANNEL)))
+            await connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
             self._heard()
             async for _ in connection.notifies():
                 self._heard()
