@@ -11,6 +11,7 @@ from backend.configuration import ConfigurationError, load_settings
 from backend.identity import cli as identity
 from backend.kernel import migrations
 from backend.kernel.db import is_sqlite
+from backend.kernel.terminal import AsJson, show_one
 from backend.limits import cli as limits
 from backend.providers import cli as providers
 from backend.routing import cli as routing
@@ -26,13 +27,13 @@ limits.mount(app)
 
 
 @app.command()
-def migrate() -> None:
+def migrate(as_json: AsJson = False) -> None:
     """Bring the database's schema up to date."""
     url = load_settings().database
     before = migrations.current(url)
     migrations.upgrade(url)
     after = migrations.current(url)
-    print(f"The database is at revision {after}." if before == after else f"The database went from revision {before or 'none'} to {after}.")
+    show_one({"before": before, "after": after, "changed": before != after}, as_json=as_json, unset={"before": "none"})
 
 
 @app.command("check-workers", hidden=True)
