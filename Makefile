@@ -19,9 +19,10 @@ export REFLEX_TELEMETRY_ENABLED := false
 export REFLEX_CHECK_LATEST_VERSION := false
 export PYTHONUNBUFFERED := 1
 
-# One process; open streams are ended within the limit when it is told to stop.
-uvicorn := $(python) -m uvicorn --host $(HOST) --port $(PORT) --loop uvloop --http httptools --ws wsproto \
-	--timeout-graceful-shutdown 25 --no-access-log --no-server-header --log-level warning
+# One process; open streams are ended within the limit when it is told to stop. Who a caller behind a proxy is, server.trusted_proxy_hops
+# decides: uvicorn's own reading of X-Forwarded-For believes every process of this machine, so it is off.
+uvicorn := $(python) -m uvicorn --host $(HOST) --port $(PORT) --loop uvloop --http backend.http_server:Http --ws wsproto \
+	--timeout-graceful-shutdown 25 --no-proxy-headers --no-access-log --no-server-header --log-level warning
 
 .PHONY: help run gateway dev test check fmt migrate seed bench soak doctor clean install install-dev pages test-packages
 
@@ -33,14 +34,16 @@ help: ## list the tasks
 # ── use ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 run: install ## install, load the catalog, build the pages if they changed, serve everything on http://localhost:3000
-	@$(python) -m backend ingest
+	@$(python) -m backend.doctor --port-only
+	$(python) -m backend ingest
 	$(python) -m app.build
 	echo 'Bourse starts on http://localhost:$(PORT) (Ctrl-C stops it)'
 	export __REFLEX_SKIP_COMPILE=1 __REFLEX_MOUNT_FRONTEND_COMPILED_APP=1 REFLEX_ENV_MODE=prod
 	exec $(uvicorn) --factory app.app:app
 
 gateway: install ## serve the gateway alone (/v1, health, metrics); WORKERS above 1 needs PostgreSQL
-	@$(python) -m backend check-workers $(WORKERS)
+	@$(python) -m backend.doctor --port-only
+	[ '$(WORKERS)' = 1 ] || $(python) -m backend check-workers $(WORKERS)
 	$(python) -m backend ingest
 	echo 'The gateway starts on http://localhost:$(PORT)/v1 (Ctrl-C stops it)'
 	exec $(uvicorn) --workers $(WORKERS) backend.asgi:gateway
@@ -116,4 +119,4 @@ install install-dev:
 	fi
 
 test-packages:
-	@exec bash deploy/debian-packages.sh 'the tests' chromium=chromium curl=curl redis-server=redis-server initdb=postgresql
+	@exec bash deploy/debian-packages.sh 'the tests' 'chromium|chromium-browser|google-chrome=chromium' curl=curl redis-server=redis-server initdb=postgresql

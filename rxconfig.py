@@ -26,6 +26,8 @@ TOKENS = ("paper", "surface", "sunken", "line", "line-strong", "ink", "ink-2", "
 config = rx.Config(
     app_name="app",
     frontend_port=int(os.environ.get("PORT", "3000")),
+    # With the demo key in reach, a development server is for this machine only unless somebody says otherwise.
+    backend_host=os.environ.get("HOST", "127.0.0.1"),
     telemetry_enabled=False,
     show_built_with_reflex=False,
     default_color_mode="system",

@@ -77,7 +77,8 @@ def _build() -> bool:
     try:
         asyncio.run(_snapshot())
     except Exception as error:  # the pages are complete without a first paint; anything may be missing on a fresh machine
-        _say(f"  without a prerendered first page: {str(error).splitlines()[0] if str(error) else type(error).__name__}")
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        _say(f"  no catalog to prerender the first page from ({reason})")
     reflex = Path(sys.executable).with_name("reflex")
     environ = {**os.environ, "REFLEX_ENV_MODE": "prod", "REFLEX_TELEMETRY_ENABLED": "false"}
     with LOG.open("wb") as log:

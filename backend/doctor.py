@@ -113,7 +113,7 @@ def _port(port: int) -> Iterator[Finding]:
         try:
             probe.bind(("127.0.0.1", port))
         except PermissionError:
-            yield Finding("Port", "problem", f"{port} needs more rights than you have.", "Choose one above 1023: make run PORT=3001")
+            yield Finding("Port", "problem", f"Port {port} needs more rights than you have.", "Choose one above 1023: make run PORT=3001")
             return
         except OSError:
             pass
@@ -124,7 +124,7 @@ def _port(port: int) -> Iterator[Finding]:
         yield Finding("Port", "warning", f"Bourse answers on port {port} already.", f"Open http://localhost:{port}, or stop it first.")
         return
     fix = f"Stop it, or use another port: make run PORT={port + 1}"
-    yield Finding("Port", "problem", f"{port} is in use by {_listener(port) or 'another program'}.", fix)
+    yield Finding("Port", "problem", f"Port {port} is in use by {_listener(port) or 'another program'}.", fix)
 
 
 def _test_programs() -> Iterator[Finding]:
@@ -272,6 +272,8 @@ def _output(command: list[str]) -> str:
 def _has(program: str) -> bool:
     if program == "initdb" and any(Path("/usr/lib/postgresql").glob("*/bin/initdb")):
         return True  # Debian keeps it off PATH
+    if program == "chromium" and (shutil.which("chromium-browser") or shutil.which("google-chrome")):
+        return True
     return shutil.which(program) is not None
 
 
@@ -318,6 +320,15 @@ def report(findings: list[Finding], *, as_json: bool) -> int:
     return int(blocked)
 
 
+def check_port(port: int) -> int:
+    """Say who is on the port, if anybody; returns the exit code. `make run` asks before it does anything that takes time."""
+    (finding,) = _port(port)
+    if finding.state == "ok":
+        return 0
+    print(f"{finding.text} {finding.fix}", file=sys.stderr)
+    return 1
+
+
 def mount(app: typer.Typer) -> None:
     """Add the command `doctor` to the command line."""
     import typer
@@ -334,4 +345,6 @@ def _port_from_environment() -> int:
 
 
 if __name__ == "__main__":
+    if "--port-only" in sys.argv[1:]:
+        sys.exit(check_port(_port_from_environment()))
     sys.exit(report(examine(_port_from_environment()), as_json="--json" in sys.argv[1:]))

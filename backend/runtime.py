@@ -127,9 +127,13 @@ class Runtime:
         await asyncio.to_thread(migrations.prepare, self.db.url)
 
     async def _catalog(self) -> None:
-        """Load the catalog; the very first time it is read from the bundled sources, in a process of its own to keep this one lean."""
-        if not await self.catalog.load():
-            self.readiness.missing = "reading the model catalog for the first time"
+        """Load the catalog; the first time, and when what ships with Bourse has changed, it is read in a process of its own to keep this
+        one lean."""
+        from backend.catalog.ingest import is_current
+
+        filled = await self.catalog.load()
+        if not filled or not await is_current(self.db, self.clock):
+            self.readiness.missing = "reading the model catalog anew" if filled else "reading the model catalog for the first time"
             process = await asyncio.create_subprocess_exec(sys.executable, "-m", "backend", "ingest", "--quiet")
             try:
                 if await process.wait() != 0:
@@ -178,9 +182,9 @@ async def open_runtime(
         stack.push_async_callback(runtime.change_feed.stop)
         runtime.change_feed.subscribe(runtime.keeper.load)
         runtime.change_feed.subscribe(runtime.auth.load, vital=True)
-        for reload in (runtime.prices.load, runtime.routes.load):
+        # Routes last: they remember what the catalog said about names.
+        for reload in (_reload_catalog(runtime.catalog), runtime.prices.load, runtime.routes.load):
             runtime.change_feed.subscribe(reload)
-        runtime.change_feed.subscribe(_reload_catalog(runtime.catalog))
         starter = asyncio.create_task(_keep_starting(runtime, when_ready), name="start")
         stack.push_async_callback(_cancel, starter)
         await asyncio.wait({starter}, timeout=PATIENCE_SECONDS)

@@ -1,12 +1,14 @@
 """Every table in one place, for migrations and tests: importing this module fills `metadata`."""
 
+from sqlmodel import SQLModel
+
 import backend.audit.tables
 import backend.budgets.tables
 import backend.catalog.tables
 import backend.identity.tables
+import backend.kernel.db
 import backend.limits.tables
 import backend.metering.tables
 import backend.pricing.tables  # noqa: F401
-from backend.kernel.db import SQLModel
 
 metadata = SQLModel.metadata

@@ -46,7 +46,8 @@ def python_of(checkout: Path) -> str:
 
 def command(checkout: Path, port: int, *app: str) -> list[str]:
     """What `make gateway` (`backend.asgi:gateway`) and `make run` (`--factory app.app:app`) execute."""
-    flags = "--loop uvloop --http httptools --ws wsproto --timeout-graceful-shutdown 25 --no-access-log --no-server-header"
+    http = "backend.http_server:Http" if (checkout / "backend/http_server.py").exists() else "httptools"
+    flags = f"--loop uvloop --http {http} --ws wsproto --timeout-graceful-shutdown 25 --no-proxy-headers --no-access-log --no-server-header"
     where = ["--host", "127.0.0.1", "--port", str(port)]
     return [python_of(checkout), "-m", "uvicorn", *where, *flags.split(), "--log-level", "warning", *app]
 

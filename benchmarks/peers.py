@@ -82,8 +82,9 @@ def install(folder: Path, *commands: list[str], files: Mapping[str, str] | None 
         except (OSError, subprocess.TimeoutExpired) as error:
             raise CannotRun(f"could not be installed: {error}") from error
         if done.returncode:
-            words = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-            raise CannotRun(f"could not be installed: {words[-1][:200] if words else done.returncode}")
+            said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+            reason = next((line for line in said if "error" in line.lower()), said[-1] if said else f"exit code {done.returncode}")
+            raise CannotRun(f"could not be installed: {reason[:200]}")
     (folder / ".complete").touch()
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes sure that programs from Debian's packages are here: debian-packages.sh PURPOSE PROGRAM=PACKAGE …
+# Makes sure that programs from Debian's packages are here: debian-packages.sh PURPOSE PROGRAM[|PROGRAM…]=PACKAGE …
 # Installs what is missing when it may (root or sudo without a password, and apt-get); otherwise says what to install and fails.
 set -euo pipefail
 
@@ -16,7 +16,12 @@ have() {
 
 missing=()
 for pair in "$@"; do
-  have "${pair%%=*}" || missing+=("${pair#*=}")
+  found=no
+  IFS='|' read -ra alternatives <<<"${pair%%=*}"
+  for program in "${alternatives[@]}"; do
+    if have "$program"; then found=yes; fi
+  done
+  [ "$found" = yes ] || missing+=("${pair#*=}")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
 

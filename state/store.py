@@ -202,14 +202,16 @@ class StoreState(rx.State):
 
 
 def subline_text(page: StorePage, freshness: Freshness, now: datetime) -> str:
-    """How well the prices are supported and how old they are."""
+    """Whose prices the rows show, how well they are supported, and how old they are."""
     if not freshness.sources:
         return ""
+    own = any(item.own_offer is not None for item in page.items)
+    whose = "The maker's price, or the cheapest seller's" if own else "The cheapest price of each model"
     read = age_text(max(source.read_at for source in freshness.sources), now)
     if not page.average_sources:
-        return f"The makers' prices, or the cheapest sellers'; read {read}."
+        return f"{whose}; read {read}."
     count = f"{page.average_sources:.1f}".removesuffix(".0")
-    return f"The makers' prices, or the cheapest sellers'; from {count} {'source' if count == '1' else 'sources'} on average, read {read}."
+    return f"{whose}; from {count} {'source' if count == '1' else 'sources'} on average, read {read}."
 
 
 def storefront(page: StorePage, freshness: Freshness, now: datetime) -> Storefront:

@@ -7,11 +7,12 @@ parameter is an error, so that a misspelt filter never silently shows everything
 from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Request, Response
 
 from backend.catalog.schemas import SORTS, ModelDetail, ModelSummary, OfferView, StorePage, StoreQuery
 from backend.catalog.service import CatalogService
 from backend.kernel.errors import BadRequest, ModelNotFound
+from backend.kernel.json import dump_json
 from backend.kernel.money import nano_from_usd, usd_from_nano
 
 MAX_LIMIT = 200
@@ -38,22 +39,27 @@ def build_router(service: CatalogService, settings: _Settings | None = None) -> 
     del settings
     router = APIRouter(prefix="/catalog", tags=["catalog"])
 
-    @router.get("/models", summary="Search models")
-    async def list_models(request: Request) -> dict[str, Any]:
+    @router.get("/models", summary="Search models", response_model=dict[str, Any])
+    async def list_models(request: Request) -> Response:
         """Filters hold all at once; repeat a parameter or separate values by commas to give several."""
         query = read_query(request.query_params.multi_items())
-        return page_body(service.search(query))
+        return _json(page_body(service.search(query)))
 
-    @router.get("/models/{model_id:path}", summary="One model with its offers and prices")
-    async def get_model(model_id: str, request: Request) -> dict[str, Any]:
+    @router.get("/models/{model_id:path}", summary="One model with its offers and prices", response_model=dict[str, Any])
+    async def get_model(model_id: str, request: Request) -> Response:
         """By model id, offer id (`provider/upstream-id`) or alias."""
         _refuse_unknown([name for name, _ in request.query_params.multi_items()], frozenset())
         detail = await service.model(model_id)
         if detail is None:
             raise ModelNotFound(f"There is no model {model_id[:100]!r} in the catalog.", param="id")
-        return detail_body(detail)
+        return _json(detail_body(detail))
 
     return router
+
+
+def _json(body: dict[str, Any]) -> Response:
+    """Encoded here: FastAPI's own encoder takes four milliseconds for a page, several times what finding it takes."""
+    return Response(dump_json(body), media_type="application/json")
 
 
 def read_query(parameters: list[tuple[str, str]]) -> StoreQuery:

@@ -68,7 +68,7 @@ def model_facts(model: ModelDraft, today: date) -> dict[str, Any]:
         "release_date": take("release_date"),
         "knowledge_cutoff": _cut(take("knowledge_cutoff"), 10),
         "deprecation_date": deprecation,
-        "status": _status(_own_status(model), deprecation, model.id, today),
+        "status": "retired" if _ended_everywhere(model, today) else _status(_own_status(model), deprecation, model.id, today),
         "open_weights": take("open_weights"),
         "licence": take("licence"),
         "facts": facts,
@@ -166,6 +166,11 @@ def _family(model: ModelDraft, stated: Any) -> str:
             break
         letters.append(word)
     return "-".join(letters[:2])[:120] or model.key[:120]
+
+
+def _ended_everywhere(model: ModelDraft, today: date) -> bool:
+    ends = [offer.stated("deprecation_date") for offer in model.offers]
+    return all(end is not None and end <= today for end in ends)
 
 
 def _own_status(model: ModelDraft) -> str | None:

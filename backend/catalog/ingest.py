@@ -27,7 +27,7 @@ from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.ids import new_id
 
-RULES = "2"
+RULES = "3"
 """Part of every content hash: raise it when a parser, a merging rule or a gate changes, so that stores are read anew."""
 
 _ATTEMPTS = 3
@@ -69,6 +69,17 @@ async def ingest_bundled(db: Database, clock: Clock, progress: Progress | None =
     return await ingest(db, clock, bundled_sources(), progress, force=force)
 
 
+async def is_current(db: Database, clock: Clock) -> bool:
+    """Whether the store holds what ships with Bourse now, with today's prices in force; takes some milliseconds."""
+    hashes = await asyncio.to_thread(_hashes, bundled_sources())
+    async with db.read() as session:
+        return await _is_known(session, clock, hashes)
+
+
+def _hashes(sources: Sequence[PriceSource]) -> dict[str, str]:
+    return {source.name: f"{source.content_hash()[:56]}.{RULES}" for source in sources}
+
+
 async def ingest(
     db: Database, clock: Clock, sources: Sequence[PriceSource], progress: Progress | None = None, *, force: bool = False
 ) -> list[RunReport]:
@@ -78,7 +89,7 @@ async def ingest(
         force: read even when the content hashes are known; still changes only what differs.
     """
     tell = progress or (lambda _stage, _done, _total: None)
-    hashes = await asyncio.to_thread(lambda: {source.name: f"{source.content_hash()[:56]}.{RULES}" for source in sources})
+    hashes = await asyncio.to_thread(_hashes, sources)
     async with db.read() as session:
         known = await _is_known(session, clock, hashes)
     if known and not force:
@@ -135,11 +146,12 @@ def _plan(
     prices = plan_prices(offers, models, sources, stored, now)
     today = now.date()
     offer_values = [offer_facts(offer, today) | prices.columns[offer.id] for offer in offers]
+    model_values = [model_facts(model, today) for model in models]
     rows = [
         (target, *plan_rows(target, values, existing, now))
         for target, values, existing in (
             (repository.PROVIDER, _providers(offers, now), stored.providers),
-            (repository.MODEL, [model_facts(model, today) for model in models], stored.models),
+            (repository.MODEL, model_values + stored.retired_models(model_values), stored.models),
             (repository.OFFER, offer_values + stored.retired(offer_values, prices), stored.offers),
             (repository.ALIAS, _aliases(models, readings, stored), stored.aliases),
         )
@@ -169,9 +181,7 @@ def _plan(
 async def _is_known(session: AsyncSession, clock: Clock, hashes: dict[str, str]) -> bool:
     """Whether every source was read with this content and no announced day has come since."""
     seen = await repository.last_hashes(session)
-    return all(seen.get(name) == digest for name, digest in hashes.items()) and not await repository.is_announcement_due(
-        session, clock.now()
-    )
+    return all(seen.get(name) == digest for name, digest in hashes.items()) and not await repository.is_day_due(session, clock.now())
 
 
 def _providers(offers: Sequence[OfferDraft], now: datetime) -> list[dict[str, Any]]:

@@ -157,10 +157,12 @@ def models_of(offers: Iterable[OfferDraft], known: dict[str, str]) -> list[Model
         # A moving pointer means its base name when that names a version; `mistral-small-latest` is a promise of its own.
         base = key.removesuffix("-latest")
         if base in groups and any(c.isdigit() for c in base):
-            groups[base].extend(groups.pop(key))
+            # A tilde marks OpenRouter's own pointers, which move from version to version.
+            groups[base] += [offer for offer in groups[key] if "~" not in offer.upstream_id]
+            groups[key] = [offer for offer in groups[key] if "~" in offer.upstream_id]
     models: list[ModelDraft] = []
     used: dict[str, str] = {}
-    for key in sorted(groups):
+    for key in sorted(key for key, offers_of_key in groups.items() if offers_of_key):
         members = sorted(groups[key], key=lambda offer: offer.id)
         creator = _creator(key, members)
         model_id = _model_id(key, members, creator, known, used)

@@ -71,7 +71,18 @@ NAMES = {
     "vertex_ai": "Google Vertex AI", "volcengine": "Volcengine", "voyage": "Voyage AI", "wandb": "Weights & Biases",
     "watsonx": "IBM watsonx",
     "xai": "xAI", "xiaomi_mimo": "Xiaomi MiMo", "zai": "Z.ai", "zenmux": "ZenMux", "zhipuai": "Zhipu AI", "302ai": "302.AI",
+    "anyapi": "AnyAPI", "atomic-chat": "Atomic Chat", "cloudflare-ai-gateway": "Cloudflare AI Gateway", "dataforseo": "DataForSEO",
+    "duckduckgo": "DuckDuckGo", "exa_ai": "Exa", "fastrouter": "FastRouter", "gitlab": "GitLab", "google_pse": "Google Programmable Search",
+    "inferenceapis": "InferenceAPIs", "io-net": "io.net", "lmstudio": "LM Studio", "modelscope": "ModelScope", "nearai": "NEAR AI",
+    "orcarouter": "OrcaRouter", "opencode": "OpenCode", "opencode-go": "OpenCode Go", "parallel_ai": "Parallel",
+    "qwen_ai_platform": "Qwen AI Platform",
+    "qwencloud": "Qwen Cloud", "quicksilverpro": "QuickSilver Pro", "sap-ai-core": "SAP AI Core", "scx-ai": "SCX",
+    "siliconflow-cn": "SiliconFlow (China)",
+    "stepfun": "StepFun", "tinyfish": "TinyFish", "you_com": "You.com", "zai-coding-plan": "Z.ai Coding Plan",
 }  # fmt: skip
+
+
+_WORDS = {"ai": "AI", "api": "API", "cn": "CN", "hpc": "HPC", "llm": "LLM", "minimax": "MiniMax", "nlp": "NLP", "xiaomi": "Xiaomi"}
 
 
 def provider_id(source_name: str) -> str:
@@ -83,7 +94,9 @@ def provider_id(source_name: str) -> str:
 
 
 def provider_name(provider: str) -> str:
-    """For people. Unknown ids are shown in title case: `io-net` → `Io Net`."""
-    return NAMES.get(provider) or " ".join(
-        word if word.isupper() else word[:1].upper() + word[1:] for word in provider.replace("_", "-").split("-")
-    )
+    """For people. Unknown ids are shown in title case: `regolo-ai` → `Regolo AI`."""
+    known = NAMES.get(provider)
+    if known is not None:
+        return known
+    words = provider.replace("_", "-").split("-")
+    return " ".join(_WORDS.get(word) or word[:1].upper() + word[1:] for word in words)

@@ -43,15 +43,18 @@ async def last_hashes(session: AsyncSession) -> dict[str, str]:
     return {source: digest for source, digest in (await session.execute(query)).all()}
 
 
-async def is_announcement_due(session: AsyncSession, now: datetime) -> bool:
-    """Whether a price that was announced has come into force, or one in force has ended."""
+async def is_day_due(session: AsyncSession, now: datetime) -> bool:
+    """Whether an announced price has come into force, one in force has ended, or an offer's last day has come."""
     query = sa.select(PRICE.c.id).where(
         sa.or_(
             sa.and_(PRICE.c.status == "announced", PRICE.c.effective_at <= now),
             sa.and_(PRICE.c.in_force, PRICE.c.expires_at <= now),
         )
     )
-    return (await session.execute(query.limit(1))).first() is not None
+    if (await session.execute(query.limit(1))).first() is not None:
+        return True
+    ended = sa.select(OFFER.c.id).where(OFFER.c.deprecation_date <= now.date(), OFFER.c.status != "retired")
+    return (await session.execute(ended.limit(1))).first() is not None
 
 
 async def rows(session: AsyncSession, source: sa.Table, *columns: str) -> list[dict[str, Any]]:

@@ -59,6 +59,15 @@ class Stored:
     def model_of_offer(self) -> dict[str, str]:
         return {offer_id: row["model_id"] for offer_id, row in self.offers.items()}
 
+    def retired_models(self, current: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Models that no source names any more, marked as retired."""
+        names = {row["id"] for row in current}
+        return [
+            {name: value for name, value in row.items() if name not in ("created_at", "updated_at")} | {"status": "retired"}
+            for model_id, row in self.models.items()
+            if model_id not in names
+        ]
+
     def retired(self, current: Sequence[dict[str, Any]], prices: "PricePlan") -> list[dict[str, Any]]:
         """Offers that no source names any more and that have no price left: kept for the ledger's sake, shown as retired."""
         names = {row["id"] for row in current}

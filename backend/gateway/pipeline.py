@@ -164,6 +164,13 @@ class Pipeline:
             # A keep-alive has gone out under 200 while the candidates were asked.
             self._settler.unanswered(call, "failed", status=200, error_code=error.code)
             await writer.fail(error)
+        except CallerGone:
+            raise
+        except Exception:
+            # A mistake of ours is no reason to end in silence either.
+            if writer.started:
+                await writer.fail(InternalError(f"Something went wrong on our side. Quote request {call.context.request_id}."))
+            raise
         finally:
             watch.stop()
 

@@ -114,12 +114,12 @@ class Journal:
 
     def _forget_directory(self) -> None:
         """Remove this process's folder, which holds nothing but the lock."""
-        (self.directory / "lock").unlink(missing_ok=True)
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
             self._lock_fd = -1
-        # A process that is just starting may look into the folder; it then removes it itself.
+        # It may never have come to be, and a process that is just starting may look into it; that one then removes it.
         with suppress(OSError):
+            (self.directory / "lock").unlink()
             self.directory.rmdir()
 
     @property

@@ -77,7 +77,9 @@ class MeteringService:
             else:
                 self._journal.close_call(line, ticket)
         except (ValueError, StorageUnavailable) as error:
-            log.error("journal.final_line_lost", line=line.decode(), error=type(error).__name__)
+            if attempts:
+                log.error("journal.final_line_lost", line=line.decode(), error=type(error).__name__)
+            # A call that was refused before anybody was asked cost nothing; on a full disk its row is the one to go without.
         if self._writer is not None:
             self._writer.wake()
         self._events.publish(CompletionFinished(call, tuple(attempts)))

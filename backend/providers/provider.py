@@ -17,8 +17,6 @@ class Capabilities:
 
     prefill: bool = False
     """Whether its models go on from a trailing assistant message."""
-    reports_stream_usage: bool = True
-    """Whether `stream_options.include_usage` may be sent."""
     simulated: bool = False
 
 

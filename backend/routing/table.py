@@ -108,14 +108,18 @@ class RouteTable:
         """Every route that may be listed, whoever asks and whether it is enabled or not."""
         yield from self._aliases.values()
         for provider in sorted(self._providers):
-            settings = self._settings.providers.get(provider)
-            if settings is None or settings.protocol == SANDBOX:
+            if self._is_sandbox(provider):
                 names = [f"{provider}/{model}" for model in SANDBOX_MODELS]
             else:
                 names = [offer.id for offer, model in self._catalog.sold_by(provider) if model.mode == "chat"] if self._catalog else []
             for name in names:
                 if name not in self._aliases and (route := self._find_direct(name)) is not None:
                     yield route
+
+    def _is_sandbox(self, provider: str) -> bool:
+        """Its models are known to the last one; what others serve only they know."""
+        settings = self._settings.providers.get(provider)
+        return settings.protocol == SANDBOX if settings is not None else provider == SANDBOX
 
     def find(self, name: str) -> Route | None:
         """The route of a name, whoever asks and whether it is enabled or not; None when no candidate would be found."""
@@ -134,6 +138,8 @@ class RouteTable:
     def _find_direct(self, name: str) -> Route | None:
         provider, _, model = name.partition("/")
         if model and provider in self._providers and not _is_control(name):
+            if self._is_sandbox(provider) and model not in SANDBOX_MODELS:
+                return None
             return Route(name=name, candidates=(Candidate(provider, model, offer_id=name),))
         if self._catalog is None:
             return None

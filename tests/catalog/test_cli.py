@@ -28,13 +28,6 @@ def test_a_second_ingest_finds_nothing_to_do(stocked: Path) -> None:
     assert all(report["skipped"] for report in reports)
 
 
-def test_a_forced_ingest_reads_everything_and_writes_no_price(stocked: Path) -> None:
-    reports = json.loads(bourse(stocked, "ingest", "--force", "--json"))
-    assert all(report["read"] and not report["skipped"] for report in reports)
-    assert sum(report["prices"] for report in reports) == 0
-    assert all(report["unknown"] == {} for report in reports)
-
-
 def test_quarantine_lists_the_known_bad_rows_dearest_first(stocked: Path) -> None:
     rows = json.loads(bourse(stocked, "prices", "quarantine", "--json"))
     assert rows[0]["offer_id"] == "azure_ai/jais-30b-chat"

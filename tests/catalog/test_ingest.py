@@ -7,9 +7,10 @@ import pytest
 import sqlalchemy as sa
 
 from backend.catalog import repository
-from backend.catalog.ingest import ingest
+from backend.catalog.ingest import ingest, ingest_bundled, is_current
 from backend.catalog.records import AliasRecord
 from backend.catalog.repository import ALIAS, MODEL, OFFER, PRICE, RUN
+from backend.catalog.service import CatalogService
 from backend.catalog.sources.genai_prices import SINCE_ALWAYS
 from backend.kernel.clock import FixedClock
 from backend.kernel.db import Database, sync_url
@@ -174,6 +175,19 @@ async def test_an_announced_price_comes_into_force_on_its_day_without_a_new_read
     assert report.skipped
 
 
+async def test_an_offer_retires_on_its_last_day_without_a_new_reading(database: Database, clock: FixedClock) -> None:
+    book = Notebook(offers=[offer("openai/gpt-9", "1", "2", deprecation_date=(clock.now() + DAY).date())])
+    await ingest(database, clock, [book])
+    assert (await offer_row(database, "openai/gpt-9"))["status"] == "deprecated"
+    (report,) = await ingest(database, clock, [book])
+    assert report.skipped
+    clock.advance(DAY)
+    await ingest(database, clock, [book])
+    assert (await offer_row(database, "openai/gpt-9"))["status"] == "retired"
+    (report,) = await ingest(database, clock, [book])
+    assert report.skipped
+
+
 async def test_what_no_source_names_any_more_is_retired_but_stays(database: Database, clock: FixedClock) -> None:
     book = Notebook(offers=[offer("openai/gpt-8", "1", "2"), offer("openai/gpt-9", "1", "2")])
     await ingest(database, clock, [book])
@@ -181,6 +195,10 @@ async def test_what_no_source_names_any_more_is_retired_but_stays(database: Data
     clock.advance(DAY)
     await ingest(database, clock, [book])
     gone = await offer_row(database, "openai/gpt-8")
+    async with database.read() as session:
+        model = await repository.model_row(session, "gpt-8")
+    assert model is not None
+    assert model["status"] == "retired"
     assert (gone["status"], gone["price_state"], gone["input_nano"]) == ("retired", "unpriced", None)
     before = await everything(database)
     await ingest(database, clock, [book], force=True)
@@ -276,3 +294,20 @@ async def test_a_reading_that_fails_leaves_the_store_as_it_was(database: Databas
     assert await everything(database) == before
     async with database.read() as session:
         assert len((await session.execute(sa.select(RUN))).all()) == 1
+
+
+async def test_everything_that_ships_fits_into_postgresql(postgres_database: Database, clock: FixedClock) -> None:
+    """SQLite takes any length and any character; PostgreSQL holds both to the schema."""
+    assert not await is_current(postgres_database, clock)
+    reports = await ingest_bundled(postgres_database, clock)
+    assert await is_current(postgres_database, clock)
+    assert all(report.unknown == {} for report in reports)
+    assert sum(report.prices for report in reports) > 30_000
+    again = await ingest_bundled(postgres_database, clock, force=True)
+    assert sum(report.prices for report in again) == 0
+    catalog = CatalogService(postgres_database, clock, EventBus())
+    assert await catalog.load()
+    assert catalog.freshness().offers > 4000
+    detail = await catalog.model("gpt-4o")
+    assert detail is not None
+    assert detail.offers[0].price_state == "priced"

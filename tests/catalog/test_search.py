@@ -1,10 +1,13 @@
 """Lists from the index against the plainest reading of what the filters mean, over the whole catalog."""
 
+import asyncio
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backend.catalog.names import fold
@@ -12,8 +15,31 @@ from backend.catalog.schemas import SORTS, ModelSummary, StoreQuery
 from backend.catalog.service import CatalogService
 from backend.catalog.sold import OfferEntry
 from backend.catalog.taxonomy import CAPABILITIES, MODALITIES, MODES, STATUSES
+from backend.kernel.clock import FixedClock
+from backend.kernel.db import Database
+from backend.kernel.events import EventBus
+from tests.conftest import START
+from tests.rig.schema import sqlite_url
 
 USD = 10**9
+
+
+@pytest.fixture(scope="module")
+def catalog(catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> CatalogService:
+    """Lists are answered from memory, so one loaded service serves all these tests, its database already closed."""
+    copy = shutil.copy(catalog_file, tmp_path_factory.mktemp("search") / "bourse.db")
+
+    async def loaded() -> CatalogService:
+        events = EventBus()
+        db = Database.open(sqlite_url(Path(copy)), events)
+        service = CatalogService(db, FixedClock(START), events)
+        assert await service.load()
+        await db.close()
+        return service
+
+    return asyncio.run(loaded())
+
+
 WORDS = ("", "gpt", "claude sonnet", "llama 70b", "qwén", "MINI", "openai", "bedrock", "%", "_", "no such thing")
 PROVIDERS = ("openai", "anthropic", "gemini", "bedrock", "azure", "openrouter", "groq", "sandbox", "unheard-of")
 PRICES = st.sampled_from([None, 0, USD // 10, USD, 3 * USD, 20 * USD])
@@ -90,7 +116,7 @@ def pages(catalog: CatalogService, query: StoreQuery) -> Iterator[ModelSummary]:
         offset += len(page)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(query=QUERIES)
 def test_a_search_finds_exactly_what_its_words_ask_for(catalog: CatalogService, query: StoreQuery) -> None:
     expected = plain(catalog, query)
@@ -101,7 +127,7 @@ def test_a_search_finds_exactly_what_its_words_ask_for(catalog: CatalogService, 
 
 @example(query=StoreQuery(providers=frozenset({"openai", "azure"}), input_max=USD, limit=200))
 @example(query=StoreQuery(search="gpt", modes=frozenset({"chat"}), output_max=USD, open_weights=True, limit=200))
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None)
 @given(query=QUERIES)
 def test_every_count_is_what_choosing_the_value_leads_to(catalog: CatalogService, query: StoreQuery) -> None:
     page = catalog.search(query)

@@ -4,7 +4,9 @@ import re
 import subprocess
 
 import pytest
+from prometheus_client import Counter, Gauge, Histogram
 
+from backend.observability.metrics import Metrics
 from tests.architecture.source import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -100,3 +102,10 @@ def test_the_changelog_names_this_version() -> None:
     from backend import __version__
 
     assert f"## {__version__}" in (ROOT / "CHANGELOG.md").read_text()
+
+
+def test_every_metric_is_in_the_docs_with_its_labels() -> None:
+    described = dict(re.findall(r"^\| `(bourse_\w+)` \| ([a-z, ]*)\|", (ROOT / "docs" / "addresses.md").read_text(), re.MULTILINE))
+    metrics = [metric for metric in vars(Metrics()).values() if isinstance(metric, Counter | Histogram | Gauge)]
+    true = {f"{metric._name}_total" if isinstance(metric, Counter) else metric._name: ", ".join(metric._labelnames) for metric in metrics}
+    assert {name: labels.strip() for name, labels in described.items()} == true

@@ -1,15 +1,20 @@
 """The error table of the wire contract: one example for each row that exists today, as bytes and as the SDK's exception."""
 
+import asyncio
 import gzip
 import json
+from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
+import sqlalchemy as sa
+import yaml
 
+from backend.kernel.body import read_body
 from tests.fakes.openai_upstream import OpenAIUpstream, events, garbage, hang, reset, status, whole
-from tests.gateway.conftest import KEY, LIMITED_KEY, PLAIN, PROVIDER_KEY, Rig
+from tests.gateway.conftest import KEY, LIMITED_KEY, PLAIN, PROVIDER_KEY, Rig, configuration, open_gateway
 
 BEARER = {"authorization": f"Bearer {KEY}"}
 
@@ -313,6 +318,75 @@ async def test_the_sdk_raises_its_own_class_for_each_status(gateway: Rig, upstre
     upstream.script(events({"error": {"message": "no", "code": 500}}))
     with pytest.raises(openai.InternalServerError):
         await ask(stream=True)
+
+
+# ── the rows that are ours alone ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_suspended_tenant_and_a_foreign_address_are_told_so(gateway: Rig) -> None:
+    database = gateway.runtime.db
+    async with database.write() as unit:
+        await unit.session.execute(sa.text("UPDATE api_key SET allowed_addresses = '[\"192.0.2.0/24\"]' WHERE public_id = 'limited'"))
+    await gateway.runtime.auth.load()
+    assert_error(await gateway.post(PLAIN, key=LIMITED_KEY), 403, "permission_error", "ip_not_allowed")
+    async with database.write() as unit:
+        await unit.session.execute(sa.text("UPDATE tenant SET status = 'suspended'"))
+    await gateway.runtime.auth.load()
+    assert_error(await gateway.post(PLAIN), 403, "permission_error", "tenant_suspended")
+
+
+async def test_a_body_that_stops_coming_is_a_408_and_a_row(gateway: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(read_body.__kwdefaults__, "idle_seconds", 0.2)  # 15 s is what callers get; nobody should wait for it here
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(gateway.url.rpartition(":")[2]))
+    writer.write(f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: 99\r\n\r\n{{".encode())
+    assert b" 408 " in await reader.readline()
+    writer.close()
+    row = await gateway.last_row("refused")
+    assert (row["status"], row["error_code"]) == (408, "request_timeout")
+
+
+async def test_no_provider_that_can_answer_is_a_503(tmp_path: Path, sqlite_database_url: str) -> None:
+    file = tmp_path / "bourse.yaml"
+    file.write_text("providers: {aws: {protocol: bedrock}}\nmodels: [{alias: fast, candidates: [{provider: aws, model: m}]}]\n")
+    async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
+        assert_error(await rig.post(PLAIN), 503, "api_error", "no_available_provider")
+
+
+@pytest.mark.case("D5")
+async def test_a_journal_that_cannot_be_written_is_a_503_and_nobody_is_called(
+    tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream
+) -> None:
+    (tmp_path / "journal").write_text("a file where the folder should be")
+    file = tmp_path / "bourse.yaml"
+    file.write_text(yaml.safe_dump(configuration(upstream.base_url, upstream.base_url)))
+    async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
+        for stream in (False, True):
+            assert_error(await rig.post({**PLAIN, "stream": stream}), 503, "api_error", "storage_unavailable")
+        assert not upstream.requests
+        (tmp_path / "journal").unlink()
+        assert (await rig.post(PLAIN)).status_code == 200
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_mistake_of_ours_is_a_500_with_the_request_id_and_a_row(
+    gateway: Rig, monkeypatch: pytest.MonkeyPatch, stream: bool
+) -> None:
+    """The fault is put where the cost is worked out, after the whole answer and at the end of the stream."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("a secret of the implementation")
+
+    monkeypatch.setattr("backend.gateway.settle.cost_of_call", broken)
+    response = await gateway.post({**PLAIN, "stream": stream})
+    assert "secret of" not in response.text
+    assert response.headers["x-request-id"] in response.text
+    if stream:
+        assert response.text.endswith("}}\n\n")
+        assert json.loads(response.text.rstrip().rpartition("data: ")[2])["error"]["code"] == "internal_error"
+    else:
+        assert_error(response, 500, "api_error", "internal_error")
+    row = await gateway.last_row()
+    assert (row["outcome"], row["error_code"]) == ("failed", "internal_error")
 
 
 # ── injection ────────────────────────────────────────────────────────────────────────────────────────────────────────

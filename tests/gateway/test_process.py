@@ -1,10 +1,13 @@
 """The gateway as a process: killed in the middle, stopped in the middle, and with the prices of the real catalog."""
 
 import asyncio
+import gzip
 import json
 import signal
 import sqlite3
-from collections.abc import Callable
+import zlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -103,3 +106,38 @@ async def test_the_first_call_of_a_fresh_installation_is_priced_from_the_catalog
         assert len(json.loads(row["price_ids"])) == 2
         listed = (await client.get("/v1/models", headers=HEADERS)).json()["data"]
     assert {"id": "sandbox/chat", "context": 128000} in [{"id": model["id"], "context": model["context"]} for model in listed]
+
+
+@pytest.mark.case("C4")
+async def test_hostile_bodies_cost_little_memory(app_server: Start) -> None:
+    """Twice the limit without a length, a lie about the length, and a thousandfold compression."""
+    server = app_server("gateway")
+    megabyte = b" " * (1024 * 1024)
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield megabyte
+
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        assert (await client.post("/v1/chat/completions", json=body(model="sandbox/chat"), headers=HEADERS)).status_code == 200
+        before = peak_memory(server.pid)
+        for content, extra in (
+            (endless(), {}),
+            (megabyte * 21, {}),
+            (gzip.compress(megabyte * 200), {"content-encoding": "gzip"}),
+            (zlib.compress(megabyte * 200), {"content-encoding": "deflate"}),
+        ):
+            response = await client.post("/v1/chat/completions", content=content, headers={**HEADERS, **extra})
+            assert response.status_code == 413
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(
+        f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: 99999999999\r\n\r\n{{".encode()
+    )
+    assert b" 413 " in await reader.readline()
+    writer.close()
+    assert peak_memory(server.pid) - before <= 32 * 1024
+
+
+def peak_memory(pid: int) -> int:
+    """The most that a process ever held, in KiB."""
+    return next(int(line.split()[1]) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM"))

@@ -278,6 +278,27 @@ async def test_a_hang_up_closes_the_upstream_and_the_row_has_what_was_delivered(
     assert row["charged_nano"] > 0
 
 
+@pytest.mark.case("C1")
+async def test_forty_hang_ups_anywhere_are_forty_rows_and_no_open_connection(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(events(*canonical_chunks()[:9], end="hang"))
+
+    async def hang_up_after(lines: int) -> None:
+        async with gateway.http.stream(
+            "POST", "/v1/chat/completions", json={**PLAIN, "stream": True}, headers={"authorization": f"Bearer {KEY}"}
+        ) as response:
+            source = response.aiter_lines()
+            for _ in range(lines):
+                await anext(source)
+
+    await asyncio.gather(*(hang_up_after(number % 17) for number in range(40)))
+    await asyncio.wait_for(asyncio.gather(*(request.hung_up.wait() for request in upstream.requests)), 5)
+    async with asyncio.timeout(10):
+        while len(rows := await gateway.rows()) < 40:
+            await asyncio.sleep(0.02)
+    assert [row["outcome"] for row in rows] == ["client_closed"] * 40
+    assert all(row["usage_source"] == "estimated" and row["charged_nano"] > 0 for row in rows)
+
+
 async def test_a_hang_up_before_the_first_token_closes_the_upstream_too(gateway: Rig, upstream: OpenAIUpstream) -> None:
     upstream.script(hang())
     for stream in (True, False):

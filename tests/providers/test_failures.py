@@ -43,7 +43,8 @@ def test_refusals_keep_their_meaning_and_are_not_asked_elsewhere(status: int, bo
 
 @pytest.mark.parametrize(
     ("status", "kind", "seen"),
-    [(401, "credentials", 502), (402, "credentials", 502), (403, "credentials", 502), (404, "not_found", 404), (408, "timeout", 504), (409, "server", 502),
+    [(401, "credentials", 502), (402, "credentials", 502), (403, "credentials", 502), (404, "not_found", 404),
+     (408, "timeout", 504), (409, "server", 502),
      (429, "rate_limited", 429), (500, "server", 502), (503, "server", 502), (504, "timeout", 504), (529, "server", 502)],
 )  # fmt: skip
 def test_everything_else_may_be_asked_elsewhere(status: int, kind: str, seen: int) -> None:

@@ -58,13 +58,14 @@ class AppServer:
             "--loop",
             "uvloop",
             "--http",
-            "httptools",
+            "backend.http_server:Http",
         ]
         command += [
             "--ws",
             "wsproto",
             "--timeout-graceful-shutdown",
             "10",
+            "--no-proxy-headers",
             "--no-access-log",
             "--no-server-header",
             "--log-level",

@@ -80,6 +80,8 @@ async def test_a_catalog_name_goes_to_the_configured_providers_that_sell_it_chea
 async def test_the_sandbox_is_there_in_development_and_not_in_production() -> None:
     assert (await table()).resolve("sandbox/chat", ANYBODY).candidates[0].provider == "sandbox"
     with pytest.raises(ModelNotFound):
+        (await table()).resolve("sandbox/gpt-9", ANYBODY)
+    with pytest.raises(ModelNotFound):
         (await table(env="production")).resolve("sandbox/chat", ANYBODY)
 
 

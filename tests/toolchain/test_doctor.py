@@ -87,7 +87,7 @@ def test_a_port_in_use_is_named_with_who_uses_it(examine: Examine) -> None:
         code, findings = examine(PORT=str(port))
     (finding,) = of(findings, "Port")
     assert code == 1
-    assert f"{port} is in use by" in finding["text"]
+    assert f"Port {port} is in use by" in finding["text"]
     assert "(process " in finding["text"]
     assert f"PORT={port + 1}" in finding["fix"]
 

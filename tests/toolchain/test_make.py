@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -79,6 +80,21 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+@pytest.mark.parametrize("task", ["run", "gateway"])
+def test_a_port_in_use_is_told_before_anything_else_happens(tmp_path: Path, task: str) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        environment = clean_environment(tmp_path, PORT=str(port))
+        run = subprocess.run(["make", task], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert run.returncode != 0
+    assert f"Port {port} is in use by " in run.stderr
+    assert f"PORT={port + 1}" in run.stderr
+    assert run.stdout == ""
+    assert not (tmp_path / "bourse.db").exists()
+
+
 def test_several_workers_on_sqlite_are_refused_with_the_reason(tmp_path: Path) -> None:
     environment = clean_environment(tmp_path, PORT=str(free_port()), WORKERS="2")
     run = subprocess.run(["make", "gateway"], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -142,7 +158,7 @@ def packages(environment: dict[str, str], *pairs: str) -> subprocess.CompletedPr
 
 def test_what_is_there_is_not_installed_again(machine: Callable[..., dict[str, str]]) -> None:
     environment = machine(apt_get="echo must not be called; exit 1", browser="true")
-    run = packages(environment, "browser=chromium")
+    run = packages(environment, "browser=chromium", "no-such-browser|browser=chromium")
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
 
 

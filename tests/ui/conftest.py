@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, s
 from tests.rig.server import ROOT, AppServer, clean_environment
 from tests.ui.corpus import hostile_texts
 
-CHROMIUM = "/usr/bin/chromium"
+CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), "chromium")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,8 @@
 """Where the store's facts come from. A source reads one format and yields neutral records; nothing else knows the format."""
 
+import hashlib
 from datetime import date
+from pathlib import Path
 from typing import Protocol
 
 from backend.catalog.records import SourceReading
@@ -24,3 +26,9 @@ class PriceSource(Protocol):
         ...
 
     def read(self) -> SourceReading: ...
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,11 +1,11 @@
 """Published model names and the offer that each means: the bundled table, which brings no offers and no prices."""
 
 import csv
-import hashlib
 from datetime import date
 from pathlib import Path
 
 from backend.catalog.records import AliasRecord, SourceReading
+from backend.catalog.sources import file_hash
 
 BUNDLED = Path(__file__).parents[1] / "data" / "model_aliases.csv"
 
@@ -23,7 +23,7 @@ class ModelAliases:
         self._path = path
 
     def content_hash(self) -> str:
-        return hashlib.sha256(self._path.read_bytes()).hexdigest()
+        return file_hash(self._path)
 
     def data_date(self) -> date | None:
         return date(2026, 11, 20) if self._path == BUNDLED else None

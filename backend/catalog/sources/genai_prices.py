@@ -1,6 +1,5 @@
 """The `genai-prices` package: dated prices, context tiers, time-of-day prices. Imported only while it is read (8 MB)."""
 
-import hashlib
 import importlib.util
 import re
 from collections import Counter
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.catalog.providers import provider_id
 from backend.catalog.records import OfferRecord, SourceReading
+from backend.catalog.sources import file_hash
 from backend.pricing.quotes import Quote
 from backend.pricing.tiers import BASE, Tier
 
@@ -68,7 +68,7 @@ class GenaiPrices:
         spec = importlib.util.find_spec("genai_prices")
         if spec is None or spec.origin is None:
             raise FileNotFoundError("genai-prices is not installed")
-        return hashlib.sha256((Path(spec.origin).parent / "data.py").read_bytes()).hexdigest()
+        return file_hash(Path(spec.origin).parent / "data.py")
 
     def data_date(self) -> date | None:
         """The newest past date that the data itself mentions is not the day it was made; so: not stated."""

@@ -1,6 +1,5 @@
 """The price map inside the `litellm` wheel, read as a file: importing litellm would cost seconds and 185 MB."""
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import json
@@ -15,6 +14,7 @@ from typing import Any
 
 from backend.catalog.providers import provider_id
 from backend.catalog.records import OfferRecord, SourceReading
+from backend.catalog.sources import file_hash
 from backend.catalog.sources.litellm_fields import CAPABILITY_FIELDS, FACTS, NESTED_PRICES, is_known, parse_field
 from backend.pricing.quotes import Quote
 from backend.pricing.tiers import Tier
@@ -56,7 +56,7 @@ class LiteLlmMap:
         self._path = path or bundled_map()
 
     def content_hash(self) -> str:
-        return hashlib.sha256(self._path.read_bytes()).hexdigest()
+        return file_hash(self._path)
 
     def data_date(self) -> date | None:
         """The map does not date itself; the wheel's version says which map it is (see `version`)."""

@@ -2,7 +2,6 @@
 
 import csv
 import gzip
-import hashlib
 import json
 from collections.abc import Iterator
 from datetime import date
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from backend.catalog.providers import provider_id
 from backend.catalog.records import OfferRecord, SourceReading
+from backend.catalog.sources import file_hash
 from backend.pricing.quotes import Quote
 from backend.pricing.tiers import BASE, Tier
 
@@ -41,7 +41,7 @@ class ModelsDev:
         self._path = path
 
     def content_hash(self) -> str:
-        return hashlib.sha256(self._path.read_bytes()).hexdigest()
+        return file_hash(self._path)
 
     def data_date(self) -> date | None:
         return date(2026, 7, 2) if self._path == BUNDLED else None

@@ -1,0 +1,196 @@
+"""uvicorn with our protocol on a real socket: what leaves it, byte by byte."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import uvicorn
+
+from backend.http_server import Cycle, Http
+from backend.observability.logging import configure_logging
+
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+Answer = Callable[[dict[str, Any], Send], Awaitable[None]]
+Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+OK = {"type": "http.response.start", "status": 200, "headers": [(b"Content-Type", b"text/plain"), (b"content-length", b"5")]}
+
+
+@asynccontextmanager
+async def served(
+    answer: Answer, once_started: Callable[[], None] = lambda: None
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """A server that answers with `answer`, and one connection to it."""
+
+    async def app(scope: dict[str, Any], receive: Any, send: Send) -> None:
+        message = await receive()
+        while message.get("more_body"):
+            message = await receive()
+        await answer(scope, send)
+
+    config = uvicorn.Config(
+        app, port=0, http=Http, lifespan="off", access_log=False, server_header=False, date_header=False, log_config=None
+    )
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.005)
+    once_started()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.servers[0].sockets[0].getsockname()[1])
+    try:
+        yield reader, writer
+    finally:
+        writer.close()
+        server.should_exit = True
+        await serving
+
+
+def request(method: str = "GET", *lines: str, body: bytes = b"", version: str = "1.1") -> bytes:
+    return "\r\n".join([f"{method} / HTTP/{version}", "host: x", *lines, "", ""]).encode() + body
+
+
+async def hello(_scope: dict[str, Any], send: Send) -> None:
+    await send(OK)
+    await send({"type": "http.response.body", "body": b"hello"})
+
+
+def answering(*messages: dict[str, Any]) -> Answer:
+    async def answer(_scope: dict[str, Any], send: Send) -> None:
+        for message in messages:
+            await send(message)
+
+    return answer
+
+
+WHOLE = b"HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 5\r\n\r\nhello"
+
+
+async def test_a_whole_answer_leaves_in_one_write_and_the_connection_goes_on() -> None:
+    async with served(hello) as (reader, writer):
+        for _ in range(3):
+            writer.write(request())
+            assert await reader.read(65536) == WHOLE
+
+
+async def test_our_own_log_settings_do_not_switch_it_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logging.root, "handlers", list(logging.root.handlers))
+    monkeypatch.setattr(logging.root, "level", logging.root.level)
+    begun: list[object] = []
+    begin = Cycle._begin
+
+    def watched(cycle: Cycle, message: Any) -> None:
+        begun.append(message)
+        begin(cycle, message)
+
+    monkeypatch.setattr(Cycle, "_begin", watched)
+    async with served(hello, once_started=configure_logging) as (reader, writer):
+        writer.write(request())
+        assert await reader.read(65536) == WHOLE
+    assert len(begun) == 1
+
+
+async def test_pipelined_requests_are_answered_in_order() -> None:
+    async with served(hello) as (reader, writer):
+        writer.write(request() * 3)
+        assert await reader.readexactly(3 * len(WHOLE)) == WHOLE * 3
+
+
+async def test_a_stream_is_chunked_and_its_head_leaves_with_the_first_piece() -> None:
+    go_on = asyncio.Event()
+
+    async def answer(_scope: dict[str, Any], send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+        await send({"type": "http.response.body", "body": b"one", "more_body": True})
+        await go_on.wait()
+        await send({"type": "http.response.body", "body": b"two!", "more_body": True})
+        await send({"type": "http.response.body"})
+
+    async with served(answer) as (reader, writer):
+        writer.write(request())
+        first = await reader.read(65536)
+        assert first == b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n"
+        go_on.set()
+        assert await reader.readuntil(b"0\r\n\r\n") == b"4\r\ntwo!\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("status", [204, 304])
+async def test_an_answer_without_a_body_has_no_framing(status: int) -> None:
+    messages = ({"type": "http.response.start", "status": status, "headers": []}, {"type": "http.response.body"})
+    async with served(answering(*messages)) as (reader, writer):
+        for _ in range(2):
+            writer.write(request())
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"transfer-encoding" not in head
+            assert b"connection" not in head
+
+
+async def test_head_gets_the_head_alone() -> None:
+    async with served(hello) as (reader, writer):
+        writer.write(request("HEAD"))
+        assert await reader.read(65536) == WHOLE.removesuffix(b"hello")
+        writer.write(request())
+        assert await reader.read(65536) == WHOLE
+
+
+@pytest.mark.parametrize("asked", [request("GET", "connection: close"), request(version="1.0")])
+async def test_a_caller_that_wants_the_end_gets_it(asked: bytes) -> None:
+    async with served(hello) as (reader, writer):
+        writer.write(asked)
+        answer = await reader.read()
+        assert b"\r\nconnection: close\r\n" in answer
+        assert answer.endswith(b"hello")
+
+
+async def test_an_app_that_wants_the_end_gets_it() -> None:
+    start = {**OK, "headers": [*OK["headers"], (b"Connection", b"Close")]}  # type: ignore[misc]
+    async with served(answering(start, {"type": "http.response.body", "body": b"hello"})) as (reader, writer):
+        writer.write(request())
+        assert (await reader.read()).count(b"connection:") == 1
+
+
+async def test_who_expects_a_continue_gets_it_before_the_answer() -> None:
+    async with served(hello) as (reader, writer):
+        writer.write(request("POST", "content-length: 2", "expect: 100-continue"))
+        assert await reader.read(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"{}")
+        assert await reader.read(65536) == WHOLE
+
+
+@pytest.mark.parametrize(
+    "header",
+    [(b"x", b"a\r\nset-cookie: b"), (b"x", b"a\nb"), (b"x", b"a\0b"), (b"x\r\ny", b"a"), (b"x y", b"a"), (b"", b"a"), (b"x:", b"a")],
+)
+async def test_nothing_can_end_a_header_line(header: tuple[bytes, bytes]) -> None:
+    messages = ({"type": "http.response.start", "status": 200, "headers": [header]}, {"type": "http.response.body", "body": b"x"})
+    async with served(answering(*messages)) as (reader, writer):
+        writer.write(request())
+        assert await reader.read() == b""  # the error is in the log, the connection is gone
+
+
+@pytest.mark.parametrize("body", [b"hell", b"hello!"])
+async def test_a_body_that_is_not_as_long_as_announced_ends_the_connection(body: bytes) -> None:
+    async with served(answering(OK, {"type": "http.response.body", "body": body})) as (reader, writer):
+        writer.write(request())
+        answer = await reader.read()
+        assert answer.count(b"HTTP/1.1") <= 1
+        assert not answer.endswith(b"hello!")
+
+
+async def test_an_app_that_fails_before_it_answers_is_a_500() -> None:
+    async def answer(_scope: dict[str, Any], _send: Send) -> None:
+        raise ValueError
+
+    async with served(answer) as (reader, writer):
+        writer.write(request())
+        assert (await reader.read()).startswith(b"HTTP/1.1 500 ")
+
+
+async def test_messages_out_of_order_are_the_apps_mistake() -> None:
+    async with served(answering({"type": "http.response.body", "body": b"x"})) as (reader, writer):
+        writer.write(request())
+        assert (await reader.read()).startswith(b"HTTP/1.1 500 ")
+    async with served(answering(OK, OK)) as (reader, writer):
+        writer.write(request())
+        assert await reader.read() == b""
