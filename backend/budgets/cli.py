@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from backend.budgets.accounts import SCOPES
 from backend.budgets.schemas import BudgetView
 from backend.budgets.service import BudgetService
 from backend.identity.command_line import Hand, OfKey, OfUser, TenantName, carry_out, instant
@@ -58,6 +59,7 @@ def list_budgets(tenant: TenantName, as_json: AsJson = False) -> None:
         names |= {member.user_id: member.email for member in await hand.identity.tenants.members(hand.principal, found.id)}
         names |= {key.id: key.public_id for key in await hand.identity.tenants.list_keys(hand.principal, found.id)}
         views = await _service(hand).of_tenant(hand.principal, found.id)
+        views.sort(key=lambda view: (SCOPES.index(view.scope), names.get(view.scope_id, "")))
         return [as_record(view, tenant=found.slug, name=names.get(view.scope_id)) for view in views]
 
     show_list(carry_out(work), _COLUMNS, as_json=as_json, empty="The tenant has no budget.", unset=_UNSET)
