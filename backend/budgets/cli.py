@@ -55,9 +55,7 @@ def list_budgets(tenant: TenantName, as_json: AsJson = False) -> None:
 
     async def work(hand: Hand) -> list[dict[str, Any]]:
         found = await hand.identity.tenants.get(hand.principal, tenant)
-        names = {found.id: found.slug}
-        names |= {member.user_id: member.email for member in await hand.identity.tenants.members(hand.principal, found.id)}
-        names |= {key.id: key.public_id for key in await hand.identity.tenants.list_keys(hand.principal, found.id)}
+        names = await hand.names_in(found)
         views = await _service(hand).of_tenant(hand.principal, found.id)
         views.sort(key=lambda view: (SCOPES.index(view.scope), names.get(view.scope_id, "")))
         return [as_record(view, tenant=found.slug, name=names.get(view.scope_id)) for view in views]

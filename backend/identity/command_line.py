@@ -65,6 +65,13 @@ class Hand:
             return found, "key", view.id
         return found, "tenant", found.id
 
+    async def names_in(self, tenant: TenantView) -> dict[str, str]:
+        """What people call the tenant, everybody in it and its keys, by id."""
+        members = await self.identity.tenants.members(self.principal, tenant.id)
+        keys = await self.identity.tenants.list_keys(self.principal, tenant.id)
+        people = {member.user_id: member.email for member in members}
+        return {tenant.id: tenant.slug} | people | {key.id: key.public_id for key in keys}
+
 
 def carry_out(work: Callable[[Hand], Awaitable[T]]) -> T:
     """Do the work with an open database; what goes wrong becomes one sentence and an exit code.

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from backend.identity.command_line import Hand, OfKey, OfUser, TenantName, carry_out
-from backend.kernel.terminal import AsJson, show_one
+from backend.kernel.terminal import AsJson, show_list, show_one
 from backend.limits.schemas import FIELDS, LimitView, ScopeKind
 from backend.limits.service import LimitService
 
@@ -18,6 +18,20 @@ Day = Annotated[str | None, typer.Option(metavar="hard|soft", help="What a used-
 def mount(app: typer.Typer) -> None:
     """Add `limit` to the operator's command line."""
     app.add_typer(limits, name="limit")
+
+
+@limits.command("list")
+def list_limits(tenant: TenantName, as_json: AsJson = False) -> None:
+    """List what was set in a tenant: for itself, for its people, for its keys."""
+
+    async def work(hand: Hand) -> list[dict[str, Any]]:
+        found = await hand.identity.tenants.get(hand.principal, tenant)
+        names = await hand.names_in(found)
+        views = await _service(hand).of_tenant(hand.principal, found.id)
+        return [_as_record(view, tenant=found.slug, name=names.get(view.scope_id)) for view in views]
+
+    columns = ("scope", "name", "set_here")
+    show_list(carry_out(work), columns, as_json=as_json, empty="Nothing is set here: keys have the defaults.", unset={"name": "-"})
 
 
 @limits.command()
@@ -57,7 +71,7 @@ def _change(tenant: str, user: str | None, key: str | None, named: dict[str, Any
     async def work(hand: Hand) -> dict[str, Any]:
         found, kind, scope_id = await hand.place(tenant, user, key)
         scope: ScopeKind = kind  # type: ignore[assignment]
-        service = LimitService(hand.db, hand.clock, hand.audit, hand.settings.rate_limits.default)
+        service = _service(hand)
         view = await service.get(hand.principal, found.id, scope, scope_id)
         if named is not None:
             wanted = {**view.override, **named} if named else {}
@@ -67,7 +81,11 @@ def _change(tenant: str, user: str | None, key: str | None, named: dict[str, Any
     show_one(carry_out(work), as_json=as_json)
 
 
-def _as_record(view: LimitView, *, tenant: str, name: str) -> dict[str, Any]:
+def _service(hand: Hand) -> LimitService:
+    return LimitService(hand.db, hand.clock, hand.audit, hand.settings.rate_limits.default)
+
+
+def _as_record(view: LimitView, *, tenant: str, name: str | None) -> dict[str, Any]:
     """What binds, field by field, and under `set_here` what of it is not the default."""
     in_force = {field: getattr(view.in_force, field) for field in FIELDS}
     return {"tenant": tenant, "scope": view.scope, "name": name, "scope_id": view.scope_id, **in_force, "set_here": dict(view.override)}

@@ -20,6 +20,19 @@ async def overrides(session: AsyncSession) -> dict[tuple[str, str, str], dict[st
     return {(tenant_id, scope, scope_id): limits for tenant_id, scope, scope_id, limits in rows}
 
 
+async def overrides_of_tenant(session: AsyncSession, tenant_id: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Scope, id and limits of everything in a tenant for which somebody set some: the tenant, its people, its keys that are not revoked."""
+    table = RateLimitOverride
+    rows = await session.execute(
+        sa.select(col(table.scope), col(table.scope_id), col(table.limits)).where(col(table.tenant_id) == tenant_id)
+    )
+    keys = sa.select(col(ApiKey.id), col(ApiKey.rate_limit)).where(col(ApiKey.tenant_id) == tenant_id, col(ApiKey.status) == "active")
+    found = [(scope, scope_id, dict(limits)) for scope, scope_id, limits in rows]
+    found += [("key", key_id, dict(limits)) for key_id, limits in await session.execute(keys) if limits]
+    order = ("tenant", "user", "key")
+    return sorted(found, key=lambda one: (order.index(one[0]), one[1]))
+
+
 async def time_zones(session: AsyncSession) -> dict[str, str]:
     """The time zone of every tenant that has another one than UTC."""
     rows = await session.execute(sa.select(col(Tenant.id), col(Tenant.timezone)).where(col(Tenant.timezone) != "UTC"))

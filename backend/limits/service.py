@@ -1,7 +1,7 @@
 """What operators and admins do with limits: look at them, set them, clear them. Checked, audited, and on the change feed."""
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 from backend.audit.service import AuditService
 from backend.identity.principal import Principal, Role
@@ -33,6 +33,17 @@ class LimitService:
         async with self._db.read() as session:
             override = await self._override(session, tenant_id, scope, scope_id)
         return self._view(tenant_id, scope, scope_id, override)
+
+    async def of_tenant(self, principal: Principal, tenant_id: str) -> list[LimitView]:
+        """Everything in a tenant for which limits were set: the tenant itself, its people, its keys.
+
+        Raises:
+            NotFound: no such tenant for this principal.
+        """
+        _require(principal, tenant_id, Role.VIEWER)
+        async with self._db.read() as session:
+            rows = await repository.overrides_of_tenant(session, tenant_id)
+        return [self._view(tenant_id, cast(ScopeKind, scope), scope_id, override) for scope, scope_id, override in rows]
 
     async def set(self, principal: Principal, tenant_id: str, scope: ScopeKind, scope_id: str, limits: Mapping[str, Any]) -> LimitView:
         """Replace what is set for one key, user or tenant. Fields that are absent or None fall back to what binds without it.

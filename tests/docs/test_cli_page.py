@@ -80,7 +80,7 @@ def test_the_examples_work_as_printed_and_records_have_the_documented_fields(run
     assert set(record("key", "list", "acme")) == set(record("key", "show", "demo")) == documented("key")
     assert set(record("key", "create", "demo", "second")) == documented("key", also="key")
     assert set(record("budget", "get", "acme")) == set(record("budget", "list", "demo")) == documented("budget")
-    assert set(record("limit", "get", "acme")) == documented("limit")
+    assert set(record("limit", "get", "acme")) == set(record("limit", "list", "acme")) == documented("limit")
     assert set(record("provider", "list")) == documented("provider")
     assert set(record("provider", "show", "sandbox")) == documented("provider", also="models")
     route = record("route", "show", "sandbox/chat")

@@ -147,6 +147,22 @@ def test_budgets_of_tenant_person_and_key_are_set_raised_listed_and_deleted(bour
     assert bourse.run("budget", "holders") == []
 
 
+def test_limits_that_were_set_are_listed_by_name(bourse: Bourse) -> None:
+    bourse.run("tenant", "create", "acme")
+    bourse.run("user", "create", "ann@example.org", "--no-password")
+    bourse.run("user", "add-to-tenant", "ann@example.org", "acme")
+    key = bourse.run("key", "create", "acme", "ci")["public_id"]
+    assert bourse.run("limit", "list", "acme") == []
+    bourse.run("limit", "set", "acme", "--key", key, "--parallel", "3")
+    bourse.run("limit", "set", "acme", "--user", "ann@example.org", "--requests-per-minute", "7")
+    bourse.run("limit", "set", "acme", "--tokens-per-day", "9")
+    assert [(one["scope"], one["name"], one["set_here"]) for one in bourse.run("limit", "list", "acme")] == [
+        ("tenant", "acme", {"tokens_per_day": 9}),
+        ("user", "ann@example.org", {"requests_per_minute": 7}),
+        ("key", key, {"parallel": 3}),
+    ]
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
