@@ -85,7 +85,8 @@ class SharedLimiter:
 
     async def start(self) -> None:
         """Look for Redis once, and go on looking in the background."""
-        await self._probe()
+        if not await self._probe():
+            log.warning("limits.redis_not_found", consequence="limits are counted here, as this process's share")
         self._task = asyncio.create_task(self._tend(), name="limits-redis")
 
     async def stop(self) -> None:
@@ -257,11 +258,12 @@ class SharedLimiter:
         try:
             self._link = await RedisLink.connect(self._url, timeout=self._answer_seconds, on_down=self._went_down, scripts=scripts)
         except LinkDown as error:
-            log.debug("limits.redis_still_away", reason=str(error))
+            log.info("limits.redis_away", reason=str(error))
             self._on_change(False)
             return False
         self._on_change(True)
         self.renew()
+        log.info("limits.redis_found")
         return True
 
     def _went_down(self, reason: LinkDown) -> None:

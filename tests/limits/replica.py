@@ -9,6 +9,7 @@ import json
 import sys
 import time
 
+import structlog
 import uvloop
 
 from backend.kernel.clock import SystemClock
@@ -50,4 +51,5 @@ async def main(url: str, lease: str, limits: str, command: str, calls: str, *res
 
 
 if __name__ == "__main__":
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     uvloop.run(main(*sys.argv[1:]))
