@@ -42,6 +42,8 @@ VERDICT_SECONDS = 1.0
 """A call that the database has not decided by then gets 503."""
 ROUND_SECONDS = 2.0
 IDLE_SECONDS = 5.0
+PAUSE_SECONDS = 0.01
+"""After a round in which nobody got anything."""
 
 TimeOf = Callable[[AsyncSession], Awaitable[datetime]]
 
@@ -79,6 +81,7 @@ class Desk:
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
         self._failing = False
+        self._fruitful = True
         self._in_doubt = False
         self._released = False
         self._below: set[str] = set()
@@ -163,6 +166,9 @@ class Desk:
             refills, self._refills = self._refills, set()
             if due or refills:
                 await self._serve_together(due, refills)
+                if not self._fruitful:
+                    # Somebody whose money is used up asks again and again: let more of it come together.
+                    await asyncio.sleep(PAUSE_SECONDS)
             waiting = [ask.due for ask in self._asks if not ask.future.done()]
             if waiting:
                 loop.call_later(max(0.0, min(waiting) - loop.time()), self._wake.set)
@@ -193,7 +199,7 @@ class Desk:
 
     async def _round(self, asks: Sequence[Ask], refills: set[Account]) -> None:
         async with self._one_at_a_time, asyncio.timeout(ROUND_SECONDS):
-            await Round(self, self._db, self._books, self._default, asks, refills).run()
+            self._fruitful = await Round(self, self._db, self._books, self._default, asks, refills).run()
 
     # The beat ----------------------------------------------------------------------------------------------------------------------
 

@@ -79,7 +79,8 @@ class Round:
         self._refills = refills
         self._returned: dict[str, int] = {}
 
-    async def run(self) -> None:
+    async def run(self) -> bool:
+        """Whether anything came of it but refusals."""
         began = self._desk.monotonic()
         renews = began >= self._desk.renewed_at + RENEW_AFTER_SECONDS
         async with self._db.write() as unit:
@@ -89,11 +90,12 @@ class Round:
         self._books.forget(outcome.gone)
         if outcome.gone:
             self._desk.ask_again(self._asks, 0.0)
-            return
+            return True
         for standing in outcome.standings.values():
             self._take_over(standing, began)
         for ask, answer in zip(self._asks, outcome.answers, strict=True):
             self._tell(ask, answer, outcome)
+        return bool(self._refills) or any(answer.verdict is Verdict.ADMITTED for answer in outcome.answers)
 
     # In the transaction ------------------------------------------------------------------------------------------------------------
 
