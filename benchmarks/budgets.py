@@ -48,7 +48,7 @@ async def main() -> None:
             reserve, settle, release = await _in_memory(keeper, payer)
             print(f"{levels} level(s), in memory: reserve {reserve:.2f} µs, settle {settle:.2f} µs, release {release:.2f} µs")
         print(f"a key's first call, over the database: {await _over_the_database(keeper, folder, 1):.0f} CPU µs alone, ", end="")
-        print(f"{await _over_the_database(keeper, folder, 100):.0f} CPU µs for each of a hundred tenants that wait together")
+        print(f"{await _over_the_database(keeper, folder, 20):.0f} CPU µs for each of twenty tenants that wait together")
         await keeper.stop()
         await metering.stop()
         await db.close()

@@ -29,6 +29,10 @@ class Books:
                 self.chains[payer.key_id] = chain
         return chain
 
+    def known_chain(self, payer: Payer) -> tuple[Account, ...] | None:
+        """The same without making anything; None for a key whose budgets nobody has looked up yet."""
+        return self.chain(payer) if payer.key_id in self.known_keys else None
+
     def account_at(self, place: Place) -> Account:
         account = self.accounts.get(place)
         if account is None:
@@ -56,7 +60,7 @@ class Books:
             account.use(NO_SLICE)
             self.accounts.pop(account.place, None)
             self.by_id.pop(account.budget_id, None)
-        self.chains.clear()
+            self.chains.clear()
 
     def void(self, part: Slice) -> None:
         """The database does not hold this slice for us any more: admit nothing from it."""

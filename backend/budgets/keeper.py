@@ -72,7 +72,7 @@ class BudgetKeeper:
         Args:
             amount: the most that the call may cost, in nano-dollars; not negative.
         """
-        chain = self._chains.get(payer.key_id)
+        chain = self._chains.get(payer.key_id) or self._books.known_chain(payer)
         if chain is None:
             return None
         now = self._monotonic()
@@ -114,9 +114,14 @@ class BudgetKeeper:
                 ask.future.result().release()
             raise
 
+    @property
+    def known_processes(self) -> int:
+        """How many processes were alive when this one last renewed its row; 1 until then."""
+        return max(1, self._desk.holders)
+
     def headroom(self, payer: Payer) -> Headroom | None:
         """How the tightest of the payer's budgets stands, for `X-Budget-*`; None before its first call. No I/O."""
-        chain = self._chains.get(payer.key_id)
+        chain = self._books.known_chain(payer)
         if chain is None:
             return None
         now = self._clock.now()

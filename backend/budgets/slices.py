@@ -106,6 +106,14 @@ class Reservation:
             covered.append((part.lease_id, part.budget_id, part.day, taken))
         return tuple(covered)
 
+    def shrink(self, amount: int) -> None:
+        """The call may cost at most `amount`, less than was reserved: the rest is available again at once."""
+        if self._open and amount < self.amount:
+            for part in self._slices:
+                part.reserved -= self.amount - amount
+                part.available += self.amount - amount
+            self.amount = amount
+
     def release(self) -> None:
         """The call costs nothing."""
         if self._open:

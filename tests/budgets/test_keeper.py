@@ -328,3 +328,18 @@ async def test_replicas_whose_clocks_are_wrong_agree_on_the_day_and_the_limit(
     assert sum(tally.admitted for tally in (*first, *second)) == 100
     assert witness.truth(budget) == Truth(spent=USD, leased=0, ledger=USD, calls=100)
     assert len(witness.run("SELECT day FROM budget_day WHERE budget_id = :id", id=budget)) == 1
+
+
+async def test_news_of_other_budgets_sends_no_call_to_the_database(witness: Witness, till: Till) -> None:
+    payer = witness.tenant()
+    witness.budget(payer, "key", 1_000 * USD)
+    await till.call(payer, USD, USD)
+    witness.budget(witness.tenant(), "tenant", USD)
+    await till.keeper.load()
+    reservation = till.keeper.try_reserve(payer, USD)
+    assert reservation is not None
+    reservation.release()
+    witness.budget(payer, "user", USD // 2)
+    await till.keeper.load()
+    assert till.keeper.try_reserve(payer, USD) is None, "a new budget of its own does"
+    assert (await till.call(payer, USD, USD)).refused
