@@ -31,6 +31,9 @@ from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.db import Database
 from backend.kernel.errors import StorageUnavailable
 from backend.kernel.events import EventBus
+from backend.limits.book import LimitBook
+from backend.limits.limiter import Limiter
+from backend.limits.service import LimitService
 from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics
 from backend.pricing.book import PriceBook
@@ -77,6 +80,16 @@ class Runtime:
         self.metering = MeteringService(self.db, clock, self.events, settings, self.metrics)
         self.budgets = BudgetService(self.db, clock, self.audit, settings)
         self.keeper = BudgetKeeper(self.db, clock, self.events, settings, lambda: self.metering.process_id)
+        self.limits = LimitService(self.db, clock, self.audit, settings.rate_limits.default)
+        self.limit_book = LimitBook(self.db, settings.rate_limits.default)
+        self.limiter = Limiter(
+            self.limit_book,
+            self.db,
+            clock,
+            self.metrics,
+            redis_url=settings.redis_url,
+            known_replicas=lambda: self.keeper.known_processes,
+        )
         self.gateway = Gateway(
             settings=settings,
             clock=clock,
@@ -85,6 +98,9 @@ class Runtime:
             prices=self.prices,
             catalog=self.catalog,
             metering=self.metering,
+            limiter=self.limiter,
+            keeper=self.keeper,
+            budgets=self.budgets,
             addresses=self.upstream_addresses,
             metrics=self.metrics,
         )
@@ -117,6 +133,7 @@ class Runtime:
         await self.budgets.follow_default()
         seen = await self.db.change_version()
         await self.keeper.load()
+        await self.limit_book.load()
         await self.auth.load()
         await self._catalog()
         await self.prices.load()
@@ -177,10 +194,13 @@ async def open_runtime(
         stack.push_async_callback(runtime.metering.stop)
         await runtime.keeper.start()
         stack.push_async_callback(runtime.keeper.stop)
+        await runtime.limiter.start()
+        stack.push_async_callback(runtime.limiter.stop)
         await runtime.gateway.start()
         stack.push_async_callback(runtime.gateway.stop)
         stack.push_async_callback(runtime.change_feed.stop)
         runtime.change_feed.subscribe(runtime.keeper.load)
+        runtime.change_feed.subscribe(runtime.limit_book.load)
         runtime.change_feed.subscribe(runtime.auth.load, vital=True)
         # Routes last: they remember what the catalog said about names.
         for reload in (_reload_catalog(runtime.catalog), runtime.prices.load, runtime.routes.load):

@@ -75,6 +75,19 @@ class CallRecord:
     reservations: tuple[Held, ...] = ()
     """What budgets keep for the call: in the open line what is reserved, in the final line what of the charge it covered."""
 
+    @property
+    def total_tokens(self) -> int:
+        """All buckets together."""
+        return (
+            self.input_tokens
+            + self.cache_read_tokens
+            + self.cache_write_tokens
+            + self.audio_input_tokens
+            + self.output_tokens
+            + self.reasoning_tokens
+            + self.audio_output_tokens
+        )
+
     def count(self, usage: Usage, source: str) -> None:
         """Take over the token buckets."""
         self.input_tokens = usage.input

@@ -98,6 +98,21 @@ async def recent(session: AsyncSession, tenant_id: str, limit: int) -> list[Call
     return [_summary(call) for call in (await session.execute(query)).scalars()]
 
 
+async def of_key(
+    session: AsyncSession, tenant_id: str, key_id: str, *, limit: int, before: tuple[datetime, str] | None, since: datetime | None
+) -> list[CallSummary]:
+    """A key's calls, newest first: from an instant on, and in that order after the call at `before`."""
+    query = of_tenant(tenant_id).where(col(Call.key_id) == key_id)
+    if since is not None:
+        query = query.where(col(Call.created_at) >= since)
+    if before is not None:
+        instant, call_id = before
+        # The first condition alone is what the index understands.
+        query = query.where(col(Call.created_at) <= instant, sa.or_(col(Call.created_at) < instant, col(Call.id) < call_id))
+    query = query.order_by(col(Call.created_at).desc(), col(Call.id).desc()).limit(limit)
+    return [_summary(call) for call in (await session.execute(query)).scalars()]
+
+
 async def spend_since(session: AsyncSession, tenant_id: str, since: datetime, until: datetime | None = None) -> tuple[int, int]:
     """Nano-dollars charged, and calls, from an instant on and before another."""
     wanted = of_tenant(tenant_id).where(col(Call.created_at) >= since)
@@ -135,6 +150,7 @@ def _summary(call: Call) -> CallSummary:
         latency_ms=call.latency_ms,
         first_token_ms=call.first_token_ms,
         attempts=call.attempts,
+        overrun=call.overrun,
     )
 
 

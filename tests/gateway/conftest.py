@@ -118,10 +118,14 @@ async def open_gateway(file: Path, data_dir: Path, database_url: str) -> AsyncIt
     settings = load_settings({"BOURSE_CONFIG": str(file), "BOURSE_DATA_DIR": str(data_dir), "BOURSE_DATABASE_URL": database_url})
     runtime = Runtime(settings, SystemClock())
     await runtime.identity.bootstrap()
+    await runtime.keeper.load()
+    await runtime.limit_book.load()
     await runtime.auth.load()
     await runtime.prices.load()
     await runtime.routes.load()
     await runtime.metering.start()
+    await runtime.keeper.start()
+    await runtime.limiter.start()
     await runtime.gateway.start()
     runtime.readiness.missing = None
     door = FrontDoor(settings)
@@ -137,8 +141,10 @@ async def open_gateway(file: Path, data_dir: Path, database_url: str) -> AsyncIt
         yield Rig(runtime, url, client, http)
     server.should_exit = True
     await task
-    await runtime.metering.stop()
     await runtime.gateway.stop()
+    await runtime.limiter.stop()
+    await runtime.keeper.stop()
+    await runtime.metering.stop()
     await runtime.http.close()
     runtime.identity.close()
     await runtime.db.close()
