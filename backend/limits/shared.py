@@ -23,7 +23,7 @@ log = structlog.get_logger(__name__)
 ANSWER_SECONDS = 0.095
 LEASE_SECONDS = 50
 RENEWALS_PER_LEASE = 5
-PROBE_SECONDS = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+PROBE_SECONDS = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 """Pauses between probes while Redis is away; the last one repeats. No call ever waits for a probe."""
 
 _UNITS = (Unit.REQUESTS, Unit.TOKENS, Unit.PARALLEL, Unit.DAY_REQUESTS, Unit.DAY_TOKENS)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import tiktoken
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
@@ -22,6 +22,7 @@ from backend.gateway.token_families import SANDBOX, UNKNOWN, Family, family_of
 from backend.providers.provider import ChatRequest
 from backend.providers.sandbox import SandboxProvider
 
+SLOW_MACHINE = [HealthCheck.too_slow]
 OF_OPENAI = {"o200k_base": family_of("gpt-4o"), "cl100k_base": family_of("gpt-4-turbo"), "p50k_base": family_of("text-davinci-003")}
 
 
@@ -131,20 +132,20 @@ def typescript(schema: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=SLOW_MACHINE)
 @given(text=TEXT)
 def test_no_text_has_more_tokens_than_its_bound(name: str, text: str) -> None:
     assert len(encoding(name).encode_ordinary(text)) <= text_bytes(text, OF_OPENAI[name])
 
 
-@hypothesis_settings(max_examples=300, deadline=None)
+@hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=SLOW_MACHINE)
 @given(text=TEXT)
 def test_no_text_has_more_tokens_than_its_bound_where_the_tokenizer_normalizes(text: str) -> None:
     assert len(claude().encode(text).ids) <= text_bytes(text, family_of("claude-3-5-sonnet"))
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=50, deadline=None, suppress_health_check=SLOW_MACHINE)
 @given(messages=MESSAGES, tools=TOOLS)
 def test_no_body_has_more_tokens_than_its_bound(name: str, messages: list[Any], tools: list[Any]) -> None:
     body = {"model": "m", "messages": messages, "tools": tools}
@@ -161,7 +162,7 @@ def counter() -> Any:
 
 
 @pytest.mark.parametrize("name", ENCODINGS)
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=50, deadline=None, suppress_health_check=SLOW_MACHINE)
 @given(messages=MESSAGES, tools=TOOLS)
 def test_the_exact_count_lies_between_the_truth_and_the_bound(
     counter: TokenCounter, name: str, messages: list[Any], tools: list[Any]
@@ -172,7 +173,7 @@ def test_the_exact_count_lies_between_the_truth_and_the_bound(
     assert published_count(body, encoding(name).encode_ordinary) <= counted <= token_bound(body, family)
 
 
-@hypothesis_settings(max_examples=50, deadline=None)
+@hypothesis_settings(max_examples=50, deadline=None, suppress_health_check=SLOW_MACHINE)
 @given(messages=MESSAGES)
 def test_the_sandbox_never_counts_more_than_its_bound(messages: list[Any]) -> None:
     body = {"model": "sandbox/chat", "messages": messages}

@@ -4,6 +4,7 @@ from collections import deque
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -118,7 +119,8 @@ class Model(RuleBasedStateMachine):
                 assert not one.tokens or sum(inside) <= one.tokens
 
 
-Model.TestCase.settings = hypothesis_settings(max_examples=150, stateful_step_count=60, deadline=None)
+SLOW_MACHINE = [HealthCheck.too_slow]
+Model.TestCase.settings = hypothesis_settings(max_examples=150, stateful_step_count=60, deadline=None, suppress_health_check=SLOW_MACHINE)
 TestLimitsAgainstTheModel = pytest.mark.case("L1")(pytest.mark.case("L3")(Model.TestCase))
 
 

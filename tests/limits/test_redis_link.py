@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -148,7 +148,7 @@ ANSWERS = st.lists(
 )
 
 
-@hypothesis_settings(deadline=None)
+@hypothesis_settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(answers=ANSWERS, cuts=st.lists(st.integers(0, 400), max_size=12))
 async def test_answers_may_come_in_any_pieces(answers: list[tuple[bytes, bytes]], cuts: list[int]) -> None:
     link = RedisLink(PATIENT, lambda _: None)

@@ -205,7 +205,7 @@ STEP = st.one_of(
 
 @pytest.mark.case("L1")
 @pytest.mark.case("L3")
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=st.lists(STEP, min_size=10, max_size=60))
 async def test_redis_decides_as_memory_does(timed: tuple[SharedLimiter, RedisTime], steps: list[tuple[str, int, float]]) -> None:
     limiter, time = timed
