@@ -3,6 +3,7 @@
 import sys
 
 import typer
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from backend import doctor
 from backend.budgets import cli as budgets
@@ -11,7 +12,8 @@ from backend.configuration import ConfigurationError, load_settings
 from backend.identity import cli as identity
 from backend.kernel import migrations
 from backend.kernel.db import is_sqlite
-from backend.kernel.terminal import AsJson, show_one
+from backend.kernel.errors import StorageUnavailable
+from backend.kernel.terminal import UNAVAILABLE, WRONG_USE, AsJson, show_one
 from backend.limits import cli as limits
 from backend.providers import cli as providers
 from backend.routing import cli as routing
@@ -53,7 +55,10 @@ def main() -> None:
         app()
     except ConfigurationError as error:
         print(f"The configuration cannot be used:\n{error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(WRONG_USE) from None
+    except (StorageUnavailable, OperationalError, InterfaceError):
+        print("Nothing was done: the database cannot be reached.", file=sys.stderr)
+        raise SystemExit(UNAVAILABLE) from None
 
 
 if __name__ == "__main__":

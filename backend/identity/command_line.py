@@ -151,6 +151,6 @@ def _account() -> str:
 
 
 def _is_database_trouble(error: Exception) -> bool:
-    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import InterfaceError, OperationalError
 
-    return isinstance(error, DBAPIError | OSError)
+    return isinstance(error, InterfaceError | OperationalError | OSError)

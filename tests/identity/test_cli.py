@@ -4,6 +4,8 @@ import asyncio
 import json
 import os
 import pwd
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -19,6 +21,7 @@ from typer.testing import CliRunner
 from backend.__main__ import app
 from backend.kernel.db import Database
 from backend.kernel.events import EventBus
+from tests.architecture.source import ROOT
 from tests.rig.server import AppServer
 
 Run = Callable[..., Any]
@@ -218,6 +221,14 @@ def test_a_database_that_is_away_is_said_in_one_sentence(bourse: Bourse, monkeyp
     monkeypatch.setenv("BOURSE_DATABASE_URL", "postgresql://bourse@127.0.0.1:9/nothing")
     result = bourse.invoke("tenant", "list")
     assert (result.exit_code, result.stderr) == (3, "Nothing was done: the database cannot be reached.\n")
+
+
+@pytest.mark.parametrize("words", [("ingest",), ("migrate",), ("prices", "quarantine"), ("route", "list"), ("budget", "holders")])
+def test_every_command_says_so(words: tuple[str, ...]) -> None:
+    environment = {**os.environ, "BOURSE_DATABASE_URL": "postgresql://bourse@127.0.0.1:9/nothing"}
+    command = [sys.executable, "-m", "backend", *words]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (run.returncode, run.stderr) == (3, "Nothing was done: the database cannot be reached.\n")
 
 
 @pytest.mark.case("A1")
