@@ -50,6 +50,8 @@ def configuration(upstream: str, other: str) -> dict[str, Any]:
             },
             {"alias": "off", "strategy": "ordered", "candidates": [first], "enabled": False},
         ],
+        # The catalog is empty here, so this is what the sandbox costs.
+        "budgets": {"default": {"on_unknown_price": {"input": 0.5, "output": 1.5}}},
         "bootstrap": {
             "tenants": [{"slug": "small", "name": "Small", "models": ["fast", "pair"]}],
             "api_keys": [{"tenant": "small", "name": "limited", "key": LIMITED_KEY, "models": ["fast"]}],
