@@ -107,7 +107,10 @@ class Reservation:
         return tuple(covered)
 
     def shrink(self, amount: int) -> None:
-        """The call may cost at most `amount`, less than was reserved: the rest is available again at once."""
+        """The call may cost at most `amount`, less than was reserved: the rest is available again at once.
+
+        Only before `held` goes into the journal: a replay takes as much from the lease as is written there.
+        """
         if self._open and amount < self.amount:
             for part in self._slices:
                 part.reserved -= self.amount - amount

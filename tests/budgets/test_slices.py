@@ -38,6 +38,14 @@ class Books(RuleBasedStateMachine):
             self.running.append(Reservation(self.slices, amount))
 
     @precondition(lambda self: self.running)
+    @rule(share=st.floats(0, 1.5), data=st.data())
+    def shrink(self, share: float, data: st.DataObject) -> None:
+        reservation = self.running[data.draw(st.integers(0, len(self.running) - 1))]
+        before = reservation.amount
+        reservation.shrink(int(before * share))
+        assert reservation.amount == min(before, int(before * share))
+
+    @precondition(lambda self: self.running)
     @rule(share=st.floats(0, 3), data=st.data())
     def settle(self, share: float, data: st.DataObject) -> None:
         reservation = self.running.pop(data.draw(st.integers(0, len(self.running) - 1)))
