@@ -88,7 +88,8 @@ class Runtime:
             clock,
             self.metrics,
             redis_url=settings.redis_url,
-            known_replicas=lambda: self.keeper.known_processes,
+            # A SQLite file has one serving process, whatever the row of a killed one says for another while.
+            known_replicas=lambda: 1 if self.db.dialect == "sqlite" else self.keeper.known_processes,
         )
         self.gateway = Gateway(
             settings=settings,

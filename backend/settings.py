@@ -298,10 +298,7 @@ class Settings(Section):
 
 
 LATER: dict[str, str] = {
-    "redis_url": "checked by /healthz; limits shared across replicas come in a later release",
-    "rate_limits": "stored; limits are enforced from a later release on",
     "budgets": "stored; budgets are enforced from a later release on",
-    "bootstrap.api_keys.rate_limit": "stored; enforced from a later release on",
     "bootstrap.api_keys.budget": "stored; budgets are enforced from a later release on",
     "bootstrap.tenants.budget": "stored; budgets are enforced from a later release on",
     "store.public": "kept; a store for signed-in people only comes in a later release",
