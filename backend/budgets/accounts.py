@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from backend.budgets.alerts import level_of
+from backend.budgets.alerts import is_reached, thresholds
 from backend.budgets.slices import NoSlice, Slice
 from backend.budgets.tables import Budget
-from backend.kernel.money import usd_from_nano
 
+NANO_PER_USD = 1_000_000_000
 NO_SLICE = NoSlice()
 SCOPES = ("tenant", "user", "key")
 Place = tuple[str, str, str]
@@ -53,15 +53,20 @@ class Headroom:
     def remaining_nano(self) -> int:
         return max(0, self.limit_nano - self.used_nano)
 
+    def wire_headers(self) -> list[tuple[bytes, bytes]]:
+        """`X-Budget-*`, amounts in USD. Made for every answer, so without a Decimal."""
+        left = self.limit_nano - self.used_nano
+        return [
+            (b"x-budget-limit", b"%d.%09d" % divmod(self.limit_nano, NANO_PER_USD)),
+            (b"x-budget-used", b"%d.%09d" % divmod(self.used_nano, NANO_PER_USD)),
+            (b"x-budget-remaining", b"%d.%09d" % divmod(left if left > 0 else 0, NANO_PER_USD)),
+            (b"x-budget-warning", b"true" if self.warning else b"false"),
+            (b"x-budget-exceeded", b"true" if self.exceeded else b"false"),
+        ]
+
     def headers(self) -> dict[str, str]:
-        """`X-Budget-*`, amounts in USD."""
-        return {
-            "x-budget-limit": f"{usd_from_nano(self.limit_nano):f}",
-            "x-budget-used": f"{usd_from_nano(self.used_nano):f}",
-            "x-budget-remaining": f"{usd_from_nano(self.remaining_nano):f}",
-            "x-budget-warning": "true" if self.warning else "false",
-            "x-budget-exceeded": "true" if self.exceeded else "false",
-        }
+        """As `wire_headers`, for an error."""
+        return {name.decode(): value.decode() for name, value in self.wire_headers()}
 
 
 class Account:
@@ -72,6 +77,7 @@ class Account:
         "appetite",
         "budget_id",
         "filled_at",
+        "first_mark",
         "limit_nano",
         "place",
         "raise_nano",
@@ -95,6 +101,8 @@ class Account:
         self.window = "calendar_month"
         self.zone = "UTC"
         self.warn_at: tuple[float, ...] = ()
+        self.first_mark = 1.0
+        """The lowest share of the limit at which something is said."""
         self.slice: Slice = NO_SLICE
         self.spent_nano = 0
         """Charged in the current period by all processes, as the database last said."""
@@ -118,6 +126,7 @@ class Account:
         self.raise_until = row.raise_until
         self.window = row.window
         self.warn_at = tuple(row.warn_at)
+        self.first_mark = thresholds(self.warn_at)[0]
         self.zone = zone
 
     def use(self, part: Slice) -> None:
@@ -139,7 +148,7 @@ class Account:
             window=self.window,
             limit_nano=limit,
             used_nano=used,
-            warning=level_of(self.warn_at, used, limit) > 0,
+            warning=is_reached(self.first_mark, used, limit),
             exceeded=used >= limit,
             resets_at=self.resets_at,
         )

@@ -15,7 +15,11 @@ def thresholds(warn_at: Sequence[float]) -> tuple[float, ...]:
 
 def level_of(warn_at: Sequence[float], spent_nano: int, limit_nano: int) -> int:
     """How many thresholds are reached."""
-    return sum(spent_nano * _PARTS >= round(share * _PARTS) * limit_nano for share in thresholds(warn_at))
+    return sum(is_reached(share, spent_nano, limit_nano) for share in thresholds(warn_at))
+
+
+def is_reached(share: float, spent_nano: int, limit_nano: int) -> bool:
+    return spent_nano * _PARTS >= round(share * _PARTS) * limit_nano
 
 
 def reported_level(window: str, first_day: date, level: int, alert_from: date | None, alert_level: int) -> int:

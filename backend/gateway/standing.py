@@ -20,7 +20,7 @@ class Standing:
             headers.append((b"x-bourse-max-output-lowered", b"%d" % bound.cap))
         headroom = self._keeper.headroom(call.key)
         if headroom is not None:
-            headers += [(name.encode(), value.encode()) for name, value in headroom.headers().items()]
+            headers += headroom.wire_headers()
         return headers
 
     def headers_beside(self, call: Call, error: BourseError) -> list[Header]:
