@@ -93,8 +93,14 @@ class Round:
             return True
         for standing in outcome.standings.values():
             self._take_over(standing, began)
-        for ask, answer in zip(self._asks, outcome.answers, strict=True):
-            self._tell(ask, answer, outcome)
+        decided = list(zip(self._asks, outcome.answers, strict=True))
+        lapsed = any(ask.future.done() and answer.verdict is Verdict.ADMITTED for ask, answer in decided)
+        for ask, answer in decided:
+            if lapsed and answer.verdict is Verdict.REFUSED:
+                # What was meant for somebody who has gone meanwhile may be enough for this one.
+                self._desk.ask_again([ask], 0.0)
+            else:
+                self._tell(ask, answer, outcome)
         return bool(self._refills) or any(answer.verdict is Verdict.ADMITTED for answer in outcome.answers)
 
     # In the transaction ------------------------------------------------------------------------------------------------------------
