@@ -2,15 +2,18 @@
 
 import asyncio
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
 
 from backend.limits.shared import LEASE_SECONDS
 from tests.rig.redis import RedisServer
-from tests.rig.server import AppServer
+from tests.rig.server import ROOT, AppServer, clean_environment
 
 CONFIGURATION = """
 bootstrap:
@@ -24,9 +27,11 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(400)]
 
 
 @pytest.fixture
-def replicas(app_server: Callable[..., AppServer], postgres_url: str, redis_server: RedisServer) -> list[AppServer]:
+def replicas(app_server: Callable[..., AppServer], postgres_url: str, redis_server: RedisServer, tmp_path: Path) -> list[AppServer]:
     redis_server.flush()
     env = {"BOURSE_DATABASE_URL": postgres_url, "BOURSE_REDIS_URL": redis_server.url}
+    # The first gateway would do this by itself, within the time that it has to become ready.
+    subprocess.run([sys.executable, "-m", "backend", "ingest", "--quiet"], env=clean_environment(tmp_path, **env), cwd=ROOT, check=True)
     return [app_server("gateway", configuration=CONFIGURATION, env=env) for _ in range(3)]
 
 
