@@ -3,6 +3,7 @@
 from backend.budgets.keeper import BudgetKeeper
 from backend.gateway.call import Call
 from backend.gateway.facts import Header
+from backend.identity.snapshot import KeyRecord
 from backend.kernel.errors import BourseError
 
 
@@ -18,10 +19,13 @@ class Standing:
         if call.lowered_cap:
             bound = call.bound or call.bounds[0]
             headers.append((b"x-bourse-max-output-lowered", b"%d" % bound.cap))
-        headroom = self._keeper.headroom(call.key)
-        if headroom is not None:
-            headers += headroom.wire_headers()
+        headers += self.of_key(call.key)
         return headers
+
+    def of_key(self, key: KeyRecord) -> list[Header]:
+        """How its tightest budget stands; nothing before its first call."""
+        headroom = self._keeper.headroom(key)
+        return headroom.wire_headers() if headroom is not None else []
 
     def headers_beside(self, call: Call, error: BourseError) -> list[Header]:
         """As `headers`, without what the error says itself."""

@@ -17,6 +17,7 @@ from tests.fakes.openai_upstream import (
     Exchange,
     OpenAIUpstream,
     _whole,
+    answer,
     canonical_chunks,
     completion,
     events,
@@ -51,6 +52,7 @@ def configuration(upstream: str, other: str, **budget: Any) -> dict[str, Any]:
             {"alias": "dear", "strategy": "ordered", "candidates": [dear]},
             {"alias": "either", "strategy": "ordered", "candidates": [dear, cheap]},
             {"alias": "capped", "strategy": "ordered", "candidates": [dear], "max_output_tokens": 900},
+            {"alias": "thinker", "candidates": [{**dear, "model": "openai/o3-mini"}], "max_output_tokens": 300},
             {"alias": "unpriced", "strategy": "ordered", "candidates": [{"provider": "acme", "model": "gpt-fake"}]},
             {"alias": "free", "candidates": [{"provider": "acme", "model": "gpt-fake", "price": {"input": 0, "output": 0}}]},
         ],
@@ -164,6 +166,14 @@ async def test_numbers_that_cannot_be_meant_reserve_nothing(shop: Rig, change: d
 async def test_a_cap_that_the_caller_named_goes_upstream_as_it_is(shop: Rig, upstream: OpenAIUpstream) -> None:
     await shop.post({**TEN, "max_tokens": 7}, key=TILL)
     assert upstream.requests[0].body["max_tokens"] == 7
+
+
+async def test_a_model_that_thinks_gets_our_cap_under_the_name_that_it_knows(shop: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(answer())
+    body = {"model": "thinker", "messages": TEN["messages"], "max_tokens": None}
+    assert (await shop.post(body, key=TILL)).status_code == 200
+    sent = upstream.requests[0].body
+    assert (sent["max_completion_tokens"], "max_tokens" in sent) == (300, False)
 
 
 async def test_without_a_cap_the_routes_is_sent_and_lowered_near_the_end_to_no_less_than_256(shop: Rig, upstream: OpenAIUpstream) -> None:
