@@ -291,3 +291,35 @@ async def test_a_mistake_of_ours_holds_nothing(shop: Rig, monkeypatch: pytest.Mo
     monkeypatch.setattr("backend.gateway.settle.cost_of_call", broken)
     assert (await shop.post(TEN, key=TILL)).status_code == 500
     assert not any(await held(shop))
+
+
+@pytest.mark.case("B3")
+async def test_among_failures_and_hang_ups_the_budget_equals_the_ledger_and_nothing_is_left(shop: Rig, upstream: OpenAIUpstream) -> None:
+    """Less is used than was reserved, a third of the calls goes wrong in every way, and then the rest of the budget is still there."""
+
+    def using(tokens: int) -> Any:
+        usage = {"prompt_tokens": 5, "completion_tokens": tokens, "total_tokens": tokens + 5}
+        return lambda exchange: _whole(exchange, 200, completion("word", usage=usage))
+
+    steps: list[Any] = []
+    for number in range(90):
+        steps.append((status(500), reset(), hang())[number // 3 % 3] if number % 3 == 0 else using(number % 10 + 1))
+    upstream.script(*steps, honours_the_cap)
+
+    async def call() -> int:
+        try:
+            return (await shop.post(TEN, key=TILL, timeout=3)).status_code
+        except httpx.ReadTimeout:
+            return 499
+
+    await asyncio.gather(*(call() for _ in range(90)))
+    while any(await held(shop)):
+        await asyncio.sleep(0.02)
+    spent, charged = await in_the_database(shop)
+    assert spent == charged <= 100 * CALL
+    places = (100 * CALL - spent) // CALL
+    upstream.script(honours_the_cap)
+    drained = [await call() for _ in range(places + 1)]
+    assert drained == [200] * places + [403]
+    spent, charged = await in_the_database(shop)
+    assert spent == charged > 99 * CALL
