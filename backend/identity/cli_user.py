@@ -104,7 +104,7 @@ def add_to_tenant(
 
 @users.command("remove-from-tenant")
 def remove_from_tenant(email: Person, tenant: TenantName, as_json: AsJson = False) -> None:
-    """Take a person out of a tenant; his keys there go on until they are revoked."""
+    """Take a person out of a tenant, and revoke his keys there."""
     _set_member(email, tenant, None, as_json=as_json)
 
 
