@@ -3,26 +3,39 @@
 import sys
 
 import typer
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from backend import doctor
+from backend.budgets import cli as budgets
 from backend.catalog import cli as catalog
 from backend.configuration import ConfigurationError, load_settings
+from backend.identity import cli as identity
 from backend.kernel import migrations
 from backend.kernel.db import is_sqlite
+from backend.kernel.errors import StorageUnavailable
+from backend.kernel.terminal import UNAVAILABLE, WRONG_USE, AsJson, show_one
+from backend.limits import cli as limits
+from backend.providers import cli as providers
+from backend.routing import cli as routing
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Bourse on the command line.", pretty_exceptions_enable=False)
+identity.mount(app)
+budgets.mount(app)
+routing.mount(app)
+providers.mount(app)
 catalog.mount(app)
 doctor.mount(app)
+limits.mount(app)
 
 
 @app.command()
-def migrate() -> None:
+def migrate(as_json: AsJson = False) -> None:
     """Bring the database's schema up to date."""
     url = load_settings().database
     before = migrations.current(url)
     migrations.upgrade(url)
     after = migrations.current(url)
-    print(f"The database is at revision {after}." if before == after else f"The database went from revision {before or 'none'} to {after}.")
+    show_one({"before": before, "after": after, "changed": before != after}, as_json=as_json, unset={"before": "none"})
 
 
 @app.command("check-workers", hidden=True)
@@ -42,7 +55,10 @@ def main() -> None:
         app()
     except ConfigurationError as error:
         print(f"The configuration cannot be used:\n{error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise SystemExit(WRONG_USE) from None
+    except (StorageUnavailable, OperationalError, InterfaceError):
+        print("Nothing was done: the database cannot be reached.", file=sys.stderr)
+        raise SystemExit(UNAVAILABLE) from None
 
 
 if __name__ == "__main__":

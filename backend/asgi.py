@@ -156,8 +156,8 @@ class FrontDoor:
 
     def _started(self) -> Runtime:
         runtime = self.runtime
-        if runtime is None or runtime.readiness.missing is not None:
-            missing = "starting" if runtime is None else runtime.readiness.missing
+        missing = "starting" if runtime is None else runtime.missing
+        if runtime is None or missing is not None:
             raise Unavailable(f"Not ready: {missing}.", code="storage_unavailable", retry_after=SLOW_START_RETRY_SECONDS)
         return runtime
 

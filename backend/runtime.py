@@ -16,6 +16,8 @@ import structlog
 
 from backend import __version__
 from backend.audit.service import AuditService
+from backend.budgets.keeper import BudgetKeeper
+from backend.budgets.service import BudgetService
 from backend.catalog.service import CatalogService
 from backend.configuration import not_yet_alive
 from backend.gateway.app import Gateway
@@ -29,6 +31,9 @@ from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.db import Database
 from backend.kernel.errors import StorageUnavailable
 from backend.kernel.events import EventBus
+from backend.limits.book import LimitBook
+from backend.limits.limiter import Limiter
+from backend.limits.service import LimitService
 from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics
 from backend.pricing.book import PriceBook
@@ -63,7 +68,7 @@ class Runtime:
         self.metrics = Metrics()
         self.events = EventBus()
         self.db = Database.open(settings.database, self.events)
-        self.change_feed = ChangeFeed(self.db)
+        self.change_feed = ChangeFeed(self.db, redis_url=settings.redis_url)
         self.upstream_addresses = AddressPolicy(settings.network.allow_private)
         self.audit = AuditService(clock)
         self.identity = IdentityService(self.db, clock, self.audit, settings)
@@ -72,6 +77,19 @@ class Runtime:
         self.prices = PriceBook(self.db)
         self.routes = RouteTable(settings, self.catalog)
         self.metering = MeteringService(self.db, clock, self.events, settings, self.metrics)
+        self.budgets = BudgetService(self.db, clock, self.audit, settings)
+        self.keeper = BudgetKeeper(self.db, clock, self.events, settings, lambda: self.metering.process_id)
+        self.limits = LimitService(self.db, clock, self.audit, settings.rate_limits.default)
+        self.limit_book = LimitBook(self.db, settings.rate_limits.default)
+        self.limiter = Limiter(
+            self.limit_book,
+            self.db,
+            clock,
+            self.metrics,
+            redis_url=settings.redis_url,
+            # A SQLite file has one serving process, whatever the row of a killed one says for another while.
+            known_replicas=lambda: 1 if self.db.dialect == "sqlite" else self.keeper.known_processes,
+        )
         self.gateway = Gateway(
             settings=settings,
             clock=clock,
@@ -80,6 +98,9 @@ class Runtime:
             prices=self.prices,
             catalog=self.catalog,
             metering=self.metering,
+            limiter=self.limiter,
+            keeper=self.keeper,
+            budgets=self.budgets,
             addresses=self.upstream_addresses,
             metrics=self.metrics,
         )
@@ -92,6 +113,13 @@ class Runtime:
         network = self.settings.network
         return OutboundClient(AddressPolicy(network.allow_private_fetch), proxy=network.proxy, ca_file=network.ca_file)
 
+    @property
+    def missing(self) -> str | None:
+        """Why no new call can be taken just now, as a sentence for the operator; None while all is well."""
+        if self.change_feed.lost:
+            return "the database is out of reach for so long that nobody knows which keys are still good"
+        return self.readiness.missing
+
     async def close(self) -> None:
         if "http" in self.__dict__:
             await self.http.close()
@@ -102,7 +130,10 @@ class Runtime:
         """Every step in order; raises at the first that cannot be done now. May be called again."""
         await self._schema()
         await self.identity.bootstrap()
+        await self.budgets.follow_default()
         seen = await self.db.change_version()
+        await self.keeper.load()
+        await self.limit_book.load()
         await self.auth.load()
         await self._catalog()
         await self.prices.load()
@@ -161,11 +192,18 @@ async def open_runtime(
         stack.push_async_callback(runtime.close)
         await runtime.metering.start()
         stack.push_async_callback(runtime.metering.stop)
+        await runtime.keeper.start()
+        stack.push_async_callback(runtime.keeper.stop)
+        await runtime.limiter.start()
+        stack.push_async_callback(runtime.limiter.stop)
         await runtime.gateway.start()
         stack.push_async_callback(runtime.gateway.stop)
         stack.push_async_callback(runtime.change_feed.stop)
+        runtime.change_feed.subscribe(runtime.keeper.load)
+        runtime.change_feed.subscribe(runtime.limit_book.load)
+        runtime.change_feed.subscribe(runtime.auth.load, vital=True)
         # Routes last: they remember what the catalog said about names.
-        for reload in (runtime.auth.load, _reload_catalog(runtime.catalog), runtime.prices.load, runtime.routes.load):
+        for reload in (_reload_catalog(runtime.catalog), runtime.prices.load, runtime.routes.load):
             runtime.change_feed.subscribe(reload)
         starter = asyncio.create_task(_keep_starting(runtime, when_ready), name="start")
         stack.push_async_callback(_cancel, starter)

@@ -7,6 +7,7 @@ import backend.budgets.tables
 import backend.catalog.tables
 import backend.identity.tables
 import backend.kernel.db
+import backend.limits.tables
 import backend.metering.tables
 import backend.pricing.tables  # noqa: F401
 

@@ -308,17 +308,10 @@ class Settings(Section):
 
 
 LATER: dict[str, str] = {
-    "redis_url": "checked by /healthz; limits shared across replicas come in a later release",
-    "rate_limits": "stored; limits are enforced from a later release on",
-    "budgets": "stored; budgets are enforced from a later release on",
-    "bootstrap.api_keys.rate_limit": "stored; enforced from a later release on",
-    "bootstrap.api_keys.budget": "stored; budgets are enforced from a later release on",
-    "bootstrap.tenants.budget": "stored; budgets are enforced from a later release on",
     "store.public": "kept; a store for signed-in people only comes in a later release",
     "providers.default_model": "kept; no protocol of this release asks for it",
     "providers.metadata": "kept; no protocol of this release needs it",
     "models.candidates.prefill": "kept; recovery of cut streams comes in a later release",
-    "models.max_output_tokens": "kept; sent to providers from a later release on",
     "network.allow_private_fetch": "kept; webhooks and image fetches come in a later release",
     "models.retries": "kept; retries come in a later release",
     "models.breaker": "kept; circuit breakers come in a later release",

@@ -44,17 +44,18 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_audit_entry_tenant_id"), ["tenant_id"], unique=False)
 
     op.create_table(
-        "budget",
+        "budget_day",
+        sa.Column("budget_id", sa.String(length=40), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("spent_nano", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("budget_id", "day", name=op.f("pk_budget_day")),
+    )
+    op.create_table(
+        "budget_holder",
         sa.Column("id", sa.String(length=40), nullable=False),
-        sa.Column("scope", sa.String(length=8), nullable=False),
-        sa.Column("scope_id", sa.String(length=40), nullable=False),
-        sa.Column("limit_nano", sa.BigInteger(), nullable=False),
-        sa.Column("window", sa.String(length=24), nullable=False),
-        sa.Column("warn_at", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_budget")),
-        sa.UniqueConstraint("scope", "scope_id", name=op.f("uq_budget_scope_scope_id")),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_budget_holder")),
     )
     op.create_table(
         "call",
@@ -93,6 +94,8 @@ def upgrade() -> None:
         sa.Column("overhead_us", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("tags", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("budget_ids", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("budget_day", sa.Date(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_call")),
     )
     with op.batch_alter_table("call", schema=None) as batch_op:
@@ -224,6 +227,43 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_api_key_tenant_id"), ["tenant_id"], unique=False)
 
     op.create_table(
+        "budget",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("tenant_id", sa.String(length=40), nullable=False),
+        sa.Column("scope", sa.String(length=8), nullable=False),
+        sa.Column("scope_id", sa.String(length=40), nullable=False),
+        sa.Column("limit_nano", sa.BigInteger(), nullable=False),
+        sa.Column("window", sa.String(length=24), nullable=False),
+        sa.Column("warn_at", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("is_default", sa.Boolean(), nullable=False),
+        sa.Column("raise_nano", sa.BigInteger(), nullable=False),
+        sa.Column("raise_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("latest_day", sa.Date(), nullable=True),
+        sa.Column("recall", sa.Integer(), nullable=False),
+        sa.Column("alert_level", sa.Integer(), nullable=False),
+        sa.Column("alert_from", sa.Date(), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_budget_tenant_id_tenant")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_budget")),
+        sa.UniqueConstraint("tenant_id", "scope", "scope_id", name=op.f("uq_budget_tenant_id_scope_scope_id")),
+    )
+    op.create_table(
+        "budget_lease",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("budget_id", sa.String(length=40), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("holder_id", sa.String(length=40), nullable=False),
+        sa.Column("amount_nano", sa.BigInteger(), nullable=False),
+        sa.Column("answered", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["holder_id"], ["budget_holder.id"], name=op.f("fk_budget_lease_holder_id_budget_holder")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_budget_lease")),
+        sa.UniqueConstraint("budget_id", "day", "holder_id", name=op.f("uq_budget_lease_budget_id_day_holder_id")),
+    )
+    with op.batch_alter_table("budget_lease", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_budget_lease_holder_id"), ["holder_id"], unique=False)
+
+    op.create_table(
         "call_attempt",
         sa.Column("call_id", sa.String(length=40), nullable=False),
         sa.Column("number", sa.Integer(), nullable=False),
@@ -286,6 +326,17 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_offer_price_state"), ["price_state"], unique=False)
         batch_op.create_index(batch_op.f("ix_offer_provider_id"), ["provider_id"], unique=False)
 
+    op.create_table(
+        "rate_limit_override",
+        sa.Column("tenant_id", sa.String(length=40), nullable=False),
+        sa.Column("scope", sa.String(length=8), nullable=False),
+        sa.Column("scope_id", sa.String(length=40), nullable=False),
+        sa.Column("limits", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_by", sa.String(length=40), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_rate_limit_override_tenant_id_tenant")),
+        sa.PrimaryKeyConstraint("tenant_id", "scope", "scope_id", name=op.f("pk_rate_limit_override")),
+    )
     op.create_table(
         "sign_in_session",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -358,6 +409,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_sign_in_session_user_id"))
 
     op.drop_table("sign_in_session")
+    op.drop_table("rate_limit_override")
     with op.batch_alter_table("offer", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_offer_provider_id"))
         batch_op.drop_index(batch_op.f("ix_offer_price_state"))
@@ -369,6 +421,11 @@ def downgrade() -> None:
 
     op.drop_table("membership")
     op.drop_table("call_attempt")
+    with op.batch_alter_table("budget_lease", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_budget_lease_holder_id"))
+
+    op.drop_table("budget_lease")
+    op.drop_table("budget")
     with op.batch_alter_table("api_key", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_api_key_tenant_id"))
         batch_op.drop_index(batch_op.f("ix_api_key_owner_user_id"))
@@ -396,7 +453,8 @@ def downgrade() -> None:
         batch_op.drop_index("ix_call_key_id_created_at")
 
     op.drop_table("call")
-    op.drop_table("budget")
+    op.drop_table("budget_holder")
+    op.drop_table("budget_day")
     with op.batch_alter_table("audit_entry", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_audit_entry_tenant_id"))
         batch_op.drop_index(batch_op.f("ix_audit_entry_at"))

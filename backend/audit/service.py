@@ -40,6 +40,9 @@ class AuditService:
             SecretInAudit: a fact has the name or the look of a secret.
             StorageUnavailable: the row cannot be written; the unit of work must not commit.
         """
+        if principal.kind == "system" and principal.name:
+            # The person behind the command line, as the operating system knows him.
+            facts = {"operator": principal.name, **facts}
         _refuse_secrets(facts, ())
         entry = AuditEntry(
             id=new_id("audit"),

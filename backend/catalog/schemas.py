@@ -49,6 +49,7 @@ class ModelSummary:
     modalities_in: tuple[str, ...]
     modalities_out: tuple[str, ...]
     context_tokens: int | None
+    max_output_tokens: int | None
     input_nano: int | None
     output_nano: int | None
     price_state: str

@@ -14,7 +14,9 @@ from backend.kernel.money import format_usd
 
 _OFFER_COLUMNS = ("id", "model_id", "provider_id", "price_state", "input_nano", "output_nano", "price_sources", "status")
 _MODEL_COLUMNS = (
-    "id", "name", "creator", "family", "mode", "capabilities", "modalities_in", "modalities_out", "context_tokens", "release_date",
+    "id", "name", "creator", "family", "mode", "capabilities", "modalities_in", "modalities_out", "context_tokens",
+    "max_output_tokens",
+    "release_date",
     "status",
     "open_weights",
 )  # fmt: skip

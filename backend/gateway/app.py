@@ -1,15 +1,23 @@
 """The gateway's ASGI app: `/v1` and `/router`, dispatched by hand. Anything else under them is a JSON 404, never a page."""
 
+from backend.budgets.keeper import BudgetKeeper
+from backend.budgets.service import BudgetService
+from backend.gateway.accounts import Accounts
+from backend.gateway.bounds import Estimator
 from backend.gateway.models_list import Catalog, ModelList
 from backend.gateway.pipeline import Pipeline
+from backend.gateway.reserve import Reserver
 from backend.gateway.responses import Receive, Send, send_json
 from backend.gateway.settle import Settler
+from backend.gateway.standing import Standing
+from backend.gateway.token_count import TokenCounter
 from backend.identity.snapshot import AuthSnapshot
 from backend.kernel.addresses import AddressPolicy
 from backend.kernel.clock import Clock
 from backend.kernel.errors import MethodNotAllowed, NotFound
 from backend.kernel.json import dump_json
 from backend.kernel.request import Scope
+from backend.limits.limiter import Limiter
 from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics
 from backend.pricing.book import PriceBook
@@ -21,6 +29,8 @@ from backend.settings import Settings
 
 _CHAT = "/v1/chat/completions"
 _MODELS = "/v1/models"
+_BUDGET = "/v1/budget"
+_USAGE = "/v1/usage"
 
 
 class Gateway:
@@ -38,6 +48,9 @@ class Gateway:
         prices: PriceBook,
         catalog: Catalog,
         metering: MeteringService,
+        limiter: Limiter,
+        keeper: BudgetKeeper,
+        budgets: BudgetService,
         addresses: AddressPolicy,
         metrics: Metrics,
     ) -> None:
@@ -47,12 +60,19 @@ class Gateway:
         self._model_list = ModelList(prices, catalog, clock.now())
         self._http = UpstreamHttp(addresses, proxy=settings.network.proxy, ca_file=settings.network.ca_file)
         self.providers: dict[str, Provider] = {}
+        self._estimator = Estimator(catalog, prices, self.providers, TokenCounter(), settings.budgets.default)
+        self._standing = Standing(keeper)
+        self._accounts = Accounts(budgets, keeper, metering)
         self._pipeline = Pipeline(
             clock=clock,
             auth=auth,
             routes=routes,
             metering=metering,
-            settler=Settler(prices, metering, metrics),
+            estimator=self._estimator,
+            limiter=limiter,
+            reserver=Reserver(self._estimator, keeper),
+            standing=self._standing,
+            settler=Settler(metering, metrics),
             providers=self.providers,
             window=self._model_list.window,
         )
@@ -61,6 +81,7 @@ class Gateway:
         self.providers.update(build_providers(self._settings, self._http))
 
     async def stop(self) -> None:
+        self._estimator.close()
         await self._http.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -75,6 +96,11 @@ class Gateway:
             if scope["method"] not in ("GET", "HEAD"):
                 raise MethodNotAllowed("Use GET here.", headers={"allow": "GET, HEAD"})
             await self._models(path[len(_MODELS) + 1 :], scope, send)
+        elif path in (_BUDGET, _USAGE):
+            scope["bourse"].route = path
+            if scope["method"] not in ("GET", "HEAD"):
+                raise MethodNotAllowed("Use GET here.", headers={"allow": "GET, HEAD"})
+            await self._account(path, scope, send)
         else:
             raise NotFound("There is no such endpoint. See /v1/models and /v1/chat/completions.")
 
@@ -84,4 +110,13 @@ class Gateway:
         now = self._clock.now()
         models = self._model_list
         answer = models.one(self._routes.resolve(name, key), now) if name else models.all(self._routes.usable(key), now)
-        await send_json(send, 200, dump_json(answer))
+        await send_json(send, 200, dump_json(answer), self._standing.of_key(key))
+
+    async def _account(self, path: str, scope: Scope, send: Send) -> None:
+        """What the key may still spend, or what it has called."""
+        key = self._pipeline.authenticate(scope)
+        if path == _BUDGET:
+            answer = await self._accounts.budget(key)
+        else:
+            answer = await self._accounts.usage(key, scope["query_string"])
+        await send_json(send, 200, dump_json(answer), self._standing.of_key(key))

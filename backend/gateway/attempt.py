@@ -85,7 +85,8 @@ async def opened_stream(call: Call, providers: Mapping[str, Provider], watch: Wa
 
 
 async def _first_token(call: Call, name: str, answer: StreamAnswer, attempt: AttemptRecord) -> OpenedStream:
-    chunks = ChunkStream(wants_usage=call.wants_usage, with_facts=call.with_facts)
+    most = call.bound.answer if call.bound is not None else None
+    chunks = ChunkStream(wants_usage=call.wants_usage, with_facts=call.with_facts, most_tokens=most)
     ended = False
     while True:
         data = await answer.read()
@@ -107,7 +108,7 @@ def stream_failure(name: str, chunks: ChunkStream, ended: bool) -> UpstreamFailu
     """What is wrong with a stream so far, if anything; `ended`: its body is over."""
     if chunks.error is not None:
         return failure_from_error_body(name, status_of_error(chunks.error), chunks.error)
-    if (ended or chunks.done) and not chunks.complete:
+    if (ended or chunks.done) and not chunks.complete and not chunks.overrun:
         return reset_failure(name) if chunks.started or chunks.done or not chunks.malformed else protocol_failure(name, "no event stream")
     return None
 
@@ -125,13 +126,16 @@ async def _walk(
     seconds = route.timeouts.attempt if limit == "attempt" else route.timeouts.first_token
     failures: list[UpstreamFailure] = []
     too_small: Candidate | None = None
-    for candidate in call.candidates[:MAX_ATTEMPTS]:
+    for bound in call.bounds[:MAX_ATTEMPTS]:
+        candidate = bound.candidate
         provider = providers.get(candidate.provider)
         if provider is None or _is_too_small(candidate, too_small, window):
             continue
-        attempt = call.begin_attempt(candidate)
+        attempt = call.begin_attempt(bound)
         call.simulated = provider.capabilities.simulated
         request = call.request = ChatRequest(call.body, candidate.model, route.timeouts.connect, call.context.outgoing_traceparent())
+        if bound.sends_cap:
+            request.cap = bound.cap
         watch.limit(seconds, limit)
         try:
             return await ask(provider, request, attempt)

@@ -4,15 +4,20 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from backend.budgets.slices import Reservation
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.errors import BourseError
 from backend.kernel.request import RequestContext
+from backend.limits.admission import Admission
 from backend.metering.record import AttemptRecord, CallRecord
 from backend.pricing.usage import Usage
 from backend.providers.provider import ChatRequest
 from backend.routing.route import Candidate, Route
+
+if TYPE_CHECKING:
+    from backend.gateway.bounds import Bound
 
 MAX_NAME = 255
 
@@ -31,6 +36,15 @@ class Call:
     wants_usage: bool = False
     route: Route | None = None
     candidates: tuple[Candidate, ...] = ()
+    """All that may be asked; `bounds` are those of them that are left."""
+    bounds: list["Bound"] = field(default_factory=list)
+    bound: "Bound | None" = None
+    """Of `candidate`."""
+    admission: Admission | None = None
+    """What limits count for the call until it is settled."""
+    reservation: Reservation | None = None
+    """What budgets keep for the call until it is settled; None also where nothing can cost."""
+    lowered_cap: bool = False
     candidate: Candidate | None = None
     """The one that is answering or was tried last."""
     attempts: list[AttemptRecord] = field(default_factory=list)
@@ -46,7 +60,8 @@ class Call:
     settled: bool = False
     simulated: bool = False
 
-    def begin_attempt(self, candidate: Candidate) -> AttemptRecord:
+    def begin_attempt(self, bound: "Bound") -> AttemptRecord:
+        self.bound, candidate = bound, bound.candidate
         self.candidate = candidate
         record = self.record
         record.provider = candidate.provider

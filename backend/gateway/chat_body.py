@@ -42,7 +42,7 @@ def check_chat_body(body: Any) -> ChatFacts:
     if stream is not None and not isinstance(stream, bool):
         raise BadRequest("'stream' must be true or false.", param="stream")
     wants_usage = _wants_usage(body, bool(stream)) if "stream_options" in body else False
-    for field, most in (("n", MAX_CHOICES), ("max_tokens", MAX_TOKENS), ("max_completion_tokens", MAX_TOKENS)):
+    for field, most in (("n", MAX_CHOICES), ("best_of", MAX_CHOICES), ("max_tokens", MAX_TOKENS), ("max_completion_tokens", MAX_TOKENS)):
         value = body.get(field)
         if value is not None and (type(value) is not int or not 1 <= value <= most):
             raise BadRequest(f"'{field}' must be a whole number from 1 to {most:,}.", param=field)

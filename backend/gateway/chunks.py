@@ -17,6 +17,8 @@ DONE = b"data: [DONE]\n\n"
 _TOKEN_FIELDS = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call", "audio", "reasoning_details")
 _BYTES_PER_TOKEN = 4
 _LONGEST_USUAL_TOKEN = 8
+_LONGEST_TOKEN = 16
+NO_CAP = 2**62
 
 
 class ChunkStream:
@@ -25,6 +27,7 @@ class ChunkStream:
     Args:
         wants_usage: the caller set `stream_options.include_usage`.
         with_facts: the last chunk is to carry the `bourse` object.
+        most_tokens: the cap that the provider was sent, all choices together; what it generates beyond is cut off.
     """
 
     __slots__ = (
@@ -33,9 +36,11 @@ class ChunkStream:
         "_frame_overhead",
         "_held",
         "_held_finish",
+        "_most_tokens",
         "_open_choices",
         "_raw_usage",
         "_splitter",
+        "_tokens",
         "_usage_chunk",
         "_waits_for_usage",
         "_wants_usage",
@@ -44,6 +49,7 @@ class ChunkStream:
         "heard",
         "malformed",
         "model",
+        "overrun",
         "service_tier",
         "started",
         "token_bytes",
@@ -51,7 +57,7 @@ class ChunkStream:
         "usage",
     )
 
-    def __init__(self, *, wants_usage: bool, with_facts: bool) -> None:
+    def __init__(self, *, wants_usage: bool, with_facts: bool, most_tokens: int | None = None) -> None:
         self._splitter = EventSplitter()
         self._wants_usage = wants_usage
         self._waits_for_usage = with_facts and not wants_usage
@@ -63,6 +69,10 @@ class ChunkStream:
         self._open_choices: set[Any] = set()
         self._finished_choices: set[Any] = set()
         self._frame_overhead = 0
+        self._most_tokens = most_tokens if most_tokens is not None else NO_CAP
+        self._tokens = 0
+        self.overrun = False
+        """The provider went on beyond the cap, and was cut off there."""
         self.started = False
         """The first token was seen: what `feed` returns from now on goes to the caller."""
         self.done = False
@@ -85,7 +95,7 @@ class ChunkStream:
     @property
     def complete(self) -> bool:
         """The answer is whole: every choice finished, or the provider itself said [DONE]."""
-        return self.error is None and (self.finished or (self.done and self.started))
+        return self.error is None and (self.finished or (self.done and self.started) or self.overrun)
 
     def feed(self, data: bytes) -> bytes:
         """What may go to the caller now; b"" while everything is held.
@@ -105,8 +115,10 @@ class ChunkStream:
         """The end of a complete answer: what was held, the usage where it was asked for, and [DONE]."""
         extra = b',"bourse":' + orjson.dumps(facts) if facts is not None else b""
         parts = [_frame(payload) for payload in self._held]
+        if self.overrun:
+            self._finish_as_length(parts)
         if self._held_finish is not None:
-            parts.append(_frame(_spliced(self._held_finish, extra)))
+            parts.append(_frame(self._held_finish if self._wants_usage else _spliced(self._held_finish, extra)))
         if self._wants_usage:
             payload = self._usage_chunk
             if payload is None:
@@ -114,6 +126,15 @@ class ChunkStream:
             parts.append(_frame(_spliced(payload, extra)))
         parts.append(DONE)
         return b"".join(parts)
+
+    def _finish_as_length(self, parts: list[bytes]) -> None:
+        """To the caller it is an answer that reached its cap."""
+        cut = sorted(self._open_choices - self._finished_choices, key=str)
+        if cut:
+            if self._held_finish is not None:
+                parts.append(_frame(self._held_finish))
+            choices = [{"index": index, "delta": {}, "finish_reason": "length"} for index in cut]
+            self._held_finish = orjson.dumps({**self._identity(), "choices": choices} | ({"usage": None} if self._wants_usage else {}))
 
     def estimated_output_tokens(self) -> int:
         """Tokens delivered so far, when the provider does not say: one a chunk where chunks are small, else one per four bytes."""
@@ -150,6 +171,9 @@ class ChunkStream:
                 shaped = None
             if shaped is None:
                 untouched = None
+                if self.overrun:
+                    self.done = True
+                    break
                 continue
             if shaped is not payload:
                 untouched = None
@@ -179,6 +203,16 @@ class ChunkStream:
             if choice.get("finish_reason"):
                 finishing = True
                 self._finished_choices.add(index)
+            delta = choice.get("delta")
+            if delta:
+                content = delta.get("content")
+                if content:
+                    self._tokens += 1 if len(content) < _LONGEST_TOKEN else _tokens_at_least(content)
+                elif any(map(delta.get, _TOKEN_FIELDS)):
+                    self._tokens += 1
+        if self._tokens > self._most_tokens and self.started:
+            self.overrun = True
+            return None
         if not self.started:
             self._look_for_first_token(payload, choices, finishing)
         if self.started and not finishing:
@@ -255,6 +289,11 @@ class ChunkStream:
             "created": first.get("created", 0),
             "model": first.get("model", ""),
         }
+
+
+def _tokens_at_least(content: Any) -> int:
+    """Of a chunk that holds several. Real tokens are not longer than this on average, runs of spaces apart."""
+    return max(1, len(content.strip()) // _LONGEST_TOKEN) if isinstance(content, str) else 1
 
 
 def _frame(payload: bytes) -> bytes:

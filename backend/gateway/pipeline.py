@@ -1,6 +1,6 @@
 """One chat completion, top to bottom. Each step is a small module; what is not built yet has its place here and no code.
 
-    authenticate → read → resolve → (estimate, limit, guard, cache, reserve) → open → attempt → relay → settle
+    authenticate → read → resolve → estimate → limit → (guard, cache) → reserve → open → attempt → relay → settle
 
 The key comes before the body, other than in the design's list: it is in the headers and costs no I/O, and so nobody without one can make
 us read 20 MiB.
@@ -8,18 +8,22 @@ us read 20 MiB.
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from urllib.parse import parse_qsl
 
 from backend.gateway.attempt import CallerGone, OpenedStream, Window, opened_stream, whole_answer
+from backend.gateway.bounds import Estimator
 from backend.gateway.call import Call, clean
 from backend.gateway.chat_body import check_chat_body
 from backend.gateway.chunks import splice_facts
 from backend.gateway.estimate import estimated_answer_tokens
 from backend.gateway.facts import bourse_object, fact_headers
 from backend.gateway.relay import relay
+from backend.gateway.reserve import Reserver
 from backend.gateway.responses import EventWriter, Receive, Send, send_error, send_json
 from backend.gateway.settle import CLIENT_CLOSED_STATUS, Settler
-from backend.gateway.watch import Watch
+from backend.gateway.standing import Standing
+from backend.gateway.watch import STALL_SECONDS, Watch
 from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.clock import Clock
@@ -27,6 +31,7 @@ from backend.kernel.errors import BourseError, InternalError, Unavailable
 from backend.kernel.ids import new_id
 from backend.kernel.json import parse_json
 from backend.kernel.request import RequestContext, Scope, header
+from backend.limits.limiter import Limiter
 from backend.metering.record import CallRecord
 from backend.metering.service import MeteringService
 from backend.providers.provider import Provider
@@ -44,6 +49,10 @@ class Pipeline:
         auth: AuthSnapshot,
         routes: RouteTable,
         metering: MeteringService,
+        estimator: Estimator,
+        limiter: Limiter,
+        reserver: Reserver,
+        standing: Standing,
         settler: Settler,
         providers: Mapping[str, Provider],
         window: Window,
@@ -52,6 +61,10 @@ class Pipeline:
         self._auth = auth
         self._routes = routes
         self._metering = metering
+        self._estimator = estimator
+        self._limiter = limiter
+        self._reserver = reserver
+        self._standing = standing
         self._settler = settler
         self._providers = providers
         self._window = window
@@ -69,15 +82,20 @@ class Pipeline:
         try:
             await self._read(call, scope, receive)
             self._resolve(call)
+            self._estimator.estimate(call)
+            await self._limit(call)
+            self._metering.require_journal()
+            await self._reserver.reserve(call)
             self._open(call)
             if call.record.stream:
-                await self._stream(call, receive, send)
+                await self._stream(call, scope, receive, send)
             else:
                 await self._whole(call, receive, send)
         except BourseError as error:
             outcome = "failed" if call.attempts else "refused"
             self._settler.unanswered(call, outcome, status=error.status, error_code=error.code)
-            await send_error(send, error, fact_headers(call, overhead=None) if call.attempts else ())
+            facts = fact_headers(call, overhead=None) if call.attempts else []
+            await send_error(send, error, [*facts, *self._standing.headers_beside(call, error)])
         except (CallerGone, ClientDisconnected):
             self._abandoned(call)
         except BaseException as error:
@@ -120,9 +138,15 @@ class Pipeline:
         call.record.route = clean(route.name)
         call.candidates = self._routes.order(route)
 
+    async def _limit(self, call: Call) -> None:
+        most = max([bound.tokens for bound in call.bounds])
+        call.admission = await self._limiter.admit(call.key, most, lambda: self._estimator.tokens(call))
+
     def _open(self, call: Call) -> None:
         """Into the journal, with the candidate that is asked first, before anything can cost money."""
-        record, first = call.record, call.candidates[0]
+        record, first = call.record, call.bounds[0].candidate
+        if call.reservation is not None:
+            record.reservations = call.reservation.held
         record.provider, record.model, record.offer_id = first.provider, clean(first.model), clean(first.offer_id)
         call.ticket = self._metering.open_call(record)
 
@@ -140,7 +164,7 @@ class Pipeline:
         output = 0 if answer.usage is not None else estimated_answer_tokens(value)
         self._settler.completed(call, attempt, answer.usage, estimated_output=output)
         body = splice_facts(answer.body, bourse_object(call)) if call.with_facts else answer.body
-        await send_json(send, 200, body, fact_headers(call, overhead=overhead))
+        await send_json(send, 200, body, [*fact_headers(call, overhead=overhead), *self._standing.headers(call)])
 
     def _abandoned(self, call: Call) -> None:
         """The caller went away before it got anything. A provider that has accepted the call is going to bill at least the prompt:
@@ -153,12 +177,13 @@ class Pipeline:
         else:
             self._settler.unanswered(call, "client_closed", status=CLIENT_CLOSED_STATUS)
 
-    async def _stream(self, call: Call, receive: Receive, send: Send) -> None:
+    async def _stream(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         assert call.route is not None
         watch = Watch(receive, total=call.route.timeouts.total)
-        writer = EventWriter(send, watch, lambda: fact_headers(call, overhead=call.overhead))
+        writer = EventWriter(send, watch, lambda: [*fact_headers(call, overhead=call.overhead), *self._standing.headers(call)])
         try:
             stream = await opened_stream(call, self._providers, watch, self._window)
+            watch.recheck(lambda: self.authenticate(scope))
             try:
                 await self._relay(call, stream, writer, watch)
             finally:
@@ -201,11 +226,16 @@ class Pipeline:
             failure = await relay(stream, writer, watch, call.route, call.candidate)
         except asyncio.CancelledError:
             stream.answer.close()
-            reason = watch.expired()
-            outcome = "interrupted" if reason is None else "client_closed"
-            self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), outcome, status=200)
+            reason, refusal = watch.expired(), watch.refusal
+            outcome = "client_closed" if reason is not None and refusal is None else "interrupted"
+            self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), outcome, status=200, error=refusal)
             if reason is None:
                 raise
+            if refusal is not None:
+                # The watch is over, so nothing would end a wait for a caller that does not read.
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(STALL_SECONDS):
+                        await writer.fail(refusal)
             return
         watch.stop()
         # The provider's connection goes first: the caller may take a minute for its last bytes.
@@ -214,8 +244,13 @@ class Pipeline:
             self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), "failed", status=200, error=failure.error)
             await writer.fail(failure.error)
             return
-        usage = self._settler.completed(call, attempt, chunks.usage, estimated_output=chunks.estimated_output_tokens())
-        stream.answer.release()
+        if chunks.overrun:
+            stream.answer.close()
+        usage = self._settler.completed(
+            call, attempt, chunks.usage, estimated_output=chunks.estimated_output_tokens(), overrun=chunks.overrun
+        )
+        if not chunks.overrun:
+            stream.answer.release()
         await writer.finish(chunks.closing(usage, bourse_object(call) if call.with_facts else None))
 
 

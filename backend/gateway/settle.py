@@ -14,8 +14,7 @@ from backend.kernel.errors import BourseError, UpstreamCredentials
 from backend.metering.record import AttemptRecord
 from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics
-from backend.pricing.book import PriceBook
-from backend.pricing.cost import PriceCard, cost_of_call
+from backend.pricing.cost import cost_of_call
 from backend.pricing.usage import Usage
 
 log = structlog.get_logger(__name__)
@@ -27,18 +26,20 @@ CLIENT_CLOSED_STATUS = 499
 
 
 class Settler:
-    def __init__(self, prices: PriceBook, metering: MeteringService, metrics: Metrics) -> None:
-        self._prices = prices
+    def __init__(self, metering: MeteringService, metrics: Metrics) -> None:
         self._metering = metering
         self._metrics = metrics
         self._counters: dict[tuple[str, str], _Counters] = {}
         self._told_until: dict[str, float] = {}
 
-    def completed(self, call: Call, attempt: AttemptRecord, usage: Usage | None, *, estimated_output: int = 0) -> Usage:
-        """A whole answer; returns the usage that it was charged for."""
+    def completed(
+        self, call: Call, attempt: AttemptRecord, usage: Usage | None, *, estimated_output: int = 0, overrun: bool = False
+    ) -> Usage:
+        """A whole answer; returns the usage that it was charged for. `overrun`: it was cut at its cap, beyond which the provider went."""
         counted = usage if usage is not None else Usage(input=estimated_prompt_tokens(call.body), output=estimated_output)
         self._charge(call, attempt, counted, "provider" if usage is not None else "estimated")
         call.record.status = 200
+        call.record.overrun = overrun or (call.bound is not None and counted.total_output > call.bound.answer)
         self._finish(call, "completed")
         return counted
 
@@ -72,19 +73,13 @@ class Settler:
         record = call.record
         record.count(usage, source)
         attempt.usage = usage_facts(usage)
-        card = self._card(call)
+        card = call.bound.card if call.bound is not None else None
         if card is None:
             return
         cost = cost_of_call(usage, card, at=call.created_at, service_tier=call.service_tier)
         record.charged_nano = record.provider_cost_nano = attempt.provider_cost_nano = cost.nano
         record.price_ids = attempt.price_ids = tuple(dict.fromkeys(cost.price_ids))
         record.price_state = cost.state
-
-    def _card(self, call: Call) -> PriceCard | None:
-        candidate = call.candidate
-        if candidate is None:
-            return None
-        return candidate.card or self._prices.card(candidate.offer_id)
 
     def _finish(self, call: Call, outcome: str) -> None:
         if call.settled:
@@ -99,6 +94,7 @@ class Settler:
                 last = call.attempts[-1]
                 last.latency_ms = round((time.monotonic() - call.attempt_started) * 1000)
             record.attempts = len(call.attempts)
+        self._let_go(call)
         if not record.overhead_us:
             record.overhead_us = round(call.overhead * 1_000_000)
         self._metering.record(record, call.attempts, call.ticket)
@@ -113,6 +109,18 @@ class Settler:
         if now >= self._told_until.get(attempt.provider, 0.0):
             self._told_until[attempt.provider] = now + TELL_AGAIN_SECONDS
             log.error("provider.credentials_refused", provider=attempt.provider, status=attempt.status)
+
+    def _let_go(self, call: Call) -> None:
+        """What limits and budgets kept for the call is free again, but for what it used."""
+        record = call.record
+        if call.admission is not None:
+            call.admission.settle(record.total_tokens)
+        if call.reservation is not None:
+            record.reservations = call.reservation.settle(record.charged_nano)
+            if call.reservation.overrun:
+                record.overrun = True
+        if record.overrun:
+            self._metrics.overruns.labels(record.provider or "none").inc()
 
     def _measure(self, call: Call) -> None:
         record = call.record

@@ -9,12 +9,16 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Literal
 
-Reason = Literal["client_closed", "total", "attempt", "first_token", "idle", "stalled"]
+from backend.kernel.errors import BourseError
+
+Reason = Literal["client_closed", "total", "attempt", "first_token", "idle", "stalled", "revoked"]
 
 LOOK_SECONDS = 0.5
 """The hang-up is noticed within this, and limits are kept to the millisecond all the same: a look is set to the next one due."""
 STALL_SECONDS = 60.0
 """How long a caller may leave its socket unread."""
+RECHECK_SECONDS = 10.0
+"""How often a running stream's key is looked at again."""
 
 
 class Watch:
@@ -26,7 +30,7 @@ class Watch:
     """
 
     __slots__ = ("_deadline", "_deadline_reason", "_hang_up", "_idle", "_keep_alive_after", "_last_sign", "_loop", "_receive",
-                 "_task", "_timer", "_total", "keep_alive", "last", "reason", "waiting")  # fmt: skip
+                 "_recheck", "_recheck_at", "_task", "_timer", "_total", "keep_alive", "last", "reason", "refusal", "waiting")  # fmt: skip
 
     def __init__(self, receive: Callable[[], Awaitable[MutableMapping[str, Any]]], *, total: float, keep_alive_after: float = 15.0) -> None:
         self._loop = asyncio.get_running_loop()
@@ -46,6 +50,10 @@ class Watch:
         self._deadline = self._total
         self._deadline_reason: Reason = "total"
         self._idle: float | None = None
+        self._recheck: Callable[[], object] | None = None
+        self._recheck_at = 0.0
+        self.refusal: BourseError | None = None
+        """Why the key is not good any more, once the reason is "revoked"."""
         self._hang_up: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -63,6 +71,10 @@ class Watch:
         self._idle = seconds
         if seconds < LOOK_SECONDS:
             self._arm()
+
+    def recheck(self, check: Callable[[], object]) -> None:
+        """From now on call `check` now and then; when it raises a BourseError, the call ends with the reason "revoked"."""
+        self._recheck = check
 
     def stop(self) -> None:
         """No limit any more: the call is being settled."""
@@ -98,6 +110,13 @@ class Watch:
         now = self._loop.time()
         if now >= self._deadline:
             return self._expire(self._deadline_reason)
+        if self._recheck is not None and now >= self._recheck_at:
+            self._recheck_at = now + RECHECK_SECONDS
+            try:
+                self._recheck()
+            except BourseError as refusal:
+                self.refusal = refusal
+                return self._expire("revoked")
         if self.waiting:
             if self._idle is not None and now >= self.last + self._idle:
                 return self._expire("idle")

@@ -110,7 +110,8 @@ class Bootstrap:
             created_at=self._clock.now(),
         )
         await repository.add(unit.session, tenant)
-        await self._budget(unit, "tenant", tenant.id, wanted.budget or self._settings.budgets.default)
+        limit = wanted.budget or self._settings.budgets.default
+        await self._budget(unit, tenant.id, "tenant", tenant.id, limit, is_default=wanted.budget is None)
         await self._audit.record(unit, _ACTOR, "tenant.create", tenant.id, tenant_id=tenant.id, slug=tenant.slug)
         return True
 
@@ -170,19 +171,23 @@ class Bootstrap:
         )
         await repository.add(unit.session, row)
         if wanted.budget is not None:
-            await self._budget(unit, "key", row.id, wanted.budget)
+            await self._budget(unit, tenant.id, "key", row.id, wanted.budget)
         await self._audit.record(unit, _ACTOR, "api_key.create", row.id, tenant_id=tenant.id, name=row.name)
         return True
 
-    async def _budget(self, unit: UnitOfWork, scope: str, scope_id: str, limit: BudgetLimit) -> None:
+    async def _budget(
+        self, unit: UnitOfWork, tenant_id: str, scope: str, scope_id: str, limit: BudgetLimit, *, is_default: bool = False
+    ) -> None:
         await budgets.create_if_absent(
             unit.session,
+            tenant_id=tenant_id,
             scope=scope,
             scope_id=scope_id,
             limit_nano=nano_from_usd(limit.limit_usd),
             window=limit.window,
             warn_at=limit.warn_at,
             now=self._clock.now(),
+            is_default=is_default,
         )
 
     async def _existing_tenant(self, unit: UnitOfWork, slug: str, where: str) -> Tenant:

@@ -86,6 +86,11 @@ async def user_by_id(session: AsyncSession, user_id: str) -> User | None:
     return await session.get(User, user_id)
 
 
+async def users(session: AsyncSession) -> Sequence[User]:
+    """Everybody, by address."""
+    return (await session.execute(sa.select(User).order_by(col(User.email)))).scalars().all()
+
+
 async def has_users(session: AsyncSession) -> bool:
     return (await session.execute(sa.select(sa.literal(1)).select_from(User).limit(1))).first() is not None
 
@@ -127,6 +132,13 @@ async def membership(session: AsyncSession, tenant_id: str, user_id: str) -> Mem
     return await session.get(Membership, (tenant_id, user_id))
 
 
+async def members(session: AsyncSession, tenant_id: str) -> list[tuple[User, str]]:
+    """The people of a tenant with their roles, by address."""
+    query = sa.select(User, col(Membership.role)).join(Membership, col(Membership.user_id) == col(User.id))
+    query = query.where(col(Membership.tenant_id) == tenant_id).order_by(col(User.email))
+    return [(user, role) for user, role in await session.execute(query)]
+
+
 async def count_members(session: AsyncSession, tenant_id: str, role: str) -> int:
     query = sa.select(sa.func.count()).select_from(Membership)
     query = query.where(col(Membership.tenant_id) == tenant_id, col(Membership.role) == role)
@@ -153,6 +165,10 @@ async def key_by_public_id(session: AsyncSession, public_id: str) -> ApiKey | No
 async def key_in_tenant(session: AsyncSession, tenant_id: str, key_id: str) -> ApiKey | None:
     query = sa.select(ApiKey).where(col(ApiKey.tenant_id) == tenant_id, col(ApiKey.id) == key_id)
     return (await session.execute(query)).scalar_one_or_none()
+
+
+async def key_by_id(session: AsyncSession, key_id: str) -> ApiKey | None:
+    return await session.get(ApiKey, key_id)
 
 
 async def keys_of_tenant(session: AsyncSession, tenant_id: str) -> Sequence[ApiKey]:

@@ -64,6 +64,17 @@ class TenantView:
 
 
 @dataclass(frozen=True, slots=True)
+class MemberView:
+    """A person in a tenant."""
+
+    user_id: str
+    email: str
+    name: str
+    status: str
+    role: Role
+
+
+@dataclass(frozen=True, slots=True)
 class KeyView:
     id: str
     public_id: str
@@ -75,6 +86,9 @@ class KeyView:
     tags: tuple[str, ...]
     expires_at: datetime | None
     created_at: datetime
+    allowed_addresses: tuple[str, ...] | None = None
+    plain_bodies: bool = False
+    created_by: str | None = None
 
     @classmethod
     def of(cls, row: ApiKey) -> "KeyView":
@@ -89,6 +103,9 @@ class KeyView:
             tags=tuple(row.tags),
             expires_at=row.expires_at,
             created_at=row.created_at,
+            allowed_addresses=None if row.allowed_addresses is None else tuple(row.allowed_addresses),
+            plain_bodies=row.plain_bodies,
+            created_by=row.created_by,
         )
 
 

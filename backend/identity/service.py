@@ -16,7 +16,7 @@ from backend.identity.bootstrap import DEMO_TENANT, Bootstrap
 from backend.identity.names import canonical_email, canonical_name
 from backend.identity.passwords import Passwords, check_new_password
 from backend.identity.principal import Principal, Role, system
-from backend.identity.schemas import SIGNED_OUT, NewSession, SessionView, UserView
+from backend.identity.schemas import SIGNED_OUT, NewSession, SessionView, TenantView, UserView
 from backend.identity.tables import Membership, SignInSession, User
 from backend.identity.tenants import TenantService
 from backend.identity.throttle import Throttle
@@ -196,6 +196,58 @@ class IdentityService:
             await repository.add(unit.session, user)
             await self._audit.record(unit, principal, "user.create", user.id, email=account, super_admin=is_super_admin)
         return UserView.of(user)
+
+    async def users(self, principal: Principal) -> list[UserView]:
+        """Everybody who has an account, by address.
+
+        Raises:
+            PermissionDenied: only a super admin may see this.
+        """
+        _require_super_admin(principal)
+        async with self._db.read() as session:
+            return [UserView.of(user) for user in await repository.users(session)]
+
+    async def user(self, principal: Principal, name: str) -> UserView:
+        """The person with that id or e-mail address.
+
+        Raises:
+            PermissionDenied: only a super admin may look at others. NotFound. BadRequest: neither an id nor an address.
+        """
+        if not (principal.kind == "user" and name in (principal.id, principal.email)):
+            _require_super_admin(principal)
+        async with self._db.read() as session:
+            user = await repository.user_by_id(session, name)
+            if user is None:
+                user = await repository.user_by_email(session, canonical_email(name))
+        if user is None:
+            raise NotFound("There is no such person.")
+        return UserView.of(user)
+
+    async def tenants_of(self, principal: Principal, user_id: str) -> list[TenantView]:
+        """The tenants that a person belongs to, by name, with his roles.
+
+        Raises:
+            PermissionDenied: only a super admin may look at others.
+        """
+        if principal.kind != "user" or principal.id != user_id:
+            _require_super_admin(principal)
+        async with self._db.read() as session:
+            return [TenantView.of(tenant, role) for tenant, role in await repository.tenants(session, of_user=user_id)]
+
+    async def set_super_admin(self, principal: Principal, user_id: str, is_super_admin: bool) -> None:
+        """Make a person a super admin, or an ordinary one again; counts from his next request on.
+
+        Raises:
+            PermissionDenied: only a super admin may do this. NotFound. Conflict: a super admin cannot demote himself.
+        """
+        _require_super_admin(principal)
+        if not is_super_admin and principal.id == user_id:
+            raise Conflict("You cannot take your own rights away. Ask another super admin.")
+        async with self._db.write() as unit:
+            if await repository.user_by_id(unit.session, user_id) is None:
+                raise NotFound("There is no such person.")
+            await repository.update_user(unit.session, user_id, is_super_admin=is_super_admin)
+            await self._audit.record(unit, principal, "user.set_super_admin", user_id, super_admin=is_super_admin)
 
     async def set_password(self, principal: Principal, user_id: str, password: str) -> None:
         """Give a person (oneself, or by a super admin anybody) a new password; all his sessions end.

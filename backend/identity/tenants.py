@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from enum import Enum
 from ipaddress import ip_network
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -12,14 +13,29 @@ from backend.identity import repository
 from backend.identity.keys import generate_key
 from backend.identity.names import canonical_email, canonical_name, canonical_slug
 from backend.identity.principal import Principal, Role
-from backend.identity.schemas import KeyView, NewKey, TenantView
+from backend.identity.schemas import KeyView, MemberView, NewKey, TenantView
 from backend.identity.tables import ApiKey, Membership, Tenant
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.errors import BadRequest, Conflict, NotFound, PermissionDenied
 from backend.kernel.ids import new_id
 from backend.kernel.money import nano_from_usd
+from backend.limits.schemas import checked_key_override, default_limits
 from backend.settings import Settings
+
+_MOST_MODELS = 1000
+_MAX_MODEL_NAME = 255
+_MOST_TAGS = 32
+_MAX_TAG = 64
+
+
+class Keep(Enum):
+    """For arguments of which None is a value: leave it as it is."""
+
+    KEEP = 0
+
+
+KEEP = Keep.KEEP
 
 
 class TenantService:
@@ -57,18 +73,20 @@ class TenantService:
                 slug=slug,
                 name=canonical_name(name or slug),
                 timezone=zone,
-                models=None if models is None else list(models),
+                models=_models(models),
                 created_at=now,
             )
             await repository.add(unit.session, tenant)
             await budgets.create_if_absent(
                 unit.session,
+                tenant_id=tenant.id,
                 scope="tenant",
                 scope_id=tenant.id,
                 limit_nano=nano_from_usd(default.limit_usd),
                 window=default.window,
                 warn_at=default.warn_at,
                 now=now,
+                is_default=True,
             )
             await self._audit.record(unit, principal, "tenant.create", tenant.id, tenant_id=tenant.id, slug=slug)
         return TenantView.of(tenant)
@@ -81,6 +99,46 @@ class TenantService:
             rows = await repository.tenants(session, of_user=None if principal.kind == "system" else principal.id)
         return [TenantView.of(tenant, role) for tenant, role in rows]
 
+    async def get(self, principal: Principal, name: str) -> TenantView:
+        """The tenant with that id or slug.
+
+        Raises:
+            NotFound: there is none for this principal.
+        """
+        async with self._db.read() as session:
+            tenant = await repository.tenant_by_id(session, name) or await repository.tenant_by_slug(session, name)
+        if tenant is None:
+            raise NotFound("There is no such tenant.")
+        _require(principal, tenant.id, Role.VIEWER)
+        return TenantView.of(tenant, principal.role.name if principal.role and principal.tenant_id == tenant.id else None)
+
+    async def rename(self, principal: Principal, tenant_id: str, name: str) -> None:
+        """Give a tenant another name; its slug, which programs may know, stays.
+
+        Raises:
+            PermissionDenied: not an admin of the tenant. NotFound. BadRequest: a name that cannot be.
+        """
+        _require(principal, tenant_id, Role.ADMIN)
+        await self._change(principal, tenant_id, "tenant.rename", name=canonical_name(name))
+
+    async def set_models(self, principal: Principal, tenant_id: str, models: Sequence[str] | None) -> None:
+        """Say which names a tenant may use: None = all, an empty list = none. Keys that were given more keep what is left of it.
+
+        Raises:
+            PermissionDenied: only a super admin may do this. NotFound. BadRequest: a name that cannot be.
+        """
+        if not principal.is_super_admin:
+            raise PermissionDenied("Only a super admin may say which models a tenant uses.")
+        await self._change(principal, tenant_id, "tenant.set_models", models=_models(models))
+
+    async def _change(self, principal: Principal, tenant_id: str, action: str, **columns: Any) -> None:
+        async with self._db.write() as unit:
+            await unit.mark_changed()
+            if await repository.tenant_by_id(unit.session, tenant_id) is None:
+                raise NotFound("There is no such tenant.")
+            await repository.update_tenant(unit.session, tenant_id, **columns)
+            await self._audit.record(unit, principal, action, tenant_id, tenant_id=tenant_id, **columns)
+
     async def set_status(self, principal: Principal, tenant_id: str, status: str) -> None:
         """Make a tenant `active` or `suspended`; calls with its keys are refused within the change feed's delay.
 
@@ -91,14 +149,20 @@ class TenantService:
             raise PermissionDenied("Only a super admin may suspend a tenant.")
         if status not in ("active", "suspended"):
             raise BadRequest("A tenant is active or suspended.", param="status")
-        async with self._db.write() as unit:
-            await unit.mark_changed()
-            if await repository.tenant_by_id(unit.session, tenant_id) is None:
-                raise NotFound("There is no such tenant.")
-            await repository.update_tenant(unit.session, tenant_id, status=status)
-            await self._audit.record(unit, principal, "tenant.set_status", tenant_id, tenant_id=tenant_id, status=status)
+        await self._change(principal, tenant_id, "tenant.set_status", status=status)
 
     # Members -----------------------------------------------------------------------------------------------------------------------
+
+    async def members(self, principal: Principal, tenant_id: str) -> list[MemberView]:
+        """Who belongs to the tenant, by address.
+
+        Raises:
+            NotFound: no such tenant for this principal.
+        """
+        _require(principal, tenant_id, Role.VIEWER)
+        async with self._db.read() as session:
+            rows = await repository.members(session, tenant_id)
+        return [MemberView(user.id, user.email, user.name, user.status, Role[role.upper()]) for user, role in rows]
 
     async def set_member(self, principal: Principal, tenant_id: str, *, email: str, role: Role | None) -> None:
         """Give the person with that address a role in the tenant, or with None take it away. Nobody gives more than he has.
@@ -155,6 +219,7 @@ class TenantService:
         tenant_id: str,
         *,
         name: str,
+        owner_user_id: str | None = None,
         models: Sequence[str] | None = None,
         allowed_addresses: Sequence[str] | None = None,
         tags: Sequence[str] = (),
@@ -162,40 +227,51 @@ class TenantService:
         plain_bodies: bool = False,
         rate_limit: dict[str, Any] | None = None,
     ) -> NewKey:
-        """A new key, owned by the person who makes it. The answer holds its text, the only time that anybody sees it.
+        """A new key. The answer holds its text, the only time that anybody sees it.
 
         Args:
+            owner_user_id: the member whose key it is; the person who makes it if not given, nobody if that is the system.
             models: names that the key may use, among the tenant's; None = all of the tenant's.
             allowed_addresses: networks in CIDR notation; None = from anywhere.
+            rate_limit: fields of `Limits` that differ from the defaults for keys.
 
         Raises:
-            PermissionDenied: not a member of the tenant, or a model beyond the tenant's. NotFound: no such tenant for this principal.
+            PermissionDenied: not a member of the tenant, a model beyond the tenant's, limits looser than the defaults without being a super
+                admin, or a key for somebody else by a mere member.
+            NotFound: no such tenant for this principal, or no such member in it.
             BadRequest: a name, address or expiry that cannot be.
         """
         _require(principal, tenant_id, Role.MEMBER)
         now = self._clock.now()
-        if expires_at is not None and expires_at <= now:
-            raise BadRequest("The key would have expired already.", param="expires_at")
-        addresses = None if allowed_addresses is None else [_network(text) for text in allowed_addresses]
+        self._check_expiry(expires_at)
+        maker = principal.id if principal.kind == "user" else None
+        owner = owner_user_id or maker
+        if owner != maker and not principal.has_role(Role.ADMIN):
+            raise PermissionDenied("Only an admin may make a key for somebody else.")
+        addresses = _networks(allowed_addresses)
+        if rate_limit is not None:
+            defaults = default_limits(self._settings.rate_limits.default)
+            rate_limit = checked_key_override(rate_limit, defaults, may_exceed=principal.is_super_admin)
         key = generate_key()
         async with self._db.write() as unit:
             await unit.mark_changed()
             tenant = await repository.tenant_by_id(unit.session, tenant_id)
             if tenant is None:
                 raise NotFound("There is no such tenant.")
-            if models is not None and tenant.models is not None and not set(models) <= set(tenant.models):
-                raise PermissionDenied("A key may not use models beyond its tenant's.", param="models")
+            if owner != maker and await repository.membership(unit.session, tenant_id, owner or "") is None:
+                raise NotFound("There is no such member.")
+            _check_within(models, tenant)
             row = ApiKey(
                 id=new_id("key"),
                 public_id=key.public_id,
                 secret_sha256=key.secret_sha256,
                 tenant_id=tenant_id,
-                owner_user_id=principal.id if principal.kind == "user" else None,
+                owner_user_id=owner,
                 name=canonical_name(name),
                 expires_at=expires_at,
-                models=None if models is None else list(models),
+                models=_models(models),
                 allowed_addresses=addresses,
-                tags=list(tags),
+                tags=_tags(tags),
                 rate_limit=rate_limit,
                 plain_bodies=plain_bodies,
                 created_at=now,
@@ -215,6 +291,65 @@ class TenantService:
         async with self._db.read() as session:
             return [KeyView.of(row) for row in await repository.keys_of_tenant(session, tenant_id)]
 
+    async def find_key(self, principal: Principal, name: str) -> KeyView:
+        """The key with that id or public id, in any tenant that the principal sees.
+
+        Raises:
+            NotFound: there is none for this principal.
+        """
+        async with self._db.read() as session:
+            key = await repository.key_by_id(session, name) or await repository.key_by_public_id(session, name)
+        if key is None or not (principal.is_super_admin or (principal.tenant_id == key.tenant_id and principal.has_role(Role.VIEWER))):
+            raise NotFound("There is no such key.")
+        return KeyView.of(key)
+
+    async def change_key(
+        self,
+        principal: Principal,
+        tenant_id: str,
+        key_id: str,
+        *,
+        name: str | Keep = KEEP,
+        models: Sequence[str] | Keep | None = KEEP,
+        allowed_addresses: Sequence[str] | Keep | None = KEEP,
+        tags: Sequence[str] | Keep = KEEP,
+        expires_at: datetime | Keep | None = KEEP,
+    ) -> KeyView:
+        """Change what is given of a key: its owner may, and an admin of the tenant. What is not given stays.
+
+        Raises:
+            PermissionDenied: somebody else's key, or a model beyond the tenant's. NotFound: no such key in a tenant of this principal.
+            Conflict: the key is revoked, which is for good. BadRequest: a name, address, tag or expiry that cannot be.
+        """
+        _require(principal, tenant_id, Role.MEMBER)
+        columns: dict[str, Any] = {}
+        if not isinstance(name, Keep):
+            columns["name"] = canonical_name(name)
+        if not isinstance(models, Keep):
+            columns["models"] = _models(models)
+        if not isinstance(allowed_addresses, Keep):
+            columns["allowed_addresses"] = _networks(allowed_addresses)
+        if not isinstance(tags, Keep):
+            columns["tags"] = _tags(tags)
+        if not isinstance(expires_at, Keep):
+            self._check_expiry(expires_at)
+            columns["expires_at"] = expires_at
+        async with self._db.write() as unit:
+            await unit.mark_changed()
+            key = await self._own_key(unit, principal, tenant_id, key_id)
+            if key.status == "revoked":
+                raise Conflict("This key is revoked, and that is for good. Make a new one.")
+            if "models" in columns:
+                tenant = await repository.tenant_by_id(unit.session, tenant_id)
+                assert tenant is not None
+                _check_within(columns["models"], tenant)
+            if columns:
+                await repository.update_key(unit.session, key_id, **columns)
+                facts = columns | ({"expires_at": expires_at.isoformat()} if isinstance(expires_at, datetime) else {})
+                await self._audit.record(unit, principal, "api_key.change", key_id, tenant_id=tenant_id, **{"name": key.name, **facts})
+            await unit.session.refresh(key)
+        return KeyView.of(key)
+
     async def revoke_key(self, principal: Principal, tenant_id: str, key_id: str) -> None:
         """End a key for good: its owner may, and an admin of the tenant. Doing it again changes nothing.
 
@@ -224,14 +359,22 @@ class TenantService:
         _require(principal, tenant_id, Role.MEMBER)
         async with self._db.write() as unit:
             await unit.mark_changed()
-            key = await repository.key_in_tenant(unit.session, tenant_id, key_id)
-            if key is None:
-                raise NotFound("There is no such key.")
-            if key.owner_user_id != principal.id and not principal.has_role(Role.ADMIN):
-                raise PermissionDenied("Only its owner or an admin may revoke this key.")
+            key = await self._own_key(unit, principal, tenant_id, key_id)
             if key.status != "revoked":
                 await repository.update_key(unit.session, key_id, status="revoked")
                 await self._audit.record(unit, principal, "api_key.revoke", key_id, tenant_id=tenant_id, name=key.name)
+
+    async def _own_key(self, unit: UnitOfWork, principal: Principal, tenant_id: str, key_id: str) -> ApiKey:
+        key = await repository.key_in_tenant(unit.session, tenant_id, key_id)
+        if key is None:
+            raise NotFound("There is no such key.")
+        if key.owner_user_id != principal.id and not principal.has_role(Role.ADMIN):
+            raise PermissionDenied("Only its owner or an admin may change or revoke this key.")
+        return key
+
+    def _check_expiry(self, expires_at: datetime | None) -> None:
+        if expires_at is not None and expires_at <= self._clock.now():
+            raise BadRequest("The key would have expired already.", param="expires_at")
 
 
 def _require(principal: Principal, tenant_id: str, role: Role) -> None:
@@ -250,6 +393,29 @@ def _timezone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise BadRequest("That is not an IANA time zone such as Europe/Berlin.", param="timezone") from None
     return name
+
+
+def _check_within(models: Sequence[str] | None, tenant: Tenant) -> None:
+    if models is not None and tenant.models is not None and not set(models) <= set(tenant.models):
+        raise PermissionDenied("A key may not use models beyond its tenant's.", param="models")
+
+
+def _models(names: Sequence[str] | None) -> list[str] | None:
+    if names is None:
+        return None
+    if len(names) > _MOST_MODELS or any(not 0 < len(name) <= _MAX_MODEL_NAME or not name.isprintable() for name in names):
+        raise BadRequest(f"A list of models has at most {_MOST_MODELS} names of 1 to {_MAX_MODEL_NAME} visible characters.", param="models")
+    return list(dict.fromkeys(names))
+
+
+def _tags(tags: Sequence[str]) -> list[str]:
+    if len(tags) > _MOST_TAGS or any(not 0 < len(tag) <= _MAX_TAG or not tag.isprintable() for tag in tags):
+        raise BadRequest(f"A key has at most {_MOST_TAGS} tags of 1 to {_MAX_TAG} visible characters.", param="tags")
+    return list(dict.fromkeys(tags))
+
+
+def _networks(texts: Sequence[str] | None) -> list[str] | None:
+    return None if texts is None else [_network(text) for text in texts]
 
 
 def _network(text: str) -> str:

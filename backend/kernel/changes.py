@@ -1,58 +1,140 @@
-"""The change feed: every process asks the database each half second whether keys, tenants, routes or prices have changed."""
+"""The change feed: how every process learns that keys, tenants, limits, budgets, routes or prices have changed.
+
+The database's version is looked at each half second; that is the bound, whoever made the change. A change made by this process, a
+PostgreSQL NOTIFY and a message in Redis (`notices.py`) bring the look forward. They may be lost or late: the next look sees the same.
+
+When the database cannot be asked, what was loaded stays in force, because calls go on within the budgets already leased. After
+`LOST_SECONDS` it does not: others may reach the database and revoke keys that this process still knows.
+"""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import structlog
 
-from backend.kernel.db import Database
+from backend.kernel.db import ChangeMarked, Database
+from backend.kernel.notices import Notices, notices_for
 
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 0.5
+BREATH_SECONDS = 0.05
+"""Between two looks, however many notices arrive: changes in a row cost one reload, not one each."""
+ANSWER_SECONDS = 2.0
+RELOAD_SECONDS = 30.0
+LOST_SECONDS = 60.0
+"""As long as a process may hold leases of budgets without the database."""
+
+Reload = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Subscriber:
+    reload: Reload
+    vital: bool
 
 
 class ChangeFeed:
-    """Calls every subscriber after the version moved, one after another; a subscriber that fails is called again at the next poll."""
+    """Calls every subscriber after the version moved, in their order; one that fails is called again at the next look, alone.
 
-    def __init__(self, db: Database) -> None:
+    Args:
+        redis_url: where notices are exchanged in addition; only used beside PostgreSQL, because SQLite has one serving process.
+    """
+
+    def __init__(self, db: Database, *, redis_url: str | None = None) -> None:
         self._db = db
-        self._subscribers: list[Callable[[], Awaitable[None]]] = []
+        self._subscribers: list[_Subscriber] = []
+        self._behind: list[_Subscriber] = []
+        self._awake = asyncio.Event()
+        self._looking = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._seen = -1
+        self._confirmed: float | None = None
+        self.notices: tuple[Notices, ...] = notices_for(db.url, redis_url, self.wake)
         self.healthy = True
+        db.events.subscribe(ChangeMarked, self._on_marked)
 
-    def subscribe(self, reload: Callable[[], Awaitable[None]]) -> None:
-        self._subscribers.append(reload)
+    @property
+    def lost(self) -> bool:
+        """Whether nobody could say for `LOST_SECONDS` that what vital subscribers loaded is still true."""
+        return self._confirmed is not None and time.monotonic() - self._confirmed > LOST_SECONDS
+
+    def subscribe(self, reload: Reload, *, vital: bool = False) -> None:
+        """Call `reload` after changes.
+
+        Args:
+            vital: as long as it fails, this process counts as not knowing; for what decides who may call.
+        """
+        self._subscribers.append(_Subscriber(reload, vital))
 
     async def start(self, *, seen: int | None = None) -> None:
         """Begin to look. `seen` is the version before the first loading began, so that what changed meanwhile is noticed; None = now."""
         self._seen = await self._db.change_version() if seen is None else seen
+        self._confirmed = time.monotonic()
         self._task = asyncio.create_task(self._poll(), name="change-feed")
+        for notices in self.notices:
+            notices.start()
 
     async def stop(self) -> None:
+        for notices in self.notices:
+            await notices.stop()
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
 
+    def wake(self) -> None:
+        """Look now instead of at the next half second."""
+        self._awake.set()
+
+    def _on_marked(self, _: ChangeMarked) -> None:
+        self.wake()
+        for notices in self.notices:
+            notices.tell()
+
     async def _poll(self) -> None:
         while True:
-            await asyncio.sleep(POLL_SECONDS)
+            try:
+                async with asyncio.timeout(POLL_SECONDS - BREATH_SECONDS):
+                    await self._awake.wait()
+            except TimeoutError:
+                pass
+            self._awake.clear()
             await self.check()
+            await asyncio.sleep(BREATH_SECONDS)
 
     async def check(self) -> None:
-        """One look at the version; for tests and for whoever cannot wait half a second."""
+        """One look at the version, and what follows from it; never raises for what a database or a subscriber does."""
+        async with self._looking:
+            self._report(await self._look())
+
+    async def _look(self) -> Exception | None:
+        asked = time.monotonic()
         try:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(ANSWER_SECONDS):
                 version = await self._db.change_version()
-                if version != self._seen:
-                    for reload in self._subscribers:
-                        await reload()
-                    self._seen = version
         except Exception as error:
-            if self.healthy:
-                log.warning("change_feed.failed", error=type(error).__name__)
-            self.healthy = False
-        else:
-            self.healthy = True
+            return error
+        if version != self._seen:
+            self._seen, self._behind = version, list(self._subscribers)
+        failure: Exception | None = None
+        for subscriber in tuple(self._behind):
+            try:
+                async with asyncio.timeout(RELOAD_SECONDS):
+                    await subscriber.reload()
+            except Exception as error:
+                failure = error
+            else:
+                self._behind.remove(subscriber)
+        if not any(subscriber.vital for subscriber in self._behind):
+            self._confirmed = asked
+        return failure
+
+    def _report(self, failure: Exception | None) -> None:
+        if failure is not None and self.healthy:
+            log.warning("change_feed.failed", error=type(failure).__name__)
+        elif failure is None and not self.healthy:
+            log.info("change_feed.recovered")
+        self.healthy = failure is None

@@ -8,6 +8,7 @@ connection with `BEGIN IMMEDIATE`, so no caller ever sees "database is locked"; 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,15 @@ class Change(SQLModel, table=True):
     version: int = Field(sa_type=sa.BigInteger)
 
 
+CHANGE_CHANNEL = "bourse_change"
+"""Where processes hear at once that the version moved; see `notices.py`."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeMarked(Event):
+    """This process committed a change that running processes must notice."""
+
+
 def is_sqlite(url: str) -> bool:
     return url.startswith("sqlite")
 
@@ -91,7 +101,12 @@ class UnitOfWork:
         self.events.append(event)
 
     async def mark_changed(self) -> None:
+        """Let every process reload what it holds in memory, once this transaction is committed."""
         await self.session.execute(sa.update(Change).where(sa.column("id") == 1).values(version=sa.text("version + 1")))
+        if self.session.get_bind().dialect.name == "postgresql":
+            await self.session.execute(sa.select(sa.func.pg_notify(CHANGE_CHANNEL, "")))
+        if not any(isinstance(event, ChangeMarked) for event in self.events):
+            self.emit(ChangeMarked())
 
 
 class Database:
@@ -101,7 +116,7 @@ class Database:
         self.url = url
         self._reader = reader
         self._writer = writer
-        self._events = events
+        self.events = events
         self._write_lock = asyncio.Lock() if is_sqlite(url) else None
 
     @classmethod
@@ -166,7 +181,7 @@ class Database:
             if self._write_lock is not None:
                 self._write_lock.release()
         for event in unit.events:
-            self._events.publish(event)
+            self.events.publish(event)
 
     async def change_version(self) -> int:
         async with self.read() as session:

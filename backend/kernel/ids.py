@@ -19,6 +19,7 @@ PREFIXES = {
     "price": "prc",
     "run": "run",
     "budget": "bud",
+    "lease": "lse",
     "audit": "aud",
 }
 

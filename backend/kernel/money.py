@@ -23,7 +23,7 @@ def nano_from_usd(amount: Decimal | int | str) -> int:
     if not value.is_finite():
         raise ValueError(f"not an amount of money: {amount}")
     # Compared before it is scaled: an exponent such as 1e999999 overflows the arithmetic and makes huge integers.
-    if abs(value) > usd_from_nano(MAX_NANO_USD):
+    if value.copy_abs() > usd_from_nano(MAX_NANO_USD):
         raise ValueError(f"amount of money out of range: {amount}")
     return int(value.quantize(_ONE_NANO, rounding=ROUND_CEILING).scaleb(9))
 

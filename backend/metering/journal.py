@@ -83,15 +83,19 @@ class Journal:
         self._thread = threading.Thread(target=self._keep_syncing, name="journal-fsync", daemon=True)
         self._thread.start()
 
-    def close(self) -> None:
-        """Sync and let go. What was not taken stays for the next process to replay; an empty journal leaves nothing behind."""
+    def close(self, *, keep: bool = False) -> None:
+        """Sync and let go. What was not taken stays for the next process to replay; an empty journal leaves nothing behind.
+
+        Args:
+            keep: leave it behind all the same, so that the next process does what its replay is due to do.
+        """
         self._stopping = True
         self._sync.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
         self._close_deleted()
-        done = all(segment.taken == segment.written and not segment.open_calls for segment in self._segments.values())
+        done = not keep and all(segment.taken == segment.written and not segment.open_calls for segment in self._segments.values())
         for segment in self._segments.values():
             segment.memory.close()
             os.ftruncate(segment.fd, segment.written)
@@ -121,6 +125,10 @@ class Journal:
     @property
     def is_open(self) -> bool:
         return self._current is not None
+
+    @property
+    def has_open_calls(self) -> bool:
+        return self._open_calls > 0
 
     @property
     def size(self) -> int:

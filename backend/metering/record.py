@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from backend.budgets.slices import Held
 from backend.pricing.usage import Usage
 
 
@@ -71,6 +72,21 @@ class CallRecord:
     overhead_us: int = 0
     attempts: int = 0
     tags: tuple[str, ...] = ()
+    reservations: tuple[Held, ...] = ()
+    """What budgets keep for the call: in the open line what is reserved, in the final line what of the charge it covered."""
+
+    @property
+    def total_tokens(self) -> int:
+        """All buckets together."""
+        return (
+            self.input_tokens
+            + self.cache_read_tokens
+            + self.cache_write_tokens
+            + self.audio_input_tokens
+            + self.output_tokens
+            + self.reasoning_tokens
+            + self.audio_output_tokens
+        )
 
     def count(self, usage: Usage, source: str) -> None:
         """Take over the token buckets."""
@@ -93,6 +109,8 @@ _SHORT_NAME = 40
 _IDS = 6
 """How many fields of a call come first that are ids of ours (or a request id of at most 128 characters) and stay whole."""
 
+_RESERVATIONS = CALL_FIELDS.index("reservations")
+
 _call_row = attrgetter(*CALL_FIELDS)
 _attempt_row = attrgetter(*ATTEMPT_FIELDS)
 
@@ -113,7 +131,9 @@ def final_line(call: CallRecord, attempts: list[AttemptRecord]) -> bytes:
     if len(line) <= MAX_LINE_BYTES:
         return line
     row = _call_row(call)
-    return orjson.dumps(("final", call.id, [*row[:_IDS], *_shortened(row[_IDS:])], [_shortened(row) for row in tries])) + b"\n"
+    short = [*row[:_IDS], *_shortened(row[_IDS:])]
+    short[_RESERVATIONS] = call.reservations
+    return orjson.dumps(("final", call.id, short, [_shortened(row) for row in tries])) + b"\n"
 
 
 def _shortened(row: Iterable[Any]) -> list[Any]:

@@ -1,7 +1,7 @@
 """SQL of the ledger. Writing is raw SQL for speed: one prepared statement per table, as many rows as a batch has."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -19,25 +19,52 @@ Final = tuple[Row, Sequence[Row]]
 """One call and its attempts, values in the order of `CALL_FIELDS` and `ATTEMPT_FIELDS`."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_CALL_COLUMNS = tuple("created_at" if name == "created_us" else name for name in CALL_FIELDS)
+_COLUMN_OF = {"created_us": "created_at", "reservations": "budget_ids"}
+_CALL_COLUMNS = (*(_COLUMN_OF.get(name, name) for name in CALL_FIELDS), "budget_day")
+RESERVATIONS = CALL_FIELDS.index("reservations")
+CHARGED = CALL_FIELDS.index("charged_nano")
+_ID = CALL_FIELDS.index("id")
 _CREATED = CALL_FIELDS.index("created_us")
-_CALL_JSON = (CALL_FIELDS.index("price_ids"), CALL_FIELDS.index("tags"))
+_CALL_JSON = (CALL_FIELDS.index("price_ids"), CALL_FIELDS.index("tags"), RESERVATIONS)
 _ATTEMPT_JSON = (ATTEMPT_FIELDS.index("price_ids"), ATTEMPT_FIELDS.index("usage"))
 
 
-async def insert_finals(session: AsyncSession, finals: Sequence[Final]) -> None:
-    """Write calls with their attempts; what is already there, by the call's id, stays as it is."""
+class WrittenMeanwhile(Exception):
+    """Somebody else wrote some of these calls at the same time: the transaction must not commit, and may be tried again."""
+
+
+async def insert_finals(session: AsyncSession, finals: Sequence[Final]) -> list[Final]:
+    """Write calls with their attempts, and return those that were not there yet; what is, by the call's id, stays as it is.
+
+    Raises:
+        WrittenMeanwhile: a call came to be there while we were writing it.
+    """
     connection = await session.connection()
     sqlite = connection.dialect.name == "sqlite"
+    there = await _ids_already_there(session, [row[_ID] for row, _ in finals])
+    finals = list({final[0][_ID]: final for final in finals if final[0][_ID] not in there}.values())
+    if not finals:
+        return []
     calls = [_bound(row, _CALL_JSON, sqlite) for row, _ in finals]
-    for bound in calls:
+    for bound, (row, _) in zip(calls, finals, strict=True):
+        reservations = row[RESERVATIONS]
+        bound[RESERVATIONS] = orjson.dumps([budget_id for _, budget_id, _, _ in reservations]).decode()
+        day = date.fromordinal(reservations[0][2]) if reservations else None
+        bound.append(day.isoformat() if day is not None and sqlite else day)
         created = _EPOCH + timedelta(microseconds=bound[_CREATED])
         # The text form in which SQLAlchemy's own type keeps an instant on SQLite.
         bound[_CREATED] = created.replace(tzinfo=None).isoformat(" ", "microseconds") if sqlite else created
-    await connection.exec_driver_sql(_insert("call", _CALL_COLUMNS, sqlite), [tuple(bound) for bound in calls])
+    inserted = await connection.exec_driver_sql(_insert("call", _CALL_COLUMNS, sqlite), [tuple(bound) for bound in calls])
+    if inserted.rowcount != len(calls):
+        raise WrittenMeanwhile
     attempts = [tuple([row[0], *_bound(attempt, _ATTEMPT_JSON, sqlite)]) for row, tries in finals for attempt in tries]
     if attempts:
         await connection.exec_driver_sql(_insert("call_attempt", ("call_id", *ATTEMPT_FIELDS), sqlite), attempts)
+    return finals
+
+
+async def _ids_already_there(session: AsyncSession, ids: Sequence[str]) -> set[str]:
+    return set((await session.execute(sa.select(col(Call.id)).where(col(Call.id).in_(ids)))).scalars())
 
 
 def _bound(row: Row, json_columns: tuple[int, ...], sqlite: bool) -> list[Any]:  # noqa: ARG001 - both drivers take JSON as text
@@ -68,6 +95,21 @@ def of_tenant(tenant_id: str) -> sa.Select[Call]:
 
 async def recent(session: AsyncSession, tenant_id: str, limit: int) -> list[CallSummary]:
     query = of_tenant(tenant_id).order_by(col(Call.created_at).desc(), col(Call.id).desc()).limit(limit)
+    return [_summary(call) for call in (await session.execute(query)).scalars()]
+
+
+async def of_key(
+    session: AsyncSession, tenant_id: str, key_id: str, *, limit: int, before: tuple[datetime, str] | None, since: datetime | None
+) -> list[CallSummary]:
+    """A key's calls, newest first: from an instant on, and in that order after the call at `before`."""
+    query = of_tenant(tenant_id).where(col(Call.key_id) == key_id)
+    if since is not None:
+        query = query.where(col(Call.created_at) >= since)
+    if before is not None:
+        instant, call_id = before
+        # The first condition alone is what the index understands.
+        query = query.where(col(Call.created_at) <= instant, sa.or_(col(Call.created_at) < instant, col(Call.id) < call_id))
+    query = query.order_by(col(Call.created_at).desc(), col(Call.id).desc()).limit(limit)
     return [_summary(call) for call in (await session.execute(query)).scalars()]
 
 
@@ -108,6 +150,7 @@ def _summary(call: Call) -> CallSummary:
         latency_ms=call.latency_ms,
         first_token_ms=call.first_token_ms,
         attempts=call.attempts,
+        overrun=call.overrun,
     )
 
 

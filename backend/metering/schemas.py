@@ -30,6 +30,7 @@ class CallSummary:
     latency_ms: int
     first_token_ms: int | None
     attempts: int
+    overrun: bool = False
 
 
 @dataclass(frozen=True, slots=True)

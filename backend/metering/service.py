@@ -8,9 +8,9 @@ import structlog
 from backend.identity.principal import Principal, Role
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
-from backend.kernel.errors import NotFound, StorageUnavailable
+from backend.kernel.errors import BadRequest, NotFound, StorageUnavailable
 from backend.kernel.events import EventBus
-from backend.kernel.paging import clamp_limit
+from backend.kernel.paging import Page, clamp_limit, decode_cursor, encode_cursor
 from backend.metering import repository
 from backend.metering.events import CompletionFinished
 from backend.metering.journal import Journal
@@ -19,6 +19,10 @@ from backend.metering.schemas import CallSummary, SpendToday
 from backend.metering.writer import LedgerWriter
 from backend.observability.metrics import Metrics
 from backend.settings import Settings
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_MICROSECOND = 250_000_000_000_000_000
+"""In the year 9892, before the end of what a date can be."""
 
 log = structlog.get_logger(__name__)
 
@@ -47,10 +51,25 @@ class MeteringService:
         self._writer.start()
 
     async def stop(self) -> None:
+        settled = True
         if self._writer is not None:
-            await self._writer.stop()
+            settled = await self._writer.stop()
             self._writer = None
-        self._journal.close()
+        self._journal.close(keep=not settled)
+
+    @property
+    def process_id(self) -> str | None:
+        """The name of this process's journal, under which it holds slices of budgets; None while the disk takes no journal."""
+        return self._journal.directory.name if self._journal.is_open else None
+
+    def require_journal(self) -> None:
+        """Nothing may be reserved without one: what this process holds of budgets is held in its name.
+
+        Raises:
+            StorageUnavailable: it cannot be opened.
+        """
+        if not self._journal.is_open:
+            self._journal.open()
 
     def open_call(self, call: CallRecord) -> int:
         """Say in the journal that an upstream is about to be called; the ticket goes to `record`.
@@ -58,8 +77,7 @@ class MeteringService:
         Raises:
             StorageUnavailable: it cannot be written, so the call must not be made.
         """
-        if not self._journal.is_open:
-            self._journal.open()
+        self.require_journal()
         return self._journal.open_call(open_line(call))
 
     def record(self, call: CallRecord, attempts: list[AttemptRecord], ticket: int | None = None) -> None:
@@ -93,6 +111,27 @@ class MeteringService:
         _require_reader(principal, tenant_id)
         async with self._db.read() as session:
             return await repository.recent(session, tenant_id, clamp_limit(limit))
+
+    async def calls_of_key(
+        self, tenant_id: str, key_id: str, *, limit: int, cursor: str | None = None, since: datetime | None = None
+    ) -> Page[CallSummary]:
+        """A page of what one key has called, newest first; for the key itself, which the gateway has authenticated.
+
+        Raises:
+            BadRequest: the cursor is none of ours.
+        """
+        before = None
+        if cursor is not None:
+            micros, call_id = decode_cursor(cursor, 2)
+            if type(micros) is not int or not isinstance(call_id, str) or not 0 <= micros < _LAST_MICROSECOND:
+                raise BadRequest("The cursor is not one that this list gave out.", param="cursor")
+            before = _EPOCH + timedelta(microseconds=micros), call_id
+        async with self._db.read() as session:
+            calls = await repository.of_key(session, tenant_id, key_id, limit=limit + 1, before=before, since=since)
+        if len(calls) <= limit:
+            return Page(calls)
+        last = calls[limit - 1]
+        return Page(calls[:limit], encode_cursor((last.created_at - _EPOCH) // timedelta(microseconds=1), last.id))
 
     async def spend_today(self, principal: Principal, tenant_id: str) -> SpendToday:
         """What was charged since midnight in the tenant's time zone, and the day before by the same time.

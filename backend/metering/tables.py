@@ -1,6 +1,6 @@
 """The ledger: one row per call (what the caller is charged) and one per attempt (what a provider will bill)."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -52,6 +52,8 @@ class Call(SQLModel, table=True):
     overhead_us: int = 0
     attempts: int = 0
     tags: list[str] = Field(default_factory=list, sa_type=Json)
+    budget_ids: list[str] = Field(default_factory=list, sa_type=Json, description="the budgets that it was charged to")
+    budget_day: date | None = Field(default=None, description="the local day that it was reserved on, and counts for")
 
 
 class CallAttempt(SQLModel, table=True):

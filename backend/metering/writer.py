@@ -1,8 +1,8 @@
 """From the journal to the database, in the background, in batches, at most a quarter of a second behind.
 
 The journal is the queue: while the database is away lines wait on the disk, memory holds one batch, and nothing is lost. At start
-the journals of processes that are gone are replayed: finished calls exactly as they were, calls that were opened and never
-finished as `interrupted`. Writing the same line twice changes nothing.
+and every half minute the journals of processes that are gone are replayed: finished calls exactly as they were, calls that were opened
+and never finished as `interrupted`. Writing the same line twice changes nothing.
 """
 
 import asyncio
@@ -10,7 +10,6 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, fields
-from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,9 @@ import orjson
 import structlog
 from sqlalchemy.exc import DataError, IntegrityError
 
+from backend.budgets.events import ChargesSettled
+from backend.budgets.settlement import return_leases_of, settle_in_ledger, sums_by_lease
+from backend.budgets.slices import Held
 from backend.kernel.db import Database
 from backend.metering import repository
 from backend.metering.journal import Journal, abandoned, lines_of
@@ -32,6 +34,8 @@ BATCH_BYTES = 256 * 1024
 BATCH_CALLS = 500
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 WRITE_SECONDS = 15.0
+REPLAY_SECONDS = 30.0
+"""How often a process looks whether a neighbour has died and left a journal."""
 _FINAL = b'["final"'
 _HEADER = b'["journal"'
 
@@ -60,8 +64,12 @@ class LedgerWriter:
         if not self._wake.is_set():
             self._wake.set()
 
-    async def stop(self, *, seconds: float = 5.0) -> None:
-        """Write what is left if the database takes it in time; the rest waits in the journal for the next start."""
+    async def stop(self, *, seconds: float = 5.0) -> bool:
+        """Write what is left if the database takes it in time; the rest waits in the journal for the next start.
+
+        Returns:
+            Whether the database has everything, and this process holds nothing of any budget.
+        """
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -69,8 +77,12 @@ class LedgerWriter:
         try:
             async with asyncio.timeout(seconds):
                 await self.drain()
+                if not self._journal.has_open_calls:
+                    await self._return_leases(self._journal.directory.name)
         except Exception as error:
             log.warning("ledger.left_in_journal", bytes=self._journal.untaken_bytes, error=type(error).__name__)
+            return False
+        return True
 
     async def drain(self, *, crumbs: bool = True) -> None:
         """Move what the journal holds. Raises what the database raises; then nothing of the failed batch was taken.
@@ -106,11 +118,11 @@ class LedgerWriter:
         return whole
 
     async def _replay_all(self) -> None:
-        """Apart from our own journal, which must not wait for what others left behind."""
-        for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
-            if await self.replay():
-                return
-            await asyncio.sleep(pause)
+        """Apart from our own journal, which must not wait for what others left behind; a neighbour may die at any time."""
+        failures = 0
+        while True:
+            failures = 0 if await self.replay() else failures + 1
+            await asyncio.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1] if failures else REPLAY_SECONDS)
 
     async def _run(self) -> None:
         while True:
@@ -145,7 +157,13 @@ class LedgerWriter:
         batch += [_interrupted(row) for row in opened.values()]
         self.interrupted += len(opened)
         await self._write(batch)
+        await self._return_leases(directory.name)
         log.info("ledger.journal_replayed", journal=directory.name, interrupted=len(opened))
+
+    async def _return_leases(self, holder_id: str) -> None:
+        """Everything in that journal is in the ledger: what its process still holds of budgets was not spent."""
+        async with asyncio.timeout(WRITE_SECONDS), self._db.write() as unit:
+            await return_leases_of(unit.session, holder_id)
 
     async def _write(self, finals: Sequence[Final]) -> None:
         for start in range(0, len(finals), BATCH_CALLS):
@@ -157,7 +175,10 @@ class LedgerWriter:
 
     async def _insert(self, finals: Sequence[Final]) -> None:
         async with asyncio.timeout(WRITE_SECONDS), self._db.write() as unit:
-            await repository.insert_finals(unit.session, finals)
+            new = await repository.insert_finals(unit.session, finals)
+            settled = await settle_in_ledger(unit.session, map(_charge, new))
+            # Of all, not of the new ones: a commit that we did not see succeed was told to nobody yet.
+            unit.emit(ChargesSettled(settled if len(new) == len(finals) else sums_by_lease(map(_charge, finals))))
 
     async def _write_one_by_one(self, finals: Sequence[Final]) -> None:
         """One row that the database will never take must not hold up the others: it is put aside in a file, and said."""
@@ -168,6 +189,15 @@ class LedgerWriter:
                 with (self._root / "refused.jsonl").open("ab") as file:
                     file.write(orjson.dumps(final) + b"\n")
                 log.error("ledger.row_refused", call=final[0][0], error=type(error).__name__)
+                # Its money was spent all the same.
+                async with asyncio.timeout(WRITE_SECONDS), self._db.write() as unit:
+                    settled = await settle_in_ledger(unit.session, [_charge(final)])
+                    unit.emit(ChargesSettled(settled))
+
+
+def _charge(final: Final) -> tuple[Sequence[Held], int]:
+    row, _ = final
+    return row[repository.RESERVATIONS], row[repository.CHARGED]
 
 
 def _final(line: bytes) -> Final:

@@ -27,8 +27,9 @@ async def readiness(runtime: "Runtime | None") -> Report:
     """200 once migrated, bootstrapped and loaded, 503 with the reason before that."""
     if runtime is None:
         return Report(503, {"status": "starting"})
-    if runtime.readiness.missing is not None:
-        return Report(503, {"status": "starting", "reason": runtime.readiness.missing})
+    if runtime.missing is not None:
+        status = "starting" if runtime.readiness.missing is not None else "out of date"
+        return Report(503, {"status": status, "reason": runtime.missing})
     return Report(200, {"status": "ok"})
 
 
@@ -47,6 +48,7 @@ async def health_report(runtime: "Runtime | None") -> Report:
         "database": database,
         "redis": redis,
         "change_feed": "ok" if runtime.change_feed.healthy else "stale",
+        "change_notices": {notices.name: "ok" if notices.connected else "down" for notices in runtime.change_feed.notices},
     }
     return Report(503 if down else 200, body)
 

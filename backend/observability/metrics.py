@@ -39,6 +39,18 @@ class Metrics:
             ["provider"],
             registry=self.registry,
         )
+        self.overruns = Counter(
+            "bourse_overruns_total", "Answers that went beyond the cap that the provider was sent.", ["provider"], registry=self.registry
+        )
+        self.limit_refusals = Counter(
+            "bourse_limit_refusals_total", "Calls refused by a rate limit or quota.", ["scope", "limit"], registry=self.registry
+        )
+        self.limits_degraded = Gauge(
+            "bourse_limits_degraded", "1 while limits are counted as this process's share, without Redis.", registry=self.registry
+        )
+        self.limits_redis_failures = Counter(
+            "bourse_limits_redis_failures_total", "Times that Redis was lost, or looked for and not found.", registry=self.registry
+        )
         self.unhandled = Counter("bourse_unhandled_errors_total", "Exceptions that nobody foresaw.", registry=self.registry)
         self._requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.ready = Gauge("bourse_ready", "1 once migrated, bootstrapped and loaded.", registry=self.registry)

@@ -29,6 +29,7 @@ from backend.settings import ProviderSettings
 
 log = structlog.get_logger(__name__)
 
+_KNOW_ONLY_THE_NEW_NAME = ("o1", "o3", "o4", "gpt-5")
 END_OF_BODY_SECONDS = 0.25
 MAX_ERROR_BYTES = 64 * 1024
 _HEADERS_OF_OURS = frozenset({"authorization", "content-type", "content-length", "transfer-encoding", "connection", "host", "accept"})
@@ -63,7 +64,7 @@ class OpenAIProvider:
         self._target = http.target(url, {"content-type": "application/json", "user-agent": "bourse", **headers})
 
     async def complete(self, request: ChatRequest) -> WholeAnswer:
-        body = {**request.body, "model": request.model}
+        body = _for_upstream(request)
         response = await self._post(body, request, "application/json")
         data = await self._read_whole(response, MAX_WHOLE_BYTES)
         try:
@@ -80,11 +81,8 @@ class OpenAIProvider:
 
     async def open_stream(self, request: ChatRequest) -> StreamAnswer:
         options = request.body.get("stream_options")
-        body = {
-            **request.body,
-            "model": request.model,
-            "stream_options": {**options, "include_usage": True} if isinstance(options, dict) else {"include_usage": True},
-        }
+        body = _for_upstream(request)
+        body["stream_options"] = {**options, "include_usage": True} if isinstance(options, dict) else {"include_usage": True}
         response = await self._post(body, request, "text/event-stream")
         if response.content_type == "text/event-stream":
             return _Stream(self.name, response)
@@ -164,6 +162,17 @@ class _Stream:
     def close(self) -> None:
         if not self._released:
             self._answer.close()
+
+
+def _for_upstream(request: ChatRequest) -> dict[str, Any]:
+    body = {**request.body, "model": request.model}
+    if request.cap is not None:
+        # The models that think know only the new name, and most other servers know only the old one.
+        thinks = request.model.rpartition("/")[2].startswith(_KNOW_ONLY_THE_NEW_NAME)
+        body.pop("max_tokens", None)
+        body.pop("max_completion_tokens", None)
+        body["max_completion_tokens" if thinks else "max_tokens"] = request.cap
+    return body
 
 
 def _json_or_none(data: bytes) -> Any:

@@ -29,6 +29,8 @@ class ChatRequest:
     """The upstream's own id of the model."""
     connect_seconds: float
     traceparent: str
+    cap: int | None = None
+    """The most tokens that a choice may have, where the caller named none; under the name that the model knows."""
     sent: bool = False
     """The request went out, so that the provider may bill it."""
 

@@ -101,13 +101,13 @@ class SandboxProvider:
             raise UpstreamFailure(
                 "server", UpstreamError("The sandbox failed on purpose (sandbox/flaky fails every third call)."), status=503
             )
-        return _Script(request.model, behaviour, request.body)
+        return _Script(request.model, behaviour, request.body, request.cap)
 
 
 class _Script:
     """What one call is going to be told."""
 
-    def __init__(self, model: str, behaviour: Behaviour, body: Mapping[str, Any]) -> None:
+    def __init__(self, model: str, behaviour: Behaviour, body: Mapping[str, Any], cap: int | None = None) -> None:
         self.behaviour = behaviour
         self.id = f"chatcmpl-{new_id('request')[4:]}"
         self.created = int(time.time())
@@ -115,7 +115,7 @@ class _Script:
         self.choices = body.get("n") or 1
         messages = body["messages"]
         self.prompt_tokens = sum(len(_TOKEN.findall(text)) for message in messages for text in _texts(message))
-        limit = body.get("max_completion_tokens") or body.get("max_tokens")
+        limit = body.get("max_completion_tokens") or body.get("max_tokens") or cap
         self.thought = (
             _tokens(f"The person asks something. I am a simulation, so I describe that to {self.model} politely.")
             if behaviour.thinks

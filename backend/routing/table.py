@@ -81,7 +81,7 @@ class RouteTable:
             ModelNotFound: unknown, disabled, or not among the tenant's models: indistinguishable.
             ModelNotAllowed: the tenant may use it, this key may not.
         """
-        route = self._find(name)
+        route = self.find(name)
         if route is None or not route.enabled or not _is_among(route, name, key.tenant_models):
             raise ModelNotFound(f"The model {_quoted(name)} does not exist or you have no access to it.", param="model")
         if not _is_among(route, name, key.models):
@@ -99,14 +99,19 @@ class RouteTable:
         """Every route that is listed for this key: aliases that somebody can answer for, the sandbox's models, and what the catalog says
         configured providers sell.
         """
-        for route in self._listed():
-            if route.enabled and _is_among(route, route.name, key.tenant_models) and _is_among(route, route.name, key.models):
+        for route in self.listed():
+            answerable = any(candidate.provider in self._providers for candidate in route.candidates)
+            if (
+                answerable
+                and route.enabled
+                and _is_among(route, route.name, key.tenant_models)
+                and _is_among(route, route.name, key.models)
+            ):
                 yield route
 
-    def _listed(self) -> Iterator[Route]:
-        for alias in self._aliases.values():
-            if any(candidate.provider in self._providers for candidate in alias.candidates):
-                yield alias
+    def listed(self) -> Iterator[Route]:
+        """Every route that may be listed, whoever asks and whether it is enabled or not."""
+        yield from self._aliases.values()
         for provider in sorted(self._providers):
             if self._is_sandbox(provider):
                 names = [f"{provider}/{model}" for model in SANDBOX_MODELS]
@@ -121,7 +126,8 @@ class RouteTable:
         settings = self._settings.providers.get(provider)
         return settings.protocol == SANDBOX if settings is not None else provider == SANDBOX
 
-    def _find(self, name: str) -> Route | None:
+    def find(self, name: str) -> Route | None:
+        """The route of a name, whoever asks and whether it is enabled or not; None when no candidate would be found."""
         route = self._aliases.get(name)
         if route is not None:
             return route

@@ -50,6 +50,8 @@ def configuration(upstream: str, other: str) -> dict[str, Any]:
             },
             {"alias": "off", "strategy": "ordered", "candidates": [first], "enabled": False},
         ],
+        # The catalog is empty here, so this is what the sandbox costs.
+        "budgets": {"default": {"on_unknown_price": {"input": 0.5, "output": 1.5}}},
         "bootstrap": {
             "tenants": [{"slug": "small", "name": "Small", "models": ["fast", "pair"]}],
             "api_keys": [{"tenant": "small", "name": "limited", "key": LIMITED_KEY, "models": ["fast"]}],
@@ -118,10 +120,14 @@ async def open_gateway(file: Path, data_dir: Path, database_url: str) -> AsyncIt
     settings = load_settings({"BOURSE_CONFIG": str(file), "BOURSE_DATA_DIR": str(data_dir), "BOURSE_DATABASE_URL": database_url})
     runtime = Runtime(settings, SystemClock())
     await runtime.identity.bootstrap()
+    await runtime.keeper.load()
+    await runtime.limit_book.load()
     await runtime.auth.load()
     await runtime.prices.load()
     await runtime.routes.load()
     await runtime.metering.start()
+    await runtime.keeper.start()
+    await runtime.limiter.start()
     await runtime.gateway.start()
     runtime.readiness.missing = None
     door = FrontDoor(settings)
@@ -137,8 +143,10 @@ async def open_gateway(file: Path, data_dir: Path, database_url: str) -> AsyncIt
         yield Rig(runtime, url, client, http)
     server.should_exit = True
     await task
-    await runtime.metering.stop()
     await runtime.gateway.stop()
+    await runtime.limiter.stop()
+    await runtime.keeper.stop()
+    await runtime.metering.stop()
     await runtime.http.close()
     runtime.identity.close()
     await runtime.db.close()

@@ -23,7 +23,7 @@ async def test_the_upstream_gets_its_own_model_id_its_own_key_and_every_unknown_
     seen = upstream.requests[0]
     assert seen.path == "/v1/chat/completions"
     assert seen.headers["authorization"] == f"Bearer {PROVIDER_KEY}"
-    assert seen.body == {**PLAIN, "model": "gpt-fake", "x_new_field": {"deep": [1, None]}, "temperature": 0.25}
+    assert seen.body == {**PLAIN, "model": "gpt-fake", "x_new_field": {"deep": [1, None]}, "temperature": 0.25, "max_tokens": 16384}
 
 
 async def test_the_callers_trace_goes_on_to_the_upstream_with_a_span_of_ours(gateway: Rig, upstream: OpenAIUpstream) -> None:
@@ -199,7 +199,7 @@ async def test_a_provider_whose_key_is_not_there_is_the_operators_fault_and_said
     tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream
 ) -> None:
     acme = {"protocol": "openai", "base_url": upstream.base_url, "api_key": "env:A_KEY_THAT_IS_NOT_SET"}
-    route = {"alias": "fast", "strategy": "ordered", "candidates": [{"provider": "acme", "model": "m"}]}
+    route = {"alias": "fast", "strategy": "ordered", "candidates": [{"provider": "acme", "model": "m", "price": {"input": 1, "output": 1}}]}
     file = tmp_path / "bourse.yaml"
     file.write_text(yaml.safe_dump({"providers": {"acme": acme}, "models": [route]}))
     async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
@@ -213,7 +213,7 @@ async def test_a_provider_whose_key_is_not_there_is_the_operators_fault_and_said
 async def test_a_private_address_that_the_operator_has_not_allowed_is_not_called(
     tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream
 ) -> None:
-    candidates = [{"provider": "acme", "model": "m"}]
+    candidates = [{"provider": "acme", "model": "m", "price": {"input": 1, "output": 1}}]
     for url in (upstream.base_url, upstream.base_url.replace("127.0.0.1", "localhost")):
         file = tmp_path / "bourse.yaml"
         settings = {"network": {"allow_private": []}, "providers": {"acme": {"base_url": url}}}

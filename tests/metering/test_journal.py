@@ -159,6 +159,7 @@ def test_a_final_line_always_fits_its_room_and_keeps_its_numbers() -> None:
     call = a_call(requested_model=name, route=name, model=name, offer_id=name, end_user=name, tags=tuple("t" * 1000 for _ in range(50)))
     call.charged_nano = 123_456_789
     call.request_id = "r" * 128
+    call.reservations = tuple((f"lse_{'l' * 26}", f"bud_{'b' * 26}", 740_000, 10**18) for _ in range(3))
     attempts = [AttemptRecord(number, "p" * 64, name, name, price_ids=(name,) * 4) for number in range(1, 30)]
     line = final_line(call, attempts)
     assert len(line) <= MAX_LINE_BYTES
@@ -166,4 +167,5 @@ def test_a_final_line_always_fits_its_room_and_keeps_its_numbers() -> None:
     assert call_id == call.id
     assert dict(zip(CALL_FIELDS, row, strict=True))["charged_nano"] == 123_456_789
     assert dict(zip(CALL_FIELDS, row, strict=True))["request_id"] == "r" * 128
+    assert dict(zip(CALL_FIELDS, row, strict=True))["reservations"] == [list(held) for held in call.reservations], "budgets depend on them"
     assert len(tries) == 12

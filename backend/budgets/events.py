@@ -1,0 +1,48 @@
+"""What budgets tell the rest of the process, after the transaction that made it true."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+
+from backend.kernel.events import Event
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetAlert(Event):
+    """A threshold was reached: told once per threshold and period, by one of all processes. Amounts in nano-dollars."""
+
+    budget_id: str
+    tenant_id: str
+    scope: str
+    scope_id: str
+    threshold: float
+    spent_nano: int
+    limit_nano: int
+    resets_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetWarning(BudgetAlert):
+    """A share of the limit from `warn_at` was spent."""
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetExceeded(BudgetAlert):
+    """The limit was spent, or a call was refused for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The ledger has counted charges against one lease."""
+
+    lease_id: str
+    budget_id: str
+    day: date
+    covered: int
+    charged: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChargesSettled(Event):
+    """Calls were written to the ledger and counted against their budgets, in the same transaction."""
+
+    settled: tuple[Settled, ...]

@@ -1,0 +1,50 @@
+"""What the ledger's transaction does for budgets: count a call's charge where it was reserved, in the transaction that inserts its row.
+
+A row is inserted once however often a journal is replayed, and only an inserted row is settled: so a charge counts once. The charge goes
+to the budget's day in which the call was *reserved*, whenever it is settled.
+"""
+
+from collections.abc import Iterable
+from datetime import date
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from backend.budgets import repository
+from backend.budgets.events import Settled
+from backend.budgets.slices import Held
+
+Charges = Iterable[tuple[Iterable[Held], int]]
+"""What the journal says of each call's reservation, and its charge in nano-dollars."""
+
+
+def sums_by_lease(calls: Charges) -> tuple[Settled, ...]:
+    """An interrupted call's reservation covers its charge as far as it goes; a finished call's names what it covered."""
+    covered: dict[str, int] = {}
+    charged: dict[str, int] = {}
+    where: dict[str, tuple[str, date]] = {}
+    for reservations, charge in calls:
+        for lease_id, budget_id, day, amount in reservations:
+            where[lease_id] = budget_id, date.fromordinal(day)
+            covered[lease_id] = covered.get(lease_id, 0) + min(charge, amount)
+            charged[lease_id] = charged.get(lease_id, 0) + charge
+    return tuple(Settled(lease_id, *where[lease_id], covered[lease_id], charged[lease_id]) for lease_id in where)
+
+
+async def settle_in_ledger(session: AsyncSession, calls: Charges) -> tuple[Settled, ...]:
+    """Count calls that were newly inserted in this transaction; returns the sums, to be told to the holder after the commit."""
+    settled = sums_by_lease(calls)
+    spent: dict[tuple[str, date], int] = {}
+    for one in settled:
+        spent[one.budget_id, one.day] = spent.get((one.budget_id, one.day), 0) + one.charged
+    await repository.add_spent(session, {place: amount for place, amount in spent.items() if amount})
+    await repository.change_leases(session, {one.lease_id: -one.covered for one in settled if one.covered})
+    return settled
+
+
+async def return_leases_of(session: AsyncSession, holder_id: str) -> int:
+    """Everything that a process held and did not spend is free again. Only when its whole journal is in the ledger.
+
+    Returns:
+        The nano-dollars that were returned.
+    """
+    return await repository.delete_holder(session, holder_id)

@@ -1,0 +1,198 @@
+"""The most that a call may take from each candidate: tokens for the limits, money for the budgets, and the cap that is sent upstream."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from backend.gateway.call import Call
+from backend.gateway.token_bound import token_bound
+from backend.gateway.token_count import TokenCounter
+from backend.gateway.token_families import Family, family_of
+from backend.kernel.errors import NoAvailableProvider
+from backend.kernel.money import nano_from_usd
+from backend.pricing.book import PriceBook
+from backend.pricing.cost import PriceCard, PriceLine
+from backend.pricing.worst_case import Rates, worst_rates
+from backend.providers.provider import Provider
+from backend.routing.route import Candidate
+from backend.settings import DefaultBudget, UnknownPrice
+
+UNKNOWN_MODEL_CAP = 16_384
+LEAST_CAP = 256
+"""Near the end of a budget an answer that nobody bounded is bounded to no less than this."""
+
+
+class Described(Protocol):
+    """What the catalog knows of a model; `ModelSummary` is one."""
+
+    @property
+    def context_tokens(self) -> int | None: ...
+    @property
+    def max_output_tokens(self) -> int | None: ...
+
+
+class Catalog(Protocol):
+    def summary(self, name: str) -> Described | None: ...
+
+
+class Bound:
+    """One candidate for one call. Money is in nano-dollars; `rates` is None where nothing has to be reserved, because the offer is free."""
+
+    __slots__ = ("candidate", "cap", "card", "choices", "context", "family", "prompt", "rates", "sends_cap")
+
+    def __init__(self, candidate: Candidate, family: Family, context: int | None, prompt: int, cap: int, choices: int, sends: bool) -> None:
+        self.candidate = candidate
+        self.family = family
+        self.context = context
+        self.prompt = prompt
+        """No fewer tokens than the prompt has."""
+        self.cap = cap
+        """The most tokens of one choice of the answer."""
+        self.choices = choices
+        self.sends_cap = sends
+        """The caller named no cap, so ours goes upstream; it may be lowered."""
+        self.card: PriceCard | None = None
+        """The prices that the call is going to be charged by, whatever happens to them meanwhile."""
+        self.rates: Rates | None = None
+
+    @property
+    def answer(self) -> int:
+        return self.cap * self.choices
+
+    @property
+    def tokens(self) -> int:
+        return self.prompt + self.cap * self.choices
+
+    @property
+    def worst(self) -> int:
+        """What the call costs at the most."""
+        return self.rates.nano(self.prompt, self.cap * self.choices) if self.rates is not None else 0
+
+    @property
+    def least(self) -> int:
+        """As `worst`, with the cap lowered as far as it may be."""
+        if self.rates is None:
+            return 0
+        cap = min(self.cap, LEAST_CAP) if self.sends_cap else self.cap
+        return self.rates.nano(self.prompt, cap * self.choices)
+
+    def fit(self, nano: int) -> None:
+        """Lower the cap until the call costs at most `nano`, which is not less than `least`."""
+        if self.rates is not None and self.sends_cap:
+            self.cap = min(self.cap, max(1, self.rates.answer_within(nano, self.prompt) // self.choices))
+
+
+class Estimator:
+    """Args:
+    budget: what to do with an offer that has no price.
+    """
+
+    def __init__(
+        self, catalog: Catalog, prices: PriceBook, providers: Mapping[str, Provider], counter: TokenCounter, budget: DefaultBudget
+    ) -> None:
+        self._catalog = catalog
+        self._prices = prices
+        self._providers = providers
+        self._counter = counter
+        unknown = budget.on_unknown_price
+        self._fallback = _fallback_lines(unknown) if isinstance(unknown, UnknownPrice) else ()
+
+    def estimate(self, call: Call) -> None:
+        """Set the call's bounds, one for each candidate that can be asked at all.
+
+        Raises:
+            NoAvailableProvider: there is none.
+        """
+        body, route = call.body, call.route
+        assert route is not None
+        asked = _asked_cap(body)
+        choices = max(body.get("n") or 1, body.get("best_of") or 1)
+        counted: dict[tuple[str, int | None], int] = {}
+        bounds = []
+        for candidate in call.candidates:
+            if candidate.provider not in self._providers:
+                continue
+            known = self._catalog.summary(candidate.offer_id)
+            context = known.context_tokens if known is not None else None
+            family = family_of(candidate.model, candidate.provider)
+            prompt = counted.get((family.name, context))
+            if prompt is None:
+                prompt = counted[family.name, context] = token_bound(body, family, context)
+            cap = asked
+            if cap is None:
+                cap = route.max_output_tokens or (known.max_output_tokens if known is not None else None) or UNKNOWN_MODEL_CAP
+                if context is not None:
+                    cap = _room(cap, context, prompt)
+            bounds.append(Bound(candidate, family, context, prompt, cap, choices, asked is None))
+        if not bounds:
+            raise NoAvailableProvider("No provider that is configured can answer for this model.", retry_after=5)
+        call.bounds = bounds
+
+    def price(self, call: Call) -> None:
+        """Keep those candidates whose cost can be bounded, each with the prices that the call is going to be charged by."""
+        at, body = call.created_at, call.body
+        tier = body.get("service_tier")
+        heard, said = _has_audio(body), bool(body.get("audio"))
+        priced = []
+        for bound in call.bounds:
+            card = self._card(bound.candidate)
+            if card is None:
+                continue
+            bound.card = card
+            if card.state != "free":
+                tier = tier if isinstance(tier, str) else None
+                bound.rates = worst_rates(card, bound.prompt, at=at, service_tier=tier, audio_in=heard, audio_out=said)
+                if bound.rates is None:
+                    continue
+            priced.append(bound)
+        call.bounds = priced
+
+    async def count(self, call: Call) -> bool:
+        """Replace the bounds of the prompt by exact counts; returns whether that made any smaller."""
+        smaller = False
+        for bound in call.bounds:
+            counted = await self._counter.count(call.body, bound.family, bound.context)
+            if counted < bound.prompt:
+                bound.prompt, smaller = counted, True
+        return smaller
+
+    async def tokens(self, call: Call) -> int:
+        """Exactly counted: the most that the call may use, whoever answers."""
+        await self.count(call)
+        return max(bound.tokens for bound in call.bounds)
+
+    def close(self) -> None:
+        self._counter.close()
+
+    def _card(self, candidate: Candidate) -> PriceCard | None:
+        card = candidate.card or self._prices.card(candidate.offer_id)
+        if card is not None and (card.state == "free" or (card.state == "priced" and card.lines)):
+            return card
+        return PriceCard(candidate.offer_id, "priced", self._fallback) if self._fallback else None
+
+
+def _asked_cap(body: Mapping[str, Any]) -> int | None:
+    """What the caller bounds a choice to; servers differ in which of the two they obey."""
+    first, second = body.get("max_completion_tokens"), body.get("max_tokens")
+    return max(first or 0, second or 0) or None
+
+
+def _room(cap: int, context: int, prompt: int) -> int:
+    """Many servers refuse a cap that does not fit into the context beside the prompt. Half its bytes are twice what a prompt mostly has."""
+    return min(cap, max(LEAST_CAP, context - prompt // 2))
+
+
+def _has_audio(body: Mapping[str, Any]) -> bool:
+    for message in body["messages"]:
+        content = message.get("content")
+        if type(content) is list and any(type(part) is dict and part.get("type") == "input_audio" for part in content):
+            return True
+    return False
+
+
+def _fallback_lines(price: UnknownPrice) -> tuple[PriceLine, ...]:
+    return (
+        PriceLine("fallback:input", "input", "token", nano_from_usd(price.input)),
+        PriceLine("fallback:output", "output", "token", nano_from_usd(price.output)),
+        PriceLine("fallback:audio_in", "audio_in", "token", nano_from_usd(price.input)),
+        PriceLine("fallback:audio_out", "audio_out", "token", nano_from_usd(price.output)),
+    )

@@ -1,0 +1,100 @@
+"""SQL of limits."""
+
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from backend.identity.tables import ApiKey, Membership, Tenant
+from backend.limits.schemas import Scope
+from backend.limits.tables import RateLimitOverride
+from backend.metering.tables import Call
+
+
+async def overrides(session: AsyncSession) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """All overrides of users and tenants, by tenant, scope and id."""
+    table = RateLimitOverride
+    rows = await session.execute(sa.select(col(table.tenant_id), col(table.scope), col(table.scope_id), col(table.limits)))
+    return {(tenant_id, scope, scope_id): limits for tenant_id, scope, scope_id, limits in rows}
+
+
+async def overrides_of_tenant(session: AsyncSession, tenant_id: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Scope, id and limits of everything in a tenant for which somebody set some: the tenant, its people, its keys that are not revoked."""
+    table = RateLimitOverride
+    rows = await session.execute(
+        sa.select(col(table.scope), col(table.scope_id), col(table.limits)).where(col(table.tenant_id) == tenant_id)
+    )
+    keys = sa.select(col(ApiKey.id), col(ApiKey.rate_limit)).where(col(ApiKey.tenant_id) == tenant_id, col(ApiKey.status) == "active")
+    found = [(scope, scope_id, dict(limits)) for scope, scope_id, limits in rows]
+    found += [("key", key_id, dict(limits)) for key_id, limits in await session.execute(keys) if limits]
+    order = ("tenant", "user", "key")
+    return sorted(found, key=lambda one: (order.index(one[0]), one[1]))
+
+
+async def time_zones(session: AsyncSession) -> dict[str, str]:
+    """The time zone of every tenant that has another one than UTC."""
+    rows = await session.execute(sa.select(col(Tenant.id), col(Tenant.timezone)).where(col(Tenant.timezone) != "UTC"))
+    return {tenant_id: zone for tenant_id, zone in rows}
+
+
+async def override(session: AsyncSession, tenant_id: str, scope: str, scope_id: str) -> RateLimitOverride | None:
+    return await session.get(RateLimitOverride, (tenant_id, scope, scope_id))
+
+
+async def put_override(
+    session: AsyncSession, tenant_id: str, scope: str, scope_id: str, *, limits: dict[str, Any], now: datetime, by: str
+) -> None:
+    row = await override(session, tenant_id, scope, scope_id)
+    if row is None:
+        session.add(RateLimitOverride(tenant_id=tenant_id, scope=scope, scope_id=scope_id, limits=limits, updated_at=now, updated_by=by))
+    else:
+        row.limits, row.updated_at, row.updated_by = limits, now, by
+    await session.flush()
+
+
+async def remove_override(session: AsyncSession, tenant_id: str, scope: str, scope_id: str) -> None:
+    table = RateLimitOverride
+    query = sa.delete(table).where(col(table.tenant_id) == tenant_id, col(table.scope) == scope, col(table.scope_id) == scope_id)
+    await session.execute(query)
+
+
+async def tenant_exists(session: AsyncSession, tenant_id: str) -> bool:
+    return await session.get(Tenant, tenant_id) is not None
+
+
+async def is_member(session: AsyncSession, tenant_id: str, user_id: str) -> bool:
+    return await session.get(Membership, (tenant_id, user_id)) is not None
+
+
+async def key_override(session: AsyncSession, tenant_id: str, key_id: str) -> dict[str, Any] | None:
+    """A key's own limits, empty where it has none; None where the tenant has no such key."""
+    query = sa.select(col(ApiKey.rate_limit)).where(col(ApiKey.tenant_id) == tenant_id, col(ApiKey.id) == key_id)
+    row = (await session.execute(query)).first()
+    return None if row is None else dict(row[0] or {})
+
+
+async def set_key_override(session: AsyncSession, key_id: str, limits: dict[str, Any] | None) -> None:
+    await session.execute(sa.update(ApiKey).where(col(ApiKey.id) == key_id).values(rate_limit=limits))
+
+
+async def used_since(session: AsyncSession, scope: Scope, since: datetime) -> tuple[int, int]:
+    """Requests and tokens of a scope in the ledger from an instant on; calls that were refused are none of them."""
+    call = Call
+    tokens = (
+        col(call.input_tokens)
+        + col(call.cache_read_tokens)
+        + col(call.cache_write_tokens)
+        + col(call.audio_input_tokens)
+        + col(call.output_tokens)
+        + col(call.reasoning_tokens)
+        + col(call.audio_output_tokens)
+    )
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(tokens), 0)).where(
+        col(call.tenant_id) == scope.tenant_id, col(call.created_at) >= since, col(call.outcome) != "refused"
+    )
+    if scope.kind != "tenant":
+        query = query.where((col(call.key_id) if scope.kind == "key" else col(call.user_id)) == scope.id)
+    requests, total = (await session.execute(query)).one()
+    return int(requests), int(total)

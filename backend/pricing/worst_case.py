@@ -1,0 +1,59 @@
+"""The most that a call may cost, before anybody is asked: what budgets reserve for it."""
+
+from datetime import datetime
+
+from backend.pricing.cost import MILLION, PriceCard
+
+_ANY_TIER = (None, "flex", "priority", "batch")
+
+
+class Rates:
+    """The dearest prices of a card that a call may meet, nano-dollars per 1M tokens, and nano-dollars for the request itself."""
+
+    __slots__ = ("answer", "prompt", "request")
+
+    def __init__(self, prompt: int, answer: int, request: int) -> None:
+        self.prompt = prompt
+        self.answer = answer
+        self.request = request
+
+    def nano(self, prompt: int, answer: int) -> int:
+        """The most that a call of so many tokens costs, rounded up once as the call is going to be."""
+        return -(-(prompt * self.prompt + answer * self.answer + self.request) // MILLION)
+
+    def answer_within(self, nano: int, prompt: int) -> int:
+        """How many tokens the answer may have for the call to cost at most `nano`."""
+        left = nano * MILLION - prompt * self.prompt - self.request
+        return left // self.answer if self.answer else 2**31
+
+
+def worst_rates(
+    card: PriceCard, prompt: int, *, at: datetime, service_tier: str | None = None, audio_in: bool = False, audio_out: bool = False
+) -> Rates | None:
+    """The dearest rates of a priced card for a prompt of at most so many tokens; None where something that the call needs has no price.
+
+    A provider decides how much of a prompt it reads from its cache or writes there, and how much of an answer it thinks; so the dearest
+    of these counts for all of it. Audio has prices of its own, a multiple: they count where the call may use it.
+
+    Args:
+        service_tier: what the caller asks for; `auto` may become any tier that has a price.
+    """
+    paid = made = once = 0
+    for tier in _ANY_TIER if service_tier == "auto" else (service_tier,):
+        highest, lowest = card.sheet(prompt, at, tier), card.sheet(0, at, tier)
+        for sheet in (highest,) if highest is lowest else (highest, lowest):
+            # In the order in which `cost_of_call` reads them.
+            put_in, put_out, read, thought, written, hour, heard, said, _, _, request = sheet.lines
+            if "input" not in sheet.ignored and (
+                put_in is None or put_out is None or (audio_in and heard is None) or (audio_out and said is None)
+            ):
+                return None
+            for line in (put_in, read, written, hour, heard if audio_in else None):
+                if line is not None and line.nano_per_million > paid:
+                    paid = line.nano_per_million
+            for line in (put_out, thought, said if audio_out else None):
+                if line is not None and line.nano_per_million > made:
+                    made = line.nano_per_million
+            if request is not None and request.nano_per_million > once:
+                once = request.nano_per_million
+    return Rates(paid, made, once)

@@ -1,0 +1,141 @@
+"""What a name stands for, in the operator's eyes: its candidates, what each would cost and why one would not be asked."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from backend.identity.principal import Principal
+from backend.kernel.clock import Clock
+from backend.kernel.errors import NotFound, PermissionDenied
+from backend.pricing.cost import PriceCard
+from backend.providers.service import ProviderService
+from backend.routing.route import Candidate, Route
+from backend.routing.table import RouteTable
+from backend.settings import Settings
+
+
+class Prices(Protocol):
+    """The price book as this room sees it."""
+
+    def card(self, offer_id: str) -> PriceCard | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateView:
+    """Prices in nano-dollars per 1M tokens in the lowest context band just now, None where there is none of that kind.
+
+    `price_from` is route (the operator's own), catalog, fallback (`on_unknown_price`) or none.
+    """
+
+    provider: str
+    model: str
+    offer_id: str
+    weight: int
+    price_from: str
+    price_state: str
+    input_nano: int | None
+    output_nano: int | None
+    why: str
+    """A sentence why it would not be asked; empty if it would."""
+
+    @property
+    def usable(self) -> bool:
+        return not self.why
+
+
+@dataclass(frozen=True, slots=True)
+class RouteView:
+    """`kind` is alias (of the configuration), or offers (a provider's model, or a name of the catalog)."""
+
+    name: str
+    kind: str
+    strategy: str
+    enabled: bool
+    max_output_tokens: int | None
+    candidates: tuple[CandidateView, ...]
+
+    @property
+    def usable(self) -> bool:
+        return self.enabled and any(candidate.usable for candidate in self.candidates)
+
+    @property
+    def why(self) -> str:
+        """A sentence why no call would be answered; empty if one would."""
+        if not self.enabled:
+            return "It is switched off in the configuration (enabled: false)."
+        return "" if self.usable else "; ".join(dict.fromkeys(candidate.why.rstrip(".") for candidate in self.candidates)) + "."
+
+
+class RouteService:
+    def __init__(self, settings: Settings, clock: Clock, table: RouteTable, prices: Prices, providers: ProviderService) -> None:
+        self._fallback = settings.budgets.default.on_unknown_price != "refuse"
+        self._clock = clock
+        self._table = table
+        self._prices = prices
+        self._providers = providers
+
+    def all(self, principal: Principal) -> list[RouteView]:
+        """Every route that `/v1/models` may list: aliases, and what the catalog says configured providers sell.
+
+        Raises:
+            PermissionDenied: only a super admin may see this.
+        """
+        _require_super_admin(principal)
+        return [self._view(route) for route in self._table.listed()]
+
+    def get(self, principal: Principal, name: str) -> RouteView:
+        """What a name stands for that a caller sends as `model`.
+
+        Raises:
+            PermissionDenied: only a super admin may see this. NotFound: no call with that name would find a candidate.
+        """
+        _require_super_admin(principal)
+        route = self._table.find(name)
+        if route is None:
+            raise NotFound("That name is no alias, and no configured provider sells a model of that name.")
+        return self._view(route)
+
+    def _view(self, route: Route) -> RouteView:
+        now = self._clock.now()
+        return RouteView(
+            name=route.name,
+            kind="alias" if route.is_alias else "offers",
+            strategy=route.strategy,
+            enabled=route.enabled,
+            max_output_tokens=route.max_output_tokens,
+            candidates=tuple(self._candidate(candidate, now) for candidate in route.candidates),
+        )
+
+    def _candidate(self, candidate: Candidate, now: datetime) -> CandidateView:
+        card, price_from = candidate.card, "route"
+        if card is None:
+            card, price_from = self._prices.card(candidate.offer_id), "catalog"
+        state = card.state if card is not None else "unknown"
+        why = self._providers.why_unusable(candidate.provider)
+        if state not in ("priced", "free"):
+            price_from = "fallback" if self._fallback else "none"
+            why = why or ("" if self._fallback else _NO_PRICE[state])
+        sheet = card.sheet(0, now) if card is not None and card.lines else None
+        return CandidateView(
+            provider=candidate.provider,
+            model=candidate.model,
+            offer_id=candidate.offer_id,
+            weight=candidate.weight,
+            price_from=price_from,
+            price_state=state,
+            input_nano=sheet.input.nano_per_million if sheet is not None and sheet.input is not None else None,
+            output_nano=sheet.output.nano_per_million if sheet is not None and sheet.output is not None else None,
+            why=why,
+        )
+
+
+_NO_PRICE = {
+    "unknown": "It has no price: the catalog does not know it, and the configuration names none.",
+    "unpriced": "It has no price: no source of the catalog knows one, and the configuration names none.",
+    "quarantined": "Its price is in quarantine: the sources disagree, and the configuration names none.",
+}
+
+
+def _require_super_admin(principal: Principal) -> None:
+    if not principal.is_super_admin:
+        raise PermissionDenied("Only a super admin may do this.")

@@ -1,0 +1,117 @@
+"""Limits over the gateway: what is refused, what the headers say, and that nothing stays counted that does not run."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, _whole, completion, hang, status
+from tests.gateway.conftest import PLAIN, Rig, configuration, open_gateway
+from tests.gateway.test_errors import assert_error
+
+TEN_AT_ONCE, TWO_A_MINUTE, FEW_TOKENS = "sk-ten.local-only", "sk-two.local-only", "sk-few.local-only"
+
+
+@pytest.fixture
+async def limited(tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream, other: OpenAIUpstream) -> AsyncIterator[Rig]:
+    settings = configuration(upstream.base_url, other.base_url)
+    none = {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}
+    limits = {TEN_AT_ONCE: {"parallel": 10}, TWO_A_MINUTE: {"requests_per_minute": 2}, FEW_TOKENS: {"tokens_per_minute": 1000}}
+    settings["bootstrap"]["api_keys"] += [
+        {"tenant": "small", "name": key[3:6], "key": key, "rate_limit": none | limit} for key, limit in limits.items()
+    ]
+    file = tmp_path / "bourse.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
+        yield rig
+
+
+@pytest.mark.case("L4")
+async def test_the_upstream_never_sees_more_calls_at_once_than_the_key_may_make(limited: Rig, upstream: OpenAIUpstream) -> None:
+    running = most = 0
+    full, go = asyncio.Event(), asyncio.Event()
+
+    async def one_at_a_time_counted(exchange: Exchange) -> None:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        if running == 10:
+            full.set()
+        await go.wait()
+        running -= 1
+        await _whole(exchange, 200, completion("done"))
+
+    upstream.script(one_at_a_time_counted)
+    calls = [asyncio.create_task(limited.post(PLAIN, key=TEN_AT_ONCE)) for _ in range(100)]
+    await asyncio.wait_for(full.wait(), 20)
+    while sum(call.done() for call in calls) < 90:
+        await asyncio.sleep(0.02)
+    go.set()
+    answers = await asyncio.gather(*calls)
+    assert most == 10
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) == 90
+    assert_error(refused[0], 429, "rate_limit_error", "parallel_limit_exceeded")
+    assert refused[0].headers["retry-after"] == "1"
+    assert (await limited.post(PLAIN, key=TEN_AT_ONCE)).status_code == 200
+
+
+async def test_requests_a_minute_are_counted_told_and_refused(limited: Rig, upstream: OpenAIUpstream) -> None:
+    first = await limited.post(PLAIN, key=TWO_A_MINUTE)
+    second = await limited.post({**PLAIN, "stream": True}, key=TWO_A_MINUTE)
+    third = await limited.post(PLAIN, key=TWO_A_MINUTE)
+    assert [answer.headers["x-ratelimit-remaining-requests"] for answer in (first, second, third)] == ["1", "0", "0"]
+    assert first.headers["x-ratelimit-limit-requests"] == "2"
+    assert_error(third, 429, "rate_limit_error", "rate_limit_exceeded")
+    assert 55 <= int(third.headers["retry-after"]) <= 61
+    assert len(upstream.requests) == 2
+    row = await limited.last_row()
+    assert (row["outcome"], row["status"], row["error_code"]) == ("refused", 429, "rate_limit_exceeded")
+
+
+async def test_tokens_are_reserved_by_the_bound_and_settled_by_the_provider(limited: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(lambda exchange: _whole(exchange, 200, completion("x", usage={"prompt_tokens": 10, "completion_tokens": 20})))
+    body = {**PLAIN, "max_tokens": 500}
+    for _ in range(3):
+        assert (await limited.post(body, key=FEW_TOKENS)).status_code == 200
+    upstream.script(status(500))
+    for _ in range(3):
+        assert (await limited.post(body, key=FEW_TOKENS)).status_code == 502
+    upstream.script(hang())
+    waiting = [asyncio.create_task(limited.post(body, key=FEW_TOKENS)) for _ in range(2)]
+    done, pending = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=20)
+    # The two bounds together are above 1,000, so only one is let in while the other runs.
+    assert_error(done.pop().result(), 429, "rate_limit_error", "rate_limit_exceeded")
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+
+
+async def test_a_used_up_day_is_a_quota_exceeded_and_a_soft_one_only_a_mark(limited: Rig) -> None:
+    principal = _system()
+    service, tenant, key = limited.runtime.limits, *await _ids(limited)
+    for quota, expected in (("hard", 429), ("soft", 200)):
+        await service.set(principal, tenant, "key", key, {"requests_per_day": 1, "quota": quota})
+        await limited.runtime.auth.load()
+        await limited.runtime.limit_book.load()
+        answers = [await limited.post(PLAIN, key=TEN_AT_ONCE) for _ in range(2)]
+        assert answers[-1].status_code == expected
+        if expected == 429:
+            assert_error(answers[-1], 429, "rate_limit_error", "quota_exceeded")
+            assert 1 <= int(answers[-1].headers["retry-after"]) <= 90_000
+        else:
+            assert answers[-1].headers["x-bourse-quota-exceeded"] == "key requests_per_day"
+
+
+def _system() -> Any:
+    from backend.identity.principal import system
+
+    return system("test")
+
+
+async def _ids(rig: Rig) -> tuple[str, str]:
+    key = rig.runtime.auth.authenticate(f"Bearer {TEN_AT_ONCE}", address="127.0.0.1")
+    return key.tenant_id, key.key_id

@@ -1,0 +1,265 @@
+"""Tenants, people, keys and budgets on the command line: on both databases, audited, beside a running server."""
+
+import asyncio
+import json
+import os
+import pwd
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from click.testing import Result
+from typer.testing import CliRunner
+
+from backend.__main__ import app
+from backend.kernel.db import Database
+from backend.kernel.events import EventBus
+from tests.architecture.source import ROOT
+from tests.rig.server import AppServer
+
+Run = Callable[..., Any]
+PASSWORD = "correct horse battery"
+
+
+class Bourse:
+    """The command line on one database. `run` gives what was printed, as JSON where that was asked for."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def invoke(self, *words: str, typed: str | None = None) -> Result:
+        return CliRunner().invoke(app, words, input=typed, catch_exceptions=False)
+
+    def run(self, *words: str, typed: str | None = None) -> Any:
+        result = self.invoke(*words, "--json", typed=typed)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def audited(self) -> list[tuple[str, str, dict[str, Any]]]:
+        async def read() -> Sequence[Any]:
+            db = Database.open(self.url, EventBus())
+            try:
+                async with db.read() as session:
+                    return (await session.execute(sa.text("SELECT action, actor, facts FROM audit_entry ORDER BY at, id"))).all()
+            finally:
+                await db.close()
+
+        return [(row[0], row[1], json.loads(row[2]) if isinstance(row[2], str) else row[2]) for row in asyncio.run(read())]
+
+
+@pytest.fixture
+def bourse(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bourse:
+    (tmp_path / "bourse.yaml").write_text("{}\n")
+    monkeypatch.setenv("BOURSE_CONFIG", str(tmp_path / "bourse.yaml"))
+    monkeypatch.setenv("BOURSE_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("BOURSE_DATABASE_URL", database_url)
+    monkeypatch.setenv("SOME_PASSWORD", PASSWORD)
+    return Bourse(database_url)
+
+
+def test_a_tenant_is_made_shown_changed_suspended_and_active_again(bourse: Bourse) -> None:
+    made = bourse.run("tenant", "create", "acme", "--name", "Acme", "--timezone", "Europe/Berlin", "--model", "fast")
+    assert (made["slug"], made["name"], made["timezone"], made["models"], made["status"]) == (
+        "acme",
+        "Acme",
+        "Europe/Berlin",
+        ["fast"],
+        "active",
+    )
+    assert bourse.run("tenant", "rename", "acme", "Acme Inc")["name"] == "Acme Inc"
+    assert bourse.run("tenant", "models", "acme", "all")["models"] is None
+    assert bourse.run("tenant", "models", "acme", "none")["models"] == []
+    assert bourse.run("tenant", "models", made["id"], "fast", "slow", "fast")["models"] == ["fast", "slow"]
+    assert bourse.run("tenant", "suspend", "acme")["status"] == "suspended"
+    assert bourse.run("tenant", "activate", "acme")["status"] == "active"
+    assert [one["slug"] for one in bourse.run("tenant", "list")] == ["acme"]
+
+
+def test_a_person_is_made_promoted_put_into_a_tenant_and_disabled(bourse: Bourse) -> None:
+    bourse.run("tenant", "create", "acme")
+    made = bourse.run("user", "create", "Ann@Example.org", "--name", "Ann", "--password", "env:SOME_PASSWORD")
+    assert (made["email"], made["super_admin"], made["status"]) == ("ann@example.org", False, "active")
+    assert bourse.run("user", "super-admin", "ann@example.org")["super_admin"] is True
+    assert bourse.run("user", "super-admin", "ann@example.org", "--off")["super_admin"] is False
+    bourse.run("user", "add-to-tenant", "ann@example.org", "acme", "--role", "owner")
+    assert bourse.run("user", "show", made["id"])["tenants"] == [{"slug": "acme", "role": "owner"}]
+    assert bourse.run("tenant", "show", "acme")["members"] == [
+        {"email": "ann@example.org", "name": "Ann", "role": "owner", "status": "active"}
+    ]
+    assert bourse.invoke("user", "remove-from-tenant", "ann@example.org", "acme").exit_code == 1
+    assert bourse.run("user", "disable", "ann@example.org")["status"] == "disabled"
+    assert bourse.run("user", "enable", "ann@example.org")["status"] == "active"
+
+
+def test_a_password_is_typed_or_read_and_never_an_argument(bourse: Bourse, tmp_path: Path) -> None:
+    file = tmp_path / "password"
+    file.write_text(f"{PASSWORD}\n")
+    bourse.run("user", "create", "file@example.org", "--password", f"file:{file}")
+    typed = bourse.invoke("user", "create", "typed@example.org", "--json", typed=f"{PASSWORD}\n{PASSWORD}\n")
+    assert typed.exit_code == 0
+    assert PASSWORD not in typed.output
+    refused = bourse.invoke("user", "create", "argument@example.org", "--password", PASSWORD)
+    assert (refused.exit_code, "env:NAME" in refused.stderr, PASSWORD in refused.output) == (2, True, False)
+    assert bourse.invoke("user", "create", "missing@example.org", "--password", "env:NO_SUCH_VARIABLE").exit_code == 2
+    assert [user["email"] for user in bourse.run("user", "list")] == ["file@example.org", "typed@example.org"]
+
+
+def test_a_key_is_printed_once_and_every_part_of_it_can_be_changed(bourse: Bourse) -> None:
+    bourse.run("tenant", "create", "acme", "--model", "fast", "--model", "slow")
+    bourse.run("user", "create", "ann@example.org", "--no-password")
+    bourse.run("user", "add-to-tenant", "ann@example.org", "acme")
+    made = bourse.run(
+        "key", "create", "acme", "ci", "--owner", "ann@example.org", "--model", "fast", "--tag", "nightly", "--expires", "30d"
+    )
+    text, public_id = made.pop("key"), made["public_id"]
+    assert text.startswith(f"sk-{public_id}.")
+    assert (made["owner"], made["models"], made["tags"], made["created_by"]) == ("ann@example.org", ["fast"], ["nightly"], "system:cli")
+    assert bourse.run("key", "show", public_id) == made
+    assert text.partition(".")[2] not in bourse.invoke("key", "list", "acme").output
+    assert bourse.run("key", "models", public_id, "all")["models"] is None
+    assert bourse.invoke("key", "models", public_id, "beyond").exit_code == 1
+    assert bourse.run("key", "addresses", public_id, "192.0.2.7", "10.0.0.0/8")["addresses"] == ["192.0.2.7/32", "10.0.0.0/8"]
+    assert bourse.run("key", "addresses", public_id, "any")["addresses"] is None
+    assert bourse.run("key", "tags", public_id, "one", "two")["tags"] == ["one", "two"]
+    assert bourse.run("key", "expiry", public_id, "2999-12-31T12:00+01:00")["expires_at"] == "2999-12-31T11:00:00+00:00"
+    assert bourse.run("key", "expiry", public_id, "never")["expires_at"] is None
+    assert bourse.run("key", "rename", public_id, "build")["name"] == "build"
+    assert bourse.run("key", "revoke", made["id"])["status"] == "revoked"
+    assert "for good" in bourse.invoke("key", "rename", public_id, "again").stderr
+
+
+def test_budgets_of_tenant_person_and_key_are_set_raised_listed_and_deleted(bourse: Bourse) -> None:
+    bourse.run("tenant", "create", "acme")
+    key = bourse.run("key", "create", "acme", "ci")["public_id"]
+    assert bourse.run("budget", "get", "acme")["is_default"] is True
+    made = bourse.run("budget", "set", "acme", "--limit", "2.5", "--window", "rolling_7d", "--warn-at", "0.5", "--key", key)
+    assert (made["limit_usd"], made["window"], made["warn_at"], made["remaining_usd"]) == ("2.50", "rolling_7d", [0.5], "2.50")
+    raised = bourse.run("budget", "raise", "acme", "--by", "0.0000015", "--until", "12h", "--key", key)
+    assert (raised["limit_usd"], raised["limit_in_force_usd"]) == ("2.50", "2.5000015")
+    assert [(one["scope"], one["name"]) for one in bourse.run("budget", "list", "acme")] == [("tenant", "acme"), ("key", key)]
+    assert bourse.run("budget", "delete", "acme", "--key", key)["deleted"] is True
+    assert bourse.invoke("budget", "get", "acme", "--key", key).exit_code == 1
+    assert bourse.run("budget", "default")["limit_usd"] == "100.00"
+    assert bourse.run("budget", "holders") == []
+
+
+def test_limits_that_were_set_are_listed_by_name(bourse: Bourse) -> None:
+    bourse.run("tenant", "create", "acme")
+    bourse.run("user", "create", "ann@example.org", "--no-password")
+    bourse.run("user", "add-to-tenant", "ann@example.org", "acme")
+    key = bourse.run("key", "create", "acme", "ci")["public_id"]
+    assert bourse.run("limit", "list", "acme") == []
+    bourse.run("limit", "set", "acme", "--key", key, "--parallel", "3")
+    bourse.run("limit", "set", "acme", "--user", "ann@example.org", "--requests-per-minute", "7")
+    bourse.run("limit", "set", "acme", "--tokens-per-day", "9")
+    assert [(one["scope"], one["name"], one["set_here"]) for one in bourse.run("limit", "list", "acme")] == [
+        ("tenant", "acme", {"tokens_per_day": 9}),
+        ("user", "ann@example.org", {"requests_per_minute": 7}),
+        ("key", key, {"parallel": 3}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (("tenant", "show", "nowhere"), 1, "There is no such tenant."),
+        (("tenant", "create", "Not A Slug"), 1, "A slug"),
+        (("user", "show", "nobody@example.org"), 1, "There is no such person."),
+        (("key", "show", "nothing"), 1, "There is no such key."),
+        (("key", "create", "acme", "x", "--expires", "someday"), 1, "A moment is written as"),
+        (("key", "create", "acme", "x", "--expires", "2001-01-01"), 1, "expired already"),
+        (("key", "create", "acme", "x", "--address", "here"), 1, "An address is written as"),
+        (("budget", "set", "acme", "--limit", "1e999999999"), 1, "An amount is written as"),
+        (("budget", "set", "acme", "--limit", "-1"), 1, "not negative"),
+        (("budget", "get", "acme", "--user", "a@example.org", "--key", "k"), 1, "not both"),
+        (("tenant", "create"), 2, "Missing argument"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_on_standard_error(bourse: Bourse, words: tuple[str, ...], code: int, says: str) -> None:
+    bourse.run("tenant", "create", "acme")
+    result = bourse.invoke(*words, "--json")
+    assert (result.exit_code, result.stdout) == (code, "")
+    assert says in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_every_change_is_audited_with_the_name_of_the_person_at_the_machine(bourse: Bourse) -> None:
+    bourse.run("tenant", "create", "acme")
+    bourse.run("user", "create", "ann@example.org", "--password", "env:SOME_PASSWORD")
+    bourse.run("user", "set-password", "ann@example.org", "--password", "env:SOME_PASSWORD")
+    bourse.run("user", "disable", "ann@example.org")
+    bourse.run("user", "super-admin", "ann@example.org")
+    bourse.run("user", "add-to-tenant", "ann@example.org", "acme")
+    key = bourse.run("key", "create", "acme", "ci")
+    bourse.run("key", "tags", key["public_id"], "nightly")
+    bourse.run("key", "expiry", key["public_id"], "1d")
+    bourse.run("key", "revoke", key["public_id"])
+    bourse.run("tenant", "rename", "acme", "Acme")
+    bourse.run("tenant", "models", "acme", "fast")
+    bourse.run("tenant", "suspend", "acme")
+    bourse.run("budget", "set", "acme", "--limit", "5")
+    bourse.run("limit", "set", "acme", "--parallel", "5")
+    audited = bourse.audited()
+    assert [action for action, _, _ in audited] == [
+        "tenant.create", "user.create", "user.set_sign_in", "user.set_status", "user.set_super_admin", "membership.set", "api_key.create",
+        "api_key.change", "api_key.change", "api_key.revoke", "tenant.rename", "tenant.set_models", "tenant.set_status", "budget.set",
+        "limit.set",
+    ]  # fmt: skip
+    account = pwd.getpwuid(os.getuid()).pw_name
+    assert {(actor, facts["operator"]) for _, actor, facts in audited} == {("system:cli", account)}
+    assert key["key"].partition(".")[2] not in json.dumps(audited)
+
+
+def test_a_database_that_is_away_is_said_in_one_sentence(bourse: Bourse, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BOURSE_DATABASE_URL", "postgresql://bourse@127.0.0.1:9/nothing")
+    result = bourse.invoke("tenant", "list")
+    assert (result.exit_code, result.stderr) == (3, "Nothing was done: the database cannot be reached.\n")
+
+
+@pytest.mark.parametrize("words", [("ingest",), ("migrate",), ("prices", "quarantine"), ("route", "list"), ("budget", "holders")])
+def test_every_command_says_so(words: tuple[str, ...]) -> None:
+    environment = {**os.environ, "BOURSE_DATABASE_URL": "postgresql://bourse@127.0.0.1:9/nothing"}
+    command = [sys.executable, "-m", "backend", *words]
+    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (run.returncode, run.stderr) == (3, "Nothing was done: the database cannot be reached.\n")
+
+
+@pytest.mark.case("A1")
+def test_it_works_while_a_server_runs_on_the_same_sqlite_file(
+    app_server: Callable[..., AppServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = app_server("gateway")
+    monkeypatch.setenv("BOURSE_CONFIG", str(server.data_dir / "bourse.yaml"))
+    monkeypatch.setenv("BOURSE_DATA_DIR", str(server.data_dir))
+    bourse = Bourse(f"sqlite+aiosqlite:///{server.data_dir / 'bourse.db'}")
+
+    def status_of(key: str) -> int:
+        request = urllib.request.Request(f"{server.url}/v1/models", headers={"authorization": f"Bearer {key}"})
+        try:
+            with urllib.request.urlopen(request, timeout=5) as answer:
+                return int(answer.status)
+        except urllib.error.HTTPError as error:
+            return error.code
+
+    def until(key: str, wanted: int) -> None:
+        deadline = time.monotonic() + 20
+        while status_of(key) != wanted:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    key = bourse.run("key", "create", "demo", "second")
+    until(key["key"], 200)
+    bourse.run("key", "revoke", key["public_id"])
+    until(key["key"], 401)
+    assert status_of("sk-demo.my-secret") == 200
+    bourse.run("tenant", "suspend", "demo")
+    until("sk-demo.my-secret", 403)
+    bourse.run("tenant", "activate", "demo")
+    until("sk-demo.my-secret", 200)
