@@ -42,7 +42,8 @@ async def read_body(scope: Scope, receive: Receive, *, max_bytes: int = MAX_BODY
     decoder = zlib.decompressobj(_WINDOW_BITS[encoding]) if encoding in _WINDOW_BITS else None
 
     whole = b""  # the usual body comes in one piece and is not copied
-    rest = bytearray()
+    rest: list[bytearray] = []  # blocks, for one buffer that grows to the limit is copied as it grows and takes twice the limit
+    length = 0
     received = 0  # on the wire: blocks that decode to nothing must not go on for ever
     while True:
         try:
@@ -57,17 +58,20 @@ async def read_body(scope: Scope, receive: Receive, *, max_bytes: int = MAX_BODY
         if received > max_bytes:
             raise _too_large(max_bytes)
         for piece in (data,) if decoder is None else _decode(decoder, data):
+            length += len(piece)
+            if length > max_bytes:
+                raise _too_large(max_bytes)
             if not whole:
                 whole = piece
-            else:
-                rest += piece
-            if len(whole) + len(rest) > max_bytes:
-                raise _too_large(max_bytes)
+                continue
+            if not rest or len(rest[-1]) >= _PIECE_BYTES:
+                rest.append(bytearray())
+            rest[-1] += piece
         if not message.get("more_body", False):
             break
     if decoder is not None and not decoder.eof and received:
         raise BadRequest("The compressed request body is cut short.")
-    return whole + rest if rest else whole
+    return b"".join((whole, *rest)) if rest else whole
 
 
 def _decode(decoder: "zlib._Decompress", data: bytes) -> Iterator[bytes]:
