@@ -27,15 +27,14 @@ class FixedClock:
     """A clock that a test moves by hand."""
 
     def __init__(self, start: datetime) -> None:
-        self._now = start
-        self._monotonic = 0.0
+        self._start = self._now = start
 
     def now(self) -> datetime:
         return self._now
 
     def monotonic(self) -> float:
-        return self._monotonic
+        # From the two instants and not a sum of steps, whose rounding would put this clock and that one into different seconds.
+        return (self._now - self._start).total_seconds()
 
     def advance(self, by: timedelta) -> None:
         self._now += by
-        self._monotonic += by.total_seconds()
