@@ -188,7 +188,7 @@ async def _read(view: SessionView) -> tuple[Sequence[CallSummary], Mapping[str, 
     now, who = runtime.current(), view.principal
     tenant = who.tenant_id or ""
     calls = await now.metering.recent_calls(who, tenant, ROWS)
-    keys = await now.identity.tenants.list_keys(who, tenant)
+    keys = await now.identity.keys.of_tenant(who, tenant)
     return calls, {key.id: key.name for key in keys}, await now.metering.spend_today(who, tenant)
 
 

@@ -17,7 +17,7 @@ from backend.budgets.schemas import BudgetView, HolderView
 from backend.budgets.settlement import return_leases_of
 from backend.budgets.tables import Budget
 from backend.budgets.windows import check_window, day_of, period_of
-from backend.identity.principal import Principal, Role
+from backend.identity.principal import Principal, Role, require_role
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.errors import BadRequest, Conflict, NotFound, PermissionDenied
@@ -54,7 +54,7 @@ class BudgetService:
         Raises:
             NotFound: no such tenant for this principal.
         """
-        _require(principal, tenant_id, Role.VIEWER)
+        require_role(principal, tenant_id, Role.VIEWER)
         async with self._db.read() as session:
             return await self._views(session, tenant_id, await repository.budgets_of_tenant(session, tenant_id))
 
@@ -64,7 +64,7 @@ class BudgetService:
         Raises:
             NotFound: no such tenant for this principal, or no such budget.
         """
-        _require(principal, tenant_id, Role.VIEWER)
+        require_role(principal, tenant_id, Role.VIEWER)
         async with self._db.read() as session:
             row = await repository.budget_of(session, tenant_id, scope, scope_id)
             if row is None:
@@ -242,7 +242,7 @@ class BudgetService:
     def _require_setter(self, principal: Principal, tenant_id: str, scope: str) -> None:
         if scope not in SCOPES:
             raise BadRequest("A budget is a key's, a user's or a tenant's.", param="scope")
-        _require(principal, tenant_id, Role.ADMIN)
+        require_role(principal, tenant_id, Role.ADMIN)
         if scope == "tenant" and not principal.is_super_admin:
             raise PermissionDenied("Only a super admin may set a tenant's budget.")
 
@@ -257,16 +257,6 @@ def _changed(row: Budget, now: datetime) -> None:
 def _check_amount(nano: int) -> None:
     if not 0 <= nano <= MAX_NANO_USD // 2:
         raise BadRequest("An amount of money is not negative, and at most 4.6 billion dollars.", param="limit")
-
-
-def _require(principal: Principal, tenant_id: str, role: Role) -> None:
-    """The role is held in `principal.tenant_id`, so another tenant's id finds nothing, as if it did not exist."""
-    if principal.is_super_admin:
-        return
-    if principal.tenant_id != tenant_id or principal.role is None:
-        raise NotFound("There is no such tenant.")
-    if not principal.has_role(role):
-        raise PermissionDenied(f"You need to be {role.name.lower()} of this tenant.")
 
 
 def _require_super_admin(principal: Principal) -> None:

@@ -39,7 +39,7 @@ def list_keys(tenant: TenantName, as_json: AsJson = False) -> None:
     async def work(hand: Hand) -> list[dict[str, Any]]:
         found = await hand.identity.tenants.get(hand.principal, tenant)
         people = {user.id: user.email for user in await hand.identity.users(hand.principal)}
-        views = await hand.identity.tenants.list_keys(hand.principal, found.id)
+        views = await hand.identity.keys.of_tenant(hand.principal, found.id)
         return [as_record(view, tenant=found.slug, owner=people.get(view.owner_user_id or "")) for view in views]
 
     show_list(carry_out(work), _COLUMNS, as_json=as_json, empty="The tenant has no key.", unset=_UNSET)
@@ -61,7 +61,7 @@ def create(
     async def work(hand: Hand) -> dict[str, Any]:
         found = await hand.identity.tenants.get(hand.principal, tenant)
         member = await hand.identity.user(hand.principal, owner) if owner else None
-        made = await hand.identity.tenants.create_key(
+        made = await hand.identity.keys.create(
             hand.principal,
             found.id,
             name=name,
@@ -88,9 +88,9 @@ def revoke(key: KeyName, as_json: AsJson = False) -> None:
     """End a key for good: new calls are refused within a second, running streams end within fifteen."""
 
     async def work(hand: Hand) -> dict[str, Any]:
-        found = await hand.identity.tenants.find_key(hand.principal, key)
-        await hand.identity.tenants.revoke_key(hand.principal, found.tenant_id, found.id)
-        return await _record(hand, await hand.identity.tenants.find_key(hand.principal, found.id))
+        found = await hand.identity.keys.find(hand.principal, key)
+        await hand.identity.keys.revoke(hand.principal, found.tenant_id, found.id)
+        return await _record(hand, await hand.identity.keys.find(hand.principal, found.id))
 
     show_one(carry_out(work), as_json=as_json, unset=_UNSET)
 
@@ -145,12 +145,12 @@ def _change(key: str, changes: dict[str, Any], *, as_json: bool) -> None:
     """Change these columns, if any, and show the key."""
 
     async def work(hand: Hand) -> dict[str, Any]:
-        found = await hand.identity.tenants.find_key(hand.principal, key)
+        found = await hand.identity.keys.find(hand.principal, key)
         if "expires_at" in changes:
             text = changes["expires_at"]
             changes["expires_at"] = None if text == "never" else instant(text, hand.clock.now(), param="expires_at")
         if changes:
-            found = await hand.identity.tenants.change_key(hand.principal, found.tenant_id, found.id, **changes)
+            found = await hand.identity.keys.change(hand.principal, found.tenant_id, found.id, **changes)
         return await _record(hand, found)
 
     show_one(carry_out(work), as_json=as_json, unset=_UNSET)

@@ -59,7 +59,7 @@ class Hand:
         if user is not None:
             return found, "user", (await self.identity.user(self.principal, user)).id
         if key is not None:
-            view = await self.identity.tenants.find_key(self.principal, key)
+            view = await self.identity.keys.find(self.principal, key)
             if view.tenant_id != found.id:
                 raise NotFound("There is no such key in this tenant.")
             return found, "key", view.id
@@ -68,7 +68,7 @@ class Hand:
     async def names_in(self, tenant: TenantView) -> dict[str, str]:
         """What people call the tenant, everybody in it and its keys, by id."""
         members = await self.identity.tenants.members(self.principal, tenant.id)
-        keys = await self.identity.tenants.list_keys(self.principal, tenant.id)
+        keys = await self.identity.keys.of_tenant(self.principal, tenant.id)
         people = {member.user_id: member.email for member in members}
         return {tenant.id: tenant.slug} | people | {key.id: key.public_id for key in keys}
 

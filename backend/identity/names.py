@@ -5,12 +5,14 @@ Everything is compared and stored in this form, so uniqueness means the same on 
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 import idna
 
 from backend.kernel.errors import BadRequest
 
 MAX_NAME_LENGTH = 255
+_MOST_MODELS = 1000
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LOCAL_PART = re.compile(r"[^\s@\"(),:;<>\[\\\]]{1,64}")
 
@@ -57,6 +59,19 @@ def canonical_name(text: str, *, param: str = "name") -> str:
     if not name or len(name) > MAX_NAME_LENGTH or _has_invisible(name):
         raise BadRequest(f"A name has 1 to {MAX_NAME_LENGTH} visible characters.", param=param)
     return name
+
+
+def allowed_names(names: Sequence[str] | None) -> list[str] | None:
+    """The model names that a tenant or key may use, each once; None = all.
+
+    Raises:
+        BadRequest: too many, or one that no call could name.
+    """
+    if names is None:
+        return None
+    if len(names) > _MOST_MODELS or any(not 0 < len(name) <= MAX_NAME_LENGTH or not name.isprintable() for name in names):
+        raise BadRequest(f"A list of models has at most {_MOST_MODELS} names of 1 to {MAX_NAME_LENGTH} visible characters.", param="models")
+    return list(dict.fromkeys(names))
 
 
 def _has_invisible(text: str) -> bool:

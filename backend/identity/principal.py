@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from enum import IntEnum
 
+from backend.kernel.errors import NotFound, PermissionDenied
+
 
 class Role(IntEnum):
     """What a person is in a tenant; a higher role may do everything that a lower one may."""
@@ -37,6 +39,22 @@ class Principal:
 
 
 ANONYMOUS = Principal(kind="anonymous", id="anonymous")
+
+
+def require_role(principal: Principal, tenant_id: str, role: Role) -> None:
+    """Go on only if the principal has at least that role in the tenant.
+
+    The role is held in `principal.tenant_id`, so another tenant's id finds nothing, as if it did not exist.
+
+    Raises:
+        NotFound: no such tenant for this principal. PermissionDenied: a member of it, with too low a role.
+    """
+    if principal.is_super_admin:
+        return
+    if principal.tenant_id != tenant_id or principal.role is None:
+        raise NotFound("There is no such tenant.")
+    if not principal.has_role(role):
+        raise PermissionDenied(f"You need to be {role.name.lower()} of this tenant.")
 
 
 def system(name: str) -> Principal:

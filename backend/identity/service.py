@@ -1,4 +1,4 @@
-"""People: who they are, how they sign in, and the first of them. Tenants, members and keys are next door in `tenants.py`.
+"""People: who they are, how they sign in, and the first of them. Tenants and members are next door in `tenants.py`, keys in `api_keys.py`.
 
 A person holds a random 256-bit cookie; the database holds its SHA-256. Whoever asks for a `Principal` asks the database, so signing
 out, a new password or a disabled account count from the next request and the next event on.
@@ -12,6 +12,7 @@ import structlog
 
 from backend.audit.service import AuditService
 from backend.identity import repository
+from backend.identity.api_keys import KeyService
 from backend.identity.bootstrap import DEMO_TENANT, Bootstrap
 from backend.identity.names import canonical_email, canonical_name
 from backend.identity.passwords import Passwords, check_new_password
@@ -41,7 +42,7 @@ _WRONG = "The e-mail address or the password is wrong."
 
 
 class IdentityService:
-    """Everything about people. `tenants` has tenants, memberships and keys."""
+    """Everything about people. `tenants` has tenants and memberships, `keys` their API keys."""
 
     def __init__(self, db: Database, clock: Clock, audit: AuditService, settings: Settings) -> None:
         self._db = db
@@ -52,7 +53,8 @@ class IdentityService:
         self._per_pair = Throttle(clock, limit=_ATTEMPTS_PER_ACCOUNT_AND_ADDRESS, seconds=_THROTTLE_SECONDS)
         self._per_address = Throttle(clock, limit=_ATTEMPTS_PER_ADDRESS, seconds=_THROTTLE_SECONDS)
         self._per_account = Throttle(clock, limit=_ATTEMPTS_PER_ACCOUNT, seconds=_THROTTLE_SECONDS)
-        self.tenants = TenantService(db, clock, audit, settings)
+        self.keys = KeyService(db, clock, audit, settings.rate_limits.default)
+        self.tenants = TenantService(db, clock, audit, settings, self.keys)
 
     def close(self) -> None:
         """End the password pool."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, cast, get_args
 
 from backend.audit.service import AuditService
-from backend.identity.principal import Principal, Role
+from backend.identity.principal import Principal, Role, require_role
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.errors import BadRequest, NotFound, PermissionDenied
@@ -29,7 +29,7 @@ class LimitService:
         Raises:
             NotFound: no such tenant for this principal, or no such key or member in it.
         """
-        _require(principal, tenant_id, Role.VIEWER)
+        require_role(principal, tenant_id, Role.VIEWER)
         async with self._db.read() as session:
             override = await self._override(session, tenant_id, scope, scope_id)
         return self._view(tenant_id, scope, scope_id, override)
@@ -40,7 +40,7 @@ class LimitService:
         Raises:
             NotFound: no such tenant for this principal.
         """
-        _require(principal, tenant_id, Role.VIEWER)
+        require_role(principal, tenant_id, Role.VIEWER)
         async with self._db.read() as session:
             rows = await repository.overrides_of_tenant(session, tenant_id)
         return [self._view(tenant_id, cast(ScopeKind, scope), scope_id, override) for scope, scope_id, override in rows]
@@ -78,7 +78,7 @@ class LimitService:
     # Rules -------------------------------------------------------------------------------------------------------------------------
 
     def _may_change(self, principal: Principal, tenant_id: str, scope: ScopeKind) -> None:
-        _require(principal, tenant_id, Role.ADMIN)
+        require_role(principal, tenant_id, Role.ADMIN)
         if scope == "tenant" and not principal.is_super_admin:
             raise PermissionDenied("Only a super admin may change the limits of a tenant.")
 
@@ -124,13 +124,3 @@ class LimitService:
 def _told(override: Mapping[str, Any]) -> list[str]:
     """`requests_per_minute=60`, …: a list, because the audit takes `tokens_per_minute` as the name of a fact for a secret's."""
     return [f"{name}={value}" for name, value in sorted(override.items())]
-
-
-def _require(principal: Principal, tenant_id: str, role: Role) -> None:
-    """The role is held in `principal.tenant_id`, so another tenant's id finds nothing, as if it did not exist."""
-    if principal.is_super_admin:
-        return
-    if principal.kind not in ("user", "system") or principal.tenant_id != tenant_id or principal.role is None:
-        raise NotFound("There is no such tenant.")
-    if not principal.has_role(role):
-        raise PermissionDenied(f"You need to be {role.name.lower()} of this tenant.")

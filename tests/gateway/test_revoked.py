@@ -24,7 +24,7 @@ async def test_the_running_stream_of_a_key_that_is_not_good_any_more_ends_in_an_
     upstream.script(events(*canonical_chunks()[:6], end="hang"))
     tenants = gateway.runtime.identity.tenants
     demo = next(tenant for tenant in await tenants.of(OPERATOR) if tenant.slug == "demo")
-    made = await tenants.create_key(OPERATOR, demo.id, name="short-lived")
+    made = await gateway.runtime.identity.keys.create(OPERATOR, demo.id, name="short-lived")
     await gateway.runtime.auth.load()
     lines: list[str] = []
     headers = {"authorization": f"Bearer {made.text}"}
@@ -34,7 +34,7 @@ async def test_the_running_stream_of_a_key_that_is_not_good_any_more_ends_in_an_
             lines.append(line)
             if WORDS[3] in line:
                 if how == "revoked":
-                    await tenants.revoke_key(OPERATOR, demo.id, made.view.id)
+                    await gateway.runtime.identity.keys.revoke(OPERATOR, demo.id, made.view.id)
                 else:
                     await tenants.set_status(OPERATOR, demo.id, "suspended")
                 await gateway.runtime.auth.load()
@@ -57,12 +57,12 @@ async def test_a_key_revoked_on_this_node_is_refused_without_waiting_for_the_nex
     await runtime.change_feed.start()
     try:
         demo = await runtime.identity.tenants.get(OPERATOR, "demo")
-        made = await runtime.identity.tenants.create_key(OPERATOR, demo.id, name="short-lived")
+        made = await runtime.identity.keys.create(OPERATOR, demo.id, name="short-lived")
         for wanted in (200, 401):
             async with asyncio.timeout(20):
                 while (await gateway.post(PLAIN, key=made.text)).status_code != wanted:
                     await asyncio.sleep(0.01)
-            await runtime.identity.tenants.revoke_key(OPERATOR, demo.id, made.view.id)
+            await runtime.identity.keys.revoke(OPERATOR, demo.id, made.view.id)
     finally:
         await runtime.change_feed.stop()
 

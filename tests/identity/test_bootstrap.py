@@ -78,12 +78,12 @@ async def test_what_somebody_changed_stays_changed(make_identity: MakeIdentity, 
     service = make_identity(bootstrap=FULL)
     await service.bootstrap()
     acme = next(one for one in await service.tenants.of(OPERATOR) if one.slug == "acme")
-    [key] = await service.tenants.list_keys(OPERATOR, acme.id)
-    await service.tenants.revoke_key(OPERATOR, acme.id, key.id)
+    [key] = await service.keys.of_tenant(OPERATOR, acme.id)
+    await service.keys.revoke(OPERATOR, acme.id, key.id)
     user = (await service.sign_in("ops@example.org", "from the environment")).user_id
     await service.set_password(OPERATOR, user, "her own choice")
     await make_identity(bootstrap=FULL).bootstrap()
-    assert [one.status for one in await service.tenants.list_keys(OPERATOR, acme.id)] == ["revoked"]
+    assert [one.status for one in await service.keys.of_tenant(OPERATOR, acme.id)] == ["revoked"]
     assert await service.sign_in("ops@example.org", "her own choice")
 
 
@@ -161,4 +161,4 @@ async def test_replicas_that_start_together_make_everything_once(make_identity: 
 
 async def test_a_key_made_from_the_configuration_is_not_shown_by_the_service(identity: IdentityService) -> None:
     [tenant] = await identity.tenants.of(OPERATOR)
-    assert "my-secret" not in repr(await identity.tenants.list_keys(OPERATOR, tenant.id))
+    assert "my-secret" not in repr(await identity.keys.of_tenant(OPERATOR, tenant.id))

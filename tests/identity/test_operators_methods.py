@@ -37,7 +37,7 @@ async def acme(identity: IdentityService) -> Acme:
         user = await identity.create_user(OPERATOR, email=f"{role.name.lower()}@example.org")
         await identity.tenants.set_member(OPERATOR, tenant.id, email=user.email, role=role)
         made.people[role] = Principal(kind="user", id=user.id, email=user.email, tenant_id=tenant.id, role=role)
-        key = await identity.tenants.create_key(OPERATOR, tenant.id, name=role.name.lower(), owner_user_id=user.id)
+        key = await identity.keys.create(OPERATOR, tenant.id, name=role.name.lower(), owner_user_id=user.id)
         made.keys[role] = key.view.id
     return made
 
@@ -52,13 +52,13 @@ async def answer(ask: Ask, principal: Principal) -> str:
 
 def tenant_methods(acme: Acme) -> dict[str, tuple[Ask, dict[Role, str]]]:
     """Each method with who may: the lowest role, or nobody but a super admin (None)."""
-    tenants, tenant, key = acme.identity.tenants, acme.tenant, acme.keys[Role.OWNER]
+    tenants, keys, tenant, key = acme.identity.tenants, acme.identity.keys, acme.tenant, acme.keys[Role.OWNER]
     lowest: dict[str, tuple[Ask, Role | None]] = {
         "get": (lambda who: tenants.get(who, "acme"), Role.VIEWER),
         "members": (lambda who: tenants.members(who, tenant), Role.VIEWER),
-        "find_key": (lambda who: tenants.find_key(who, key), Role.VIEWER),
+        "find_key": (lambda who: keys.find(who, key), Role.VIEWER),
         "rename": (lambda who: tenants.rename(who, tenant, "Acme"), Role.ADMIN),
-        "change_key": (lambda who: tenants.change_key(who, tenant, key, tags=["x"]), Role.ADMIN),
+        "change_key": (lambda who: keys.change(who, tenant, key, tags=["x"]), Role.ADMIN),
         "set_models": (lambda who: tenants.set_models(who, tenant, ["fast"]), None),
     }
     verdicts = {}
@@ -106,25 +106,25 @@ async def test_a_super_admin_cannot_demote_himself(acme: Acme) -> None:
 
 
 async def test_a_member_makes_keys_for_himself_alone(acme: Acme) -> None:
-    tenants, member, viewer = acme.identity.tenants, acme.people[Role.MEMBER], acme.people[Role.VIEWER]
-    assert (await tenants.create_key(member, acme.tenant, name="own")).view.owner_user_id == member.id
+    keys, member, viewer = acme.identity.keys, acme.people[Role.MEMBER], acme.people[Role.VIEWER]
+    assert (await keys.create(member, acme.tenant, name="own")).view.owner_user_id == member.id
     with pytest.raises(PermissionDenied):
-        await tenants.create_key(member, acme.tenant, name="his", owner_user_id=viewer.id)
+        await keys.create(member, acme.tenant, name="his", owner_user_id=viewer.id)
     admin = acme.people[Role.ADMIN]
-    assert (await tenants.create_key(admin, acme.tenant, name="his", owner_user_id=viewer.id)).view.owner_user_id == viewer.id
+    assert (await keys.create(admin, acme.tenant, name="his", owner_user_id=viewer.id)).view.owner_user_id == viewer.id
     with pytest.raises(NotFound):
-        await tenants.create_key(admin, acme.tenant, name="nobody's", owner_user_id="usr_elsewhere")
+        await keys.create(admin, acme.tenant, name="nobody's", owner_user_id="usr_elsewhere")
 
 
 async def test_what_is_not_named_of_a_key_stays(acme: Acme, clock: FixedClock) -> None:
-    tenants, key = acme.identity.tenants, acme.keys[Role.MEMBER]
+    keys, key = acme.identity.keys, acme.keys[Role.MEMBER]
     end = clock.now() + timedelta(days=1)
-    await tenants.change_key(OPERATOR, acme.tenant, key, models=["fast"], allowed_addresses=["10.0.0.0/8"], tags=["a"], expires_at=end)
-    changed = await tenants.change_key(acme.people[Role.MEMBER], acme.tenant, key, name="renamed")
+    await keys.change(OPERATOR, acme.tenant, key, models=["fast"], allowed_addresses=["10.0.0.0/8"], tags=["a"], expires_at=end)
+    changed = await keys.change(acme.people[Role.MEMBER], acme.tenant, key, name="renamed")
     assert (changed.name, changed.models, changed.allowed_addresses, changed.tags, changed.expires_at) == (
         "renamed", ("fast",), ("10.0.0.0/8",), ("a",), end,
     )  # fmt: skip
-    cleared = await tenants.change_key(OPERATOR, acme.tenant, key, models=None, allowed_addresses=None, expires_at=None)
+    cleared = await keys.change(OPERATOR, acme.tenant, key, models=None, allowed_addresses=None, expires_at=None)
     assert (cleared.models, cleared.allowed_addresses, cleared.expires_at, cleared.name) == (None, None, None, "renamed")
 
 
@@ -140,17 +140,17 @@ async def test_what_is_not_named_of_a_key_stays(acme: Acme, clock: FixedClock) -
     ],
 )
 async def test_what_a_key_cannot_be_is_refused_and_nothing_changes(acme: Acme, changes: dict[str, Any], error: type[BourseError]) -> None:
-    tenants, key = acme.identity.tenants, acme.keys[Role.MEMBER]
-    before = await tenants.find_key(OPERATOR, key)
+    keys, key = acme.identity.keys, acme.keys[Role.MEMBER]
+    before = await keys.find(OPERATOR, key)
     with pytest.raises(error):
-        await tenants.change_key(OPERATOR, acme.tenant, key, **changes)
-    assert await tenants.find_key(OPERATOR, key) == before
+        await keys.change(OPERATOR, acme.tenant, key, **changes)
+    assert await keys.find(OPERATOR, key) == before
 
 
 async def test_a_revoked_key_stays_as_it_is_and_an_expiry_lies_ahead(acme: Acme, clock: FixedClock) -> None:
-    tenants, key = acme.identity.tenants, acme.keys[Role.MEMBER]
+    keys, key = acme.identity.keys, acme.keys[Role.MEMBER]
     with pytest.raises(BadRequest):
-        await tenants.change_key(OPERATOR, acme.tenant, key, expires_at=clock.now())
-    await tenants.revoke_key(OPERATOR, acme.tenant, key)
+        await keys.change(OPERATOR, acme.tenant, key, expires_at=clock.now())
+    await keys.revoke(OPERATOR, acme.tenant, key)
     with pytest.raises(Conflict):
-        await tenants.change_key(OPERATOR, acme.tenant, key, name="again")
+        await keys.change(OPERATOR, acme.tenant, key, name="again")

@@ -103,7 +103,7 @@ async def owned_key(identity: IdentityService, name: str) -> tuple[NewKey, str, 
     tenant = await identity.tenants.create(OPERATOR, slug=name)
     user = await identity.create_user(OPERATOR, email=f"{name}@example.org")
     await identity.tenants.set_member(OPERATOR, tenant.id, email=user.email, role=Role.OWNER)
-    return await identity.tenants.create_key(OPERATOR, tenant.id, name="key", owner_user_id=user.id), tenant.id, user.id
+    return await identity.keys.create(OPERATOR, tenant.id, name="key", owner_user_id=user.id), tenant.id, user.id
 
 
 @contextmanager
@@ -156,7 +156,7 @@ async def test_a_revoked_key_a_disabled_person_and_a_suspended_tenant_are_refuse
     suspended, other_id, _ = await owned_key(identity, f"{name}-suspended")
     with trouble(fleet):  # type: ignore[attr-defined]
         taken = [
-            *await delays(fleet, revoked.text, lambda: identity.tenants.revoke_key(OPERATOR, tenant_id, revoked.view.id), 401),
+            *await delays(fleet, revoked.text, lambda: identity.keys.revoke(OPERATOR, tenant_id, revoked.view.id), 401),
             *await delays(fleet, disabled.text, lambda: identity.set_user_status(OPERATOR, user_id, "disabled"), 401),
             *await delays(fleet, suspended.text, lambda: identity.tenants.set_status(OPERATOR, other_id, "suspended"), 403),
         ]
@@ -186,7 +186,7 @@ async def test_without_the_database_the_keys_stay_in_force_and_the_node_says_tha
             assert await status(client, node, key.text) == 200
             assert await status(client, node, key.text + "x") == 401
         await until_feed("ok")
-        await identity.tenants.revoke_key(OPERATOR, tenant_id, key.view.id)
+        await identity.keys.revoke(OPERATOR, tenant_id, key.view.id)
         assert await until_status(client, node, key.text, 401) <= EVERYWHERE_SECONDS
 
 

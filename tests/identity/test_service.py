@@ -388,7 +388,7 @@ async def test_no_secret_is_in_a_dump_of_the_database(make_identity: MakeIdentit
     with pytest.raises(SignInRequired):
         await service.sign_in(ANN, "wrong-password-canary")
     [tenant] = await service.tenants.of(OPERATOR)
-    key = await service.tenants.create_key(OPERATOR, tenant.id, name="made here")
+    key = await service.keys.create(OPERATOR, tenant.id, name="made here")
     text = await dump(database)
     assert "sign_in_session" in text
     assert ANN in text

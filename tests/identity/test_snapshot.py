@@ -72,13 +72,13 @@ async def test_whatever_is_wrong_with_a_key_the_answer_is_the_same(auth: AuthSna
 
 async def test_expired_and_revoked_keys_answer_like_unknown_ones(auth: AuthSnapshot, identity: IdentityService, clock: FixedClock) -> None:
     tenant = await demo_tenant(identity)
-    expiring = await identity.tenants.create_key(OPERATOR, tenant, name="soon", expires_at=clock.now() + timedelta(hours=1))
-    revoked = await identity.tenants.create_key(OPERATOR, tenant, name="gone")
+    expiring = await identity.keys.create(OPERATOR, tenant, name="soon", expires_at=clock.now() + timedelta(hours=1))
+    revoked = await identity.keys.create(OPERATOR, tenant, name="gone")
     await auth.load()
     assert auth.authenticate(f"Bearer {expiring.text}", address=HERE).name == "soon"
     assert auth.authenticate(f"Bearer {revoked.text}", address=HERE).name == "gone"
     clock.advance(timedelta(hours=1))
-    await identity.tenants.revoke_key(OPERATOR, tenant, revoked.view.id)
+    await identity.keys.revoke(OPERATOR, tenant, revoked.view.id)
     await auth.load()
     for text in (expiring.text, revoked.text):
         with pytest.raises(InvalidApiKey) as caught:
@@ -102,7 +102,7 @@ async def test_the_key_of_a_disabled_person_is_unknown(auth: AuthSnapshot, ident
     session = await identity.sign_in("ann@example.org", "correct horse")
     await identity.tenants.set_member(OPERATOR, tenant, email="ann@example.org", role=Role.MEMBER)
     who = (await identity.session(session.cookie)).principal
-    key = await identity.tenants.create_key(who, tenant, name="hers")
+    key = await identity.keys.create(who, tenant, name="hers")
     await auth.load()
     assert auth.authenticate(f"Bearer {key.text}", address=HERE).user_id == ann.id
     await identity.set_user_status(OPERATOR, ann.id, "disabled")
@@ -126,7 +126,7 @@ async def test_the_key_of_a_disabled_person_is_unknown(auth: AuthSnapshot, ident
 async def test_a_key_is_used_only_from_its_addresses(
     auth: AuthSnapshot, identity: IdentityService, networks: list[str], address: str, allowed: bool
 ) -> None:
-    key = await identity.tenants.create_key(OPERATOR, await demo_tenant(identity), name="here", allowed_addresses=networks)
+    key = await identity.keys.create(OPERATOR, await demo_tenant(identity), name="here", allowed_addresses=networks)
     await auth.load()
     if allowed:
         assert auth.authenticate(f"Bearer {key.text}", address=address).name == "here"
@@ -158,10 +158,10 @@ async def test_a_revoked_key_is_refused_after_the_change_feed_moved(
     feed = ChangeFeed(database)
     feed.subscribe(auth.load)
     tenant = await demo_tenant(identity)
-    key = await identity.tenants.create_key(OPERATOR, tenant, name="short-lived")
+    key = await identity.keys.create(OPERATOR, tenant, name="short-lived")
     await feed.check()
     assert auth.authenticate(f"Bearer {key.text}", address=HERE).name == "short-lived"
-    await identity.tenants.revoke_key(OPERATOR, tenant, key.view.id)
+    await identity.keys.revoke(OPERATOR, tenant, key.view.id)
     await feed.check()
     with pytest.raises(InvalidApiKey):
         auth.authenticate(f"Bearer {key.text}", address=HERE)
@@ -174,7 +174,7 @@ async def test_what_changes_between_loading_and_the_first_look_is_noticed(
     feed.subscribe(auth.load)
     seen = await database.change_version()
     await auth.load()
-    key = await identity.tenants.create_key(OPERATOR, await demo_tenant(identity), name="in between")
+    key = await identity.keys.create(OPERATOR, await demo_tenant(identity), name="in between")
     await feed.start(seen=seen)
     try:
         await feed.check()
@@ -196,7 +196,7 @@ async def test_a_failed_reload_leaves_the_old_snapshot_in_force(auth: AuthSnapsh
 
 async def many_keys(identity: IdentityService, auth: AuthSnapshot, count: int) -> list[str]:
     tenant = await demo_tenant(identity)
-    made = [await identity.tenants.create_key(OPERATOR, tenant, name=f"key {number}") for number in range(count)]
+    made = [await identity.keys.create(OPERATOR, tenant, name=f"key {number}") for number in range(count)]
     await auth.load()
     return [key.view.public_id for key in made]
 

@@ -90,10 +90,10 @@ async def test_an_admin_cannot_demote_an_owner_and_the_last_owner_stays(identity
 
 async def test_a_key_is_shown_once_and_carries_a_checksum(identity: IdentityService, tenant: str) -> None:
     member = await person(identity, tenant, Role.MEMBER, "member")
-    made = await identity.tenants.create_key(member, tenant, name="ci", tags=["web"])
+    made = await identity.keys.create(member, tenant, name="ci", tags=["web"])
     assert has_valid_checksum(parse_key(made.text))
     assert made.text not in repr(made)
-    [listed] = await identity.tenants.list_keys(member, tenant)
+    [listed] = await identity.keys.of_tenant(member, tenant)
     assert (listed.name, listed.owner_user_id, listed.status) == ("ci", member.id, "active")
     assert not hasattr(listed, "secret_sha256")
 
@@ -101,7 +101,7 @@ async def test_a_key_is_shown_once_and_carries_a_checksum(identity: IdentityServ
 @pytest.mark.parametrize("role", [None, Role.VIEWER])
 async def test_who_is_no_member_makes_no_key(identity: IdentityService, tenant: str, role: Role | None) -> None:
     with pytest.raises((PermissionDenied, NotFound)):
-        await identity.tenants.create_key(await person(identity, tenant, role, "him"), tenant, name="ci")
+        await identity.keys.create(await person(identity, tenant, role, "him"), tenant, name="ci")
 
 
 async def test_a_key_revokes_its_owner_or_an_admin_and_twice_is_once(identity: IdentityService, tenant: str, database: Database) -> None:
@@ -109,36 +109,36 @@ async def test_a_key_revokes_its_owner_or_an_admin_and_twice_is_once(identity: I
         await person(identity, tenant, role, name)
         for role, name in ((Role.MEMBER, "member"), (Role.MEMBER, "other"), (Role.ADMIN, "admin"))
     ]
-    first, second = [(await identity.tenants.create_key(member, tenant, name=name)).view.id for name in ("one", "two")]
+    first, second = [(await identity.keys.create(member, tenant, name=name)).view.id for name in ("one", "two")]
     with pytest.raises(PermissionDenied):
-        await identity.tenants.revoke_key(other, tenant, first)
-    await identity.tenants.revoke_key(member, tenant, first)
-    await identity.tenants.revoke_key(admin, tenant, second)
-    await identity.tenants.revoke_key(admin, tenant, second)
-    assert {key.status for key in await identity.tenants.list_keys(member, tenant)} == {"revoked"}
+        await identity.keys.revoke(other, tenant, first)
+    await identity.keys.revoke(member, tenant, first)
+    await identity.keys.revoke(admin, tenant, second)
+    await identity.keys.revoke(admin, tenant, second)
+    assert {key.status for key in await identity.keys.of_tenant(member, tenant)} == {"revoked"}
     assert len(await rows(database, "SELECT id FROM audit_entry WHERE action = 'api_key.revoke'")) == 2
 
 
 async def test_who_leaves_a_tenant_leaves_without_his_keys(identity: IdentityService, tenant: str, database: Database) -> None:
     member, owner = await person(identity, tenant, Role.MEMBER, "member"), await person(identity, tenant, Role.OWNER, "owner")
-    await identity.tenants.create_key(member, tenant, name="his")
-    await identity.tenants.create_key(owner, tenant, name="hers")
+    await identity.keys.create(member, tenant, name="his")
+    await identity.keys.create(owner, tenant, name="hers")
     await identity.tenants.set_member(owner, tenant, email="member@example.org", role=None)
-    assert {key.name: key.status for key in await identity.tenants.list_keys(owner, tenant)} == {"his": "revoked", "hers": "active"}
+    assert {key.name: key.status for key in await identity.keys.of_tenant(owner, tenant)} == {"his": "revoked", "hers": "active"}
     assert len(await rows(database, "SELECT id FROM audit_entry WHERE action = 'api_key.revoke'")) == 1
 
 
 @pytest.mark.case("Z3")
 async def test_another_tenants_key_does_not_exist(identity: IdentityService, tenant: str) -> None:
     other = await identity.tenants.create(OPERATOR, slug="other")
-    theirs = (await identity.tenants.create_key(OPERATOR, other.id, name="theirs")).view.id
+    theirs = (await identity.keys.create(OPERATOR, other.id, name="theirs")).view.id
     owner = await person(identity, tenant, Role.OWNER, "owner")
     answers = set()
     for attempt in (
-        identity.tenants.revoke_key(owner, other.id, theirs),
-        identity.tenants.list_keys(owner, other.id),
-        identity.tenants.list_keys(owner, "ten_none"),
-        identity.tenants.create_key(owner, other.id, name="x"),
+        identity.keys.revoke(owner, other.id, theirs),
+        identity.keys.of_tenant(owner, other.id),
+        identity.keys.of_tenant(owner, "ten_none"),
+        identity.keys.create(owner, other.id, name="x"),
         identity.tenants.set_member(owner, other.id, email=owner.email, role=Role.OWNER),
     ):
         with pytest.raises(NotFound) as caught:
@@ -148,14 +148,14 @@ async def test_another_tenants_key_does_not_exist(identity: IdentityService, ten
     # In his own tenant, but with the other's key: the same as a key that never was.
     for key_id in (theirs, "key_none"):
         with pytest.raises(NotFound, match="no such key"):
-            await identity.tenants.revoke_key(owner, tenant, key_id)
+            await identity.keys.revoke(owner, tenant, key_id)
 
 
 async def test_a_key_cannot_use_models_beyond_its_tenants(identity: IdentityService) -> None:
     narrow = await identity.tenants.create(OPERATOR, slug="narrow", models=["fast"])
-    assert (await identity.tenants.create_key(OPERATOR, narrow.id, name="ok", models=["fast"])).view.models == ("fast",)
+    assert (await identity.keys.create(OPERATOR, narrow.id, name="ok", models=["fast"])).view.models == ("fast",)
     with pytest.raises(PermissionDenied):
-        await identity.tenants.create_key(OPERATOR, narrow.id, name="no", models=["fast", "dear"])
+        await identity.keys.create(OPERATOR, narrow.id, name="no", models=["fast", "dear"])
 
 
 async def test_impossible_keys_are_refused(identity: IdentityService, tenant: str, clock: FixedClock) -> None:
@@ -166,7 +166,7 @@ async def test_impossible_keys_are_refused(identity: IdentityService, tenant: st
         {"name": "x", "allowed_addresses": ["somewhere"]},
     ):
         with pytest.raises(BadRequest):
-            await identity.tenants.create_key(OPERATOR, tenant, **wrong)
+            await identity.keys.create(OPERATOR, tenant, **wrong)
 
 
 # Every change is on the record and on the change feed ------------------------------------------------------------------------------------
@@ -175,10 +175,10 @@ async def test_impossible_keys_are_refused(identity: IdentityService, tenant: st
 async def test_every_change_is_audited_and_moves_the_change_feed(identity: IdentityService, database: Database) -> None:
     await identity.create_user(OPERATOR, email="ann@example.org")
     tenant = (await identity.tenants.create(OPERATOR, slug="acme")).id
-    key = (await identity.tenants.create_key(OPERATOR, tenant, name="ci")).view.id
+    key = (await identity.keys.create(OPERATOR, tenant, name="ci")).view.id
     before = await database.change_version()
     await identity.tenants.set_member(OPERATOR, tenant, email="ann@example.org", role=Role.ADMIN)
-    await identity.tenants.revoke_key(OPERATOR, tenant, key)
+    await identity.keys.revoke(OPERATOR, tenant, key)
     await identity.tenants.set_status(OPERATOR, tenant, "suspended")
     assert await database.change_version() == before + 3
     written = await rows(database, "SELECT action, actor, tenant_id FROM audit_entry WHERE actor = 'system:test' ORDER BY id")
@@ -195,14 +195,14 @@ async def test_every_change_is_audited_and_moves_the_change_feed(identity: Ident
 
 @pytest.mark.case("S4")
 async def test_where_the_audit_log_cannot_be_written_nothing_changes(identity: IdentityService, tenant: str, database: Database) -> None:
-    key = (await identity.tenants.create_key(OPERATOR, tenant, name="ci")).view.id
+    key = (await identity.keys.create(OPERATOR, tenant, name="ci")).view.id
     before = await database.change_version()
     async with database.write() as unit:
         await unit.session.execute(sa.text("ALTER TABLE audit_entry RENAME TO hidden"))
     with pytest.raises(StorageUnavailable):
-        await identity.tenants.revoke_key(OPERATOR, tenant, key)
+        await identity.keys.revoke(OPERATOR, tenant, key)
     with pytest.raises(StorageUnavailable):
         await identity.tenants.create(OPERATOR, slug="unseen")
-    assert [one.status for one in await identity.tenants.list_keys(OPERATOR, tenant)] == ["active"]
+    assert [one.status for one in await identity.keys.of_tenant(OPERATOR, tenant)] == ["active"]
     assert "unseen" not in [one.slug for one in await identity.tenants.of(OPERATOR)]
     assert await database.change_version() == before

@@ -45,7 +45,7 @@ async def _fill(url: str) -> str:
     db, clock = Database.open(url, EventBus()), SystemClock()
     identity = IdentityService(db, clock, AuditService(clock), Settings.model_validate({}))
     tenant = await identity.tenants.create(OPERATOR, slug="acme")
-    key = await identity.tenants.create_key(OPERATOR, tenant.id, name="ci")
+    key = await identity.keys.create(OPERATOR, tenant.id, name="ci")
     ann = await identity.create_user(OPERATOR, email="ann@example.org")
     await identity.tenants.set_member(OPERATOR, tenant.id, email=ann.email, role=Role.MEMBER)
     identity.close()

@@ -58,7 +58,7 @@ async def person(identity: IdentityService, tenant: str, role: Role) -> Principa
 async def test_what_is_set_is_in_force_and_what_is_cleared_is_the_default_again(
     limits: LimitService, identity: IdentityService, tenant: str, admin: Principal
 ) -> None:
-    key = (await identity.tenants.create_key(admin, tenant, name="ci")).view
+    key = (await identity.keys.create(admin, tenant, name="ci")).view
     assert (await limits.get(admin, tenant, "key", key.id)).in_force == Limits(100, 0, 8)
     view = await limits.set(admin, tenant, "key", key.id, {"requests_per_minute": 5, "parallel": None})
     assert (view.in_force, view.override) == (Limits(5, 0, 8), {"requests_per_minute": 5})
@@ -70,7 +70,7 @@ async def test_what_is_set_is_in_force_and_what_is_cleared_is_the_default_again(
 async def test_only_a_super_admin_sets_a_tenants_limits_or_gives_a_key_more_than_the_default(
     limits: LimitService, identity: IdentityService, tenant: str, admin: Principal
 ) -> None:
-    key = (await identity.tenants.create_key(admin, tenant, name="ci")).view.id
+    key = (await identity.keys.create(admin, tenant, name="ci")).view.id
     for scope, scope_id, wanted in (
         ("tenant", tenant, {"requests_per_minute": 5}),
         ("key", key, {"requests_per_minute": 101}),
@@ -85,11 +85,11 @@ async def test_only_a_super_admin_sets_a_tenants_limits_or_gives_a_key_more_than
 
 async def test_a_new_key_cannot_have_more_than_the_default_either(identity: IdentityService, tenant: str, admin: Principal) -> None:
     with pytest.raises(PermissionDenied):
-        await identity.tenants.create_key(admin, tenant, name="greedy", rate_limit={"requests_per_minute": 0})
+        await identity.keys.create(admin, tenant, name="greedy", rate_limit={"requests_per_minute": 0})
     with pytest.raises(BadRequest):
-        await identity.tenants.create_key(admin, tenant, name="odd", rate_limit={"requests_per_second": 1})
-    await identity.tenants.create_key(admin, tenant, name="modest", rate_limit={"requests_per_minute": 10})
-    await identity.tenants.create_key(OPERATOR, tenant, name="free", rate_limit={"requests_per_minute": 0})
+        await identity.keys.create(admin, tenant, name="odd", rate_limit={"requests_per_second": 1})
+    await identity.keys.create(admin, tenant, name="modest", rate_limit={"requests_per_minute": 10})
+    await identity.keys.create(OPERATOR, tenant, name="free", rate_limit={"requests_per_minute": 0})
 
 
 @pytest.mark.parametrize("role", [Role.VIEWER, Role.MEMBER])
@@ -104,7 +104,7 @@ async def test_members_look_and_do_not_touch(
 
 async def test_another_tenants_things_do_not_exist(limits: LimitService, identity: IdentityService, tenant: str, admin: Principal) -> None:
     other = (await identity.tenants.create(OPERATOR, slug="other")).id
-    key = (await identity.tenants.create_key(OPERATOR, other, name="theirs")).view.id
+    key = (await identity.keys.create(OPERATOR, other, name="theirs")).view.id
     for principal, where, scope, scope_id in (
         (admin, other, "key", key),
         (admin, tenant, "key", key),
@@ -149,7 +149,7 @@ async def test_every_change_is_audited_with_what_was_before(limits: LimitService
 async def test_a_change_reaches_a_running_process_by_the_change_feed(
     limits: LimitService, identity: IdentityService, tenant: str, admin: Principal, database: Database, clock: FixedClock
 ) -> None:
-    key = await identity.tenants.create_key(admin, tenant, name="ci")
+    key = await identity.keys.create(admin, tenant, name="ci")
     auth = AuthSnapshot(database, clock, demo_allowed=True)
     book = LimitBook(database, DEFAULT)
     feed = ChangeFeed(database)
@@ -178,7 +178,7 @@ async def test_a_change_reaches_a_running_process_by_the_change_feed(
 async def test_after_a_restart_the_day_goes_on_where_the_ledger_is(
     limits: LimitService, identity: IdentityService, tenant: str, admin: Principal, database: Database, clock: FixedClock
 ) -> None:
-    key = await identity.tenants.create_key(admin, tenant, name="ci")
+    key = await identity.keys.create(admin, tenant, name="ci")
     await limits.set(OPERATOR, tenant, "tenant", tenant, {"requests_per_day": 5})
     await limits.set(admin, tenant, "key", key.view.id, {"tokens_per_day": 1000})
     midnight = datetime(2026, 7, 14, 18, 30, tzinfo=UTC)  # in Kolkata
