@@ -108,10 +108,10 @@ async def _snapshot() -> None:
     from state.store import storefront
     from state.storefront import FILE, save_storefront
 
-    clock, events = SystemClock(), EventBus()
-    database = Database.open(load_settings().database, events)
+    clock = SystemClock()
+    database = Database.open(load_settings().database, EventBus())
     try:
-        catalog = CatalogService(database, clock, events)
+        catalog = CatalogService(database, clock)
         if await catalog.load():
             page = catalog.search(StoreQuery())
             save_storefront(storefront(page, catalog.freshness(), clock.now()), ROOT / FILE)

@@ -73,7 +73,7 @@ class Runtime:
         self.audit = AuditService(clock)
         self.identity = IdentityService(self.db, clock, self.audit, settings)
         self.auth = AuthSnapshot(self.db, clock, demo_allowed=not settings.is_production)
-        self.catalog = CatalogService(self.db, clock, self.events)
+        self.catalog = CatalogService(self.db, clock)
         self.prices = PriceBook(self.db)
         self.routes = RouteTable(settings, self.catalog)
         self.metering = MeteringService(self.db, clock, self.events, settings, self.metrics)

@@ -58,7 +58,7 @@ async def loaded(folder: str) -> tuple[CatalogService, Database, float]:
     env = {**os.environ, "BOURSE_DATA_DIR": folder}
     subprocess.run([sys.executable, "-m", "backend", "ingest", "--quiet"], cwd=ROOT, env=env, check=True, timeout=300)
     db = Database.open(f"sqlite+aiosqlite:///{folder}/bourse.db", EventBus())
-    catalog = CatalogService(db, SystemClock(), EventBus())
+    catalog = CatalogService(db, SystemClock())
     began = time.perf_counter()
     await catalog.load()
     return catalog, db, time.perf_counter() - began

@@ -183,10 +183,6 @@ async def budget_of(session: AsyncSession, tenant_id: str, scope: str, scope_id:
     return (await session.execute(query)).scalar_one_or_none()
 
 
-async def update_budget(session: AsyncSession, budget_id: str, **columns: Any) -> None:
-    await session.execute(sa.update(Budget).where(col(Budget.id) == budget_id).values(**columns))
-
-
 async def delete_budget(session: AsyncSession, budget_id: str) -> None:
     """The budget and its leases; its days stay as history."""
     query = sa.select(col(BudgetLease.id)).where(col(BudgetLease.budget_id) == budget_id)

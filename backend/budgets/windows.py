@@ -61,11 +61,6 @@ def period_of(window: str, day: date, zone: ZoneInfo) -> Period:
     )
 
 
-def reset_at(window: str, instant: datetime, zone: ZoneInfo) -> datetime | None:
-    """When spending of this instant's period begins to be forgotten; None for `lifetime`."""
-    return period_of(window, day_of(instant, zone), zone).ends
-
-
 def day_of(instant: datetime, zone: ZoneInfo) -> date:
     """The local day that an instant belongs to."""
     day = instant.astimezone(zone).date()

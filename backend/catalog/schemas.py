@@ -175,14 +175,6 @@ class ModelDetail:
 
 
 @dataclass(frozen=True, slots=True)
-class Resolution:
-    """What a name stands for: a model wherever it is sold (`offer_id` None), or one offer of it."""
-
-    model_id: str
-    offer_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class PaletteHit:
     """One line of the ⌘K palette: a model (or offer) and the page it opens."""
 

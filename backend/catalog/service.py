@@ -5,11 +5,10 @@ from collections.abc import Iterator
 
 from backend.catalog import details, repository
 from backend.catalog.index import IndexSource, StoreIndex
-from backend.catalog.schemas import Freshness, ModelDetail, ModelSummary, PaletteHit, Resolution, SourceFreshness, StorePage, StoreQuery
+from backend.catalog.schemas import Freshness, ModelDetail, ModelSummary, PaletteHit, SourceFreshness, StorePage, StoreQuery
 from backend.catalog.sold import OfferEntry
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
-from backend.kernel.events import Event, EventBus
 from backend.kernel.money import format_usd
 
 _OFFER_COLUMNS = ("id", "model_id", "provider_id", "price_state", "input_nano", "output_nano", "price_sources", "status")
@@ -22,17 +21,12 @@ _MODEL_COLUMNS = (
 )  # fmt: skip
 
 
-class CatalogChanged(Event):
-    """The in-memory store was replaced by a newer one."""
-
-
 class CatalogService:
     """Reads are synchronous and answered from memory, except `model`, which reads one model's offers and prices from the database."""
 
-    def __init__(self, db: Database, clock: Clock, events: EventBus) -> None:
+    def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
-        self._events = events
         self._index = StoreIndex({})
         self._freshness = Freshness(0, 0, 0, 0)
         self._version: object = None
@@ -62,9 +56,7 @@ class CatalogService:
                         for run in await repository.runs(session)
                     ),
                 )
-                changed, self._index, self._version = bool(self._index.models), index, version
-                if changed:
-                    self._events.publish(CatalogChanged())
+                self._index, self._version = index, version
         return bool(self._index.models)
 
     def search(self, query: StoreQuery) -> StorePage:
@@ -85,21 +77,6 @@ class CatalogService:
             prices = await repository.prices_of_offers(session, [offer["id"] for offer in offers])
             aliases = await repository.aliases_of(session, [summary.id, *(offer["id"] for offer in offers)])
         return details.model_detail(summary, row, offers, prices, aliases)
-
-    def offers_of(self, model_id: str) -> tuple[OfferEntry, ...]:
-        """The offers of a model, cheapest first; empty for an unknown id."""
-        position = self._index.position.get(model_id)
-        return () if position is None else self._index.offers[position]
-
-    def offer(self, offer_id: str) -> OfferEntry | None:
-        """One offer by its exact id."""
-        position = self._index.model_of_offer.get(offer_id)
-        return None if position is None else next((offer for offer in self._index.offers[position] if offer.id == offer_id), None)
-
-    def resolve(self, name: str) -> Resolution | None:
-        """What a model id, offer id or alias stands for, whatever its case and spelling; no I/O."""
-        found = self._index.resolve(name)
-        return None if found is None else Resolution(self._index.models[found[0]].id, found[1])
 
     def offers_named(self, name: str) -> list[tuple[str, str]]:
         """`(provider id, upstream id)` of every offer that the name stands for: cheapest first, then unpriced ones. No I/O."""

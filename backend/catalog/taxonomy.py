@@ -96,6 +96,3 @@ MODALITIES_OF_MODE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "vector_store": (("text",), ("text",)),
 }
 """What follows from the mode alone, used where no source states the modalities."""
-
-NO_OUTPUT_TOKENS = frozenset({"embedding", "rerank", "moderation", "ocr", "search", "guardrail", "vector_store", "extraction"})
-"""Modes that generate no billable tokens, so that an output price of 0 says nothing about being free."""

@@ -118,9 +118,3 @@ def text_bytes(text: str, family: Family) -> int:
 def structure_bytes(structure: bytes, family: Family) -> int:
     """JSON may be written with escapes where ours has none: `\\u00e9` for two bytes, twelve signs for four."""
     return len(structure) if structure.isascii() else 3 * text_bytes(structure.decode(), family)
-
-
-def most_answer_tokens(body: Mapping[str, Any], cap: int) -> int:
-    """The most that all choices of the answer can have: what the caller asks for, else `cap`, for each of `n`."""
-    asked = body.get("max_completion_tokens") or body.get("max_tokens") or body.get("max_output_tokens") or cap
-    return int(asked) * max(int(body.get("n") or 1), int(body.get("best_of") or 1))

@@ -83,7 +83,6 @@ class AuthSnapshot:
         self._demo_allowed = demo_allowed
         self._entries: dict[bytes, _Entry] = {}
         self._loading = asyncio.Lock()
-        self.loaded_at: datetime | None = None
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -102,7 +101,6 @@ class AuthSnapshot:
                             continue
                         entries[entry.record.public_id.encode() + entry.digest] = entry
             self._entries = entries
-            self.loaded_at = self._clock.now()
         if refused_demo:
             log.warning("auth.demo_key_refused", keys=refused_demo, reason="the demo secret is public and only accepted in development")
 

@@ -1,7 +1,7 @@
 """What can be limited, for whom, and the values that an operator sees."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -163,6 +163,3 @@ class LimitView:
     tenant_id: str
     in_force: Limits
     override: Mapping[str, Any]
-
-    def as_dict(self) -> dict[str, Any]:
-        return asdict(self)

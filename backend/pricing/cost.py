@@ -17,7 +17,6 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import NamedTuple
 
-from backend.kernel.money import nano_from_usd
 from backend.pricing.tiers import SURCHARGES
 from backend.pricing.usage import Usage
 from backend.pricing.windows import applies
@@ -127,18 +126,6 @@ class PriceCard:
             if total_input > above:
                 return sheet
         return bands[-1][1]
-
-
-def fixed_card(offer_id: str, *, line_id: str, input_usd: Decimal, output_usd: Decimal) -> PriceCard:
-    """A card from an operator's own two prices, USD per 1M tokens. Their 0 is a confirmation, so it prices at 0."""
-    return PriceCard(
-        offer_id,
-        "priced",
-        (
-            PriceLine(line_id, "input", "token", nano_from_usd(input_usd)),
-            PriceLine(line_id, "output", "token", nano_from_usd(output_usd)),
-        ),
-    )
 
 
 def cost_of_call(

@@ -53,6 +53,6 @@ def show(name: Annotated[str, typer.Argument(metavar="PROVIDER")], as_json: AsJs
 async def _service(hand: Hand) -> ProviderService:
     from backend.catalog.service import CatalogService
 
-    catalog = CatalogService(hand.db, hand.clock, hand.db.events)
+    catalog = CatalogService(hand.db, hand.clock)
     await catalog.load()
     return ProviderService(hand.settings, catalog)

@@ -78,7 +78,7 @@ async def _service(hand: Hand) -> RouteService:
     from backend.providers.service import ProviderService
     from backend.routing.table import RouteTable
 
-    catalog = CatalogService(hand.db, hand.clock, hand.db.events)
+    catalog = CatalogService(hand.db, hand.clock)
     await catalog.load()
     prices = PriceBook(hand.db)
     await prices.load()

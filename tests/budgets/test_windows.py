@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from backend.budgets.windows import check_window, day_of, days_of, period_of, reset_at, rolling_days, start_of
+from backend.budgets.windows import check_window, day_of, days_of, period_of, rolling_days, start_of
 from backend.kernel.errors import BadRequest
 
 ZONES = sorted(name for name in available_timezones() if not name.startswith(("right/", "posix/", "localtime", "Factory")))
@@ -52,7 +52,6 @@ def test_a_period_holds_its_own_instant_and_ends_where_the_next_begins(window: s
     assert period.starts is None or period.starts <= instant
     assert period.ends is None or instant < period.ends
     assert (period.first, period.last) == days_of(window, day)
-    assert reset_at(window, instant, zone) == period.ends
     if window.startswith("calendar"):
         following = period_of(window, period.last + timedelta(days=1), zone)
         assert following.first == period.last + timedelta(days=1)
@@ -115,8 +114,8 @@ def test_periods_of_known_instants(window: str, instant: str, zone: str, starts:
 
 def test_a_lifetime_never_resets() -> None:
     now = datetime(2026, 7, 15, tzinfo=UTC)
-    assert reset_at("lifetime", now, ZoneInfo("UTC")) is None
-    assert period_of("lifetime", now.date(), ZoneInfo("UTC")).starts is None
+    period = period_of("lifetime", now.date(), ZoneInfo("UTC"))
+    assert (period.starts, period.ends) == (None, None)
 
 
 @pytest.mark.parametrize(

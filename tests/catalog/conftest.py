@@ -56,7 +56,7 @@ def offer(offer_id: str, paid: str | None = None, made: str | None = None, *more
 async def catalog(catalog_database_url: str, clock: FixedClock, events: EventBus) -> AsyncIterator[CatalogService]:
     """The service over everything that ships with Bourse."""
     db = Database.open(catalog_database_url, events)
-    service = CatalogService(db, clock, events)
+    service = CatalogService(db, clock)
     assert await service.load()
     yield service
     await db.close()

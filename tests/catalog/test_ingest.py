@@ -305,7 +305,7 @@ async def test_everything_that_ships_fits_into_postgresql(postgres_database: Dat
     assert sum(report.prices for report in reports) > 30_000
     again = await ingest_bundled(postgres_database, clock, force=True)
     assert sum(report.prices for report in again) == 0
-    catalog = CatalogService(postgres_database, clock, EventBus())
+    catalog = CatalogService(postgres_database, clock)
     assert await catalog.load()
     assert catalog.freshness().offers > 4000
     detail = await catalog.model("gpt-4o")

@@ -30,14 +30,17 @@ def catalog(catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Cat
     copy = shutil.copy(catalog_file, tmp_path_factory.mktemp("search") / "bourse.db")
 
     async def loaded() -> CatalogService:
-        events = EventBus()
-        db = Database.open(sqlite_url(Path(copy)), events)
-        service = CatalogService(db, FixedClock(START), events)
+        db = Database.open(sqlite_url(Path(copy)), EventBus())
+        service = CatalogService(db, FixedClock(START))
         assert await service.load()
         await db.close()
         return service
 
     return asyncio.run(loaded())
+
+
+def offers_of(catalog: CatalogService, model_id: str) -> tuple[OfferEntry, ...]:
+    return catalog._index.offers[catalog._index.position[model_id]]
 
 
 WORDS = ("", "gpt", "claude sonnet", "llama 70b", "qwén", "MINI", "openai", "bedrock", "%", "_", "no such thing")
@@ -76,7 +79,7 @@ def plain(catalog: CatalogService, query: StoreQuery) -> set[str]:
 
 
 def _asked_for(catalog: CatalogService, model: ModelSummary, query: StoreQuery) -> bool:
-    offers = catalog.offers_of(model.id)
+    offers = offers_of(catalog, model.id)
     held = (
         query.modalities_in <= set(model.modalities_in)
         and query.modalities_out <= set(model.modalities_out)
@@ -105,7 +108,7 @@ def _priced_within(offers: tuple[OfferEntry, ...], query: StoreQuery) -> bool:
 
 def _mentions(catalog: CatalogService, model: ModelSummary, word: str) -> bool:
     index = catalog._index
-    sellers = {offer.provider for offer in catalog.offers_of(model.id)}
+    sellers = {offer.provider for offer in offers_of(catalog, model.id)}
     return word in index._texts[index.position[model.id]] or any(word in p or word in fold(index.providers[p]) for p in sellers)
 
 

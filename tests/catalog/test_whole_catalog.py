@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from backend.catalog.repository import OFFER, PRICE
 from backend.catalog.schemas import StoreQuery
 from backend.catalog.service import CatalogService
+from backend.catalog.sold import OfferEntry
 from backend.kernel.db import Database
 from backend.kernel.events import EventBus
 from backend.pricing.book import PriceBook
@@ -16,6 +17,12 @@ from backend.pricing.usage import Usage
 from tests.conftest import START
 
 BAD_ROWS = ("azure_ai/jais-30b-chat", "watsonx/core42/jais-13b-chat")
+
+
+
+def offer_of(catalog: CatalogService, offer_id: str) -> OfferEntry | None:
+    position = catalog._index.model_of_offer.get(offer_id)
+    return None if position is None else next(offer for offer in catalog._index.offers[position] if offer.id == offer_id)
 
 
 async def test_the_store_is_as_large_as_promised(catalog: CatalogService) -> None:
@@ -45,7 +52,7 @@ async def test_the_known_bad_rows_are_in_quarantine_and_priced_nowhere(catalog: 
     book = PriceBook(db)
     await book.load()
     for offer_id in BAD_ROWS:
-        entry = catalog.offer(offer_id)
+        entry = offer_of(catalog, offer_id)
         assert entry is not None
         assert (entry.price_state, entry.input_nano, entry.blend) == ("quarantined", None, None)
         card = book.card(offer_id)
@@ -109,17 +116,17 @@ async def test_prices_that_everybody_knows_are_right(catalog: CatalogService) ->
         ("anthropic/claude-haiku-4-5", "1", "5"),
         ("sandbox/chat", "0.5", "1.5"),
     ):
-        entry = catalog.offer(offer_id)
+        entry = offer_of(catalog, offer_id)
         assert entry is not None, offer_id
         assert (entry.input_nano, entry.output_nano) == (int(Decimal(paid) * 10**9), int(Decimal(made) * 10**9)), offer_id
 
 
 async def test_every_name_leads_somewhere(catalog: CatalogService) -> None:
     found = {
-        name: catalog.resolve(name)
+        name: catalog._index.resolve(name)
         for name in ("gpt-4o", "GPT-4O", "openai/gpt-4o", "Claude Opus 4.5", "sandbox/chat", "no-such-model", "", "\x00")
     }
-    assert {name: (r.model_id, r.offer_id) for name, r in found.items() if r} == {
+    assert {name: (catalog._index.models[place[0]].id, place[1]) for name, place in found.items() if place} == {
         "gpt-4o": ("gpt-4o", None),
         "GPT-4O": ("gpt-4o", None),
         "openai/gpt-4o": ("gpt-4o", "openai/gpt-4o"),

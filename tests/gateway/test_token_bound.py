@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from backend.gateway.media_tokens import image_size, image_tokens, media_tokens
-from backend.gateway.token_bound import WHOLE_CONTEXT, most_answer_tokens, text_bytes, token_bound
+from backend.gateway.token_bound import WHOLE_CONTEXT, text_bytes, token_bound
 from backend.gateway.token_count import ENCODINGS, MOST_BYTES, TokenCounter, load_encoding, vocabulary_folder
 from backend.gateway.token_families import SANDBOX, UNKNOWN, Family, family_of
 from backend.providers.provider import ChatRequest
@@ -335,22 +335,6 @@ def test_every_kind_of_media_counts_and_its_bytes_are_not_read_as_text(part: dic
     assert tokens > 0
     body = {"messages": [{"role": "user", "content": [part, {"type": "text", "text": "What is it?"}]}]}
     assert tokens < token_bound(body, family_of("gpt-4o")) < tokens + 60
-
-
-@pytest.mark.parametrize(
-    ("fields", "most"),
-    [
-        ({}, 500),
-        ({"max_tokens": 20}, 20),
-        ({"max_completion_tokens": 30, "max_tokens": 20}, 30),
-        ({"max_tokens": 20, "n": 128}, 2560),
-        ({"n": 3}, 1500),
-        ({"max_tokens": 10, "n": 2, "best_of": 5}, 50),
-    ],
-)
-@pytest.mark.case("B9")
-def test_the_answer_is_bounded_for_all_its_choices(fields: dict[str, int], most: int) -> None:
-    assert most_answer_tokens(fields, 500) == most
 
 
 def test_a_family_without_an_encoding_keeps_its_bound(counter: TokenCounter) -> None:

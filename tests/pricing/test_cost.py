@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.pricing.cost import PriceCard, PriceLine, cost_of_call, fixed_card
+from backend.pricing.cost import PriceCard, PriceLine, cost_of_call
 from backend.pricing.usage import Usage
 
 NOON = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
@@ -178,9 +178,3 @@ def test_an_offer_without_a_believed_price_is_never_taken_for_free(state: str) -
 
 def test_a_confirmed_free_offer_costs_nothing_and_says_free() -> None:
     assert cost_of_call(Usage(input=10), PriceCard("a/b", "free"), at=NOON)[:3] == (0, (), "free")
-
-
-def test_an_operators_own_zero_is_a_price() -> None:
-    own = fixed_card("acme/m", line_id="config", input_usd=Decimal(0), output_usd=Decimal("0.60"))
-    cost = cost_of_call(Usage(input=10**6, output=10**6), own, at=NOON)
-    assert (cost.nano, cost.state) == (600_000_000, "priced")
