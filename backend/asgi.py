@@ -9,10 +9,9 @@ CORS, and the one answer to an exception that nobody foresaw. `gateway` is the s
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 
@@ -20,7 +19,7 @@ from backend.configuration import load_settings
 from backend.identity.first_run import announce_setup
 from backend.kernel.errors import BourseError, InternalError, MethodNotAllowed, NotFound, Unavailable, as_openai, as_rest, response_headers
 from backend.kernel.json import dump_json
-from backend.kernel.request import RequestContext, Scope, header, open_context
+from backend.kernel.request import App, Message, Receive, RequestContext, Scope, Send, header, open_context
 from backend.observability.health import health_report, liveness, readiness
 from backend.observability.logging import configure_logging
 from backend.observability.request_log import RequestLog
@@ -29,11 +28,6 @@ from backend.runtime import Runtime, open_runtime
 from backend.settings import Settings
 
 log = structlog.get_logger(__name__)
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 GATEWAY = frozenset({"v1", "router"})
 REST = frozenset({"auth", "catalog", "pricing", "benchmarks", "suggestions", "taxonomy", "api", "admin", "openapi.json"})

@@ -4,20 +4,13 @@ import base64
 import hashlib
 import os
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from backend.kernel.errors import MethodNotAllowed, NotFound
-from backend.kernel.request import Scope, header
+from backend.kernel.request import App, Message, Receive, Scope, Send, header
 from backend.settings import Settings
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 BUILT = Path("build") / "client"
 """Where a build lies in Reflex's own folder, which `REFLEX_WEB_WORKDIR` names for both of us."""

@@ -1,6 +1,5 @@
 """The REST surface, assembled from the domains' routers. Every prefix owns its 404; errors have one shape."""
 
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,16 +10,15 @@ from starlette.responses import JSONResponse
 from backend import __version__
 from backend.catalog import api as catalog_api
 from backend.identity import api as identity_api
-from backend.kernel.body import ClientDisconnected, Receive, read_body
+from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.errors import BadRequest, BourseError, InternalError, MethodNotAllowed, NotFound, as_rest, response_headers
-from backend.kernel.request import Scope
+from backend.kernel.request import App, Receive, Scope, Send
 from backend.runtime import Runtime
 
 MAX_REST_BODY_BYTES = 2 * 1024 * 1024
-Send = Callable[[Any], Awaitable[None]]
 
 
-def build_rest(runtime: Runtime) -> Callable[[Scope, Receive, Send], Awaitable[None]]:
+def build_rest(runtime: Runtime) -> App:
     """The ASGI app of every API that is not `/v1`: bodies are read within limits before FastAPI sees them."""
     api = build_api(runtime)
 

@@ -7,7 +7,7 @@ from backend.gateway.bounds import Estimator
 from backend.gateway.models_list import Catalog, ModelList
 from backend.gateway.pipeline import Pipeline
 from backend.gateway.reserve import Reserver
-from backend.gateway.responses import Receive, Send, send_json
+from backend.gateway.responses import send_json
 from backend.gateway.settle import Settler
 from backend.gateway.standing import Standing
 from backend.gateway.token_count import TokenCounter
@@ -16,7 +16,7 @@ from backend.kernel.addresses import AddressPolicy
 from backend.kernel.clock import Clock
 from backend.kernel.errors import MethodNotAllowed, NotFound
 from backend.kernel.json import dump_json
-from backend.kernel.request import Scope
+from backend.kernel.request import Receive, Scope, Send
 from backend.limits.limiter import Limiter
 from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics

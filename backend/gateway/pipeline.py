@@ -20,7 +20,7 @@ from backend.gateway.estimate import estimated_answer_tokens
 from backend.gateway.facts import bourse_object, fact_headers
 from backend.gateway.relay import relay
 from backend.gateway.reserve import Reserver
-from backend.gateway.responses import EventWriter, Receive, Send, send_error, send_json
+from backend.gateway.responses import EventWriter, send_error, send_json
 from backend.gateway.settle import CLIENT_CLOSED_STATUS, Settler
 from backend.gateway.standing import Standing
 from backend.gateway.watch import STALL_SECONDS, Watch
@@ -30,7 +30,7 @@ from backend.kernel.clock import Clock
 from backend.kernel.errors import BourseError, InternalError, Unavailable
 from backend.kernel.ids import new_id
 from backend.kernel.json import parse_json
-from backend.kernel.request import RequestContext, Scope, header
+from backend.kernel.request import Receive, RequestContext, Scope, Send, header
 from backend.limits.limiter import Limiter
 from backend.metering.record import CallRecord
 from backend.metering.service import MeteringService

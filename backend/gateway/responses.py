@@ -1,18 +1,14 @@
 """Writing answers to the caller: whole ones, errors, and event streams. Request ids and security headers are the front door's."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable
 from contextlib import suppress
-from typing import Any
 
 from backend.gateway.facts import Header, header_value
 from backend.gateway.watch import STALL_SECONDS, Watch
 from backend.kernel.errors import BourseError, as_openai, response_headers
 from backend.kernel.json import dump_json
-
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
+from backend.kernel.request import Send
 
 KEEP_ALIVE = b": keep-alive\n\n"
 _JSON: Header = (b"content-type", b"application/json")

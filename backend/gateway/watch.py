@@ -6,10 +6,11 @@ are most, do without a task of their own.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import Literal
 
 from backend.kernel.errors import BourseError
+from backend.kernel.request import Receive
 
 Reason = Literal["client_closed", "total", "attempt", "first_token", "idle", "stalled", "revoked"]
 
@@ -32,7 +33,7 @@ class Watch:
     __slots__ = ("_deadline", "_deadline_reason", "_hang_up", "_idle", "_keep_alive_after", "_last_sign", "_loop", "_receive",
                  "_recheck", "_recheck_at", "_task", "_timer", "_total", "keep_alive", "last", "reason", "refusal", "waiting")  # fmt: skip
 
-    def __init__(self, receive: Callable[[], Awaitable[MutableMapping[str, Any]]], *, total: float, keep_alive_after: float = 15.0) -> None:
+    def __init__(self, receive: Receive, *, total: float, keep_alive_after: float = 15.0) -> None:
         self._loop = asyncio.get_running_loop()
         task = asyncio.current_task()
         assert task is not None

@@ -2,13 +2,10 @@
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any
+from collections.abc import Iterator
 
 from backend.kernel.errors import BadRequest, RequestTimeout, RequestTooLarge, UnsupportedEncoding
-from backend.kernel.request import Scope, header
-
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+from backend.kernel.request import Receive, Scope, header
 
 MAX_BODY_BYTES = 20 * 1024 * 1024
 IDLE_SECONDS = 15.0
