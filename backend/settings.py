@@ -19,6 +19,8 @@ from backend.kernel.secrets import SecretRef
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 WINDOW_PATTERN = r"^(calendar_month|calendar_week|calendar_day|lifetime|rolling_[1-9][0-9]{0,2}d)$"
+MOST_COUNTED = 10**12
+"""No limit of requests or tokens is higher."""
 SLUG_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
@@ -56,6 +58,7 @@ Limit = Annotated[Duration, Field(gt=timedelta(0))]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Slug = Annotated[str, Field(pattern=SLUG_PATTERN)]
 Usd = Annotated[Decimal, Field(ge=0, le=Decimal("9000000000"), allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
 Network = IPv4Network | IPv6Network
 
 
@@ -160,11 +163,26 @@ class RouteSettings(Section):
 
 
 class RateLimit(Section):
-    """0 = no limit."""
+    """0 = no limit. A day is one of the tenant's time zone."""
 
-    requests_per_minute: int = Field(default=600, ge=0)
-    tokens_per_minute: int = Field(default=1_000_000, ge=0)
-    parallel: int = Field(default=64, ge=0)
+    requests_per_minute: Count = 600
+    tokens_per_minute: Count = 1_000_000
+    parallel: Count = 64
+    requests_per_day: Count = 0
+    tokens_per_day: Count = 0
+    quota: Literal["hard", "soft"] = "hard"
+    """What a used-up day does: refuse the call, or let it pass with a mark."""
+
+
+class OwnRateLimit(Section):
+    """What differs from `rate_limits.default`; None = as that says, 0 = no limit."""
+
+    requests_per_minute: Count | None = None
+    tokens_per_minute: Count | None = None
+    parallel: Count | None = None
+    requests_per_day: Count | None = None
+    tokens_per_day: Count | None = None
+    quota: Literal["hard", "soft"] | None = None
 
 
 class RateLimitSettings(Section):
@@ -230,7 +248,7 @@ class BootstrapKey(Section):
     owner: str | None = None
     models: tuple[str, ...] | None = None
     budget: BudgetLimit | None = None
-    rate_limit: RateLimit | None = None
+    rate_limit: OwnRateLimit | None = None
 
 
 class BootstrapSettings(Section):

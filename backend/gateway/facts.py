@@ -43,6 +43,8 @@ def bourse_object(call: Call) -> dict[str, Any]:
         "router": None,
         "usageSource": record.usage_source,
     }
+    if call.admission is not None and call.admission.soft_quota is not None:
+        facts["quotaExceeded"] = call.admission.soft_quota
     if call.simulated:
         facts["simulated"] = True
     return facts

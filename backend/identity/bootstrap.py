@@ -165,7 +165,7 @@ class Bootstrap:
             owner_user_id=owner.id if owner else None,
             name=canonical_name(wanted.name),
             models=None if wanted.models is None else list(wanted.models),
-            rate_limit=None if wanted.rate_limit is None else wanted.rate_limit.model_dump(),
+            rate_limit=None if wanted.rate_limit is None else wanted.rate_limit.model_dump(exclude_none=True) or None,
             created_at=self._clock.now(),
             created_by=_ACTOR.id,
         )

@@ -6,9 +6,8 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from backend.kernel.errors import BadRequest, PermissionDenied
-from backend.settings import RateLimit
+from backend.settings import MOST_COUNTED, RateLimit
 
-MOST = 10**12
 Quota = Literal["hard", "soft"]
 ScopeKind = Literal["key", "user", "tenant"]
 
@@ -81,8 +80,8 @@ def checked_override(values: Mapping[str, Any]) -> dict[str, Any]:
         if name == "quota":
             if value not in ("hard", "soft"):
                 raise BadRequest("'quota' is 'hard' (refuse) or 'soft' (mark).", param=name)
-        elif type(value) is not int or not 0 <= value <= MOST:
-            raise BadRequest(f"'{name}' must be a whole number from 0 (no limit) to {MOST:,}.", param=name)
+        elif type(value) is not int or not 0 <= value <= MOST_COUNTED:
+            raise BadRequest(f"'{name}' must be a whole number from 0 (no limit) to {MOST_COUNTED:,}.", param=name)
         override[name] = value
     return override
 

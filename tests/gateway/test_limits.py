@@ -1,18 +1,23 @@
 """Limits over the gateway: what is refused, what the headers say, and that nothing stays counted that does not run."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
 
 from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, _whole, completion, hang, status
-from tests.gateway.conftest import PLAIN, Rig, configuration, open_gateway
+from tests.gateway.conftest import LIMITED_KEY, PLAIN, Rig, configuration, open_gateway
 from tests.gateway.test_errors import assert_error
 
 TEN_AT_ONCE, TWO_A_MINUTE, FEW_TOKENS = "sk-ten.local-only", "sk-two.local-only", "sk-few.local-only"
+SOFT = "sk-soft.local-only"
 
 
 @pytest.fixture
@@ -90,20 +95,76 @@ async def test_tokens_are_reserved_by_the_bound_and_settled_by_the_provider(limi
     await asyncio.gather(*pending, return_exceptions=True)
 
 
-async def test_a_used_up_day_is_a_quota_exceeded_and_a_soft_one_only_a_mark(limited: Rig) -> None:
-    principal = _system()
+@asynccontextmanager
+async def rationed(tmp_path: Path, database_url: str, upstreams: tuple[str, str], zone: str, **default: Any) -> AsyncIterator[Rig]:
+    """Every key of a tenant in that zone has this default; SOFT is only marked."""
+    settings = configuration(*upstreams)
+    settings["rate_limits"] = {"default": default}
+    settings["bootstrap"]["tenants"][0]["timezone"] = zone
+    settings["bootstrap"]["api_keys"] += [{"tenant": "small", "name": "soft", "key": SOFT, "rate_limit": {"quota": "soft"}}]
+    file = tmp_path / "bourse.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    async with open_gateway(file, tmp_path, database_url) as rig:
+        yield rig
+
+
+def seconds_to_midnight(zone: str) -> int:
+    now = datetime.now(ZoneInfo(zone))
+    midnight = datetime.combine(now.date() + timedelta(days=1), time(), ZoneInfo(zone))
+    return math.ceil(midnight.timestamp() - now.timestamp())
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "Etc/GMT+12", "Asia/Kolkata"])
+async def test_a_hard_quota_of_the_file_refuses_until_the_tenants_own_midnight(
+    tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream, other: OpenAIUpstream, zone: str
+) -> None:
+    async with rationed(tmp_path, sqlite_database_url, (upstream.base_url, other.base_url), zone, requests_per_day=2) as rig:
+        assert [(await rig.post(PLAIN, key=LIMITED_KEY)).status_code for _ in range(2)] == [200, 200]
+        most = seconds_to_midnight(zone)
+        refused = await rig.post(PLAIN, key=LIMITED_KEY)
+        least = seconds_to_midnight(zone)
+        assert_error(refused, 429, "rate_limit_error", "quota_exceeded")
+        assert (least <= int(refused.headers["retry-after"]) <= most) or least > most
+        assert len(upstream.requests) == 2
+        row = await rig.last_row()
+        assert (row["outcome"], row["error_code"]) == ("refused", "quota_exceeded")
+
+
+async def test_a_soft_quota_lets_pass_and_marks_header_and_body_whole_and_streamed(
+    tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream, other: OpenAIUpstream
+) -> None:
+    upstreams = upstream.base_url, other.base_url
+    async with rationed(tmp_path, sqlite_database_url, upstreams, "UTC", requests_per_day=1, requests_per_minute=9) as rig:
+        first, second = [await rig.post(PLAIN, key=SOFT) for _ in range(2)]
+        assert "x-bourse-quota-exceeded" not in first.headers
+        assert "quotaExceeded" not in first.json()["bourse"]
+        assert second.status_code == 200
+        assert second.headers["x-bourse-quota-exceeded"] == second.json()["bourse"]["quotaExceeded"] == "key requests_per_day"
+        assert second.headers["x-ratelimit-limit-requests"] == "9", "what a key does not say of its own is the default's"
+        streamed = await rig.post({**PLAIN, "stream": True}, key=SOFT)
+        assert streamed.headers["x-bourse-quota-exceeded"] == "key requests_per_day"
+        assert '"quotaExceeded":"key requests_per_day"' in streamed.text
+
+
+async def test_tokens_of_a_day_are_those_of_the_ledger_after_a_restart(
+    tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream, other: OpenAIUpstream
+) -> None:
+    usage = {"prompt_tokens": 400, "completion_tokens": 500, "total_tokens": 900}
+    upstream.script(lambda exchange: _whole(exchange, 200, completion("x", usage=usage)))
+    body = {**PLAIN, "max_tokens": 500}
+    for expected in (200, 429):
+        async with rationed(tmp_path, sqlite_database_url, (upstream.base_url, other.base_url), "UTC", tokens_per_day=1000) as rig:
+            assert (await rig.post(body, key=LIMITED_KEY)).status_code == expected
+
+
+async def test_a_quota_that_is_set_later_counts_what_the_day_has_used(limited: Rig) -> None:
     service, tenant, key = limited.runtime.limits, *await _ids(limited)
-    for quota, expected in (("hard", 429), ("soft", 200)):
-        await service.set(principal, tenant, "key", key, {"requests_per_day": 1, "quota": quota})
-        await limited.runtime.auth.load()
-        await limited.runtime.limit_book.load()
-        answers = [await limited.post(PLAIN, key=TEN_AT_ONCE) for _ in range(2)]
-        assert answers[-1].status_code == expected
-        if expected == 429:
-            assert_error(answers[-1], 429, "rate_limit_error", "quota_exceeded")
-            assert 1 <= int(answers[-1].headers["retry-after"]) <= 90_000
-        else:
-            assert answers[-1].headers["x-bourse-quota-exceeded"] == "key requests_per_day"
+    assert (await limited.post(PLAIN, key=TEN_AT_ONCE)).status_code == 200
+    await limited.runtime.metering.flush()
+    await service.set(_system(), tenant, "key", key, {"requests_per_day": 1})
+    await limited.runtime.auth.load()
+    await limited.runtime.limit_book.load()
+    assert_error(await limited.post(PLAIN, key=TEN_AT_ONCE), 429, "rate_limit_error", "quota_exceeded")
 
 
 def _system() -> Any:
