@@ -6,18 +6,31 @@ CORS, and the one answer to an exception that nobody foresaw. `gateway` is the s
     uvicorn backend.asgi:gateway
 """
 
+import asyncio
 import os
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from http import HTTPStatus
 
 import structlog
 
 from backend.configuration import load_settings
+from backend.draining import drained
+from backend.gateway.pipeline import LAST_WORD_SECONDS
 from backend.identity.first_run import announce_setup
-from backend.kernel.errors import BourseError, InternalError, MethodNotAllowed, NotFound, Unavailable, as_openai, as_rest, response_headers
+from backend.kernel.errors import (
+    BourseError,
+    InternalError,
+    MethodNotAllowed,
+    NotFound,
+    Restarting,
+    Unavailable,
+    as_openai,
+    as_rest,
+    response_headers,
+)
 from backend.kernel.json import dump_json
 from backend.kernel.request import App, Message, Receive, RequestContext, Scope, Send, header, open_context
 from backend.observability.health import health_report, liveness, readiness
@@ -41,6 +54,7 @@ SECURITY_HEADERS = (
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
 SLOW_START_RETRY_SECONDS = 2
+_CLOSING = ((b"connection", b"close"),)
 _EXPOSED = (
     b"x-request-id, retry-after, x-should-retry, openai-processing-ms, x-bourse-model, x-bourse-provider, x-bourse-cost-usd, "
     b"x-bourse-cache, x-bourse-attempts, x-bourse-fallback, x-bourse-overhead-ms"
@@ -71,6 +85,7 @@ class FrontDoor:
 
                 self._rest = build_rest(runtime)
             self.runtime = runtime
+            stack.enter_context(drained(self.settings.server.drain_delay.total_seconds(), runtime.drain))
             try:
                 yield runtime
             finally:
@@ -109,7 +124,8 @@ class FrontDoor:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message.get("headers", ()), request_id, *SECURITY_HEADERS, *cors]
+                ending = _CLOSING if self.runtime is not None and self.runtime.readiness.draining else ()
+                message["headers"] = [*message.get("headers", ()), request_id, *SECURITY_HEADERS, *cors, *ending]
             await send(message)
 
         try:
@@ -120,6 +136,13 @@ class FrontDoor:
         except BourseError as error:
             if not status:
                 await answer_error(send_with_headers, error, openai=segment in GATEWAY)
+        except asyncio.CancelledError:
+            # The server's patience with running calls is over.
+            if not status:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LAST_WORD_SECONDS):
+                        await answer_error(send_with_headers, Restarting(retry_after=1), openai=segment in GATEWAY)
+            raise
         except Exception:
             log.exception("request.failed", requestId=context.request_id, path=scope["path"][:200])
             if self.runtime is not None:

@@ -55,6 +55,8 @@ class Readiness:
     """`missing` is a sentence for the operator, or None once everything is loaded."""
 
     missing: str | None = "starting"
+    draining: bool = False
+    """The process was told to end. Calls are still taken, but nobody should send new ones."""
 
 
 class Runtime:
@@ -119,6 +121,12 @@ class Runtime:
         if self.change_feed.lost:
             return "the database is out of reach for so long that nobody knows which keys are still good"
         return self.readiness.missing
+
+    def drain(self) -> None:
+        """Tell load balancers to look elsewhere."""
+        self.readiness.draining = True
+        self.metrics.ready.set(0)
+        log.info("runtime.draining")
 
     async def close(self) -> None:
         if "http" in self.__dict__:

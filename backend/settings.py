@@ -83,6 +83,8 @@ class ServerSettings(Section):
     """How many proxies in front of us write X-Forwarded-For; 0 = the header is not believed."""
     cors_origins: tuple[str, ...] = ()
     """Other origins whose pages may call `/v1` and the APIs; exact, such as https://app.example.org."""
+    drain_delay: Duration = timedelta(seconds=3)
+    """How long calls are still taken after SIGTERM, while `/readyz` says 503."""
 
 
 class StoreSettings(Section):

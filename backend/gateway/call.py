@@ -13,6 +13,7 @@ from backend.kernel.request import RequestContext
 from backend.limits.admission import Admission
 from backend.metering.record import AttemptRecord, CallRecord
 from backend.pricing.usage import Usage
+from backend.metering.journal import Ticket
 from backend.providers.provider import ChatRequest
 from backend.routing.route import Candidate, Route
 
@@ -48,7 +49,7 @@ class Call:
     candidate: Candidate | None = None
     """The one that is answering or was tried last."""
     attempts: list[AttemptRecord] = field(default_factory=list)
-    ticket: int | None = None
+    ticket: Ticket | None = None
     """Of the open line in the journal."""
     request: ChatRequest | None = None
     """Of the attempt that runs or ran last."""
@@ -56,6 +57,8 @@ class Call:
     attempt_running: bool = False
     upstream_seconds: float = 0.0
     """Time spent waiting for providers; the rest of the call's time is our own."""
+    estimated_prompt: int | None = None
+    """Tokens, once somebody had to estimate them."""
     service_tier: str | None = None
     settled: bool = False
     simulated: bool = False
@@ -94,6 +97,14 @@ class Call:
 
     @property
     def overhead(self) -> float:
+    @property
+    def accepted(self) -> bool:
+        """Whether a provider has taken the call on, so that it is going to bill at least the prompt: a stream is accepted once its status
+        came; of a whole answer nothing is heard before its end, so it counts as accepted once the request was written."""
+        if not self.attempts:
+            return False
+        return self.attempts[-1].status == 200 or (not self.record.stream and self.request is not None and self.request.sent)
+
         """Our own part of the time so far; what a stream takes after its first token is not in it."""
         now = time.monotonic()
         running = now - self.attempt_started if self.attempt_running else 0.0

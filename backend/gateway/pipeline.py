@@ -18,6 +18,7 @@ from backend.gateway.chat_body import check_chat_body
 from backend.gateway.chunks import splice_facts
 from backend.gateway.estimate import estimated_answer_tokens
 from backend.gateway.facts import bourse_object, fact_headers
+from backend.gateway.progress import Progress
 from backend.gateway.relay import relay
 from backend.gateway.reserve import Reserver
 from backend.gateway.responses import EventWriter, send_error, send_json
@@ -27,7 +28,7 @@ from backend.gateway.watch import STALL_SECONDS, Watch
 from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.clock import Clock
-from backend.kernel.errors import BourseError, InternalError, Unavailable
+from backend.kernel.errors import BourseError, InternalError, Restarting
 from backend.kernel.ids import new_id
 from backend.kernel.json import parse_json
 from backend.kernel.request import Receive, RequestContext, Scope, Send, header
@@ -97,11 +98,14 @@ class Pipeline:
             facts = fact_headers(call, overhead=None) if call.attempts else []
             await send_error(send, error, [*facts, *self._standing.headers_beside(call, error)])
         except (CallerGone, ClientDisconnected):
-            self._abandoned(call)
-        except BaseException as error:
-            # Nobody foresaw it, or the process is ending: the row must not be missing, and the front door says the rest.
-            ending = isinstance(error, asyncio.CancelledError)
-            self._settler.unanswered(call, "interrupted" if ending else "failed", status=500, error_code=InternalError.code)
+            self._given_up(call, "client_closed", status=CLIENT_CLOSED_STATUS)
+        except asyncio.CancelledError:
+            # The process is ending; the front door tells a caller that has heard nothing yet.
+            self._given_up(call, "interrupted", status=Restarting.status)
+            raise
+        except BaseException:
+            # Nobody foresaw it: the row must not be missing, and the front door says the rest.
+            self._settler.unanswered(call, "failed", status=InternalError.status, error_code=InternalError.code)
             raise
 
     def _begin(self, scope: Scope, key: KeyRecord) -> Call:
@@ -163,19 +167,16 @@ class Pipeline:
         overhead = call.overhead
         output = 0 if answer.usage is not None else estimated_answer_tokens(value)
         self._settler.completed(call, attempt, answer.usage, estimated_output=output)
+        watch.at_look = Progress(call, self._settler).look
         body = splice_facts(answer.body, bourse_object(call)) if call.with_facts else answer.body
         await send_json(send, 200, body, [*fact_headers(call, overhead=overhead), *self._standing.headers(call)])
 
-    def _abandoned(self, call: Call) -> None:
-        """The caller went away before it got anything. A provider that has accepted the call is going to bill at least the prompt:
-        a stream is accepted once its status came; of a whole answer nothing is heard before its end, so it counts as accepted once the
-        request was written."""
-        attempt = call.attempts[-1] if call.attempts else None
-        written = call.request is not None and call.request.sent
-        if attempt is not None and (attempt.status == 200 or (written and not call.record.stream)):
-            self._settler.cut(call, attempt, None, 0, "client_closed", status=CLIENT_CLOSED_STATUS)
+    def _given_up(self, call: Call, outcome: str, *, status: int) -> None:
+        """The caller went away, or this process is ending, before anything was delivered."""
+        if call.accepted:
+            self._settler.cut(call, call.attempts[-1], None, 0, outcome, status=status)
         else:
-            self._settler.unanswered(call, "client_closed", status=CLIENT_CLOSED_STATUS)
+            self._settler.unanswered(call, outcome, status=status)
 
     async def _stream(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         assert call.route is not None
@@ -185,12 +186,14 @@ class Pipeline:
             stream = await opened_stream(call, self._providers, watch, self._window)
             watch.recheck(lambda: self.authenticate(scope))
             try:
-                await self._relay(call, stream, writer, watch)
+                await self._relay(call, stream, writer, watch, progress)
             finally:
                 stream.answer.close()
         except BourseError as error:
             if not writer.started:
                 raise
+        progress = Progress(call, self._settler)
+        watch.at_look = progress.look
             watch.stop()
             # A keep-alive has gone out under 200 while the candidates were asked.
             self._settler.unanswered(call, "failed", status=200, error_code=error.code)
@@ -201,7 +204,7 @@ class Pipeline:
             # The process is ending.
             watch.stop()
             if writer.started:
-                await writer.fail(Unavailable("Bourse is restarting.", retry_after=1), seconds=LAST_WORD_SECONDS)
+                await writer.fail(Restarting(retry_after=1), seconds=LAST_WORD_SECONDS)
             raise
         except Exception:
             # A mistake of ours is no reason to end in silence either.
@@ -213,7 +216,7 @@ class Pipeline:
             watch.stop()
             writer.close()
 
-    async def _relay(self, call: Call, stream: OpenedStream, writer: EventWriter, watch: Watch) -> None:
+    async def _relay(self, call: Call, stream: OpenedStream, writer: EventWriter, watch: Watch, progress: Progress) -> None:
         assert call.route is not None
         assert call.candidate is not None
         chunks, attempt, record = stream.chunks, stream.attempt, call.record
@@ -223,7 +226,7 @@ class Pipeline:
         attempt.first_token_ms = attempt.latency_ms
         record.overhead_us = round(call.overhead * 1_000_000)
         try:
-            failure = await relay(stream, writer, watch, call.route, call.candidate)
+            failure = await relay(stream, writer, watch, progress, call.route, call.candidate)
         except asyncio.CancelledError:
             stream.answer.close()
             reason, refusal = watch.expired(), watch.refusal
@@ -247,6 +250,11 @@ class Pipeline:
         if chunks.overrun:
             stream.answer.close()
         usage = self._settler.completed(
+        except Exception:
+            # A mistake of ours; what was delivered was delivered.
+            error = InternalError()
+            self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), "failed", status=200, error=error)
+            raise
             call, attempt, chunks.usage, estimated_output=chunks.estimated_output_tokens(), overrun=chunks.overrun
         )
         if not chunks.overrun:

@@ -3,6 +3,7 @@
 import asyncio
 
 from backend.gateway.attempt import OpenedStream, stream_failure
+from backend.gateway.progress import Progress
 from backend.gateway.responses import EventWriter
 from backend.gateway.sse import EventTooLarge
 from backend.gateway.watch import Watch
@@ -13,7 +14,9 @@ AFTER_FINISH_SECONDS = 5.0
 """How long a finished answer waits for its usage and its end, when the provider keeps the connection open."""
 
 
-async def relay(stream: OpenedStream, writer: EventWriter, watch: Watch, route: Route, candidate: Candidate) -> UpstreamFailure | None:
+async def relay(
+    stream: OpenedStream, writer: EventWriter, watch: Watch, progress: Progress, route: Route, candidate: Candidate
+) -> UpstreamFailure | None:
     """Send on what comes until the answer is complete, then return None; or return why it is not going to be.
 
     Raises:
@@ -22,6 +25,7 @@ async def relay(stream: OpenedStream, writer: EventWriter, watch: Watch, route: 
     chunks, answer, write = stream.chunks, stream.answer, writer.write
     now = asyncio.get_running_loop().time
     watch.limit_idle(route.timeouts.idle)
+    progress.begins(chunks)
     await write(stream.first)
     watch.last = now()
     waiting_for_the_end = False
@@ -38,6 +42,8 @@ async def relay(stream: OpenedStream, writer: EventWriter, watch: Watch, route: 
             else:
                 ended = True
                 out = chunks.end()
+            if chunks.estimated_output_tokens() >= progress.due:
+                progress.tell()
             if out:
                 await write(out)
             if chunks.heard:

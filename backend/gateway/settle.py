@@ -1,20 +1,22 @@
 """The end of every call, whatever it was: usage into cost, one row for the call, one per attempt, metrics, and the news of it.
 
 What the caller got is what it pays for: a whole answer by the provider's own count, a cut or abandoned one by what was delivered. Where
-the provider did not count, we estimate and say so. A call that no provider accepted costs nothing.
+the provider did not count, we estimate and say so. A call that no provider accepted costs nothing. While a call runs, the journal is
+told now and then what it would come to by these rules.
 """
 
 import time
+from typing import Any
 
 import structlog
 
 from backend.gateway.call import Call, usage_facts
 from backend.gateway.estimate import estimated_prompt_tokens
 from backend.kernel.errors import BourseError, UpstreamCredentials
-from backend.metering.record import AttemptRecord
+from backend.metering.record import AttemptRecord, token_columns
 from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics
-from backend.pricing.cost import cost_of_call
+from backend.pricing.cost import Cost, cost_of_call
 from backend.pricing.usage import Usage
 
 log = structlog.get_logger(__name__)
@@ -36,10 +38,9 @@ class Settler:
         self, call: Call, attempt: AttemptRecord, usage: Usage | None, *, estimated_output: int = 0, overrun: bool = False
     ) -> Usage:
         """A whole answer; returns the usage that it was charged for. `overrun`: it was cut at its cap, beyond which the provider went."""
-        counted = usage if usage is not None else Usage(input=estimated_prompt_tokens(call.body), output=estimated_output)
-        self._charge(call, attempt, counted, "provider" if usage is not None else "estimated")
+        counted = self._charge(call, attempt, usage, estimated_output)
         call.record.status = 200
-        call.record.overrun = overrun or (call.bound is not None and counted.total_output > call.bound.answer)
+        call.record.overrun = overrun or _overruns(call, counted)
         self._finish(call, "completed")
         return counted
 
@@ -55,8 +56,9 @@ class Settler:
         error: BourseError | None = None,
     ) -> None:
         """An answer that began and did not end: failed, client_closed or interrupted. The provider's own count, if it came, goes first."""
-        counted = usage if usage is not None else Usage(input=estimated_prompt_tokens(call.body), output=delivered_tokens)
-        self._charge(call, attempt, counted, "provider" if usage is not None else "estimated")
+        if call.settled:
+            return
+        self._charge(call, attempt, usage, delivered_tokens)
         attempt.outcome = outcome
         attempt.error_code = error.code if error is not None else None
         call.record.status = status
@@ -69,17 +71,44 @@ class Settler:
         call.record.error_code = error_code
         self._finish(call, outcome)
 
-    def _charge(self, call: Call, attempt: AttemptRecord, usage: Usage, source: str) -> None:
-        record = call.record
-        record.count(usage, source)
-        attempt.usage = usage_facts(usage)
-        card = call.bound.card if call.bound is not None else None
-        if card is None:
+    def progress(self, call: Call, usage: Usage | None, delivered_tokens: int, *, begun: bool) -> None:
+        """Into the journal: what the call is charged if nothing more is heard of this process. `begun`: the caller sees an answer. Never
+        raises, because it runs beside the call."""
+        if call.settled or call.ticket is None:
             return
-        cost = cost_of_call(usage, card, at=call.created_at, service_tier=call.service_tier)
-        record.charged_nano = record.provider_cost_nano = attempt.provider_cost_nano = cost.nano
-        record.price_ids = attempt.price_ids = tuple(dict.fromkeys(cost.price_ids))
-        record.price_state = cost.state
+        try:
+            record, counted = call.record, _counted(call, usage, delivered_tokens)
+            columns: dict[str, Any] = {
+                "provider": record.provider,
+                "model": record.model,
+                "offer_id": record.offer_id,
+                "status": 200 if begun else 0,
+                "latency_ms": round(call.elapsed * 1000),
+                "first_token_ms": record.first_token_ms,
+                "overhead_us": record.overhead_us,
+                "overrun": _overruns(call, counted),
+                **token_columns(counted, _source(usage)),
+            }
+            cost = _cost(call, counted)
+            if cost is not None:
+                reserved = call.reservation.amount if call.reservation is not None else 0
+                columns["charged_nano"] = columns["provider_cost_nano"] = cost.nano
+                columns["price_ids"], columns["price_state"] = tuple(dict.fromkeys(cost.price_ids)), cost.state
+                columns["overrun"] |= cost.nano > reserved
+            self._metering.progress(record, call.attempts, columns, usage_facts(counted), call.ticket)
+        except Exception:
+            log.exception("journal.progress_failed", call=call.record.id)
+
+    def _charge(self, call: Call, attempt: AttemptRecord, usage: Usage | None, estimated_output: int) -> Usage:
+        record, counted = call.record, _counted(call, usage, estimated_output)
+        record.count(counted, _source(usage))
+        attempt.usage = usage_facts(counted)
+        cost = _cost(call, counted)
+        if cost is not None:
+            record.charged_nano = record.provider_cost_nano = attempt.provider_cost_nano = cost.nano
+            record.price_ids = attempt.price_ids = tuple(dict.fromkeys(cost.price_ids))
+            record.price_state = cost.state
+        return counted
 
     def _finish(self, call: Call, outcome: str) -> None:
         if call.settled:
@@ -135,6 +164,28 @@ class Settler:
             counters.charged(record.charged_nano / 1_000_000_000)
         if record.first_token_ms is not None:
             counters.first_token(record.first_token_ms / 1000)
+
+
+def _counted(call: Call, usage: Usage | None, estimated_output: int) -> Usage:
+    """The provider's count, else our estimate."""
+    if usage is not None:
+        return usage
+    if call.estimated_prompt is None:
+        call.estimated_prompt = estimated_prompt_tokens(call.body)
+    return Usage(input=call.estimated_prompt, output=estimated_output)
+
+
+def _source(usage: Usage | None) -> str:
+    return "provider" if usage is not None else "estimated"
+
+
+def _overruns(call: Call, usage: Usage) -> bool:
+    return call.bound is not None and usage.total_output > call.bound.answer
+
+
+def _cost(call: Call, usage: Usage) -> Cost | None:
+    card = call.bound.card if call.bound is not None else None
+    return cost_of_call(usage, card, at=call.created_at, service_tier=call.service_tier) if card is not None else None
 
 
 class _Counters:

@@ -31,7 +31,8 @@ class Watch:
     """
 
     __slots__ = ("_deadline", "_deadline_reason", "_hang_up", "_idle", "_keep_alive_after", "_last_sign", "_loop", "_receive",
-                 "_recheck", "_recheck_at", "_task", "_timer", "_total", "keep_alive", "last", "reason", "refusal", "waiting")  # fmt: skip
+                 "_recheck", "_recheck_at", "_task", "_timer", "_total", "at_look", "keep_alive",
+                 "last", "reason", "refusal", "waiting")  # fmt: skip
 
     def __init__(self, receive: Receive, *, total: float, keep_alive_after: float = 15.0) -> None:
         self._loop = asyncio.get_running_loop()
@@ -45,6 +46,8 @@ class Watch:
         """Waiting for the provider, as opposed to waiting for the caller to take what was sent; the relay writes it."""
         self.reason: Reason | None = None
         self.keep_alive: Callable[[], None] | None = None
+        self.at_look: Callable[[], None] | None = None
+        """Called at every look, so at least each half second; it must neither block nor raise."""
         self._keep_alive_after = keep_alive_after
         self._last_sign = self.last
         self._total = self.last + total
@@ -108,6 +111,8 @@ class Watch:
 
     def _look(self) -> None:
         self._timer = None
+        if self.at_look is not None:
+            self.at_look()
         now = self._loop.time()
         if now >= self._deadline:
             return self._expire(self._deadline_reason)

@@ -240,6 +240,12 @@ class Unavailable(BourseError):
     default_message = "Not available right now."
 
 
+class Restarting(Unavailable):
+    """This process is ending; another one answers, or will."""
+
+    default_message = "Bourse is restarting."
+
+
 class NoAvailableProvider(Unavailable):
     code = "no_available_provider"
 

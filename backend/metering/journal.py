@@ -3,10 +3,11 @@
     data_dir/journal/<process>/lock          held for as long as the process lives
                               /000001.jsonl  one line per event, see `record`; what is not written yet is NUL
 
-A call's *open* line is written before the upstream is called and its *final* line after. Segments are allocated in full and mapped
-into memory: a line is in the kernel's page cache the moment it is copied, so it survives the process without a system call (which
-would cost a tenth of the call's CPU); a thread calls fdatasync every 100 ms, which is what a power cut can cost. A segment always has
-room for the final lines of all open calls: a full disk refuses new calls with 503 and never loses or cuts the end of one that runs.
+A call's *open* line is written before the upstream is called, *progress* lines while it runs, and its *final* line after. Segments are
+allocated in full and mapped into memory: a line is in the kernel's page cache the moment it is copied, so it survives the process
+without a system call (which would cost a tenth of the call's CPU); a thread calls fdatasync every 100 ms, which is what a power cut can
+cost. A segment always has room for the final lines of all open calls: a full disk refuses new calls with 503, does without progress
+lines, and never loses or cuts the end of a call that runs.
 """
 
 import fcntl
@@ -42,8 +43,19 @@ class Segment:
     size: int
     written: int = 0
     taken: int = 0
-    open_calls: int = 0
+    pins: int = 0
+    """Open calls whose open line or last progress line is in here."""
     unsynced: bool = False
+
+
+class Ticket:
+    """An open call: where its open line is, and where the last progress line, if there is one."""
+
+    __slots__ = ("opened_in", "told_in")
+
+    def __init__(self, opened_in: Segment) -> None:
+        self.opened_in = opened_in
+        self.told_in: Segment | None = None
 
 
 class Journal:
@@ -95,7 +107,7 @@ class Journal:
             self._thread.join()
             self._thread = None
         self._close_deleted()
-        done = not keep and all(segment.taken == segment.written and not segment.open_calls for segment in self._segments.values())
+        done = not keep and all(segment.taken == segment.written and not segment.pins for segment in self._segments.values())
         for segment in self._segments.values():
             segment.memory.close()
             os.ftruncate(segment.fd, segment.written)
@@ -139,7 +151,7 @@ class Journal:
     def untaken_bytes(self) -> int:
         return sum(segment.written - segment.taken for segment in self._segments.values())
 
-    def open_call(self, line: bytes) -> int:
+    def open_call(self, line: bytes) -> Ticket:
         """Write an open line; the ticket is given back to `close_call`.
 
         Raises:
@@ -147,11 +159,26 @@ class Journal:
         """
         segment = self._make_room(len(line), self._open_calls + 1)
         self._write(segment, line)
-        segment.open_calls += 1
+        segment.pins += 1
         self._open_calls += 1
-        return segment.number
+        return Ticket(segment)
 
-    def close_call(self, line: bytes, ticket: int) -> None:
+    def progress(self, line: bytes, ticket: Ticket) -> bool:
+        """Write a line about a call that runs; it takes the place of the one before. False if there is no room: none of what is kept for
+        final lines is used up."""
+        try:
+            segment = self._make_room(len(line), self._open_calls)
+        except StorageUnavailable:
+            return False
+        self._write(segment, line)
+        if ticket.told_in is not segment:
+            if ticket.told_in is not None:
+                ticket.told_in.pins -= 1
+            segment.pins += 1
+            ticket.told_in = segment
+        return True
+
+    def close_call(self, line: bytes, ticket: Ticket) -> None:
         """Write a final line. Its room was kept since the open line.
 
         Raises:
@@ -164,9 +191,9 @@ class Journal:
             self._write(self._current, line)
         finally:
             self._open_calls -= 1
-            opened_in = self._segments.get(ticket)
-            if opened_in is not None:
-                opened_in.open_calls -= 1
+            ticket.opened_in.pins -= 1
+            if ticket.told_in is not None:
+                ticket.told_in.pins -= 1
 
     def append(self, line: bytes) -> None:
         """Write a final line that had no open line.
@@ -186,7 +213,7 @@ class Journal:
         return None
 
     def take(self, segment: Segment, size: int) -> None:
-        """Those bytes are in the database now. Full segments without open calls are deleted, whatever an older one still waits for.
+        """Those bytes are in the database now. Full segments that no open call needs are deleted, whatever an older one still waits for.
 
         An open line may so outlive the final line that answered it. A replay then takes its call for interrupted, and changes nothing:
         the row is there already.
@@ -194,7 +221,7 @@ class Journal:
         assert segment.taken + size <= segment.written
         segment.taken += size
         for number, candidate in list(self._segments.items()):
-            if candidate is self._current or candidate.taken < candidate.written or candidate.open_calls:
+            if candidate is self._current or candidate.taken < candidate.written or candidate.pins:
                 continue
             candidate.path.unlink(missing_ok=True)
             del self._segments[number]

@@ -90,14 +90,22 @@ class CallRecord:
 
     def count(self, usage: Usage, source: str) -> None:
         """Take over the token buckets."""
-        self.input_tokens = usage.input
-        self.cache_read_tokens = usage.cache_read
-        self.cache_write_tokens = usage.cache_write + usage.cache_write_1h
-        self.audio_input_tokens = usage.audio_input
-        self.output_tokens = usage.output
-        self.reasoning_tokens = usage.reasoning
-        self.audio_output_tokens = usage.audio_output
-        self.usage_source = source
+        for name, value in token_columns(usage, source).items():
+            setattr(self, name, value)
+
+
+def token_columns(usage: Usage, source: str) -> dict[str, Any]:
+    """The columns of a call's row that say what it used."""
+    return {
+        "input_tokens": usage.input,
+        "cache_read_tokens": usage.cache_read,
+        "cache_write_tokens": usage.cache_write + usage.cache_write_1h,
+        "audio_input_tokens": usage.audio_input,
+        "output_tokens": usage.output,
+        "reasoning_tokens": usage.reasoning,
+        "audio_output_tokens": usage.audio_output,
+        "usage_source": source,
+    }
 
 
 CALL_FIELDS = tuple(entry.name for entry in fields(CallRecord))
@@ -125,6 +133,13 @@ def open_line(call: CallRecord) -> bytes:
 
 
 def final_line(call: CallRecord, attempts: list[AttemptRecord]) -> bytes:
+def progress_line(call_id: str, columns: dict[str, Any], usage: dict[str, int], attempts: list[AttemptRecord]) -> bytes:
+    """Written while the call runs: the columns of its row that are other than in the open line, if its process ends now. `usage` is the
+    last attempt's."""
+    tries = [_attempt_row(attempt) for attempt in attempts[:MAX_ATTEMPTS_KEPT]]
+    return orjson.dumps(("progress", call_id, columns, usage, tries)) + b"\n"
+
+
     """Written once the outcome is known; complete in itself. Where names are absurdly long, tags and names give way, never numbers."""
     tries = [_attempt_row(attempt) for attempt in attempts[:MAX_ATTEMPTS_KEPT]]
     line = orjson.dumps(("final", call.id, _call_row(call), tries)) + b"\n"

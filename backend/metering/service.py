@@ -1,6 +1,9 @@
 """Metering: what every call used and cost, kept so that nothing is lost and nothing counted twice."""
 
+import asyncio
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -13,8 +16,8 @@ from backend.kernel.events import EventBus
 from backend.kernel.paging import Page, clamp_limit, decode_cursor, encode_cursor
 from backend.metering import repository
 from backend.metering.events import CompletionFinished
-from backend.metering.journal import Journal
-from backend.metering.record import AttemptRecord, CallRecord, final_line, open_line
+from backend.metering.journal import Journal, Ticket
+from backend.metering.record import AttemptRecord, CallRecord, final_line, open_line, progress_line
 from backend.metering.schemas import CallSummary, SpendToday
 from backend.metering.writer import LedgerWriter
 from backend.observability.metrics import Metrics
@@ -23,6 +26,8 @@ from backend.settings import Settings
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _LAST_MICROSECOND = 250_000_000_000_000_000
 """In the year 9892, before the end of what a date can be."""
+
+LAST_WORDS_SECONDS = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -51,11 +56,19 @@ class MeteringService:
         self._writer.start()
 
     async def stop(self) -> None:
+        await self._last_words()
         settled = True
         if self._writer is not None:
             settled = await self._writer.stop()
             self._writer = None
         self._journal.close(keep=not settled)
+
+    async def _last_words(self) -> None:
+        """Calls that were told just now to end are settled in a moment; what is not is left to the replay."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                while self._journal.has_open_calls:
+                    await asyncio.sleep(0.01)
 
     @property
     def process_id(self) -> str | None:
@@ -71,7 +84,7 @@ class MeteringService:
         if not self._journal.is_open:
             self._journal.open()
 
-    def open_call(self, call: CallRecord) -> int:
+    def open_call(self, call: CallRecord) -> Ticket:
         """Say in the journal that an upstream is about to be called; the ticket goes to `record`.
 
         Raises:
@@ -80,7 +93,19 @@ class MeteringService:
         self.require_journal()
         return self._journal.open_call(open_line(call))
 
-    def record(self, call: CallRecord, attempts: list[AttemptRecord], ticket: int | None = None) -> None:
+    def progress(
+        self, call: CallRecord, attempts: list[AttemptRecord], columns: dict[str, Any], usage: dict[str, int], ticket: Ticket
+    ) -> None:
+        """Say in the journal what a running call has come to, for the case that nothing more is heard of it. Where there is no room for
+        it, the next may find some.
+
+        Args:
+            columns: of the call's row, where it is other than when it was opened.
+            usage: of the last attempt.
+        """
+        self._journal.progress(progress_line(call.id, columns, usage, attempts), ticket)
+
+    def record(self, call: CallRecord, attempts: list[AttemptRecord], ticket: Ticket | None = None) -> None:
         """Write the final line, and tell subscribers. Does not raise: what cannot be written is in the log, with all its numbers."""
         line = b""
         try:

@@ -1,17 +1,15 @@
 """From the journal to the database, in the background, in batches, at most a quarter of a second behind.
 
 The journal is the queue: while the database is away lines wait on the disk, memory holds one batch, and nothing is lost. At start
-and every half minute the journals of processes that are gone are replayed: finished calls exactly as they were, calls that were opened
-and never finished as `interrupted`. Writing the same line twice changes nothing.
+and every half minute the journals of processes that are gone are replayed (see `replay`). Writing the same line twice changes nothing.
 """
 
 import asyncio
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import orjson
 import structlog
@@ -22,8 +20,8 @@ from backend.budgets.settlement import return_leases_of, settle_in_ledger, sums_
 from backend.budgets.slices import Held
 from backend.kernel.db import Database
 from backend.metering import repository
-from backend.metering.journal import Journal, abandoned, lines_of
-from backend.metering.record import ATTEMPT_FIELDS, CALL_FIELDS, AttemptRecord, CallRecord
+from backend.metering.journal import Journal, abandoned
+from backend.metering.replay import Replay
 from backend.metering.repository import Final
 
 log = structlog.get_logger(__name__)
@@ -37,7 +35,6 @@ WRITE_SECONDS = 15.0
 REPLAY_SECONDS = 30.0
 """How often a process looks whether a neighbour has died and left a journal."""
 _FINAL = b'["final"'
-_HEADER = b'["journal"'
 
 
 class LedgerWriter:
@@ -142,23 +139,16 @@ class LedgerWriter:
                 self._wake.set()
 
     async def _replay_one(self, directory: Path) -> None:
-        opened: dict[str, list[Any]] = {}
-        batch: list[Final] = []
-        for kind, call_id, final in _read(directory):
-            if kind == "open":
-                opened[call_id] = list(final[0])
-                continue
-            opened.pop(call_id, None)
-            batch.append(final)
-            if len(batch) >= BATCH_CALLS:
-                await self._write(batch)
-                batch = []
-            self.replayed += 1
-        batch += [_interrupted(row) for row in opened.values()]
-        self.interrupted += len(opened)
-        await self._write(batch)
+        replay = Replay(directory)
+        finished = replay.finished()
+        while batch := list(islice(finished, BATCH_CALLS)):
+            await self._write(batch)
+            self.replayed += len(batch)
+        interrupted = replay.interrupted()
+        await self._write(interrupted)
+        self.interrupted += len(interrupted)
         await self._return_leases(directory.name)
-        log.info("ledger.journal_replayed", journal=directory.name, interrupted=len(opened))
+        log.info("ledger.journal_replayed", journal=directory.name, interrupted=len(interrupted))
 
     async def _return_leases(self, holder_id: str) -> None:
         """Everything in that journal is in the ledger: what its process still holds of budgets was not spent."""
@@ -203,47 +193,3 @@ def _charge(final: Final) -> tuple[Sequence[Held], int]:
 def _final(line: bytes) -> Final:
     _, _, row, attempts = orjson.loads(line)
     return row, attempts
-
-
-def _read(directory: Path) -> Iterator[tuple[str, str, Final]]:
-    """Events of a folder in order. A line that a power cut left half written is skipped and said."""
-    call_names: Sequence[str] = CALL_FIELDS
-    attempt_names: Sequence[str] = ATTEMPT_FIELDS
-    for line in lines_of(directory):
-        try:
-            event = orjson.loads(line)
-            if line.startswith(_HEADER):
-                _, _, call_names, attempt_names = event
-                continue
-            row = repository.row_by_names(event[2], call_names, CALL_FIELDS, _CALL_DEFAULTS)
-            tries = event[3] if event[0] == "final" else ()
-            attempts = [repository.row_by_names(attempt, attempt_names, ATTEMPT_FIELDS, _ATTEMPT_DEFAULTS) for attempt in tries]
-            yield event[0], event[1], (row, attempts)
-        except (orjson.JSONDecodeError, ValueError, IndexError, TypeError):
-            log.warning("ledger.journal_line_unreadable", journal=directory.name, bytes=len(line))
-
-
-def _interrupted(row: list[Any]) -> Final:
-    """The row of a call whose process ended while it ran: what was asked is known, what it came to is not."""
-    known = dict(zip(CALL_FIELDS, row, strict=True))
-    known |= {"outcome": "interrupted", "status": 0, "error_code": "interrupted"}
-    attempts: list[list[Any]] = []
-    if known["provider"]:
-        attempt = AttemptRecord(1, known["provider"], known["model"] or "", known["offer_id"], "interrupted")
-        attempts.append([getattr(attempt, name) for name in ATTEMPT_FIELDS])
-        known["attempts"] = 1
-    return [known[name] for name in CALL_FIELDS], attempts
-
-
-def _defaults(kind: type[CallRecord] | type[AttemptRecord]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for entry in fields(kind):
-        if entry.default is not MISSING:
-            found[entry.name] = entry.default
-        elif entry.default_factory is not MISSING:
-            found[entry.name] = entry.default_factory()
-    return found
-
-
-_CALL_DEFAULTS = _defaults(CallRecord)
-_ATTEMPT_DEFAULTS = _defaults(AttemptRecord)

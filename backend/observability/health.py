@@ -24,9 +24,11 @@ async def liveness(_runtime: "Runtime | None") -> Report:
 
 
 async def readiness(runtime: "Runtime | None") -> Report:
-    """200 once migrated, bootstrapped and loaded, 503 with the reason before that."""
+    """200 once migrated, bootstrapped and loaded, 503 with the reason before that, and again once the process was told to end."""
     if runtime is None:
         return Report(503, {"status": "starting"})
+    if runtime.readiness.draining:
+        return Report(503, {"status": "draining"})
     if runtime.missing is not None:
         status = "starting" if runtime.readiness.missing is not None else "out of date"
         return Report(503, {"status": status, "reason": runtime.missing})

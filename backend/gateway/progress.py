@@ -1,0 +1,46 @@
+"""What the journal is told of a call while it runs: every half second, and of a stream every 64 tokens, whichever comes first.
+
+A process that is killed says no last word; its calls are then charged what they had come to when the journal last heard of them. The half
+seconds are the looks of the call's watch, so no timer is added, and a call that ends before the first look writes nothing.
+"""
+
+from backend.gateway.call import Call
+from backend.gateway.chunks import ChunkStream
+from backend.gateway.settle import Settler
+
+TOKENS = 64
+
+
+class Progress:
+    """Of one call. `look` is the watch's; the relay says `begins`, and `tell` when the answer has `due` tokens."""
+
+    __slots__ = ("_call", "_chunks", "_settler", "_told_attempt", "_told_tokens", "due")
+
+    def __init__(self, call: Call, settler: Settler) -> None:
+        self._call = call
+        self._settler = settler
+        self._chunks: ChunkStream | None = None
+        self._told_attempt = 0
+        self._told_tokens = -1
+        self.due = 0
+
+    def begins(self, chunks: ChunkStream) -> None:
+        """The first token is here."""
+        self._chunks = chunks
+        self.tell()
+
+    def look(self) -> None:
+        """Tell if something is new."""
+        if self._chunks is not None:
+            if self._chunks.estimated_output_tokens() != self._told_tokens:
+                self.tell()
+        elif len(self._call.attempts) != self._told_attempt and self._call.accepted:
+            self._told_attempt = len(self._call.attempts)
+            self._settler.progress(self._call, None, 0, begun=False)
+
+    def tell(self) -> None:
+        chunks = self._chunks
+        assert chunks is not None
+        tokens = self._told_tokens = chunks.estimated_output_tokens()
+        self.due = tokens + TOKENS
+        self._settler.progress(self._call, chunks.usage, tokens, begun=True)
