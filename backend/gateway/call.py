@@ -11,9 +11,9 @@ from backend.identity.snapshot import KeyRecord
 from backend.kernel.errors import BourseError
 from backend.kernel.request import RequestContext
 from backend.limits.admission import Admission
+from backend.metering.journal import Ticket
 from backend.metering.record import AttemptRecord, CallRecord
 from backend.pricing.usage import Usage
-from backend.metering.journal import Ticket
 from backend.providers.provider import ChatRequest
 from backend.routing.route import Candidate, Route
 
@@ -51,14 +51,14 @@ class Call:
     attempts: list[AttemptRecord] = field(default_factory=list)
     ticket: Ticket | None = None
     """Of the open line in the journal."""
+    estimated_prompt: int | None = None
+    """Tokens, once somebody had to estimate them."""
     request: ChatRequest | None = None
     """Of the attempt that runs or ran last."""
     attempt_started: float = 0.0
     attempt_running: bool = False
     upstream_seconds: float = 0.0
     """Time spent waiting for providers; the rest of the call's time is our own."""
-    estimated_prompt: int | None = None
-    """Tokens, once somebody had to estimate them."""
     service_tier: str | None = None
     settled: bool = False
     simulated: bool = False
@@ -92,12 +92,6 @@ class Call:
             self.record.model = clean(model)
 
     @property
-    def elapsed(self) -> float:
-        return time.monotonic() - self.context.started
-
-    @property
-    def overhead(self) -> float:
-    @property
     def accepted(self) -> bool:
         """Whether a provider has taken the call on, so that it is going to bill at least the prompt: a stream is accepted once its status
         came; of a whole answer nothing is heard before its end, so it counts as accepted once the request was written."""
@@ -105,6 +99,12 @@ class Call:
             return False
         return self.attempts[-1].status == 200 or (not self.record.stream and self.request is not None and self.request.sent)
 
+    @property
+    def elapsed(self) -> float:
+        return time.monotonic() - self.context.started
+
+    @property
+    def overhead(self) -> float:
         """Our own part of the time so far; what a stream takes after its first token is not in it."""
         now = time.monotonic()
         running = now - self.attempt_started if self.attempt_running else 0.0

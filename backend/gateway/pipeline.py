@@ -157,6 +157,7 @@ class Pipeline:
     async def _whole(self, call: Call, receive: Receive, send: Send) -> None:
         assert call.route is not None
         watch = Watch(receive, total=call.route.timeouts.total)
+        watch.at_look = Progress(call, self._settler).look
         try:
             answer, attempt = await whole_answer(call, self._providers, watch, self._window)
         finally:
@@ -167,7 +168,6 @@ class Pipeline:
         overhead = call.overhead
         output = 0 if answer.usage is not None else estimated_answer_tokens(value)
         self._settler.completed(call, attempt, answer.usage, estimated_output=output)
-        watch.at_look = Progress(call, self._settler).look
         body = splice_facts(answer.body, bourse_object(call)) if call.with_facts else answer.body
         await send_json(send, 200, body, [*fact_headers(call, overhead=overhead), *self._standing.headers(call)])
 
@@ -182,6 +182,8 @@ class Pipeline:
         assert call.route is not None
         watch = Watch(receive, total=call.route.timeouts.total)
         writer = EventWriter(send, watch, lambda: [*fact_headers(call, overhead=call.overhead), *self._standing.headers(call)])
+        progress = Progress(call, self._settler)
+        watch.at_look = progress.look
         try:
             stream = await opened_stream(call, self._providers, watch, self._window)
             watch.recheck(lambda: self.authenticate(scope))
@@ -192,8 +194,6 @@ class Pipeline:
         except BourseError as error:
             if not writer.started:
                 raise
-        progress = Progress(call, self._settler)
-        watch.at_look = progress.look
             watch.stop()
             # A keep-alive has gone out under 200 while the candidates were asked.
             self._settler.unanswered(call, "failed", status=200, error_code=error.code)
@@ -240,6 +240,11 @@ class Pipeline:
                     async with asyncio.timeout(STALL_SECONDS):
                         await writer.fail(refusal)
             return
+        except Exception:
+            # A mistake of ours; what was delivered was delivered.
+            error = InternalError()
+            self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), "failed", status=200, error=error)
+            raise
         watch.stop()
         # The provider's connection goes first: the caller may take a minute for its last bytes.
         if failure is not None:
@@ -250,11 +255,6 @@ class Pipeline:
         if chunks.overrun:
             stream.answer.close()
         usage = self._settler.completed(
-        except Exception:
-            # A mistake of ours; what was delivered was delivered.
-            error = InternalError()
-            self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), "failed", status=200, error=error)
-            raise
             call, attempt, chunks.usage, estimated_output=chunks.estimated_output_tokens(), overrun=chunks.overrun
         )
         if not chunks.overrun:

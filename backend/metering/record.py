@@ -132,7 +132,6 @@ def open_line(call: CallRecord) -> bytes:
     return orjson.dumps(("open", call.id, _call_row(call))) + b"\n"
 
 
-def final_line(call: CallRecord, attempts: list[AttemptRecord]) -> bytes:
 def progress_line(call_id: str, columns: dict[str, Any], usage: dict[str, int], attempts: list[AttemptRecord]) -> bytes:
     """Written while the call runs: the columns of its row that are other than in the open line, if its process ends now. `usage` is the
     last attempt's."""
@@ -140,6 +139,7 @@ def progress_line(call_id: str, columns: dict[str, Any], usage: dict[str, int], 
     return orjson.dumps(("progress", call_id, columns, usage, tries)) + b"\n"
 
 
+def final_line(call: CallRecord, attempts: list[AttemptRecord]) -> bytes:
     """Written once the outcome is known; complete in itself. Where names are absurdly long, tags and names give way, never numbers."""
     tries = [_attempt_row(attempt) for attempt in attempts[:MAX_ATTEMPTS_KEPT]]
     line = orjson.dumps(("final", call.id, _call_row(call), tries)) + b"\n"
