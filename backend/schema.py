@@ -8,6 +8,7 @@ import backend.catalog.tables
 import backend.identity.tables
 import backend.kernel.db
 import backend.limits.tables
+import backend.metering.rollups.tables
 import backend.metering.tables
 import backend.pricing.tables  # noqa: F401
 

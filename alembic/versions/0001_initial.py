@@ -69,6 +69,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("requested_model", sa.String(length=255), nullable=False),
         sa.Column("route", sa.String(length=255), nullable=True),
+        sa.Column("task", sa.String(length=64), nullable=True),
         sa.Column("provider", sa.String(length=64), nullable=True),
         sa.Column("model", sa.String(length=255), nullable=True),
         sa.Column("offer_id", sa.String(length=255), nullable=True),
@@ -169,6 +170,45 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_provider")),
     )
+    op.create_table(
+        "rollup",
+        sa.Column("series_id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("span", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("starts", sa.BigInteger(), nullable=False),
+        sa.Column("writer_id", sa.BigInteger(), nullable=False),
+        sa.Column("calls", sa.BigInteger(), nullable=False),
+        sa.Column("errors", sa.BigInteger(), nullable=False),
+        sa.Column("overruns", sa.BigInteger(), nullable=False),
+        sa.Column("input_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cache_read_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("cache_write_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("audio_input_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("output_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("reasoning_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("audio_output_tokens", sa.BigInteger(), nullable=False),
+        sa.Column("charged_nano", sa.BigInteger(), nullable=False),
+        sa.Column("provider_cost_nano", sa.BigInteger(), nullable=False),
+        sa.Column("latency", sa.Text(), nullable=False),
+        sa.Column("first_token", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("series_id", "span", "starts", "writer_id", name=op.f("pk_rollup")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "rollup_series",
+        sa.Column("id", sa.LargeBinary(length=16), nullable=False),
+        sa.Column("tenant_id", sa.String(length=40), nullable=False),
+        sa.Column("key_id", sa.String(length=40), nullable=False),
+        sa.Column("user_id", sa.String(length=40), nullable=False),
+        sa.Column("model", sa.String(length=255), nullable=False),
+        sa.Column("provider", sa.String(length=64), nullable=False),
+        sa.Column("route", sa.String(length=255), nullable=False),
+        sa.Column("task", sa.String(length=64), nullable=False),
+        sa.Column("outcome", sa.String(length=16), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_rollup_series")),
+    )
+    with op.batch_alter_table("rollup_series", schema=None) as batch_op:
+        batch_op.create_index("ix_rollup_series_tenant_id_model", ["tenant_id", "model"], unique=False)
+
     op.create_table(
         "system_setting",
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -434,6 +474,11 @@ def downgrade() -> None:
     op.drop_table("user")
     op.drop_table("tenant")
     op.drop_table("system_setting")
+    with op.batch_alter_table("rollup_series", schema=None) as batch_op:
+        batch_op.drop_index("ix_rollup_series_tenant_id_model")
+
+    op.drop_table("rollup_series")
+    op.drop_table("rollup")
     op.drop_table("provider")
     with op.batch_alter_table("model", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_model_status"))

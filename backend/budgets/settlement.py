@@ -19,15 +19,17 @@ Charges = Iterable[tuple[Iterable[Held], int]]
 
 def sums_by_lease(calls: Charges) -> tuple[Settled, ...]:
     """An interrupted call's reservation covers its charge as far as it goes; a finished call's names what it covered."""
-    covered: dict[str, int] = {}
-    charged: dict[str, int] = {}
-    where: dict[str, tuple[str, date]] = {}
+    sums: dict[str, list[int]] = {}
+    where: dict[str, tuple[str, int]] = {}
     for reservations, charge in calls:
         for lease_id, budget_id, day, amount in reservations:
-            where[lease_id] = budget_id, date.fromordinal(day)
-            covered[lease_id] = covered.get(lease_id, 0) + min(charge, amount)
-            charged[lease_id] = charged.get(lease_id, 0) + charge
-    return tuple(Settled(lease_id, *where[lease_id], covered[lease_id], charged[lease_id]) for lease_id in where)
+            found = sums.get(lease_id)
+            if found is None:
+                where[lease_id] = budget_id, day
+                found = sums[lease_id] = [0, 0]
+            found[0] += amount if amount < charge else charge
+            found[1] += charge
+    return tuple([Settled(lease_id, budget_id, date.fromordinal(day), *sums[lease_id]) for lease_id, (budget_id, day) in where.items()])
 
 
 async def settle_in_ledger(session: AsyncSession, calls: Charges) -> tuple[Settled, ...]:

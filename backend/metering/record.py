@@ -47,6 +47,7 @@ class CallRecord:
     end_user: str | None = None
     requested_model: str = ""
     route: str | None = None
+    task: str | None = None
     provider: str | None = None
     model: str | None = None
     offer_id: str | None = None

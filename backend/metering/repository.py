@@ -1,7 +1,8 @@
 """SQL of the ledger. Writing is raw SQL for speed: one prepared statement per table, as many rows as a batch has."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cache, lru_cache
 from typing import Any
 
 import orjson
@@ -11,6 +12,8 @@ from sqlmodel import col
 
 from backend.identity.tables import Tenant
 from backend.metering.record import ATTEMPT_FIELDS, CALL_FIELDS
+from backend.metering.rollups.gather import FACTS
+from backend.metering.rollups.tables import RollupSeries
 from backend.metering.schemas import CallSummary
 from backend.metering.tables import Call
 
@@ -23,69 +26,90 @@ _COLUMN_OF = {"created_us": "created_at", "reservations": "budget_ids"}
 _CALL_COLUMNS = (*(_COLUMN_OF.get(name, name) for name in CALL_FIELDS), "budget_day")
 RESERVATIONS = CALL_FIELDS.index("reservations")
 CHARGED = CALL_FIELDS.index("charged_nano")
+_FACTS_CREATED = FACTS.index("created_us")
+_MICROSECOND = timedelta(microseconds=1)
 _ID = CALL_FIELDS.index("id")
 _CREATED = CALL_FIELDS.index("created_us")
-_CALL_JSON = (CALL_FIELDS.index("price_ids"), CALL_FIELDS.index("tags"), RESERVATIONS)
-_ATTEMPT_JSON = (ATTEMPT_FIELDS.index("price_ids"), ATTEMPT_FIELDS.index("usage"))
+_PRICES, _TAGS = CALL_FIELDS.index("price_ids"), CALL_FIELDS.index("tags")
+_ATTEMPT_PRICES, _ATTEMPT_USAGE = ATTEMPT_FIELDS.index("price_ids"), ATTEMPT_FIELDS.index("usage")
 
 
 class WrittenMeanwhile(Exception):
-    """Somebody else wrote some of these calls at the same time: the transaction must not commit, and may be tried again."""
+    """Some of these calls are in the ledger already: the transaction must not commit, and may be tried again."""
 
 
-async def insert_finals(session: AsyncSession, finals: Sequence[Final]) -> list[Final]:
+async def insert_finals(session: AsyncSession, finals: Sequence[Final], *, fresh: bool = False) -> list[Final]:
     """Write calls with their attempts, and return those that were not there yet; what is, by the call's id, stays as it is.
 
+    Args:
+        fresh: nothing of them is expected to be there; they are written without looking, which is a fifth cheaper.
+
     Raises:
-        WrittenMeanwhile: a call came to be there while we were writing it.
+        WrittenMeanwhile: a call was there that was called fresh, or came to be there while we were writing it.
     """
     connection = await session.connection()
     sqlite = connection.dialect.name == "sqlite"
-    there = await _ids_already_there(session, [row[_ID] for row, _ in finals])
-    finals = list({final[0][_ID]: final for final in finals if final[0][_ID] not in there}.values())
-    if not finals:
+    new = list(finals)
+    if not fresh:
+        there = await _ids_already_there(session, [row[_ID] for row, _ in finals])
+        new = list({final[0][_ID]: final for final in finals if final[0][_ID] not in there}.values())
+    if not new:
         return []
-    calls = [_bound(row, _CALL_JSON, sqlite) for row, _ in finals]
-    for bound, (row, _) in zip(calls, finals, strict=True):
-        reservations = row[RESERVATIONS]
-        bound[RESERVATIONS] = orjson.dumps([budget_id for _, budget_id, _, _ in reservations]).decode()
-        day = date.fromordinal(reservations[0][2]) if reservations else None
-        bound.append(day.isoformat() if day is not None and sqlite else day)
-        created = _EPOCH + timedelta(microseconds=bound[_CREATED])
-        # The text form in which SQLAlchemy's own type keeps an instant on SQLite.
-        bound[_CREATED] = created.replace(tzinfo=None).isoformat(" ", "microseconds") if sqlite else created
-    inserted = await connection.exec_driver_sql(_insert("call", _CALL_COLUMNS, sqlite), [tuple(bound) for bound in calls])
+    calls = [_call_values(row, sqlite) for row, _ in new]
+    inserted = await connection.exec_driver_sql(_insert("call", _CALL_COLUMNS, sqlite), calls)
     if inserted.rowcount != len(calls):
         raise WrittenMeanwhile
-    attempts = [tuple([row[0], *_bound(attempt, _ATTEMPT_JSON, sqlite)]) for row, tries in finals for attempt in tries]
+    attempts = [_attempt_values(row[_ID], attempt) for row, tries in new for attempt in tries]
     if attempts:
         await connection.exec_driver_sql(_insert("call_attempt", ("call_id", *ATTEMPT_FIELDS), sqlite), attempts)
-    return finals
+    return new
 
 
 async def _ids_already_there(session: AsyncSession, ids: Sequence[str]) -> set[str]:
     return set((await session.execute(sa.select(col(Call.id)).where(col(Call.id).in_(ids)))).scalars())
 
 
-def _bound(row: Row, json_columns: tuple[int, ...], sqlite: bool) -> list[Any]:  # noqa: ARG001 - both drivers take JSON as text
-    bound = list(row)
-    for index in json_columns:
-        bound[index] = orjson.dumps(bound[index]).decode()
-    return bound
+def _call_values(row: Row, sqlite: bool) -> tuple[Any, ...]:
+    """A call's columns as both drivers take them: JSON as text, and instants on SQLite in the text form of SQLAlchemy's own type."""
+    values = list(row)
+    seconds, micros = divmod(row[_CREATED], 1_000_000)
+    values[_CREATED] = f"{_second(seconds)}.{micros:06}" if sqlite else _EPOCH + timedelta(microseconds=row[_CREATED])
+    values[_PRICES] = _json(row[_PRICES])
+    values[_TAGS] = _json(row[_TAGS])
+    reservations = row[RESERVATIONS]
+    values[RESERVATIONS] = _json([budget_id for _, budget_id, _, _ in reservations])
+    values.append(_day(reservations[0][2], sqlite) if reservations else None)
+    return tuple(values)
 
 
-_INSERTS: dict[tuple[str, bool], str] = {}
+def _attempt_values(call_id: str, row: Row) -> tuple[Any, ...]:
+    values = [call_id, *row]
+    values[_ATTEMPT_PRICES + 1] = _json(row[_ATTEMPT_PRICES])
+    values[_ATTEMPT_USAGE + 1] = orjson.dumps(row[_ATTEMPT_USAGE]).decode()
+    return tuple(values)
 
 
+def _json(values: Sequence[str]) -> str:
+    return orjson.dumps(values).decode() if values else "[]"
+
+
+@lru_cache(maxsize=64)
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).strftime("%Y-%m-%d %H:%M:%S")
+
+
+@lru_cache(maxsize=64)
+def _day(ordinal: int, sqlite: bool) -> date | str:
+    day = date.fromordinal(ordinal)
+    return day.isoformat() if sqlite else day
+
+
+@cache
 def _insert(table: str, columns: Sequence[str], sqlite: bool) -> str:
     """The statement of a table; names come from our own dataclasses, never from outside."""
-    statement = _INSERTS.get((table, sqlite))
-    if statement is None:
-        quoted = ", ".join(f'"{column}"' for column in columns)
-        places = ", ".join(["?" if sqlite else "%s"] * len(columns))
-        statement = f'INSERT INTO "{table}" ({quoted}) VALUES ({places}) ON CONFLICT DO NOTHING'
-        _INSERTS[(table, sqlite)] = statement
-    return statement
+    quoted = ", ".join([f'"{column}"' for column in columns])
+    places = ", ".join(["?" if sqlite else "%s"] * len(columns))
+    return f'INSERT INTO "{table}" ({quoted}) VALUES ({places}) ON CONFLICT DO NOTHING'
 
 
 def of_tenant(tenant_id: str) -> sa.Select[Call]:
@@ -113,13 +137,18 @@ async def of_key(
     return [_summary(call) for call in (await session.execute(query)).scalars()]
 
 
-async def spend_since(session: AsyncSession, tenant_id: str, since: datetime, until: datetime | None = None) -> tuple[int, int]:
-    """Nano-dollars charged, and calls, from an instant on and before another."""
-    wanted = of_tenant(tenant_id).where(col(Call.created_at) >= since)
-    calls = (wanted if until is None else wanted.where(col(Call.created_at) < until)).subquery()
-    query = sa.select(sa.func.coalesce(sa.func.sum(calls.c.charged_nano), 0), sa.func.count())
-    nano, count = (await session.execute(query.select_from(calls))).one()
-    return int(nano), int(count)
+async def facts_between(
+    session: AsyncSession, tenant_id: str | None, where: Mapping[str, Sequence[str]], since: datetime, until: datetime
+) -> Iterator[Row]:
+    """Calls that began in [since, until), each with `FACTS`; of one tenant or all, with these values in some dimensions."""
+    query = sa.select(*[col(getattr(Call, _COLUMN_OF.get(name, name))) for name in FACTS])
+    # By tenant also where all are meant: the index begins with it.
+    tenants = [tenant_id] if tenant_id is not None else sa.select(col(RollupSeries.tenant_id)).distinct()
+    query = query.where(col(Call.tenant_id).in_(tenants), col(Call.created_at) >= since, col(Call.created_at) < until)
+    for dimension, values in where.items():
+        query = query.where(sa.func.coalesce(getattr(Call, dimension), "").in_(values))
+    found = await session.execute(query)
+    return ((*row[:_FACTS_CREATED], (row[_FACTS_CREATED] - _EPOCH) // _MICROSECOND, *row[_FACTS_CREATED + 1 :]) for row in found)
 
 
 async def time_zone(session: AsyncSession, tenant_id: str) -> str | None:

@@ -8,16 +8,17 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from backend.identity.principal import Principal, Role
+from backend.identity.principal import Principal
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
-from backend.kernel.errors import BadRequest, NotFound, StorageUnavailable
+from backend.kernel.errors import BadRequest, StorageUnavailable
 from backend.kernel.events import EventBus
 from backend.kernel.paging import Page, clamp_limit, decode_cursor, encode_cursor
 from backend.metering import repository
 from backend.metering.events import CompletionFinished
 from backend.metering.journal import Journal, Ticket
 from backend.metering.record import AttemptRecord, CallRecord, final_line, open_line, progress_line
+from backend.metering.rollups.service import UsageService, require_reader
 from backend.metering.schemas import CallSummary, SpendToday
 from backend.metering.writer import LedgerWriter
 from backend.observability.metrics import Metrics
@@ -41,6 +42,7 @@ class MeteringService:
         self._events = events
         self._settings = settings
         self._metrics = metrics
+        self.usage = UsageService(db, clock, settings.reporting.timezone)
         root = settings.data_dir / "journal"
         self._journal = Journal(root)
         self._writer: LedgerWriter | None = None
@@ -52,7 +54,7 @@ class MeteringService:
         except StorageUnavailable as error:
             # Pages still work; calls are refused with the reason until the disk takes something.
             log.error("journal.not_writable", reason=error.message)
-        self._writer = LedgerWriter(self._db, self._journal, self._root)
+        self._writer = LedgerWriter(self._db, self._journal, self._root, self._clock)
         self._writer.start()
 
     async def stop(self) -> None:
@@ -133,7 +135,7 @@ class MeteringService:
         Raises:
             NotFound: the tenant is not the principal's; the same as if there were none.
         """
-        _require_reader(principal, tenant_id)
+        require_reader(principal, tenant_id)
         async with self._db.read() as session:
             return await repository.recent(session, tenant_id, clamp_limit(limit))
 
@@ -164,22 +166,16 @@ class MeteringService:
         Raises:
             NotFound: the tenant is not the principal's; the same as if there were none.
         """
-        _require_reader(principal, tenant_id)
+        require_reader(principal, tenant_id)
         async with self._db.read() as session:
             zone = ZoneInfo(await repository.time_zone(session, tenant_id) or self._settings.reporting.timezone)
             now = self._clock.now()
             since = _midnight(now, zone)
-            nano, calls = await repository.spend_since(session, tenant_id, since)
+            whole = await self.usage.total(session, tenant_id, since, _midnight(since.astimezone(UTC) + timedelta(hours=36), zone))
             before = _midnight(since.astimezone(UTC) - timedelta(hours=1), zone)
             until = min(before.astimezone(UTC) + (now - since.astimezone(UTC)), since.astimezone(UTC))
-            yesterday_nano, yesterday_calls = await repository.spend_since(session, tenant_id, before, until)
-        return SpendToday(nano=nano, calls=calls, since=since, yesterday_nano=yesterday_nano, yesterday_calls=yesterday_calls)
-
-
-def _require_reader(principal: Principal, tenant_id: str) -> None:
-    if principal.is_super_admin or (principal.tenant_id == tenant_id and principal.has_role(Role.VIEWER)):
-        return
-    raise NotFound
+            yesterday = await self.usage.total(session, tenant_id, before, until)
+        return SpendToday(whole.charged_nano, whole.calls, since, yesterday.charged_nano, yesterday.calls)
 
 
 def _midnight(now: datetime, zone: ZoneInfo) -> datetime:

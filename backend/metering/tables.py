@@ -27,6 +27,7 @@ class Call(SQLModel, table=True):
     created_at: datetime = Field(sa_type=UtcDateTime)
     requested_model: str = Field(max_length=255)
     route: str | None = Field(default=None, max_length=255)
+    task: str | None = Field(default=None, max_length=64, description="the class of work that routing took it for")
     provider: str | None = Field(default=None, max_length=64)
     model: str | None = Field(default=None, max_length=255, description="the upstream model that answered")
     offer_id: str | None = Field(default=None, max_length=255)

@@ -18,11 +18,15 @@ from sqlalchemy.exc import DataError, IntegrityError
 from backend.budgets.events import ChargesSettled
 from backend.budgets.settlement import return_leases_of, settle_in_ledger, sums_by_lease
 from backend.budgets.slices import Held
+from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.metering import repository
 from backend.metering.journal import Journal, abandoned
 from backend.metering.replay import Replay
-from backend.metering.repository import Final
+from backend.metering.repository import Final, WrittenMeanwhile
+from backend.metering.rollups.keeping import delete_old_minutes
+from backend.metering.rollups.series import SeriesBook
+from backend.metering.rollups.writing import RollupWriter
 
 log = structlog.get_logger(__name__)
 
@@ -34,16 +38,22 @@ RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 WRITE_SECONDS = 15.0
 REPLAY_SECONDS = 30.0
 """How often a process looks whether a neighbour has died and left a journal."""
+THIN_SECONDS = 3600.0
+"""How often old rollups of minutes are deleted."""
 _FINAL = b'["final"'
 
 
 class LedgerWriter:
-    def __init__(self, db: Database, journal: Journal, root: Path) -> None:
+    def __init__(self, db: Database, journal: Journal, root: Path, clock: Clock) -> None:
         self._db = db
+        self._clock = clock
         self._journal = journal
         self._root = root
         self._wake = asyncio.Event()
         self._draining = asyncio.Lock()
+        self._replaying = asyncio.Lock()
+        series = SeriesBook()
+        self._own_rollups, self._replayed_rollups = RollupWriter(series), RollupWriter(series)
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._not_replayed: set[Path] = set()
         self._failures = 0
@@ -54,6 +64,7 @@ class LedgerWriter:
         self._tasks = (
             asyncio.create_task(self._run(), name="ledger-writer"),
             asyncio.create_task(self._replay_all(), name="ledger-replay"),
+            asyncio.create_task(self._thin_all(), name="rollup-thinning"),
         )
 
     def wake(self) -> None:
@@ -94,7 +105,8 @@ class LedgerWriter:
                 segment, data = waiting
                 if not crumbs and written and len(data) < BATCH_BYTES // 2:
                     return
-                await self._write([_final(line) for line in data.split(b"\n") if line[:8] == _FINAL])
+                finals = [_final(line) for line in data.split(b"\n") if line[:8] == _FINAL]
+                await self._write(finals, self._own_rollups, fresh=True)
                 self._journal.take(segment, len(data))
                 written = True
 
@@ -103,7 +115,8 @@ class LedgerWriter:
         whole = True
         for directory, lock in abandoned(self._root, self._journal.directory):
             try:
-                await self._replay_one(directory)
+                async with self._replaying:
+                    await self._replay_one(directory)
                 shutil.rmtree(directory)
             except Exception as error:
                 whole = False
@@ -142,10 +155,10 @@ class LedgerWriter:
         replay = Replay(directory)
         finished = replay.finished()
         while batch := list(islice(finished, BATCH_CALLS)):
-            await self._write(batch)
+            await self._write(batch, self._replayed_rollups)
             self.replayed += len(batch)
         interrupted = replay.interrupted()
-        await self._write(interrupted)
+        await self._write(interrupted, self._replayed_rollups)
         self.interrupted += len(interrupted)
         await self._return_leases(directory.name)
         log.info("ledger.journal_replayed", journal=directory.name, interrupted=len(interrupted))
@@ -155,26 +168,49 @@ class LedgerWriter:
         async with asyncio.timeout(WRITE_SECONDS), self._db.write() as unit:
             await return_leases_of(unit.session, holder_id)
 
-    async def _write(self, finals: Sequence[Final]) -> None:
+    async def _thin_all(self) -> None:
+        while True:
+            await asyncio.sleep(THIN_SECONDS)
+            try:
+                await delete_old_minutes(self._db, self._clock.now())
+            except Exception as error:
+                log.warning("rollup.not_thinned", error=type(error).__name__)
+
+    async def _write(self, finals: Sequence[Final], rollups: RollupWriter, *, fresh: bool = False) -> None:
+        """Args: fresh: they come from a journal of which nothing was written yet, as far as is known."""
         for start in range(0, len(finals), BATCH_CALLS):
             batch = finals[start : start + BATCH_CALLS]
             try:
-                await self._insert(batch)
+                try:
+                    await self._insert(batch, rollups, fresh=fresh)
+                except WrittenMeanwhile:
+                    if not fresh:
+                        raise
+                    await self._insert(batch, rollups)
             except (DataError, IntegrityError):
-                await self._write_one_by_one(batch)
+                await self._write_one_by_one(batch, rollups)
 
-    async def _insert(self, finals: Sequence[Final]) -> None:
-        async with asyncio.timeout(WRITE_SECONDS), self._db.write() as unit:
-            new = await repository.insert_finals(unit.session, finals)
-            settled = await settle_in_ledger(unit.session, map(_charge, new))
-            # Of all, not of the new ones: a commit that we did not see succeed was told to nobody yet.
-            unit.emit(ChargesSettled(settled if len(new) == len(finals) else sums_by_lease(map(_charge, finals))))
+    async def _insert(self, finals: Sequence[Final], rollups: RollupWriter, *, fresh: bool = False) -> None:
+        """The one transaction: ledger, rollups and, last because other processes may wait for their rows, budgets."""
+        try:
+            async with asyncio.timeout(WRITE_SECONDS):
+                await rollups.prepare(self._db, [row for row, _ in finals])
+                async with self._db.write() as unit:
+                    new = await repository.insert_finals(unit.session, finals, fresh=fresh)
+                    await rollups.write(unit.session, [row for row, _ in new])
+                    settled = await settle_in_ledger(unit.session, map(_charge, new))
+                    # Of all, not of the new ones: a commit that we did not see succeed was told to nobody yet.
+                    unit.emit(ChargesSettled(settled if len(new) == len(finals) else sums_by_lease(map(_charge, finals))))
+        except BaseException:
+            rollups.forget()
+            raise
+        rollups.keep()
 
-    async def _write_one_by_one(self, finals: Sequence[Final]) -> None:
+    async def _write_one_by_one(self, finals: Sequence[Final], rollups: RollupWriter) -> None:
         """One row that the database will never take must not hold up the others: it is put aside in a file, and said."""
         for final in finals:
             try:
-                await self._insert([final])
+                await self._insert([final], rollups)
             except (DataError, IntegrityError) as error:
                 with (self._root / "refused.jsonl").open("ab") as file:
                     file.write(orjson.dumps(final) + b"\n")

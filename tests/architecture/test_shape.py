@@ -10,7 +10,7 @@ from tests.architecture.source import ROOT, Module, modules, python_files
 
 MAX_LINES = 500
 FORBIDDEN_NAMES = re.compile(r"(^|_)(utils?|helpers?|managers?|misc|common|stuff)(_|$)")
-MAY_HOLD_SQL = re.compile(r"^backend/(kernel/.*|[a-z]+/(tables|repository)|schema|doctor)\.py$")
+MAY_HOLD_SQL = re.compile(r"^backend/(kernel/.*|[a-z]+/([a-z]+/)?(tables|repository)|schema|doctor)\.py$")
 STATEMENT = re.compile(r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s.+\sSET|DELETE\s+FROM|CREATE\s+TABLE)\b", re.DOTALL)
 QUERY_FUNCTIONS = {"select", "insert", "update", "delete", "text"}
 
@@ -21,7 +21,8 @@ def tracked_files() -> list[str]:
 
 
 def test_no_file_is_longer_than_500_lines() -> None:
-    lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in python_files()}
+    written = [path for path in python_files() if path.parent != ROOT / "alembic" / "versions"]  # migrations are generated
+    lengths = {path.relative_to(ROOT).as_posix(): len(path.read_text().splitlines()) for path in written}
     assert {name: length for name, length in lengths.items() if length >= MAX_LINES} == {}
 
 

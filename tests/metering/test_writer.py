@@ -305,7 +305,7 @@ async def test_an_open_line_that_outlived_its_final_line_changes_nothing_when_re
     journal.close_call(final_line(*completed(short)), ticket)
     for line in finals[200:]:
         journal.append(line)
-    writer = LedgerWriter(database, journal, tmp_path / "journal")
+    writer = LedgerWriter(database, journal, tmp_path / "journal", clock)
     await writer.drain()
     assert not any(short.id.encode() in line and line.startswith(b'["final"') for line in lines_of(journal.directory))
     journal.close()

@@ -1,0 +1,117 @@
+"""What a batch of calls adds up to, by series and bucket of time. Pure."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from operator import add, itemgetter
+from typing import Any
+
+from backend.metering.record import CALL_FIELDS
+from backend.metering.rollups.histogram import Histogram, count, merge
+
+MINUTE, HOUR, DAY = 60, 3_600, 86_400
+SPANS = (MINUTE, HOUR, DAY)
+DIMENSIONS = ("tenant_id", "key_id", "user_id", "model", "provider", "route", "task", "outcome")
+TOKENS = (
+    "input_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "audio_input_tokens",
+    "output_tokens",
+    "reasoning_tokens",
+    "audio_output_tokens",
+)
+MEASURES = ("calls", "errors", "overruns", *TOKENS, "charged_nano", "provider_cost_nano")
+ERRORS = ("failed", "interrupted")
+"""Outcomes that count as errors: the fault was ours or a provider's."""
+
+Names = tuple[str | None, ...]
+"""A call's values in the order of `DIMENSIONS`."""
+Place = tuple[bytes, int]
+"""A series' id, and the second at which a bucket of time starts."""
+
+_SUMMED = ("overrun", *TOKENS, "charged_nano", "provider_cost_nano")
+FACTS = (*DIMENSIONS, "created_us", *_SUMMED, "latency_ms", "first_token_ms")
+"""What of a call's row is added up."""
+_MINUTE_US = MINUTE * 1_000_000
+_OUTCOME = DIMENSIONS.index("outcome")
+
+
+class Columns:
+    """Where a row has what is added up."""
+
+    __slots__ = ("created", "facts_of", "names_of")
+
+    def __init__(self, fields: Sequence[str]) -> None:
+        place = {name: index for index, name in enumerate(fields)}
+        self.names_of = itemgetter(*[place[name] for name in DIMENSIONS])
+        self.created = place["created_us"]
+        self.facts_of = itemgetter(*[place[name] for name in (*_SUMMED, "latency_ms", "first_token_ms")])
+
+
+JOURNAL, LEDGER = Columns(CALL_FIELDS), Columns(FACTS)
+
+
+@dataclass(slots=True)
+class Totals:
+    """`sums` in the order of `MEASURES`."""
+
+    sums: Sequence[int] = (0,) * len(MEASURES)
+    latency: Histogram = field(default_factory=dict)
+    first_token: Histogram = field(default_factory=dict)
+
+    def add(self, other: "Totals") -> None:
+        self.sums = tuple(map(add, self.sums, other.sums))
+        merge(self.latency, other.latency)
+        merge(self.first_token, other.first_token)
+
+    def copy(self) -> "Totals":
+        return Totals(self.sums, self.latency.copy(), self.first_token.copy())
+
+    def __neg__(self) -> "Totals":
+        return Totals(
+            tuple([-value for value in self.sums]),
+            {bucket: -calls for bucket, calls in self.latency.items()},
+            {bucket: -calls for bucket, calls in self.first_token.items()},
+        )
+
+    def __bool__(self) -> bool:
+        """Whether anything is in it, also where all that is sums up to nothing."""
+        return any(self.sums) or any(self.latency.values()) or any(self.first_token.values())
+
+
+def by_minute(rows: Iterable[Sequence[Any]], columns: Columns = JOURNAL) -> dict[Names, dict[int, Totals]]:
+    """Calls added up by series and by the minute (seconds since 1970) in which they began."""
+    names_of, created, facts_of = columns.names_of, columns.created, columns.facts_of
+    gathered: dict[tuple[Names, int], list[Sequence[Any]]] = {}
+    for row in rows:
+        place = names_of(row), row[created] // _MINUTE_US
+        found = gathered.get(place)
+        if found is None:
+            gathered[place] = [facts_of(row)]
+        else:
+            found.append(facts_of(row))
+    result: dict[Names, dict[int, Totals]] = {}
+    for (names, minute), facts in gathered.items():
+        *summed, latency, first_token = zip(*facts, strict=True)
+        calls = len(facts)
+        totals = Totals((calls, calls if names[_OUTCOME] in ERRORS else 0, *map(sum, summed)))
+        count(totals.latency, latency)
+        count(totals.first_token, [value for value in first_token if value is not None])
+        result.setdefault(names, {})[minute * MINUTE] = totals
+    return result
+
+
+def add_up(into: dict[Place, Totals], minutes: Mapping[Names, Mapping[int, Totals]], ids: Mapping[Names, bytes], span: int) -> set[Place]:
+    """Add minutes to the buckets of a span; which of them were touched."""
+    touched: set[Place] = set()
+    for names, found in minutes.items():
+        series = ids[names]
+        for minute, totals in found.items():
+            place = series, minute - minute % span
+            known = into.get(place)
+            if known is None:
+                into[place] = totals.copy()
+            else:
+                known.add(totals)
+            touched.add(place)
+    return touched

@@ -1,0 +1,126 @@
+"""SQL of rollups. Writing is raw SQL for speed, as in the ledger."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from backend.metering.rollups.gather import DIMENSIONS, MEASURES, MINUTE, Place, Totals
+from backend.metering.rollups.histogram import Histogram, encoded, merge_encoded
+from backend.metering.rollups.tables import Rollup, RollupSeries
+
+Row = tuple[Any, ...]
+Group = tuple[str | None, int | None]
+"""The value of the dimension that sums are split by, and the second at which a bucket of time starts; None where they are not split."""
+
+_COLUMNS = ("series_id", "span", "starts", "writer_id", *MEASURES, "latency", "first_token")
+_SUMS = [sa.func.sum(getattr(Rollup, name)) for name in MEASURES]
+
+
+def row_of(place: Place, span: int, writer_id: int, totals: Totals) -> Row:
+    series, starts = place
+    return series, span, starts, writer_id, *totals.sums, encoded(totals.latency), encoded(totals.first_token)
+
+
+def _statement(mark: str) -> str:
+    names, marks = ", ".join(_COLUMNS), ", ".join([mark] * len(_COLUMNS))
+    values = ", ".join([f"{name} = excluded.{name}" for name in _COLUMNS[4:]])
+    return f"INSERT INTO rollup ({names}) VALUES ({marks}) ON CONFLICT (series_id, span, starts, writer_id) DO UPDATE SET {values}"
+
+
+_WRITE = {"sqlite": _statement("?"), "postgresql": _statement("%s")}
+
+
+async def write(session: AsyncSession, rows: Sequence[Row]) -> None:
+    """Rows of one writer, each as `row_of` has it, in place of what that writer has there."""
+    connection = await session.connection()
+    await connection.exec_driver_sql(_WRITE[connection.dialect.name], list(rows))
+
+
+async def add_series(session: AsyncSession, rows: Iterable[Row]) -> None:
+    """Ids with the names of their series; one that is there stays as it is."""
+    insert = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+    values = [dict(zip(("id", *DIMENSIONS), row, strict=True)) for row in rows]
+    connection = await session.connection()
+    await connection.execute(insert(RollupSeries).on_conflict_do_nothing(index_elements=["id"]), values)
+
+
+async def open_names(session: AsyncSession, tenant_ids: Sequence[str]) -> dict[str, list[tuple[str, str, str]]]:
+    """By tenant, its combinations of model, route and task."""
+    series = RollupSeries
+    query = sa.select(col(series.tenant_id), col(series.model), col(series.route), col(series.task)).distinct()
+    found: dict[str, list[tuple[str, str, str]]] = {}
+    for tenant_id, model, route, task in await session.execute(query.where(col(series.tenant_id).in_(tenant_ids))):
+        found.setdefault(tenant_id, []).append((model, route, task))
+    return found
+
+
+# Reading ---------------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Buckets:
+    """The buckets of one span that start in [first, last), in seconds since 1970; of one tenant or all, with these values in some
+    dimensions. Sums are split by a dimension, by time, by both or not at all."""
+
+    span: int
+    first: int
+    last: int
+    tenant_id: str | None
+    where: Mapping[str, Sequence[str]]
+    by: str | None
+    by_time: bool
+
+    def split(self) -> list[sa.ColumnElement[Any]]:
+        return [_or_null(None if self.by is None else getattr(RollupSeries, self.by)), _or_null(Rollup.starts if self.by_time else None)]
+
+    def rows(self, *columns: Any) -> sa.Select[Any]:
+        query = sa.select(*self.split(), *columns).select_from(RollupSeries).join(Rollup, col(Rollup.series_id) == col(RollupSeries.id))
+        if self.tenant_id is not None:
+            query = query.where(col(RollupSeries.tenant_id) == self.tenant_id)
+        for dimension, values in self.where.items():
+            query = query.where(col(getattr(RollupSeries, dimension)).in_(values))
+        return query.where(col(Rollup.span) == self.span, col(Rollup.starts) >= self.first, col(Rollup.starts) < self.last)
+
+
+def _or_null(column: Any) -> sa.ColumnElement[Any]:
+    return sa.null() if column is None else column
+
+
+async def sums(session: AsyncSession, buckets: Buckets) -> dict[Group, tuple[int, ...]]:
+    """Sums in the order of `MEASURES`."""
+    query = buckets.rows(*_SUMS)
+    split = [column for column in buckets.split() if not isinstance(column, sa.Null)]
+    rows = await session.execute(query.group_by(*split) if split else query)
+    return {(row[0], row[1]): tuple([int(value) for value in row[2:]]) for row in rows if row[2] is not None}
+
+
+async def histograms(session: AsyncSession, buckets: Buckets) -> dict[Group, tuple[Histogram, Histogram]]:
+    """Latency and first token, merged."""
+    found: dict[Group, tuple[Histogram, Histogram]] = {}
+    for value, starts, latency, first_token in await session.execute(buckets.rows(col(Rollup.latency), col(Rollup.first_token))):
+        merged = found.setdefault((value, starts), ({}, {}))
+        merge_encoded(merged[0], latency)
+        merge_encoded(merged[1], first_token)
+    return found
+
+
+# Keeping -------------------------------------------------------------------------------------------------------------------------
+
+
+async def series_ids(session: AsyncSession, *, after: bytes, limit: int) -> list[bytes]:
+    query = sa.select(col(RollupSeries.id)).where(col(RollupSeries.id) > after).order_by(col(RollupSeries.id)).limit(limit)
+    return list((await session.execute(query)).scalars())
+
+
+async def delete_minutes(session: AsyncSession, ids: Sequence[bytes], before: int) -> None:
+    """Rows of minutes that started before a second. By series, because that is how rows are found without reading all of them."""
+    statement = sa.delete(Rollup).where(
+        col(Rollup.series_id) == sa.bindparam("series"), col(Rollup.span) == MINUTE, col(Rollup.starts) < before
+    )
+    connection = await session.connection()
+    await connection.execute(statement, [{"series": series} for series in ids])
