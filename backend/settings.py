@@ -243,6 +243,32 @@ class BootstrapMembership(Section):
     role: Literal["viewer", "member", "admin", "owner"] = "member"
 
 
+class EndUserBudget(Section):
+    limit_usd: Usd
+    window: str = Field(default="calendar_month", pattern=WINDOW_PATTERN)
+
+
+class EndUserRateLimit(Section):
+    """0 = no limit."""
+
+    requests_per_minute: Count = 0
+    tokens_per_minute: Count = 0
+    parallel: Count = 0
+
+
+class EndUserSettings(Section):
+    """What each end user of a key may have, named by the body's `user`."""
+
+    budget: EndUserBudget | None = None
+    rate_limit: EndUserRateLimit | None = None
+
+    @model_validator(mode="after")
+    def _limits_something(self) -> "EndUserSettings":
+        if self.budget is None and (self.rate_limit is None or not any(self.rate_limit.model_dump().values())):
+            raise ValueError("name a budget or a rate_limit that each end user has")
+        return self
+
+
 class BootstrapKey(Section):
     tenant: Slug
     name: str = Field(min_length=1, max_length=255)
@@ -251,6 +277,7 @@ class BootstrapKey(Section):
     models: tuple[str, ...] | None = None
     budget: BudgetLimit | None = None
     rate_limit: OwnRateLimit | None = None
+    end_users: EndUserSettings | None = None
 
 
 class BootstrapSettings(Section):

@@ -254,6 +254,7 @@ def upgrade() -> None:
         sa.Column("allowed_addresses", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
         sa.Column("tags", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("rate_limit", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
+        sa.Column("end_users", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
         sa.Column("plain_bodies", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_by", sa.String(length=40), nullable=True),
@@ -272,6 +273,8 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.String(length=40), nullable=False),
         sa.Column("scope", sa.String(length=8), nullable=False),
         sa.Column("scope_id", sa.String(length=40), nullable=False),
+        sa.Column("key_id", sa.String(length=40), nullable=True),
+        sa.Column("name", sa.String(length=255), nullable=True),
         sa.Column("limit_nano", sa.BigInteger(), nullable=False),
         sa.Column("window", sa.String(length=24), nullable=False),
         sa.Column("warn_at", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
@@ -288,6 +291,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_budget")),
         sa.UniqueConstraint("tenant_id", "scope", "scope_id", name=op.f("uq_budget_tenant_id_scope_scope_id")),
     )
+    with op.batch_alter_table("budget", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_budget_key_id"), ["key_id"], unique=False)
+
     op.create_table(
         "budget_lease",
         sa.Column("id", sa.String(length=40), nullable=False),
@@ -465,6 +471,9 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_budget_lease_holder_id"))
 
     op.drop_table("budget_lease")
+    with op.batch_alter_table("budget", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_budget_key_id"))
+
     op.drop_table("budget")
     with op.batch_alter_table("api_key", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_api_key_tenant_id"))

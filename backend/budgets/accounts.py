@@ -10,14 +10,17 @@ from backend.budgets.tables import Budget
 
 NANO_PER_USD = 1_000_000_000
 NO_SLICE = NoSlice()
-SCOPES = ("tenant", "user", "key")
+END_USER = "end_user"
+SCOPES = ("tenant", "user", "key", END_USER)
 Place = tuple[str, str, str]
-"""Tenant id, scope, and the id of the tenant, user or key."""
+"""Tenant id, scope, and the id of the tenant, user, key or end user."""
 
 
 class Payer(Protocol):
-    """Who a call is charged to; `KeyRecord` is one."""
+    """Who a call is charged to: a `KeyRecord`, or one of its end users, whose `payer_id` is not the key's."""
 
+    @property
+    def payer_id(self) -> str: ...
     @property
     def key_id(self) -> str: ...
     @property
@@ -27,12 +30,14 @@ class Payer(Protocol):
 
 
 def places_of(payer: Payer) -> list[Place]:
-    """Where budgets may apply to a payer, the tenant's first."""
+    """Where budgets may apply to a payer, the tenant's first, an end user's last."""
     tenant = payer.tenant_id
     places = [(tenant, "tenant", tenant)]
     if payer.user_id is not None:
         places.append((tenant, "user", payer.user_id))
     places.append((tenant, "key", payer.key_id))
+    if payer.payer_id != payer.key_id:
+        places.append((tenant, END_USER, payer.payer_id))
     return places
 
 

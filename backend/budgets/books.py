@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from backend.budgets.accounts import NO_SLICE, Account, Payer, Place, places_of
+from backend.budgets.accounts import END_USER, NO_SLICE, Account, Payer, Place, places_of
 from backend.budgets.slices import Slice
 from backend.budgets.tables import Budget
 
@@ -14,24 +14,24 @@ class Books:
         self.accounts: dict[Place, Account] = {}
         self.by_id: dict[str, Account] = {}
         self.slices: dict[str, Slice] = {}
-        self.known_keys: set[str] = set()
-        """Keys whose budgets were looked up in the database itself, so that no call comes before its key's budget is known."""
+        self.known: set[str] = set()
+        """Payers whose budgets were looked up in the database itself, so that no call comes before its key's budget is known."""
         self.chains: dict[str, tuple[Account, ...]] = {}
-        """The budgets of each known key; emptied whenever budgets come or go."""
+        """The budgets of each known payer; emptied whenever budgets come or go."""
 
     def chain(self, payer: Payer) -> tuple[Account, ...]:
-        """The budgets that apply to a payer, the tenant's first; it always has one."""
-        chain = self.chains.get(payer.key_id)
+        """The budgets that apply to a payer, the tenant's first; that one and an end user's own there always are."""
+        chain = self.chains.get(payer.payer_id)
         if chain is None:
-            first, *others = places_of(payer)
-            chain = (self.account_at(first), *(self.accounts[place] for place in others if place in self.accounts))
-            if payer.key_id in self.known_keys:
-                self.chains[payer.key_id] = chain
+            places = places_of(payer)
+            chain = tuple(self.account_at(place) for place in places if place in self.accounts or place[1] in ("tenant", END_USER))
+            if payer.payer_id in self.known:
+                self.chains[payer.payer_id] = chain
         return chain
 
     def known_chain(self, payer: Payer) -> tuple[Account, ...] | None:
-        """The same without making anything; None for a key whose budgets nobody has looked up yet."""
-        return self.chain(payer) if payer.key_id in self.known_keys else None
+        """The same without making anything; None for a payer whose budgets nobody has looked up yet."""
+        return self.chain(payer) if payer.payer_id in self.known else None
 
     def account_at(self, place: Place) -> Account:
         account = self.accounts.get(place)
@@ -50,7 +50,8 @@ class Books:
         return account
 
     def replace(self, rows: Iterable[tuple[Budget, str]]) -> None:
-        """Take over all budgets; those that are not there any more are forgotten."""
+        """Take over all budgets but those of end users; what is not there any more is forgotten. End users are looked up again when they
+        ask again."""
         seen = {self.learn(row, zone).place for row, zone in rows}
         self.forget([account for place, account in self.accounts.items() if place not in seen])
 
@@ -60,6 +61,7 @@ class Books:
             account.use(NO_SLICE)
             self.accounts.pop(account.place, None)
             self.by_id.pop(account.budget_id, None)
+            self.known.discard(account.place[2])
             self.chains.clear()
 
     def void(self, part: Slice) -> None:
@@ -70,6 +72,9 @@ class Books:
             account.use(NO_SLICE)
 
     def drop(self, part: Slice) -> None:
-        """Nothing is left of it."""
+        """Nothing is left of it. An end user of whom nothing is held is forgotten."""
+        account = self.by_id.get(part.budget_id)
         self.void(part)
         self.slices.pop(part.lease_id, None)
+        if account is not None and account.place[1] == END_USER and account.slice is NO_SLICE:
+            self.forget([account])

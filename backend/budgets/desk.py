@@ -38,8 +38,10 @@ MARGIN_SECONDS = 10.0
 BEAT_SECONDS = 0.2
 BREATH_SECONDS = 0.02
 """Between two beats, however many recalls are heard of."""
-VERDICT_SECONDS = 1.0
-"""A call that the database has not decided by then gets 503."""
+SILENCE_SECONDS = 1.0
+"""A call of which the database says nothing for so long gets 503,"""
+PEERS_SECONDS = 5.0
+"""and so does one for which other processes have not said by then what they can give back."""
 TICK_SECONDS = 0.1
 ROUND_SECONDS = 2.0
 IDLE_SECONDS = 5.0
@@ -51,13 +53,19 @@ TimeOf = Callable[[AsyncSession], Awaitable[datetime]]
 
 @dataclass(slots=True, eq=False)
 class Ask:
-    """A call that waits. `recalls`: which recall must be answered by everybody else before it is refused, by budget."""
+    """A call that waits. `recalls`: which recall must be answered by everybody else before it is refused, by budget.
+
+    `rounds` left it open; `waited` and `silence` are ticks since it came, and since a transaction last looked at it.
+    """
 
     payer: Payer
     amount: int
     at_least: int
     future: asyncio.Future[Reservation]
     due: float = 0.0
+    rounds: int = 0
+    waited: int = 0
+    silence: int = 0
     recalls: dict[str, int] = field(default_factory=dict)
 
 
@@ -78,6 +86,7 @@ class Desk:
         self._notices = (
             PostgresNotices(db.url, self._recalled.set, channel=repository.RECALL_CHANNEL) if db.dialect == "postgresql" else None
         )
+        self._has_peers = db.dialect == "postgresql"
         self._one_at_a_time = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
@@ -125,15 +134,15 @@ class Desk:
         if self._stopping or not self._tasks:
             _fail(ask, StorageUnavailable("Bourse is not serving.", retry_after=1))
             return
-        asyncio.get_running_loop().call_later(TICK_SECONDS, _tick, ask, round(VERDICT_SECONDS / TICK_SECONDS))
+        asyncio.get_running_loop().call_later(TICK_SECONDS, _tick, ask)
         self._asks.append(ask)
         self._wake.set()
 
     def ask_again(self, asks: Iterable[Ask], seconds: float) -> None:
-        """These calls were not decided; serve them in the next round, or in one after so many seconds."""
+        """A transaction has not decided these calls; serve them in the next round, or in one after so many seconds."""
         due = asyncio.get_running_loop().time() + seconds
         for ask in asks:
-            ask.due = due
+            ask.due, ask.silence = due, 0
         self._wake.set()
 
     def refill(self, account: Account) -> None:
@@ -219,14 +228,15 @@ class Desk:
     async def beat(self) -> None:
         """One beat; for tests and for whoever cannot wait for the next."""
         slices = self._books.slices
-        if not self._in_doubt and not any(part.held for part in slices.values()):
+        now = self._clock.monotonic()
+        overdue = now - self.renewed_at >= HOLDER_SECONDS / 3
+        if not self._in_doubt and not (overdue and self._has_peers) and not any(part.held for part in slices.values()):
             await self._drop_empty()
             return
-        now = self._clock.monotonic()
         async with asyncio.timeout(ROUND_SECONDS):
-            if not self.registered_as:
+            if not self.registered_as and not self._has_peers:
                 return
-            if self._in_doubt or now - self.renewed_at >= HOLDER_SECONDS / 3:
+            if self._in_doubt or overdue:
                 await self._renew_and_compare()
             async with self._db.read() as session:
                 recalled = dict(await repository.recalled_leases(session, self.registered_as))
@@ -301,7 +311,9 @@ class Desk:
             below: set[str] = set()
             async with self._db.write() as unit:
                 session = unit.session
-                await self.renew(session, await self._time_of(session))
+                if await self.renew(session, await self._time_of(session)):
+                    # A process more, so shares of limits are smaller: everybody counts again.
+                    await unit.mark_changed()
                 held = await repository.lock_leases_of(session, self.registered_as)
                 for lease_id, amount in held.items():
                     part = slices.get(lease_id)
@@ -323,8 +335,21 @@ class Desk:
                 log.info("budgets.surplus_returned", nano=-sum(surplus.values()))
             self._in_doubt = False
 
-    async def renew(self, session: AsyncSession, now: datetime) -> None:
+    async def register(self) -> None:
+        """Be counted among the processes before the first call; a single process on SQLite has nobody to be counted by."""
+        if self._has_peers:
+            await self._renew_and_compare()
+
+    async def count_peers(self, session: AsyncSession) -> None:
+        """Learn how many processes there are now."""
+        if self._has_peers:
+            self.holders = await repository.count_holders(session, await self._time_of(session))
+
+    async def renew(self, session: AsyncSession, now: datetime) -> bool:
         """Inside a transaction: this process lives on. `renewed` must follow the commit.
+
+        Returns:
+            Whether nobody knew of it until now.
 
         Raises:
             StorageUnavailable: the journal is not writable, so nobody could settle what would be spent.
@@ -333,11 +358,13 @@ class Desk:
         if holder is None:
             raise StorageUnavailable("The journal is not writable right now.", retry_after=5)
         expires_at = now + timedelta(seconds=HOLDER_SECONDS)
-        if not await repository.renew_holder(session, holder, expires_at):
+        known = await repository.renew_holder(session, holder, expires_at)
+        if not known:
             self._released = True
             await repository.add_holder(session, holder, now, expires_at)
         self.holders = await repository.count_holders(session, now)
         self.registered_as = holder
+        return not known
 
     def renewed(self, since: float) -> None:
         """The transaction with `renew` in it was begun at `since` and has been committed."""
@@ -368,11 +395,13 @@ def _fail(ask: Ask, error: BourseError) -> None:
             ask.future.set_exception(error)
 
 
-def _tick(ask: Ask, ticks: int) -> None:
-    """Counts the database's silence, not ours: where this process itself is held up, a tick takes longer and so does the patience."""
+def _tick(ask: Ask) -> None:
+    """Counts others' silence, not ours: where this process itself is held up, a tick takes longer and so does the patience."""
     if ask.future.done():
         return
-    if ticks > 1:
-        asyncio.get_running_loop().call_later(TICK_SECONDS, _tick, ask, ticks - 1)
-        return
-    _fail(ask, StorageUnavailable("The budget was not decided in time; nothing was charged.", retry_after=1))
+    ask.waited += 1
+    ask.silence += 1
+    if ask.silence * TICK_SECONDS >= SILENCE_SECONDS or ask.waited * TICK_SECONDS >= PEERS_SECONDS:
+        _fail(ask, StorageUnavailable("The budget was not decided in time; nothing was charged.", retry_after=1))
+    else:
+        asyncio.get_running_loop().call_later(TICK_SECONDS, _tick, ask)

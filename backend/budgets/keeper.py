@@ -55,7 +55,16 @@ class BudgetKeeper:
         """Read which budgets there are. Subscribe this to the change feed, before the keys: a key must not be known before its budget."""
         async with self._db.read() as session:
             self._books.replace(await repository.all_budgets(session))
+            await self._desk.count_peers(session)
         self._loaded = True
+
+    async def register(self) -> None:
+        """Let the other processes count this one, before it takes its first call: limits that are not counted together are shared.
+
+        Raises:
+            StorageUnavailable: the journal is not writable, so this process takes no calls.
+        """
+        await self._desk.register()
 
     async def start(self) -> None:
         """Begin to serve; needs no database."""
@@ -72,7 +81,7 @@ class BudgetKeeper:
         Args:
             amount: the most that the call may cost, in nano-dollars; not negative.
         """
-        chain = self._chains.get(payer.key_id) or self._books.known_chain(payer)
+        chain = self._chains.get(payer.payer_id) or self._books.known_chain(payer)
         if chain is None:
             return None
         now = self._monotonic()
@@ -116,7 +125,7 @@ class BudgetKeeper:
 
     @property
     def known_processes(self) -> int:
-        """How many processes were alive when this one last renewed its row; 1 until then."""
+        """How many processes are alive, as of the last change or the last 20 seconds; 1 before this one has registered."""
         return max(1, self._desk.holders)
 
     def headroom(self, payer: Payer) -> Headroom | None:

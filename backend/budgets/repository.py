@@ -16,6 +16,7 @@ from backend.kernel.ids import new_id
 
 Rows = Sequence[Mapping[str, Any]]
 RECALL_CHANNEL = "bourse_recall"
+_AT_ONCE = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +43,21 @@ async def create_if_absent(
     warn_at: Sequence[float],
     now: datetime,
     is_default: bool = False,
+    key_id: str | None = None,
+    name: str | None = None,
 ) -> bool:
-    """Give a key, user or tenant its budget unless it has one; whether a row was made. An existing budget is never changed here."""
+    """Give a key, user, tenant or end user its budget unless it has one; whether a row was made. An existing one is never changed here.
+
+    Args:
+        key_id, name: of an end user: his key, and what he is called.
+    """
     statement = _insert(session, Budget).values(
         id=new_id("budget"),
         tenant_id=tenant_id,
         scope=scope,
         scope_id=scope_id,
+        key_id=key_id,
+        name=name,
         limit_nano=limit_nano,
         window=window,
         warn_at=list(warn_at),
@@ -65,7 +74,7 @@ async def create_if_absent(
 
 async def follow_default(session: AsyncSession, *, limit_nano: int, window: str, warn_at: Sequence[float], now: datetime) -> int:
     """Bring the budgets that nobody has set to what the configuration says; how many were different."""
-    query = sa.select(Budget).where(col(Budget.is_default)).order_by(col(Budget.id)).with_for_update()
+    query = sa.select(Budget).where(col(Budget.is_default), col(Budget.scope) == "tenant").order_by(col(Budget.id)).with_for_update()
     changed = 0
     for budget in (await session.execute(query)).scalars():
         if (budget.limit_nano, budget.window, budget.warn_at) != (limit_nano, window, list(warn_at)):
@@ -80,8 +89,9 @@ async def follow_default(session: AsyncSession, *, limit_nano: int, window: str,
 
 
 async def all_budgets(session: AsyncSession) -> list[tuple[Budget, str]]:
-    """Every budget with its tenant's time zone."""
+    """Every budget but those of end users, with its tenant's time zone."""
     query = sa.select(Budget, col(Tenant.timezone)).join(Tenant, col(Tenant.id) == col(Budget.tenant_id))
+    query = query.where(col(Budget.key_id).is_(None))
     return [(budget, zone) for budget, zone in await session.execute(query)]
 
 
@@ -96,7 +106,12 @@ async def budgets_at(session: AsyncSession, places: Sequence[tuple[str, str, str
 
 
 async def budgets_of_tenant(session: AsyncSession, tenant_id: str) -> list[Budget]:
-    query = sa.select(Budget).where(col(Budget.tenant_id) == tenant_id).order_by(col(Budget.scope), col(Budget.id))
+    """Without those of end users."""
+    query = (
+        sa.select(Budget)
+        .where(col(Budget.tenant_id) == tenant_id, col(Budget.key_id).is_(None))
+        .order_by(col(Budget.scope), col(Budget.id))
+    )
     return list((await session.execute(query)).scalars())
 
 
@@ -119,9 +134,12 @@ async def spent(session: AsyncSession, spans: Sequence[tuple[str, date, date]]) 
     """What was charged to each budget from a day to another, both included."""
     if not spans:
         return {}
+    budgets: dict[tuple[date, date], list[str]] = {}
+    for budget_id, first, last in spans:
+        budgets.setdefault((first, last), []).append(budget_id)
     wanted = [
-        sa.and_(col(BudgetDay.budget_id) == budget_id, col(BudgetDay.day) >= first, col(BudgetDay.day) <= last)
-        for budget_id, first, last in spans
+        sa.and_(col(BudgetDay.budget_id).in_(budget_ids), col(BudgetDay.day) >= first, col(BudgetDay.day) <= last)
+        for (first, last), budget_ids in budgets.items()
     ]
     query = sa.select(col(BudgetDay.budget_id), sa.func.sum(col(BudgetDay.spent_nano))).where(sa.or_(*wanted))
     rows = await session.execute(query.group_by(col(BudgetDay.budget_id)))
@@ -146,11 +164,15 @@ async def leases(session: AsyncSession, budget_ids: Sequence[str]) -> list[Lease
 
 
 async def exists(session: AsyncSession, tenant_id: str, scope: str, scope_id: str) -> bool:
-    """Whether that key, user or tenant exists and belongs to the tenant."""
+    """Whether that key, user, tenant or end user exists and belongs to the tenant."""
     if scope == "tenant":
         query = sa.select(col(Tenant.id)).where(col(Tenant.id) == tenant_id, col(Tenant.id) == scope_id)
     elif scope == "key":
         query = sa.select(col(ApiKey.id)).where(col(ApiKey.tenant_id) == tenant_id, col(ApiKey.id) == scope_id)
+    elif scope == "end_user":
+        query = sa.select(col(Budget.id)).where(
+            col(Budget.tenant_id) == tenant_id, col(Budget.scope) == scope, col(Budget.scope_id) == scope_id
+        )
     else:
         query = sa.select(col(Membership.user_id)).where(col(Membership.tenant_id) == tenant_id, col(Membership.user_id) == scope_id)
     return (await session.execute(query)).first() is not None
@@ -242,6 +264,59 @@ async def lock_leases_of(session: AsyncSession, holder_id: str) -> dict[str, int
 async def delete_empty_leases(session: AsyncSession, lease_ids: Sequence[str]) -> None:
     query = sa.delete(BudgetLease).where(col(BudgetLease.id).in_(lease_ids), col(BudgetLease.amount_nano) == 0)
     await session.execute(query)
+
+
+# End users -------------------------------------------------------------------------------------------------------------------------
+
+
+async def terms_of_end_users(session: AsyncSession, key_id: str) -> dict[str, Any] | None:
+    """What the key says of its end users, kept from changing until the transaction ends."""
+    query = sa.select(col(ApiKey.end_users)).where(col(ApiKey.id) == key_id).with_for_update(read=True)
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def count_end_users(session: AsyncSession, key_id: str) -> int:
+    return int((await session.execute(sa.select(sa.func.count()).where(col(Budget.key_id) == key_id))).scalar_one())
+
+
+async def end_users(session: AsyncSession, tenant_id: str, key_id: str, *, after: str, limit: int) -> list[Budget]:
+    """The accounts of a key's end users by name, those after `after`."""
+    query = sa.select(Budget).where(col(Budget.tenant_id) == tenant_id, col(Budget.key_id) == key_id, col(Budget.name) > after)
+    return list((await session.execute(query.order_by(col(Budget.name)).limit(limit))).scalars())
+
+
+async def forget_idle_end_users(session: AsyncSession, key_id: str, since: date, most: int) -> int:
+    """Delete accounts that follow the key's terms, spent nothing since a day, and of which no process holds anything; how many."""
+    query = sa.select(col(Budget.id)).where(col(Budget.key_id) == key_id, col(Budget.is_default), col(Budget.raise_nano) == 0)
+    spent = sa.exists().where(col(BudgetDay.budget_id) == col(Budget.id), col(BudgetDay.day) >= since, col(BudgetDay.spent_nano) > 0)
+    held = sa.exists().where(col(BudgetLease.budget_id) == col(Budget.id))
+    query = query.where(~spent, ~held).order_by(col(Budget.id)).limit(most)
+    idle = list((await session.execute(query.with_for_update(of=Budget, skip_locked=True))).scalars())
+    # Once more under the lock: nobody is granted anything of these any more, and what was granted just before shows.
+    leased = sa.select(col(BudgetLease.budget_id)).where(col(BudgetLease.budget_id).in_(idle))
+    busy = set((await session.execute(leased)).scalars())
+    gone = [budget_id for budget_id in idle if budget_id not in busy]
+    await session.execute(sa.delete(Budget).where(col(Budget.id).in_(gone)))
+    return len(gone)
+
+
+async def apply_terms(session: AsyncSession, key_id: str, *, limit_nano: int, window: str, now: datetime) -> None:
+    """Bring the accounts of a key's end users, but those that somebody set, to what the key says now."""
+    query = sa.update(Budget).where(col(Budget.key_id) == key_id, col(Budget.is_default))
+    changed = {"limit_nano": limit_nano, "window": window, "updated_at": now, "alert_level": 0, "recall": col(Budget.recall) + 1}
+    await session.execute(query.values(**changed))
+
+
+async def delete_end_users(session: AsyncSession, key_id: str) -> None:
+    """All accounts of a key's end users, and what is leased of them."""
+    locked = sa.select(col(Budget.id)).where(col(Budget.key_id) == key_id).order_by(col(Budget.id)).with_for_update()
+    ids = list((await session.execute(locked)).scalars())
+    for start in range(0, len(ids), _AT_ONCE):
+        part = ids[start : start + _AT_ONCE]
+        leases = sa.select(col(BudgetLease.id)).where(col(BudgetLease.budget_id).in_(part)).order_by(col(BudgetLease.id))
+        await session.execute(leases.with_for_update())
+        await session.execute(sa.delete(BudgetLease).where(col(BudgetLease.budget_id).in_(part)))
+        await session.execute(sa.delete(Budget).where(col(Budget.id).in_(part)))
 
 
 # Processes -------------------------------------------------------------------------------------------------------------------------

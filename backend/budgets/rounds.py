@@ -16,6 +16,7 @@ from backend.budgets import repository
 from backend.budgets.accounts import Account, limit_at, places_of
 from backend.budgets.alerting import remember
 from backend.budgets.books import Books
+from backend.budgets.end_users import open_accounts
 from backend.budgets.repository import LeaseRow
 from backend.budgets.sharing import Answer, Pot, Verdict, Wish, share_out
 from backend.budgets.slices import Reservation, Slice
@@ -34,6 +35,8 @@ RENEW_AFTER_SECONDS = 20.0
 FIRST_APPETITE_CALLS = 16
 QUICKLY_SECONDS = 1.0
 ASK_AGAIN_SECONDS = 0.03
+SLOWLY_SECONDS = 0.25
+"""The longest pause between two rounds for a call that waits for other processes: they may be slow because all are busy asking."""
 _DAY = timedelta(days=1)
 
 
@@ -53,6 +56,7 @@ class Standing:
     """Our own one of that day."""
     grant: int = 0
     advance: int = 0
+    answers_recall: bool = False
     lease_id: str = ""
 
 
@@ -133,8 +137,8 @@ class Round:
         return Outcome(standings, answers, recalls=recalls, now=now)
 
     async def _look_up(self, unit: UnitOfWork, now: datetime) -> None:
-        """The budgets of keys that are met for the first time; a tenant without any gets the default."""
-        new = [ask.payer for ask in self._asks if ask.payer.key_id not in self._books.known_keys]
+        """The budgets of payers that are met for the first time; a tenant without any gets the default, an end user what his key says."""
+        new = [ask.payer for ask in self._asks if ask.payer.payer_id not in self._books.known]
         tenants = {ask.payer.tenant_id for ask in self._asks}
         missing = {tenant for tenant in tenants if not self._books.account_at((tenant, "tenant", tenant)).budget_id}
         if not new and not missing:
@@ -154,7 +158,12 @@ class Round:
             )
         for row, zone in await repository.budgets_at(unit.session, sorted(places)):
             self._books.learn(row, zone)
-        self._books.known_keys.update(payer.key_id for payer in new)
+        turned_away = await open_accounts(unit.session, self._books, new, now)
+        for ask in self._asks:
+            if ask.payer.payer_id in turned_away and not ask.future.done():
+                ask.future.set_exception(turned_away[ask.payer.payer_id])
+        self._asks = [ask for ask in self._asks if ask.payer.payer_id not in turned_away]
+        self._books.known.update(payer.payer_id for payer in new if payer.payer_id not in turned_away)
 
     async def _read(
         self, unit: UnitOfWork, accounts: dict[str, Account], locked: dict[str, tuple[Budget, str]], now: datetime
@@ -218,7 +227,7 @@ class Round:
         return Wish(budgets, ask.amount, ask.at_least, coming)
 
     def _recalls(self, answers: Sequence[Answer], standings: dict[str, Standing]) -> dict[str, int]:
-        """Ask everybody to give back, once for all calls of this round that need it."""
+        """Ask everybody else to give back, once for all calls of this round that need it."""
         recalls: dict[str, int] = {}
         for ask, answer in zip(self._asks, answers, strict=True):
             if answer.verdict is Verdict.OPEN:
@@ -230,7 +239,13 @@ class Round:
         return recalls
 
     def _plan(self, standing: Standing, pot: Pot) -> None:
-        account = standing.account
+        account, lease = standing.account, standing.lease
+        standing.answers_recall = lease is not None and lease.answered < standing.row.recall
+        if standing.answers_recall:
+            # Others wait for money: what our own calls do not need goes back in this very transaction.
+            self._return(account.slice, max(0, pot.available - pot.taken))
+            standing.grant = pot.needed
+            return
         if pot.largest:
             account.typical = pot.largest
             quickly = self._desk.monotonic() - account.filled_at < QUICKLY_SECONDS
@@ -240,6 +255,12 @@ class Round:
             account.appetite *= 2
         standing.advance = pot.advance(account.appetite, self._desk.holders) if pot.needed or account in self._refills else 0
         standing.grant = pot.needed + standing.advance
+
+    def _return(self, part: Slice, amount: int) -> None:
+        """Out of memory first, so that nothing is admitted from what the database may have back already."""
+        if amount:
+            part.available -= amount
+            self._returned[part.lease_id] = self._returned.get(part.lease_id, 0) + amount
 
     async def _write(self, unit: UnitOfWork, standings: dict[str, Standing]) -> None:
         new = []
@@ -261,9 +282,10 @@ class Round:
                     "answered": standing.row.recall,
                 }
             )
+        answered = {standing.lease_id: standing.row.recall for standing in standings.values() if standing.answers_recall}
         await unit.session.flush()
         await repository.add_leases(unit.session, new)
-        await repository.change_leases(unit.session, changes)
+        await repository.change_leases(unit.session, changes, answered)
 
     # After the commit --------------------------------------------------------------------------------------------------------------
 
@@ -273,7 +295,8 @@ class Round:
         if part is None:
             part = Slice(standing.lease_id, standing.row.id, standing.day.toordinal(), 0.0)
             self._books.slices[standing.lease_id] = part
-        part.current = True
+        # Where the account was forgotten meanwhile, what was granted goes back with the next round.
+        part.current = self._books.by_id.get(standing.row.id) is account
         part.ends = began + standing.ends_in
         part.grant(standing.grant)
         if standing.grant:
@@ -297,7 +320,8 @@ class Round:
         elif answer.verdict is Verdict.OPEN:
             for budget_id in answer.short:
                 ask.recalls.setdefault(budget_id, outcome.recalls.get(budget_id, 0))
-            self._desk.ask_again([ask], ASK_AGAIN_SECONDS)
+            ask.rounds += 1
+            self._desk.ask_again([ask], min(ASK_AGAIN_SECONDS * 2 ** (ask.rounds - 1), SLOWLY_SECONDS))
         else:
             ask.future.set_exception(_refusal(ask, outcome.standings[answer.short[0]], outcome))
 

@@ -25,6 +25,8 @@ class BudgetView:
     leased_nano: int
     starts_at: datetime | None
     resets_at: datetime | None
+    name: str | None = None
+    """An end user's."""
 
     @property
     def remaining_nano(self) -> int:
@@ -51,6 +53,7 @@ class BudgetView:
             leased_nano=leased,
             starts_at=starts_at,
             resets_at=resets_at,
+            name=row.name,
         )
 
 

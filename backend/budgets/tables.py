@@ -13,7 +13,7 @@ from backend.kernel.db import Json, UtcDateTime
 
 
 class Budget(SQLModel, table=True):
-    """A limit on one key, user or tenant for a window; at most one per scope. A user's is for that user's keys in that tenant.
+    """A limit on one key, user, tenant or end user for a window; at most one per scope. A user's is for that user's keys in that tenant.
 
     The row is the lock under which slices are granted.
     """
@@ -22,12 +22,14 @@ class Budget(SQLModel, table=True):
     __table_args__ = (sa.UniqueConstraint("tenant_id", "scope", "scope_id"),)
     id: str = Field(primary_key=True, max_length=40)
     tenant_id: str = Field(foreign_key="tenant.id", max_length=40)
-    scope: str = Field(max_length=8, description="key, user, tenant")
+    scope: str = Field(max_length=8, description="key, user, tenant, end_user")
     scope_id: str = Field(max_length=40)
+    key_id: str | None = Field(default=None, max_length=40, index=True, description="whose end user it is")
+    name: str | None = Field(default=None, max_length=255, description="the end user's")
     limit_nano: int = Field(sa_type=sa.BigInteger)
     window: str = Field(max_length=24, description="calendar_month, calendar_week, calendar_day, rolling_<N>d, lifetime")
     warn_at: list[float] = Field(default_factory=list, sa_type=Json, description="shares of the limit, such as 0.8")
-    is_default: bool = Field(default=False, description="follows `budgets.default` of the configuration until somebody sets it")
+    is_default: bool = Field(default=False, description="follows `budgets.default`, an end user's his key, until somebody sets it")
     raise_nano: int = Field(default=0, sa_type=sa.BigInteger, description="added to the limit until raise_until")
     raise_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     latest_day: date | None = Field(default=None, description="the last day that anything was granted for: days never go back")

@@ -110,7 +110,7 @@ class Gateway:
         now = self._clock.now()
         models = self._model_list
         answer = models.one(self._routes.resolve(name, key), now) if name else models.all(self._routes.usable(key), now)
-        await send_json(send, 200, dump_json(answer), self._standing.of_key(key))
+        await send_json(send, 200, dump_json(answer), self._standing.of_payer(key))
 
     async def _account(self, path: str, scope: Scope, send: Send) -> None:
         """What the key may still spend, or what it has called."""
@@ -119,4 +119,4 @@ class Gateway:
             answer = await self._accounts.budget(key)
         else:
             answer = await self._accounts.usage(key, scope["query_string"])
-        await send_json(send, 200, dump_json(answer), self._standing.of_key(key))
+        await send_json(send, 200, dump_json(answer), self._standing.of_payer(key))

@@ -6,7 +6,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from backend.budgets.accounts import Payer
 from backend.budgets.slices import Reservation
+from backend.identity.end_users import EndUser
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.errors import BourseError
 from backend.kernel.request import RequestContext
@@ -29,12 +31,16 @@ class Call:
 
     context: RequestContext
     key: KeyRecord
+    payer: Payer
+    """Whose budgets the call takes: the key, or its end user where the key gives each of them a budget."""
     record: CallRecord
     created_at: datetime
     with_facts: bool
     """The body (or the last chunk) is to carry the `bourse` object."""
     body: Mapping[str, Any] = field(default_factory=dict)
     wants_usage: bool = False
+    end_user: EndUser | None = None
+    """Who asks, where the key limits each of its end users."""
     route: Route | None = None
     candidates: tuple[Candidate, ...] = ()
     """All that may be asked; `bounds` are those of them that are left."""

@@ -15,6 +15,7 @@ class ChatFacts(NamedTuple):
     stream: bool
     wants_usage: bool
     end_user: str | None
+    """`user`, or where that is missing `safety_identifier`."""
 
 
 def check_chat_body(body: Any) -> ChatFacts:
@@ -46,9 +47,11 @@ def check_chat_body(body: Any) -> ChatFacts:
         value = body.get(field)
         if value is not None and (type(value) is not int or not 1 <= value <= most):
             raise BadRequest(f"'{field}' must be a whole number from 1 to {most:,}.", param=field)
-    end_user = body.get("user")
+    end_user, field = body.get("user"), "user"
+    if end_user is None:
+        end_user, field = body.get("safety_identifier"), "safety_identifier"
     if end_user is not None and (not isinstance(end_user, str) or len(end_user) > MAX_END_USER):
-        raise BadRequest(f"'user' must be a text of at most {MAX_END_USER} characters.", param="user")
+        raise BadRequest(f"'{field}' must be a text of at most {MAX_END_USER} characters.", param=field)
     return ChatFacts(model, bool(stream), wants_usage, end_user)
 
 

@@ -124,7 +124,7 @@ class Pipeline:
         with_facts = not key.plain_bodies
         if with_facts and scope["query_string"]:
             with_facts = ("bourse", "0") not in parse_qsl(scope["query_string"].decode("latin-1"))
-        return Call(context=context, key=key, record=record, created_at=now, with_facts=with_facts)
+        return Call(context=context, key=key, payer=key, record=record, created_at=now, with_facts=with_facts)
 
     async def _read(self, call: Call, scope: Scope, receive: Receive) -> None:
         body = parse_json(await read_body(scope, receive))
@@ -135,6 +135,16 @@ class Pipeline:
         record.stream = facts.stream
         record.requested_model = clean(facts.model)
         record.end_user = clean(facts.end_user) if facts.end_user is not None else None
+        if call.key.end_users is not None:
+            self._name_end_user(call, facts.end_user)
+
+    @staticmethod
+    def _name_end_user(call: Call, name: str | None) -> None:
+        """The key limits each of its end users: who asks has an account of his own."""
+        end_user = call.end_user = call.key.end_user(name)
+        call.record.end_user = end_user.name
+        if end_user.terms.limit_nano is not None:
+            call.payer = end_user
 
     def _resolve(self, call: Call) -> None:
         route = self._routes.resolve(call.body["model"], call.key)
@@ -144,7 +154,7 @@ class Pipeline:
 
     async def _limit(self, call: Call) -> None:
         most = max([bound.tokens for bound in call.bounds])
-        call.admission = await self._limiter.admit(call.key, most, lambda: self._estimator.tokens(call))
+        call.admission = await self._limiter.admit(call.key, most, lambda: self._estimator.tokens(call), call.end_user)
 
     def _open(self, call: Call) -> None:
         """Into the journal, with the candidate that is asked first, before anything can cost money."""

@@ -29,7 +29,7 @@ class Reserver:
         most = max([bound.worst for bound in call.bounds])
         if most == 0:
             return
-        call.reservation = self._keeper.try_reserve(call.key, most)
+        call.reservation = self._keeper.try_reserve(call.payer, most)
         if call.reservation is None:
             await self._ask(call)
 
@@ -40,7 +40,7 @@ class Reserver:
             if self._drop_all_that_cost(call):
                 return
             # Counted exactly, the prompt may be a quarter of its bound; where not even the answers alone would fit, that is no help.
-            headroom = self._keeper.headroom(call.key)
+            headroom = self._keeper.headroom(call.payer)
             if headroom is not None and headroom.remaining_nano <= min(_without_prompt(bound) for bound in call.bounds):
                 raise
             if not await self._estimator.count(call):
@@ -50,7 +50,7 @@ class Reserver:
     async def _reserve_what_there_is(self, call: Call) -> None:
         bounds = call.bounds
         most, least = max([bound.worst for bound in bounds]), min([bound.least for bound in bounds])
-        reservation = await self._keeper.reserve(call.key, most, at_least=least)
+        reservation = await self._keeper.reserve(call.payer, most, at_least=least)
         granted = reservation.amount
         call.reservation = reservation
         if granted >= most:

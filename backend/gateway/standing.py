@@ -1,9 +1,9 @@
 """How the caller's limits and budgets stand, as headers of every answer: `x-ratelimit-*` and `X-Budget-*`."""
 
+from backend.budgets.accounts import Payer
 from backend.budgets.keeper import BudgetKeeper
 from backend.gateway.call import Call
 from backend.gateway.facts import Header
-from backend.identity.snapshot import KeyRecord
 from backend.kernel.errors import BourseError
 
 
@@ -19,12 +19,12 @@ class Standing:
         if call.lowered_cap:
             bound = call.bound or call.bounds[0]
             headers.append((b"x-bourse-max-output-lowered", b"%d" % bound.cap))
-        headers += self.of_key(call.key)
+        headers += self.of_payer(call.payer)
         return headers
 
-    def of_key(self, key: KeyRecord) -> list[Header]:
-        """How its tightest budget stands; nothing before its first call."""
-        headroom = self._keeper.headroom(key)
+    def of_payer(self, payer: Payer) -> list[Header]:
+        """How the tightest budget stands; nothing before the first call."""
+        headroom = self._keeper.headroom(payer)
         return headroom.wire_headers() if headroom is not None else []
 
     def headers_beside(self, call: Call, error: BourseError) -> list[Header]:

@@ -7,7 +7,9 @@ from ipaddress import ip_network
 from typing import Any
 
 from backend.audit.service import AuditService
+from backend.budgets import repository as budgets
 from backend.identity import repository
+from backend.identity.end_users import EndUserTerms
 from backend.identity.keys import generate_key
 from backend.identity.names import allowed_names, canonical_name
 from backend.identity.principal import Principal, Role, require_role
@@ -173,6 +175,30 @@ class KeyService:
                 await repository.update_key(unit.session, key_id, **columns)
                 facts = columns | ({"expires_at": expires_at.isoformat()} if isinstance(expires_at, datetime) else {})
                 await self._audit.record(unit, principal, "api_key.change", key_id, tenant_id=tenant_id, **{"name": key.name, **facts})
+            await unit.session.refresh(key)
+        return KeyView.of(key)
+
+    async def set_end_users(self, principal: Principal, tenant_id: str, key_id: str, terms: EndUserTerms | None) -> KeyView:
+        """Say what each end user of a key may have, or with None that `user` is only a tag. Accounts that somebody set on their own stay.
+
+        Raises:
+            PermissionDenied: not an admin of the tenant. NotFound: no such key in a tenant of this principal.
+            Conflict: the key is revoked, which is for good.
+        """
+        require_role(principal, tenant_id, Role.ADMIN)
+        async with self._db.write() as unit:
+            await unit.mark_changed()
+            key = await self._own(unit, principal, tenant_id, key_id)
+            if key.status == "revoked":
+                raise Conflict("This key is revoked, and that is for good. Make a new one.")
+            await repository.update_key(unit.session, key_id, end_users=None if terms is None else terms.as_row())
+            if terms is None or terms.limit_nano is None:
+                await budgets.delete_end_users(unit.session, key_id)
+            else:
+                now = self._clock.now()
+                await budgets.apply_terms(unit.session, key_id, limit_nano=terms.limit_nano, window=terms.window, now=now)
+            told = "none" if terms is None else terms.in_words()
+            await self._audit.record(unit, principal, "api_key.end_users", key_id, tenant_id=tenant_id, name=key.name, terms=told)
             await unit.session.refresh(key)
         return KeyView.of(key)
 

@@ -11,6 +11,7 @@ import structlog
 from backend.audit.service import AuditService
 from backend.budgets import repository as budgets
 from backend.identity import repository
+from backend.identity.end_users import EndUserTerms
 from backend.identity.keys import MalformedKey, parse_key
 from backend.identity.names import canonical_email, canonical_name
 from backend.identity.passwords import Passwords, check_new_password
@@ -23,7 +24,7 @@ from backend.kernel.errors import BadRequest
 from backend.kernel.ids import new_id
 from backend.kernel.money import nano_from_usd
 from backend.kernel.secrets import SecretRef, SecretUnavailable
-from backend.settings import BootstrapKey, BootstrapTenant, BootstrapUser, BudgetLimit, Settings
+from backend.settings import BootstrapKey, BootstrapTenant, BootstrapUser, BudgetLimit, EndUserSettings, Settings
 
 log = structlog.get_logger(__name__)
 
@@ -166,6 +167,7 @@ class Bootstrap:
             name=canonical_name(wanted.name),
             models=None if wanted.models is None else list(wanted.models),
             rate_limit=None if wanted.rate_limit is None else wanted.rate_limit.model_dump(exclude_none=True) or None,
+            end_users=None if wanted.end_users is None else _terms(wanted.end_users).as_row(),
             created_at=self._clock.now(),
             created_by=_ACTOR.id,
         )
@@ -201,6 +203,15 @@ class Bootstrap:
         if user is None:
             raise BootstrapRefused(f"{where}: there is no person {address!r}")
         return user
+
+
+def _terms(wanted: EndUserSettings) -> EndUserTerms:
+    budget = wanted.budget
+    return EndUserTerms.checked(
+        limit_nano=None if budget is None else nano_from_usd(budget.limit_usd),
+        window=None if budget is None else budget.window,
+        rate_limit={} if wanted.rate_limit is None else wanted.rate_limit.model_dump(),
+    )
 
 
 def _email(text: str) -> str:

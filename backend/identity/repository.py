@@ -30,6 +30,7 @@ class UsableKey:
     allowed_addresses: list[str] | None
     tags: list[str]
     rate_limit: dict[str, Any] | None
+    end_users: dict[str, Any] | None
     plain_bodies: bool
     tenant_slug: str
     tenant_status: str
@@ -51,6 +52,7 @@ async def usable_keys(session: AsyncSession) -> AsyncIterator[list[UsableKey]]:
             col(ApiKey.allowed_addresses),
             col(ApiKey.tags),
             col(ApiKey.rate_limit),
+            col(ApiKey.end_users),
             col(ApiKey.plain_bodies),
             col(Tenant.slug),
             col(Tenant.status),

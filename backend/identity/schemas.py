@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from backend.identity.end_users import EndUserTerms
 from backend.identity.principal import ANONYMOUS, Principal, Role
 from backend.identity.tables import ApiKey, Tenant, User
 
@@ -89,6 +90,8 @@ class KeyView:
     allowed_addresses: tuple[str, ...] | None = None
     plain_bodies: bool = False
     created_by: str | None = None
+    end_users: EndUserTerms | None = None
+    """What each of its end users may have."""
 
     @classmethod
     def of(cls, row: ApiKey) -> "KeyView":
@@ -106,6 +109,7 @@ class KeyView:
             allowed_addresses=None if row.allowed_addresses is None else tuple(row.allowed_addresses),
             plain_bodies=row.plain_bodies,
             created_by=row.created_by,
+            end_users=EndUserTerms.from_row(row.end_users),
         )
 
 

@@ -11,7 +11,7 @@ cache. That difference tells an attacker which ids exist.) The verdict is `compa
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from hmac import compare_digest
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
@@ -20,6 +20,7 @@ from typing import Any
 import structlog
 
 from backend.identity import repository
+from backend.identity.end_users import EndUser, EndUserTerms, canonical_end_user
 from backend.identity.keys import MAX_KEY_LENGTH, secret_digest
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
@@ -51,6 +52,24 @@ class KeyRecord:
     plain_bodies: bool
     rate_limit: dict[str, Any] | None
     expires_at: datetime | None
+    end_users: EndUserTerms | None = None
+    """What each of its end users may have; None = `user` is a tag and nothing else."""
+    payer_id: str = field(init=False)
+    """Under which its budgets are remembered: its own id."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "payer_id", self.key_id)
+
+    def end_user(self, name: str | None) -> EndUser:
+        """Whom the body's `user` names.
+
+        Raises:
+            BadRequest: it names nobody.
+        """
+        assert self.end_users is not None
+        return EndUser(
+            key_id=self.key_id, tenant_id=self.tenant_id, user_id=self.user_id, name=canonical_end_user(name), terms=self.end_users
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +173,7 @@ def _entry(row: repository.UsableKey) -> _Entry:
             plain_bodies=row.plain_bodies,
             rate_limit=row.rate_limit,
             expires_at=row.expires_at,
+            end_users=EndUserTerms.from_row(row.end_users),
         ),
         digest=bytes.fromhex(row.secret_sha256),
         tenant_suspended=row.tenant_status != "active",

@@ -109,7 +109,7 @@ def refusal(scope: Scope, unit: Unit, limit: int, retry_after: int, headers: lis
     if degraded:
         headers = [*headers, DEGRADED_HEADER]
     error = kind(
-        f"The limit of {limit:,} {_WORDS[unit]} of this {scope.kind} is reached. Try again in {retry_after} s.",
+        f"The limit of {limit:,} {_WORDS[unit]} of this {scope.kind.replace('_', ' ')} is reached. Try again in {retry_after} s.",
         retry_after=retry_after,
         headers={name.decode(): value.decode() for name, value in headers},
     )

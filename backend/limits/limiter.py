@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from backend.identity.end_users import EndUser
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
@@ -79,8 +80,10 @@ class Limiter:
         if self._shared is not None:
             await self._shared.stop()
 
-    async def admit(self, key: KeyRecord, tokens: int, exact: Callable[[], Awaitable[int]] | None = None) -> Admission:
-        """Let a call in under every limit of its key, user and tenant, or under none.
+    async def admit(
+        self, key: KeyRecord, tokens: int, exact: Callable[[], Awaitable[int]] | None = None, end_user: EndUser | None = None
+    ) -> Admission:
+        """Let a call in under every limit of its key, user and tenant, and of the key's end user, or under none.
 
         Args:
             tokens: an upper bound of what the call may use, prompt and answer.
@@ -90,6 +93,8 @@ class Limiter:
             RateLimited, ParallelLimitExceeded, QuotaExceeded: with `retry_after` in seconds and `x-ratelimit-*` headers.
         """
         scopes = self._book.scopes_of(key)
+        if end_user is not None and (scope := self._book.scope_of(end_user)) is not None:
+            scopes = (*scopes, scope)
         if not scopes:
             return Admission(_nothing_held, 0, 0, 0, 0)
         for scope in scopes:
@@ -172,6 +177,7 @@ class Limiter:
         while True:
             await asyncio.sleep(TIDY_SECONDS)
             self._memory.forget_idle()
+            self._book.forget_end_users(self._memory.__contains__)
             for name in [name for name, asking in self._asking.items() if asking.done()]:
                 del self._asking[name]
             if self._shared is not None:

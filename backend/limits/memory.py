@@ -59,6 +59,9 @@ class MemoryLimiter:
     def __len__(self) -> int:
         return len(self._windows)
 
+    def __contains__(self, name: str) -> bool:
+        return name in self._windows
+
     def admit(self, scopes: Sequence[Scope], tokens: int, *, degraded: bool = False) -> Admission:
         """Let a call in that may use up to `tokens`, or refuse it and take nothing.
 

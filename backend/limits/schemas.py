@@ -10,6 +10,8 @@ from backend.settings import MOST_COUNTED, RateLimit
 
 Quota = Literal["hard", "soft"]
 ScopeKind = Literal["key", "user", "tenant"]
+EndUserScope = Literal["end_user"]
+"""Limited by what the key says of its end users; nobody sets limits for one of them."""
 
 
 class Unit(StrEnum):
@@ -103,7 +105,7 @@ def checked_key_override(values: Mapping[str, Any], default: Limits, *, may_exce
 
 
 class Scope:
-    """One key, user or tenant with the limits in force for it. Built once per change and read by every call, so its fields are flat."""
+    """One key, user, tenant or end user with the limits in force. Built once per change and read by every call, so its fields are flat."""
 
     __slots__ = (
         "_share",
@@ -123,7 +125,9 @@ class Scope:
         "zone",
     )
 
-    def __init__(self, kind: ScopeKind, tenant_id: str, scope_id: str, limits: Limits, zone: str = "UTC", *, replicas: int = 1) -> None:
+    def __init__(
+        self, kind: ScopeKind | Literal["end_user"], tenant_id: str, scope_id: str, limits: Limits, zone: str = "UTC", *, replicas: int = 1
+    ) -> None:
         self.replicas = replicas
         self.kind = kind
         self.tenant_id = tenant_id

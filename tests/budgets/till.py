@@ -29,6 +29,10 @@ class Payer:
     tenant_id: str
     user_id: str | None = None
 
+    @property
+    def payer_id(self) -> str:
+        return self.key_id
+
 
 @dataclass
 class Tally:
