@@ -1,7 +1,6 @@
 """`python -m backend budget …`."""
 
 from collections.abc import Awaitable, Callable
-from decimal import Decimal
 from typing import Annotated, Any
 
 import typer
@@ -9,8 +8,8 @@ import typer
 from backend.budgets.accounts import SCOPES
 from backend.budgets.schemas import BudgetView
 from backend.budgets.service import BudgetService
-from backend.identity.command_line import Hand, OfKey, OfUser, TenantName, carry_out, instant
-from backend.kernel.errors import BadRequest, NotFound
+from backend.identity.command_line import Hand, OfEndUser, OfKey, OfUser, TenantName, carry_out, dollars, instant
+from backend.kernel.errors import NotFound
 from backend.kernel.money import nano_from_usd
 from backend.kernel.terminal import AsJson, show_list, show_one, usd
 
@@ -50,10 +49,19 @@ def as_record(view: BudgetView, *, tenant: str, name: str | None) -> dict[str, A
 
 
 @budgets.command("list")
-def list_budgets(tenant: TenantName, as_json: AsJson = False) -> None:
-    """List every budget in a tenant, and how each stands."""
+def list_budgets(
+    tenant: TenantName,
+    end_users_of: Annotated[str | None, typer.Option(metavar="KEY", help="Those of a key's end users instead, by name.")] = None,
+    after: Annotated[str, typer.Option(metavar="NAME", help="With `--end-users-of`: go on after this one.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List every budget in a tenant, and how each stands; or those of a key's end users, 100 at a time."""
 
     async def work(hand: Hand) -> list[dict[str, Any]]:
+        if end_users_of is not None:
+            found, _, key_id = await hand.place(tenant, None, end_users_of)
+            views = await _service(hand).of_end_users(hand.principal, found.id, key_id, after=after)
+            return [as_record(view, tenant=found.slug, name=view.name) for view in views]
         found = await hand.identity.tenants.get(hand.principal, tenant)
         names = await hand.names_in(found)
         views = await _service(hand).of_tenant(hand.principal, found.id)
@@ -64,13 +72,13 @@ def list_budgets(tenant: TenantName, as_json: AsJson = False) -> None:
 
 
 @budgets.command()
-def get(tenant: TenantName, user: OfUser = None, key: OfKey = None, as_json: AsJson = False) -> None:
+def get(tenant: TenantName, user: OfUser = None, key: OfKey = None, end_user: OfEndUser = None, as_json: AsJson = False) -> None:
     """Show one budget and how it stands: limit, spent, held by running processes, and what is left."""
 
     async def nothing(*_: Any) -> None:
         return
 
-    _change(tenant, user, key, nothing, as_json=as_json)
+    _change(tenant, (user, key, end_user), nothing, as_json=as_json)
 
 
 @budgets.command("set")
@@ -83,16 +91,17 @@ def set_budget(
     warn_at: Annotated[list[float] | None, typer.Option(help="A share of the limit that raises a warning, such as 0.8.")] = None,
     user: OfUser = None,
     key: OfKey = None,
+    end_user: OfEndUser = None,
     as_json: AsJson = False,
 ) -> None:
     """Set a budget. What was spent in its window counts on."""
 
     async def change(hand: Hand, tenant_id: str, scope: str, scope_id: str) -> None:
         await _service(hand).set(
-            hand.principal, tenant_id, scope, scope_id, limit_nano=_nano(limit), window=window, warn_at=warn_at or None
+            hand.principal, tenant_id, scope, scope_id, limit_nano=dollars(limit), window=window, warn_at=warn_at or None
         )
 
-    _change(tenant, user, key, change, as_json=as_json)
+    _change(tenant, (user, key, end_user), change, as_json=as_json)
 
 
 @budgets.command("raise")
@@ -102,23 +111,24 @@ def raise_budget(
     until: Annotated[str, typer.Option(metavar="MOMENT", help="A date and time, or 12h from now.")],
     user: OfUser = None,
     key: OfKey = None,
+    end_user: OfEndUser = None,
     as_json: AsJson = False,
 ) -> None:
     """Add to a limit for a while; then it is what it was. A second raise replaces the first, and `--by 0` ends it."""
 
     async def change(hand: Hand, tenant_id: str, scope: str, scope_id: str) -> None:
         moment = instant(until, hand.clock.now(), param="until")
-        await _service(hand).raise_for_a_while(hand.principal, tenant_id, scope, scope_id, by_nano=_nano(by), until=moment)
+        await _service(hand).raise_for_a_while(hand.principal, tenant_id, scope, scope_id, by_nano=dollars(by), until=moment)
 
-    _change(tenant, user, key, change, as_json=as_json)
+    _change(tenant, (user, key, end_user), change, as_json=as_json)
 
 
 @budgets.command()
-def delete(tenant: TenantName, user: OfUser = None, key: OfKey = None, as_json: AsJson = False) -> None:
-    """End a budget. A tenant's own then is the default again."""
+def delete(tenant: TenantName, user: OfUser = None, key: OfKey = None, end_user: OfEndUser = None, as_json: AsJson = False) -> None:
+    """End a budget. A tenant's own then is the default again, an end user's what his key says."""
 
     async def work(hand: Hand) -> dict[str, Any]:
-        found, scope, scope_id = await hand.place(tenant, user, key)
+        found, scope, scope_id = await hand.place(tenant, user, key, end_user)
         await _service(hand).delete(hand.principal, found.id, scope, scope_id)
         return {"tenant": found.slug, "scope": scope, "scope_id": scope_id, "deleted": True}
 
@@ -175,28 +185,30 @@ def release(
 
 
 def _change(
-    tenant: str, user: str | None, key: str | None, change: Callable[[Hand, str, str, str], Awaitable[None]], *, as_json: bool
+    tenant: str,
+    whose: tuple[str | None, str | None, str | None],
+    change: Callable[[Hand, str, str, str], Awaitable[None]],
+    *,
+    as_json: bool,
 ) -> None:
-    """Change the budget that the options name, and show it."""
+    """Change the budget that the options `--user`, `--key` and `--end-user` name, and show it."""
+    user, key, end_user = whose
 
     async def work(hand: Hand) -> dict[str, Any]:
-        found, scope, scope_id = await hand.place(tenant, user, key)
+        found, scope, scope_id = await hand.place(tenant, *whose)
         await change(hand, found.id, scope, scope_id)
         try:
             view = await _service(hand).get(hand.principal, found.id, scope, scope_id)
         except NotFound:
+            if end_user is not None:
+                raise NotFound(
+                    "This end user has no account: he has one from his first call on, if the key says what each may spend."
+                ) from None
             raise NotFound(f"No budget of its own is set for this {scope}; the tenant's binds it.") from None
-        return as_record(view, tenant=found.slug, name=user or key or found.slug)
+        return as_record(view, tenant=found.slug, name=view.name or user or key or found.slug)
 
     show_one(carry_out(work), as_json=as_json, unset=_UNSET)
 
 
 def _service(hand: Hand) -> BudgetService:
     return BudgetService(hand.db, hand.clock, hand.audit, hand.settings)
-
-
-def _nano(text: str) -> int:
-    try:
-        return nano_from_usd(Decimal(text.strip().removeprefix("$")))
-    except (ArithmeticError, ValueError):
-        raise BadRequest("An amount is written as 50 or 0.25.", param="limit") from None

@@ -22,6 +22,7 @@ from backend.kernel.clock import Clock
 from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.errors import BadRequest, Conflict, NotFound, PermissionDenied
 from backend.kernel.money import MAX_NANO_USD, format_usd, nano_from_usd
+from backend.kernel.paging import MAX_LIMIT
 from backend.settings import Settings
 
 
@@ -57,6 +58,19 @@ class BudgetService:
         require_role(principal, tenant_id, Role.VIEWER)
         async with self._db.read() as session:
             return await self._views(session, tenant_id, await repository.budgets_of_tenant(session, tenant_id))
+
+    async def of_end_users(
+        self, principal: Principal, tenant_id: str, key_id: str, *, after: str = "", limit: int = 100
+    ) -> list[BudgetView]:
+        """The accounts of a key's end users by name: up to `limit`, those whose names come after `after`.
+
+        Raises:
+            NotFound: no such tenant for this principal.
+        """
+        require_role(principal, tenant_id, Role.VIEWER)
+        async with self._db.read() as session:
+            rows = await repository.end_users(session, tenant_id, key_id, after=after, limit=max(1, min(limit, MAX_LIMIT)))
+            return await self._views(session, tenant_id, rows)
 
     async def get(self, principal: Principal, tenant_id: str, scope: str, scope_id: str) -> BudgetView:
         """One budget, and how it stands.
@@ -94,7 +108,7 @@ class BudgetService:
         """Give a key, user or tenant this budget. What was spent in the window counts on; without a budget counting begins now.
 
         Args:
-            scope: key, user (the person's keys in this tenant) or tenant.
+            scope: key, user (the person's keys in this tenant), tenant, or end_user (of a key, who has an account already).
             window, warn_at: as they are, or the default's for a new budget, if None.
 
         Raises:
@@ -111,7 +125,7 @@ class BudgetService:
         async with self._db.write() as unit:
             await unit.mark_changed()
             if not await repository.exists(unit.session, tenant_id, scope, scope_id):
-                raise NotFound(f"There is no such {scope} in this tenant.")
+                raise NotFound(f"There is no such {scope.replace('_', ' ')} in this tenant.")
             created = await repository.create_if_absent(
                 unit.session,
                 tenant_id=tenant_id,
@@ -241,7 +255,7 @@ class BudgetService:
 
     def _require_setter(self, principal: Principal, tenant_id: str, scope: str) -> None:
         if scope not in SCOPES:
-            raise BadRequest("A budget is a key's, a user's or a tenant's.", param="scope")
+            raise BadRequest("A budget is a key's, a user's, a tenant's or an end user's.", param="scope")
         require_role(principal, tenant_id, Role.ADMIN)
         if scope == "tenant" and not principal.is_super_admin:
             raise PermissionDenied("Only a super admin may set a tenant's budget.")

@@ -4,14 +4,16 @@ from typing import Annotated, Any
 
 import typer
 
-from backend.identity.command_line import Hand, TenantName, carry_out, instant, names_or
+from backend.identity.command_line import Hand, TenantName, carry_out, dollars, instant, names_or
+from backend.identity.end_users import EndUserTerms
 from backend.identity.schemas import KeyView
-from backend.kernel.terminal import AsJson, say, show_list, show_one
+from backend.kernel.errors import BadRequest
+from backend.kernel.terminal import AsJson, say, show_list, show_one, usd
 
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
 
 KeyName = Annotated[str, typer.Argument(metavar="KEY", help="Id, or the public part between `sk-` and the dot.")]
-_UNSET = {"models": "the tenant's", "addresses": "any", "expires_at": "never", "owner": "nobody"}
+_UNSET = {"models": "the tenant's", "addresses": "any", "expires_at": "never", "owner": "nobody", "end_users": "not limited"}
 _COLUMNS = ("public_id", "name", "owner", "status", "models", "expires_at", "id")
 
 
@@ -26,10 +28,17 @@ def as_record(key: KeyView, *, tenant: str, owner: str | None) -> dict[str, Any]
         "models": None if key.models is None else list(key.models),
         "addresses": None if key.allowed_addresses is None else list(key.allowed_addresses),
         "tags": list(key.tags),
+        "end_users": None if key.end_users is None else _terms(key.end_users),
         "expires_at": key.expires_at,
         "created_at": key.created_at,
         "created_by": key.created_by,
     }
+
+
+def _terms(terms: EndUserTerms) -> dict[str, Any]:
+    """Only what limits."""
+    budget = {} if terms.limit_nano is None else {"limit_usd": usd(terms.limit_nano), "window": terms.window}
+    return {**budget, **terms.rate_limit}
 
 
 @keys.command("list")
@@ -139,6 +148,34 @@ def tags(
 ) -> None:
     """Say which tags a key's calls carry in the ledger."""
     _change(key, {"tags": [] if words == ["none"] else words}, as_json=as_json)
+
+
+@keys.command("end-users")
+def end_users(
+    key: KeyName,
+    limit: Annotated[str | None, typer.Option(metavar="USD", help="What each may spend per window.")] = None,
+    window: Annotated[str | None, typer.Option(help="As of a budget; calendar_month if not given.")] = None,
+    requests_per_minute: Annotated[int, typer.Option(min=0, help="Of each; 0 = no limit.")] = 0,
+    tokens_per_minute: Annotated[int, typer.Option(min=0, help="Of each; 0 = no limit.")] = 0,
+    parallel: Annotated[int, typer.Option(min=0, help="Of each; 0 = no limit.")] = 0,
+    off: Annotated[bool, typer.Option("--off", help="Limit them no more; their accounts are forgotten.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say what each end user of a key may have; all of it at once. Calls with the key must then name theirs in `user`."""
+    rate_limit = {"requests_per_minute": requests_per_minute, "tokens_per_minute": tokens_per_minute, "parallel": parallel}
+
+    async def work(hand: Hand) -> dict[str, Any]:
+        if off and (limit is not None or window is not None or any(rate_limit.values())):
+            raise BadRequest("Say what they may have, or --off.")
+        if window is not None and limit is None:
+            raise BadRequest("A window is a budget's: say --limit too.")
+        terms = None
+        if not off:
+            terms = EndUserTerms.checked(limit_nano=None if limit is None else dollars(limit), window=window, rate_limit=rate_limit)
+        found = await hand.identity.keys.find(hand.principal, key)
+        return await _record(hand, await hand.identity.keys.set_end_users(hand.principal, found.tenant_id, found.id, terms))
+
+    show_one(carry_out(work), as_json=as_json, unset=_UNSET)
 
 
 def _change(key: str, changes: dict[str, Any], *, as_json: bool) -> None:

@@ -13,12 +13,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Annotated, TypeVar
 
 import typer
 
 from backend.audit.service import AuditService
 from backend.configuration import ConfigurationError, load_settings
+from backend.identity.end_users import canonical_end_user, end_user_id
 from backend.identity.principal import Principal, system
 from backend.identity.schemas import TenantView
 from backend.identity.service import IdentityService
@@ -27,6 +29,7 @@ from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.db import Database
 from backend.kernel.errors import BadRequest, BourseError, NotFound, StorageUnavailable
 from backend.kernel.events import EventBus
+from backend.kernel.money import nano_from_usd
 from backend.kernel.terminal import REFUSED, UNAVAILABLE, WRONG_USE, fail
 from backend.settings import Settings
 
@@ -34,6 +37,9 @@ T = TypeVar("T")
 
 TenantName = Annotated[str, typer.Argument(metavar="TENANT", help="Slug or id.")]
 OfUser = Annotated[str | None, typer.Option("--user", metavar="EMAIL", help="That of a person in the tenant, not the tenant's own.")]
+OfEndUser = Annotated[
+    str | None, typer.Option("--end-user", metavar="NAME", help="With `--key`: that of an end user of the key, as `user` names him.")
+]
 OfKey = Annotated[str | None, typer.Option("--key", metavar="KEY", help="That of a key of the tenant, not the tenant's own.")]
 
 _SPAN = re.compile(r"([1-9][0-9]{0,4})([mhd])")
@@ -51,10 +57,12 @@ class Hand:
     identity: IdentityService
     principal: Principal
 
-    async def place(self, tenant: str, user: str | None, key: str | None) -> tuple[TenantView, str, str]:
-        """The tenant, and the scope and its id that the options name: the tenant itself, or a person or key in it."""
+    async def place(self, tenant: str, user: str | None, key: str | None, end_user: str | None = None) -> tuple[TenantView, str, str]:
+        """The tenant, and the scope and its id that the options name: the tenant itself, or a person, key or key's end user in it."""
         if user is not None and key is not None:
             raise BadRequest("Name a user or a key, not both.")
+        if end_user is not None and key is None:
+            raise BadRequest("An end user is one of a key: name it with --key.")
         found = await self.identity.tenants.get(self.principal, tenant)
         if user is not None:
             return found, "user", (await self.identity.user(self.principal, user)).id
@@ -62,6 +70,8 @@ class Hand:
             view = await self.identity.keys.find(self.principal, key)
             if view.tenant_id != found.id:
                 raise NotFound("There is no such key in this tenant.")
+            if end_user is not None:
+                return found, "end_user", end_user_id(view.id, canonical_end_user(end_user))
             return found, "key", view.id
         return found, "tenant", found.id
 
@@ -133,6 +143,18 @@ def instant(text: str, now: datetime, *, param: str) -> datetime:
     except ValueError:
         raise BadRequest("A moment is written as 2026-12-31, 2026-12-31T18:00+01:00, or 90m, 12h or 30d from now.", param=param) from None
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def dollars(text: str) -> int:
+    """An amount as people write it, in nano-dollars: `50`, `0.25` or `$3`.
+
+    Raises:
+        BadRequest: it is none, or too fine or too large to be counted.
+    """
+    try:
+        return nano_from_usd(Decimal(text.strip().removeprefix("$")))
+    except (ArithmeticError, ValueError):
+        raise BadRequest("US dollars are written as 50 or 0.25, with at most ten digits before the point.", param="limit") from None
 
 
 def names_or(words: Sequence[str], special: str) -> list[str] | None:
