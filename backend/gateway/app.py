@@ -2,14 +2,14 @@
 
 from backend.budgets.keeper import BudgetKeeper
 from backend.budgets.service import BudgetService
-from backend.gateway.accounts import Accounts
-from backend.gateway.bounds import Estimator
+from backend.gateway.bounds import Bounder
 from backend.gateway.models_list import Catalog, ModelList
 from backend.gateway.pipeline import Pipeline
 from backend.gateway.reserve import Reserver
 from backend.gateway.responses import send_json
+from backend.gateway.self_service import SelfService
 from backend.gateway.settle import Settler
-from backend.gateway.standing import Standing
+from backend.gateway.standing_headers import StandingHeaders
 from backend.gateway.token_count import TokenCounter
 from backend.identity.snapshot import AuthSnapshot
 from backend.kernel.addresses import AddressPolicy
@@ -60,17 +60,17 @@ class Gateway:
         self._model_list = ModelList(prices, catalog, clock.now())
         self._http = UpstreamHttp(addresses, proxy=settings.network.proxy, ca_file=settings.network.ca_file)
         self.providers: dict[str, Provider] = {}
-        self._estimator = Estimator(catalog, prices, self.providers, TokenCounter(), settings.budgets.default)
-        self._standing = Standing(keeper)
-        self._accounts = Accounts(budgets, keeper, metering)
+        self._bounder = Bounder(catalog, prices, self.providers, TokenCounter(), settings.budgets.default)
+        self._standing = StandingHeaders(keeper)
+        self._self_service = SelfService(budgets, keeper, metering)
         self._pipeline = Pipeline(
             clock=clock,
             auth=auth,
             routes=routes,
             metering=metering,
-            estimator=self._estimator,
+            bounder=self._bounder,
             limiter=limiter,
-            reserver=Reserver(self._estimator, keeper),
+            reserver=Reserver(self._bounder, keeper),
             standing=self._standing,
             settler=Settler(metering, metrics),
             providers=self.providers,
@@ -81,7 +81,7 @@ class Gateway:
         self.providers.update(build_providers(self._settings, self._http))
 
     async def stop(self) -> None:
-        self._estimator.close()
+        self._bounder.close()
         await self._http.close()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -116,7 +116,7 @@ class Gateway:
         """What the key may still spend, or what it has called."""
         key = self._pipeline.authenticate(scope)
         if path == _BUDGET:
-            answer = await self._accounts.budget(key)
+            answer = await self._self_service.budget(key)
         else:
-            answer = await self._accounts.usage(key, scope["query_string"])
+            answer = await self._self_service.usage(key, scope["query_string"])
         await send_json(send, 200, dump_json(answer), self._standing.of_payer(key))

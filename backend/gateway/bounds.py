@@ -81,9 +81,11 @@ class Bound:
             self.cap = min(self.cap, max(1, self.rates.answer_within(nano, self.prompt) // self.choices))
 
 
-class Estimator:
-    """Args:
-    budget: what to do with an offer that has no price.
+class Bounder:
+    """Gives calls their bounds: in tokens first, then in money, and exactly counted where the difference matters.
+
+    Args:
+        budget: what to do with an offer that has no price.
     """
 
     def __init__(
@@ -96,7 +98,7 @@ class Estimator:
         unknown = budget.on_unknown_price
         self._fallback = _fallback_lines(unknown) if isinstance(unknown, UnknownPrice) else ()
 
-    def estimate(self, call: Call) -> None:
+    def bound(self, call: Call) -> None:
         """Set the call's bounds, one for each candidate that can be asked at all.
 
         Raises:

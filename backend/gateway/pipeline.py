@@ -1,6 +1,6 @@
 """One chat completion, top to bottom. Each step is a small module; what is not built yet has its place here and no code.
 
-    authenticate → read → resolve → estimate → limit → (guard, cache) → reserve → open → attempt → relay → settle
+    authenticate → read → resolve → bound → limit → (guard, cache) → reserve → open → attempt → relay → settle
 
 The key comes before the body, other than in the design's list: it is in the headers and costs no I/O, and so nobody without one can make
 us read 20 MiB.
@@ -12,7 +12,7 @@ from contextlib import suppress
 from urllib.parse import parse_qsl
 
 from backend.gateway.attempt import CallerGone, OpenedStream, Window, opened_stream, whole_answer
-from backend.gateway.bounds import Estimator
+from backend.gateway.bounds import Bounder
 from backend.gateway.call import Call, clean
 from backend.gateway.chat_body import check_chat_body
 from backend.gateway.chunks import splice_facts
@@ -23,7 +23,7 @@ from backend.gateway.relay import relay
 from backend.gateway.reserve import Reserver
 from backend.gateway.responses import EventWriter, send_error, send_json
 from backend.gateway.settle import CLIENT_CLOSED_STATUS, Settler
-from backend.gateway.standing import Standing
+from backend.gateway.standing_headers import StandingHeaders
 from backend.gateway.watch import STALL_SECONDS, Watch
 from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.body import ClientDisconnected, read_body
@@ -50,10 +50,10 @@ class Pipeline:
         auth: AuthSnapshot,
         routes: RouteTable,
         metering: MeteringService,
-        estimator: Estimator,
+        bounder: Bounder,
         limiter: Limiter,
         reserver: Reserver,
-        standing: Standing,
+        standing: StandingHeaders,
         settler: Settler,
         providers: Mapping[str, Provider],
         window: Window,
@@ -62,7 +62,7 @@ class Pipeline:
         self._auth = auth
         self._routes = routes
         self._metering = metering
-        self._estimator = estimator
+        self._bounder = bounder
         self._limiter = limiter
         self._reserver = reserver
         self._standing = standing
@@ -83,7 +83,7 @@ class Pipeline:
         try:
             await self._read(call, scope, receive)
             self._resolve(call)
-            self._estimator.estimate(call)
+            self._bounder.bound(call)
             await self._limit(call)
             self._metering.require_journal()
             await self._reserver.reserve(call)
@@ -154,7 +154,7 @@ class Pipeline:
 
     async def _limit(self, call: Call) -> None:
         most = max([bound.tokens for bound in call.bounds])
-        call.admission = await self._limiter.admit(call.key, most, lambda: self._estimator.tokens(call), call.end_user)
+        call.admission = await self._limiter.admit(call.key, most, lambda: self._bounder.tokens(call), call.end_user)
 
     def _open(self, call: Call) -> None:
         """Into the journal, with the candidate that is asked first, before anything can cost money."""

@@ -5,14 +5,14 @@ where only shortened answers are covered, the cap of a caller who named none is 
 """
 
 from backend.budgets.keeper import BudgetKeeper
-from backend.gateway.bounds import Bound, Estimator
+from backend.gateway.bounds import Bound, Bounder
 from backend.gateway.call import Call
 from backend.kernel.errors import BudgetExceeded, PriceUnknown
 
 
 class Reserver:
-    def __init__(self, estimator: Estimator, keeper: BudgetKeeper) -> None:
-        self._estimator = estimator
+    def __init__(self, bounder: Bounder, keeper: BudgetKeeper) -> None:
+        self._bounder = bounder
         self._keeper = keeper
 
     async def reserve(self, call: Call) -> None:
@@ -23,7 +23,7 @@ class Reserver:
             BudgetExceeded: no candidate's cost is covered.
             StorageUnavailable: nobody could be asked how the budgets stand.
         """
-        self._estimator.price(call)
+        self._bounder.price(call)
         if not call.bounds:
             raise PriceUnknown(f"The price of {call.record.requested_model} is unknown, so its cost cannot be bounded.", param="model")
         most = max([bound.worst for bound in call.bounds])
@@ -43,7 +43,7 @@ class Reserver:
             headroom = self._keeper.headroom(call.payer)
             if headroom is not None and headroom.remaining_nano <= min(_without_prompt(bound) for bound in call.bounds):
                 raise
-            if not await self._estimator.count(call):
+            if not await self._bounder.count(call):
                 raise
             await self._reserve_what_there_is(call)
 

@@ -7,7 +7,7 @@ from backend.gateway.facts import Header
 from backend.kernel.errors import BourseError
 
 
-class Standing:
+class StandingHeaders:
     def __init__(self, keeper: BudgetKeeper) -> None:
         self._keeper = keeper
 

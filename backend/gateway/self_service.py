@@ -17,7 +17,7 @@ _NANO_PER_USD = 1_000_000_000
 _USUAL_LIMIT = 50
 
 
-class Accounts:
+class SelfService:
     def __init__(self, budgets: BudgetService, keeper: BudgetKeeper, metering: MeteringService) -> None:
         self._budgets = budgets
         self._keeper = keeper
