@@ -132,6 +132,9 @@ class OpenAIUpstream:
                 keep_alive = exchange.keep_alive
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            # The server is closing; streams would report a cancelled handler as an error.
+            pass
         finally:
             self._tasks.discard(task)
             writer.close()

@@ -7,13 +7,14 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 
-from tests.rig.processes import Server, free_port
+from tests.rig.processes import Server, children_of, free_port
 
 OWNER = "bourse"
 
@@ -54,7 +55,21 @@ class Postgres:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
             connection.execute(statement)
 
+    def freeze(self, *, thaw: bool = False) -> None:
+        """Stop the server and all its backends where they stand, or let them go on."""
+        for pid in [self.server.pid, *children_of(self.server.pid)]:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT if thaw else signal.SIGSTOP)
+
+    def stop(self) -> None:
+        """End it as an operator does who restarts it: sessions are cut."""
+        self.server.stop(sign=signal.SIGINT)
+
+    def start_again(self) -> None:
+        self.server = self._start()
+
     def close(self) -> None:
+        self.freeze(thaw=True)
         self.server.stop(sign=signal.SIGINT, seconds=10)
         shutil.rmtree(self._home, ignore_errors=True)
 

@@ -80,10 +80,18 @@ def _die_with_parent() -> None:
     _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
+def children_of(pid: int) -> list[int]:
+    """The processes that it started and that still run; none if it is gone."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
 def resident_mib(pid: int) -> float:
     """Memory of a process, with that of the processes it started."""
     total = 0.0
-    for process in [pid, *(int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]:
+    for process in [pid, *children_of(pid)]:
         for line in Path(f"/proc/{process}/status").read_text().splitlines():
             if line.startswith("VmRSS:"):
                 total += int(line.split()[1]) / 1024

@@ -5,11 +5,12 @@ import signal
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
-from tests.rig.processes import Server, free_port
+from tests.rig.processes import Server, children_of, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 What = Literal["gateway", "whole"]
@@ -25,7 +26,7 @@ def clean_environment(data_dir: Path, **settings: str) -> dict[str, str]:
     configuration = data_dir / "bourse.yaml"
     if not configuration.exists():
         configuration.write_text("{}\n")
-    environment |= {"BOURSE_CONFIG": str(configuration), "BOURSE_DATA_DIR": str(data_dir)}
+    environment |= {"BOURSE_CONFIG": str(configuration), "BOURSE_DATA_DIR": str(data_dir), "BOURSE_SERVER__DRAIN_DELAY": "0s"}
     environment["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), environment.get("PATH", "")))
     return environment | settings
 
@@ -34,9 +35,25 @@ class AppServer:
     """A running Bourse. `url` has no slash at its end; `restart` keeps port and data."""
 
     def __init__(
-        self, what: What, data_dir: Path, *, configuration: str = "{}\n", env: Mapping[str, str] | None = None, port: int | None = None
+        self,
+        what: What,
+        data_dir: Path,
+        *,
+        configuration: str = "{}\n",
+        env: Mapping[str, str] | None = None,
+        port: int | None = None,
+        workers: int = 1,
+        within: Sequence[str] = (),
+        wait: bool = True,
     ) -> None:
+        """Args:
+        workers: processes that share the port.
+        within: a command that starts it, such as `faketime`.
+        wait: return only when it is ready; otherwise `wait_until_ready` does.
+        """
         self.what = what
+        self.workers = workers
+        self._within = list(within)
         self.data_dir = data_dir
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -45,9 +62,12 @@ class AppServer:
         self._env = clean_environment(data_dir, PORT=str(self.port), **(env or {}))
         self.log = data_dir / "server.log"
         self.server = self._start()
+        if wait:
+            self.wait_until_ready()
 
     def _start(self) -> Server:
         command = [
+            *self._within,
             sys.executable,
             "-m",
             "uvicorn",
@@ -76,10 +96,16 @@ class AppServer:
             command += ["--factory", "app.app:app"]
             env |= SERVE_BUILT_PAGES
         else:
-            command += ["backend.asgi:gateway"]
-        server = Server(command, log=self.log, env=env, cwd=ROOT)
-        server.wait_until(lambda: self.status("/readyz") == 200, seconds=60, what=f"Bourse ({self.what})")
-        return server
+            command += ["--workers", str(self.workers), "backend.asgi:gateway"]
+        return Server(command, log=self.log, env=env, cwd=ROOT)
+
+    def wait_until_ready(self) -> None:
+        self.server.wait_until(self._is_ready, seconds=60, what=f"Bourse ({self.what})")
+
+    def _is_ready(self) -> bool:
+        """Each process has a journal of its own, and whoever of them is asked is ready."""
+        journals = len(list(self.data_dir.glob("journal/*/"))) if self.workers > 1 else 1
+        return journals >= self.workers and all(self.status("/readyz") == 200 for _ in range(4 * self.workers - 3))
 
     @property
     def pid(self) -> int:
@@ -103,9 +129,23 @@ class AppServer:
 
     def kill(self) -> None:
         """End it as a power cut would: no warning, no clean-up."""
+        workers = self.worker_pids
         self.server.kill()
+        for pid in workers:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
-    def restart(self) -> None:
+    @property
+    def worker_pids(self) -> list[int]:
+        """The processes that serve, where there are several on the port."""
+        if self.workers == 1 or self.server.process.poll() is not None:
+            return []
+        children = children_of(self.pid)
+        return [pid for pid in children if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+    def restart(self, *, wait: bool = True) -> None:
         """Start again where it was, after `stop` or `kill`."""
         self.server.stop()
         self.server = self._start()
+        if wait:
+            self.wait_until_ready()

@@ -1,0 +1,142 @@
+"""Several gateways, each a process, on one database: what callers meet behind a load balancer."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+
+from backend.audit.service import AuditService
+from backend.budgets.service import BudgetService
+from backend.identity.principal import system
+from backend.identity.service import IdentityService
+from backend.kernel.clock import SystemClock
+from backend.kernel.db import Database
+from backend.kernel.events import EventBus
+from backend.limits.service import LimitService
+from backend.settings import RateLimit, Settings
+from tests.rig.server import AppServer
+
+OPERATOR = system("test")
+NO_LIMITS = RateLimit(requests_per_minute=0, tokens_per_minute=0, parallel=0)
+
+
+@dataclass(frozen=True)
+class Key:
+    """`text` is what a caller sends."""
+
+    text: str
+    id: str
+    tenant_id: str
+    user_id: str | None = None
+
+
+class Operator:
+    """An operator's hand on the database, beside the replicas and not through them. Amounts in nano-dollars."""
+
+    def __init__(self, db: Database) -> None:
+        clock, settings = SystemClock(), Settings()
+        audit = AuditService(clock)
+        self.db = db
+        self._identity = IdentityService(db, clock, audit, settings)
+        self.tenants, self.keys = self._identity.tenants, self._identity.keys
+        self.budgets = BudgetService(db, clock, audit, settings)
+        self.limits = LimitService(db, clock, audit, NO_LIMITS)
+        self._count = 0
+
+    def close(self) -> None:
+        self._identity.close()
+
+    async def tenant(self, budget: int | None = None, *, zone: str = "UTC", window: str = "calendar_month") -> str:
+        """A new tenant's id."""
+        self._count += 1
+        tenant = await self.tenants.create(OPERATOR, slug=f"t{self._count}-{random.randrange(16**6):06x}", timezone=zone)
+        if budget is not None:
+            await self.budgets.set(OPERATOR, tenant.id, "tenant", tenant.id, limit_nano=budget, window=window)
+        return tenant.id
+
+    async def key(
+        self,
+        tenant_id: str | None = None,
+        *,
+        owner: str | None = None,
+        budget: int | None = None,
+        window: str = "calendar_month",
+        limits: Mapping[str, Any] = {},
+    ) -> Key:
+        """A new key, in a tenant of its own unless one is named."""
+        tenant_id = tenant_id or await self.tenant()
+        made = await self.keys.create(OPERATOR, tenant_id, name="till", owner_user_id=owner)
+        if budget is not None:
+            await self.budgets.set(OPERATOR, tenant_id, "key", made.view.id, limit_nano=budget, window=window)
+        if limits:
+            await self.limits.set(OPERATOR, tenant_id, "key", made.view.id, limits)
+        return Key(made.text, made.view.id, tenant_id, owner)
+
+
+@asynccontextmanager
+async def operator_of(database_url: str) -> AsyncIterator[Operator]:
+    db = Database.open(database_url, EventBus())
+    operator = Operator(db)
+    try:
+        yield operator
+    finally:
+        operator.close()
+        await db.close()
+
+
+@dataclass
+class Fleet:
+    """`urls` are those of the replicas; where one has several workers, they share its URL."""
+
+    servers: Sequence[AppServer]
+    database_url: str
+    redis_url: str | None = None
+    urls: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.urls = self.urls or [server.url for server in self.servers]
+
+    async def knows(self, *keys: Key, status: int = 200) -> None:
+        """Wait until every replica answers the keys so; a new key is known everywhere within a second."""
+        async with asyncio.timeout(20), crowd() as session:
+            for key in keys:
+                for server, url in zip(self.servers, self.urls, strict=False):
+                    seen = 0
+                    while seen < (1 if server.workers == 1 else 6 * server.workers):
+                        async with session.get(f"{url}/v1/budget", headers=_bearer(key)) as answer:
+                            seen = seen + 1 if answer.status == status else 0
+                        if not seen:
+                            await asyncio.sleep(0.05)
+
+    def call(self, session: aiohttp.ClientSession, key: Key, body: Any, number: int, **options: Any) -> Any:
+        """One call, at the replica whose turn it is."""
+        return session.post(f"{self.urls[number % len(self.urls)]}/v1/chat/completions", json=body, headers=_bearer(key), **options)
+
+    async def storm(self, key: Key | Callable[[int], Key], body: Any, count: int, *, seconds: float = 300) -> Counter[int]:
+        """So many calls at once, and how many were answered how; 0 is a connection that broke."""
+        key_of = key if callable(key) else lambda _: key
+
+        async def one(number: int) -> int:
+            try:
+                async with self.call(session, key_of(number), body, number, timeout=aiohttp.ClientTimeout(seconds)) as answer:
+                    await answer.read()
+                    return int(answer.status)
+            except (aiohttp.ClientError, TimeoutError):
+                return 0
+
+        async with crowd() as session:
+            return Counter(await asyncio.gather(*(one(number) for number in range(count))))
+
+
+def crowd() -> aiohttp.ClientSession:
+    """As many connections as there are calls, none of them used twice, so that workers that share a port share the calls too."""
+    return aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0, force_close=True))
+
+
+def _bearer(key: Key) -> dict[str, str]:
+    return {"authorization": f"Bearer {key.text}"}
