@@ -7,7 +7,7 @@ fails (the database is away) is tried again in the background while `/livez` ans
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -140,6 +140,9 @@ class Runtime:
         await self.identity.bootstrap()
         await self.budgets.follow_default()
         seen = await self.db.change_version()
+        with suppress(StorageUnavailable):
+            # Without a journal it takes no calls, and is counted once it has one.
+            await self.keeper.register()
         await self.keeper.load()
         await self.limit_book.load()
         await self.auth.load()
