@@ -12,7 +12,7 @@ from typing import Any
 from backend.catalog.creators import creator_name
 from backend.catalog.headline import headline
 from backend.catalog.names import canonical, fold
-from backend.catalog.relevance import Standing, in_order
+from backend.catalog.relevance import Rankable, in_order
 from backend.catalog.schemas import FacetValue, ModelSummary, StorePage, StoreQuery
 from backend.catalog.sold import OfferEntry, PriceRange, SoldPrices, cheapness, own_offers
 from backend.catalog.taxonomy import CAPABILITIES, MODALITIES, MODES, STATUSES
@@ -39,7 +39,7 @@ class IndexSource:
         self.offers: dict[str, list[OfferEntry]] = defaultdict(list)
         self.targets: dict[str, str] = {}
         self.names: dict[str, list[str]] = defaultdict(list)
-        self.standings: list[Standing] = []
+        self.rankables: list[Rankable] = []
         self._shared: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def add_offer(self, row: Any) -> None:
@@ -52,7 +52,7 @@ class IndexSource:
         self.names[row.target].append(row.name)
 
     def add_model(self, row: Any) -> None:
-        self.standings.append(_standing(row, self.offers.get(row.id, []), self._shared))
+        self.rankables.append(_rankable(row, self.offers.get(row.id, []), self._shared))
 
 
 class StoreIndex:
@@ -85,20 +85,20 @@ class StoreIndex:
         """Takes a few tenths of a second for the whole store; run it in a thread."""
         index = cls(source.providers)
         index.aliases = source.targets
-        for place in in_order(source.standings, today):
-            standing = source.standings[place]
-            index._add(standing, source.offers.get(standing.summary.id, []), source.names)
+        for place in in_order(source.rankables, today):
+            rankable = source.rankables[place]
+            index._add(rankable, source.offers.get(rankable.summary.id, []), source.names)
         index._finish()
         return index
 
-    def _add(self, standing: Standing, offers: list[OfferEntry], aliases: dict[str, list[str]]) -> None:
-        summary = standing.summary
+    def _add(self, rankable: Rankable, offers: list[OfferEntry], aliases: dict[str, list[str]]) -> None:
+        summary = rankable.summary
         position = len(self.models)
         self.models.append(summary)
         self.position[summary.id] = position
         ordered = tuple(sorted(offers, key=cheapness(summary.creator)))
         self.offers.append(ordered)
-        names = [summary.name, summary.id, summary.creator_name or "", standing.family or "", *aliases.get(summary.id, [])]
+        names = [summary.name, summary.id, summary.creator_name or "", rankable.family or "", *aliases.get(summary.id, [])]
         for offer in ordered:
             self.model_of_offer[offer.id] = position
             names += aliases.get(offer.id, [])
@@ -335,7 +335,7 @@ class StoreIndex:
         return tuple(sorted(values, key=lambda value: (-value.selected, -value.count, value.label)))
 
 
-def _standing(row: Any, offers: list[OfferEntry], shared: dict[tuple[str, ...], tuple[str, ...]]) -> Standing:
+def _rankable(row: Any, offers: list[OfferEntry], shared: dict[tuple[str, ...], tuple[str, ...]]) -> Rankable:
     def words(values: list[str]) -> tuple[str, ...]:
         found = tuple(sys.intern(value) for value in values)
         return shared.setdefault(found, found)
@@ -371,7 +371,7 @@ def _standing(row: Any, offers: list[OfferEntry], shared: dict[tuple[str, ...], 
         status=sys.intern(row.status),
         open_weights=row.open_weights,
     )
-    return Standing(summary, sys.intern(row.family) if row.family else None, own is not None)
+    return Rankable(summary, sys.intern(row.family) if row.family else None, own is not None)
 
 
 def _sort_value(model: ModelSummary, sort: str) -> Any:

@@ -19,7 +19,7 @@ _STATUS = {"active": 10, "preview": 0, "deprecated": -35, "retired": -80}
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Rankable:
     """What the order looks at besides the summary itself."""
 
     summary: ModelSummary
@@ -27,7 +27,7 @@ class Standing:
     first_party: bool
 
 
-def in_order(models: Sequence[Standing], today: date) -> list[int]:
+def in_order(models: Sequence[Rankable], today: date) -> list[int]:
     """Positions in `models`, most relevant first. Each further model of one family steps back, so that one maker does not fill the page."""
     scores = [_score(model, today) for model in models]
     families: Counter[tuple[str | None, str | None]] = Counter()
@@ -40,7 +40,7 @@ def in_order(models: Sequence[Standing], today: date) -> list[int]:
     return sorted(range(len(models)), key=lambda i: (-scores[i], models[i].summary.id))
 
 
-def _score(model: Standing, today: date) -> float:
+def _score(model: Rankable, today: date) -> float:
     summary = model.summary
     score: float = PROMINENCE.get(summary.creator or "", 0) + _STATUS.get(summary.status, 0)
     score += min(30, 6 * math.log2(1 + summary.providers))

@@ -158,13 +158,13 @@ def plan_prices(
     _keep_other_sources(held, rows, set(as_of), evidence, now)
     quarantine((item for items in evidence.values() for item in items), now)
     for offer_id, items in evidence.items():
-        verdict = decide(items, now)
+        consensus = decide(items, now)
         plan.columns[offer_id] = {
-            "price_state": verdict.state,
-            "input_nano": _nano(verdict.input),
-            "output_nano": _nano(verdict.output),
-            "price_agreement": verdict.agreement,
-            "price_sources": verdict.sources,
+            "price_state": consensus.state,
+            "input_nano": _nano(consensus.input),
+            "output_nano": _nano(consensus.output),
+            "price_agreement": consensus.agreement,
+            "price_sources": consensus.sources,
         }
         for item in items:
             plan.quarantined[item.source] += item.status == "quarantined"

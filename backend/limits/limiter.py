@@ -1,4 +1,4 @@
-"""The door of this room: `await limiter.admit(key, tokens)` before a call, `admission.settle(tokens)` after it.
+"""Lets a call in or refuses it: `await limiter.admit(key, tokens)` before it, `admission.settle(tokens)` after it.
 
 One process alone counts in memory, exactly. With Redis all replicas count there, exactly. Several replicas without Redis count for
 themselves, each a share of the limit, and say so in a header and a metric; so does every process while Redis is away.
@@ -34,12 +34,14 @@ _OF_TOKENS = frozenset({Unit.TOKENS.value, Unit.DAY_TOKENS.value})
 
 
 class Limiter:
-    """Args:
-    book: who has which limits.
-    db: the ledger, asked once a day for each scope with a daily quota.
-    redis_url: where replicas count together; None = every process for itself.
-    known_replicas: how many processes share the traffic; asked whenever this one counts for itself.
-    answer_seconds: how long Redis may be silent while an answer is due; then it is taken for away.
+    """Holds every call of this process to the limits of its key, user, tenant and end user, wherever they are counted.
+
+    Args:
+        book: who has which limits.
+        db: the ledger, asked once a day for each scope with a daily quota.
+        redis_url: where replicas count together; None = every process for itself.
+        known_replicas: how many processes share the traffic; asked whenever this one counts for itself.
+        answer_seconds: how long Redis may be silent while an answer is due; then it is taken for away.
     """
 
     def __init__(

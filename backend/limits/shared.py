@@ -35,24 +35,26 @@ def _script(name: str) -> Script:
     return Script((folder / f"{name}.lua").read_text().replace("--ADVANCE--", (folder / "advance.lua").read_text()))
 
 
-class Ticket:
+class RunningCall:
     """One running call: its name in Redis, and for each scope what it reserved there (None if it was let in without Redis)."""
 
     __slots__ = ("id", "reserved", "scopes")
 
-    def __init__(self, ticket_id: bytes, scopes: Sequence[Scope], reserved: list[tuple[int, int, int, int]] | None = None) -> None:
-        self.id = ticket_id
+    def __init__(self, call_id: bytes, scopes: Sequence[Scope], reserved: list[tuple[int, int, int, int]] | None = None) -> None:
+        self.id = call_id
         self.scopes = scopes
         self.reserved = reserved
         """The second, the tokens in it, the number of the day and the tokens in that."""
 
 
 class SharedLimiter:
-    """Args:
-    memory: counts along, so that there is something to go by when Redis is gone.
-    on_change: called with True when Redis is there, with False when it is not.
-    lease_seconds: how long a slot is held if its process dies.
-    answer_seconds: how long Redis may be silent while an answer is due.
+    """Counts with all other replicas in Redis: a call is let in under all of its limits or under none, exactly.
+
+    Args:
+        memory: counts along, so that there is something to go by when Redis is gone.
+        on_change: called with True when Redis is there, with False when it is not.
+        lease_seconds: how long a slot is held if its process dies.
+        answer_seconds: how long Redis may be silent while an answer is due.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class SharedLimiter:
         self._lost = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._wire: dict[str, tuple[bytes, bytes, Scope]] = {}
-        self._running: dict[bytes, Ticket] = {}
+        self._running: dict[bytes, RunningCall] = {}
         self._nonce = os.urandom(6).hex().encode()
         self._count = 0
 
@@ -103,9 +105,9 @@ class SharedLimiter:
 
     def follow(self, admission: Admission, scopes: Sequence[Scope]) -> None:
         """A call was let in without Redis: its slots count there as soon as it is back."""
-        ticket = Ticket(self._next_id(), scopes)
-        self._running[ticket.id] = ticket
-        admission.also(lambda _: self._settled(ticket, 0))
+        call = RunningCall(self._next_id(), scopes)
+        self._running[call.id] = call
+        admission.also(lambda _: self._settled(call, 0))
 
     def _next_id(self) -> bytes:
         self._count += 1
@@ -124,8 +126,8 @@ class SharedLimiter:
         link = self._link
         if link is None:
             raise LinkDown("Redis is away")
-        ticket_id = self._next_id()
-        command = self._command(scopes, ticket_id, tokens)
+        call_id = self._next_id()
+        command = self._command(scopes, call_id, tokens)
         try:
             answer = await link.ask(command)
         except LinkDown as error:
@@ -137,14 +139,14 @@ class SharedLimiter:
                 link.tell(packed(("SCRIPT", "LOAD", script.source)))
         except asyncio.CancelledError:
             # The answer will find nobody; its slots need not wait for the lease.
-            link.tell(self._settle_command(scopes, ticket_id, [(0, 0, 0, 0)] * len(scopes)))
+            link.tell(self._settle_command(scopes, call_id, [(0, 0, 0, 0)] * len(scopes)))
             raise
         fields = answer.split()
         if fields[0] == b"0":
             raise self._refusal(scopes, fields)
-        return self._admission(ticket_id, scopes, tokens, fields, hold or self._memory.take(scopes, tokens))
+        return self._admission(call_id, scopes, tokens, fields, hold or self._memory.take(scopes, tokens))
 
-    def _command(self, scopes: Sequence[Scope], ticket_id: bytes, tokens: int) -> bytes:
+    def _command(self, scopes: Sequence[Scope], call_id: bytes, tokens: int) -> bytes:
         keys, args, count = [], [], 6 + 7 * len(scopes)
         for scope in scopes:
             wire = self._wire.get(scope.name)
@@ -161,7 +163,7 @@ class SharedLimiter:
             _bulk(self._admit.sha),
             _bulk(b"%d" % (3 * len(scopes))),
             b"".join(keys),
-            _bulk(ticket_id),
+            _bulk(call_id),
             _bulk(self._lease),
             _bulk(b"%d" % tokens),
             b"".join(args),
@@ -172,7 +174,7 @@ class SharedLimiter:
         edges = [day_number(scope.zone, number + near).start for near in (-1, 0, 1, 2)]
         return (scope.day_requests, scope.day_tokens, number, *edges, requests, tokens)
 
-    def _admission(self, ticket_id: bytes, scopes: Sequence[Scope], tokens: int, fields: list[bytes], hold: Hold) -> Admission:
+    def _admission(self, call_id: bytes, scopes: Sequence[Scope], tokens: int, fields: list[bytes], hold: Hold) -> Admission:
         reserved = []
         requests_limit = tokens_limit = 0
         least_requests = least_tokens = 2**62
@@ -186,8 +188,8 @@ class SharedLimiter:
             if scope.tokens and (room := scope.tokens - int(fields[at + 2])) < least_tokens:
                 tokens_limit, least_tokens = scope.tokens, room
             at += _PER_SCOPE
-        ticket = Ticket(ticket_id, scopes, reserved)
-        self._running[ticket_id] = ticket
+        call = RunningCall(call_id, scopes, reserved)
+        self._running[call_id] = call
         soft = None
         if fields[1] != b"0":
             index, _, unit = fields[1].partition(b":")
@@ -195,7 +197,7 @@ class SharedLimiter:
 
         def settle(used: int) -> None:
             hold.settle(used)
-            self._settled(ticket, used)
+            self._settled(call, used)
 
         return Admission(settle, requests_limit, least_requests, tokens_limit, least_tokens, soft)
 
@@ -212,18 +214,18 @@ class SharedLimiter:
         limit = getattr(scopes[index].limits, unit.value)
         return refusal(scopes[index], unit, limit, max(1, -(-wait_ms // 1000)), headers, degraded=False)
 
-    def _settled(self, ticket: Ticket, tokens: int) -> None:
-        self._running.pop(ticket.id, None)
+    def _settled(self, call: RunningCall, tokens: int) -> None:
+        self._running.pop(call.id, None)
         link = self._link
         if link is None:
             return
-        if ticket.reserved is None:
-            changes = [(0, 0, 0, 0)] * len(ticket.scopes)
+        if call.reserved is None:
+            changes = [(0, 0, 0, 0)] * len(call.scopes)
         else:
-            changes = [(second, tokens - taken, day, tokens - day_taken) for second, taken, day, day_taken in ticket.reserved]
-        link.tell(self._settle_command(ticket.scopes, ticket.id, changes))
+            changes = [(second, tokens - taken, day, tokens - day_taken) for second, taken, day, day_taken in call.reserved]
+        link.tell(self._settle_command(call.scopes, call.id, changes))
 
-    def _settle_command(self, scopes: Sequence[Scope], ticket_id: bytes, changes: Sequence[tuple[int, int, int, int]]) -> bytes:
+    def _settle_command(self, scopes: Sequence[Scope], call_id: bytes, changes: Sequence[tuple[int, int, int, int]]) -> bytes:
         keys = [(self._wire.get(scope.name) or _wire(scope))[0] for scope in scopes]
         numbers = [_bulk(b"%d" % number) for change in changes for number in change]
         return b"*%d\r\n$7\r\nEVALSHA\r\n%b%b%b%b%b" % (
@@ -231,7 +233,7 @@ class SharedLimiter:
             _bulk(self._settle.sha),
             _bulk(b"%d" % (3 * len(scopes))),
             b"".join(keys),
-            _bulk(ticket_id),
+            _bulk(call_id),
             b"".join(numbers),
         )
 
@@ -275,10 +277,10 @@ class SharedLimiter:
     def renew(self) -> None:
         """Another lease for the slots of all running calls, in one batch."""
         by_slots: dict[bytes, list[bytes]] = {}
-        for ticket in self._running.values():
-            for scope in ticket.scopes:
+        for call in self._running.values():
+            for scope in call.scopes:
                 if scope.parallel:
-                    by_slots.setdefault(_keys(scope)[1], []).append(ticket.id)
+                    by_slots.setdefault(_keys(scope)[1], []).append(call.id)
         for slots, ids in by_slots.items():
             if self._link is not None:
                 self._link.tell(packed(("EVALSHA", self._renew.sha, 1, slots, self._lease, *ids)))

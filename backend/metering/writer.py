@@ -25,6 +25,7 @@ from backend.metering.journal import Journal, abandoned
 from backend.metering.replay import Replay
 from backend.metering.repository import Final, WrittenMeanwhile
 from backend.metering.rollups.keeping import delete_old_minutes
+from backend.metering.rollups.repository import RowsChanged
 from backend.metering.rollups.series import SeriesBook
 from backend.metering.rollups.writing import RollupWriter
 
@@ -177,15 +178,17 @@ class LedgerWriter:
                 log.warning("rollup.not_thinned", error=type(error).__name__)
 
     async def _write(self, finals: Sequence[Final], rollups: RollupWriter, *, fresh: bool = False) -> None:
-        """Args: fresh: they come from a journal of which nothing was written yet, as far as is known."""
+        """Bring these calls into the database, in batches.
+
+        Args:
+            fresh: they come from a journal of which nothing was written yet, as far as is known.
+        """
         for start in range(0, len(finals), BATCH_CALLS):
             batch = finals[start : start + BATCH_CALLS]
             try:
                 try:
                     await self._insert(batch, rollups, fresh=fresh)
-                except WrittenMeanwhile:
-                    if not fresh:
-                        raise
+                except (WrittenMeanwhile, RowsChanged):
                     await self._insert(batch, rollups)
             except (DataError, IntegrityError):
                 await self._write_one_by_one(batch, rollups)

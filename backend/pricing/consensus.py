@@ -12,7 +12,7 @@ SAME = Decimal("0.005")
 """Two amounts that differ by less than half a per cent are the same price, rounded or converted differently."""
 
 
-class Verdict:
+class Consensus:
     """What consensus says about one offer: `state` as in the offer table, and how the base price was agreed on."""
 
     __slots__ = ("agreement", "input", "output", "sources", "state")
@@ -25,12 +25,12 @@ class Verdict:
         self.sources = 0
 
 
-def decide(evidence: Iterable[Evidence], now: datetime) -> Verdict:
+def decide(evidence: Iterable[Evidence], now: datetime) -> Consensus:
     """Mark the rows in force among all the evidence of *one* offer, with the reason, and sum up.
 
     A price dated in the future is marked announced; an expired or quarantined one is never in force; a zero only when confirmed free.
     """
-    verdict = Verdict()
+    consensus = Consensus()
     places: dict[tuple[str, str, str], list[Evidence]] = defaultdict(list)
     held = False
     for item in evidence:
@@ -64,10 +64,10 @@ def decide(evidence: Iterable[Evidence], now: datetime) -> Verdict:
         best.in_force = True
         if not tier:
             believed[component, unit] = {item.source for item in winners}
-    _summarise(verdict, places)
-    if verdict.state == "unpriced" and held:
-        verdict.state = "quarantined"
-    return verdict
+    _summarise(consensus, places)
+    if consensus.state == "unpriced" and held:
+        consensus.state = "quarantined"
+    return consensus
 
 
 def _choose(rivals: list[Evidence]) -> list[Evidence]:
@@ -143,22 +143,22 @@ def _follow_windows(places: dict[tuple[str, str, str], list[Evidence]], source: 
             places[component, unit, ""] = own
 
 
-def _summarise(verdict: Verdict, places: dict[tuple[str, str, str], list[Evidence]]) -> None:
+def _summarise(consensus: Consensus, places: dict[tuple[str, str, str], list[Evidence]]) -> None:
     live = [item for rivals in places.values() for item in rivals if item.in_force and item.quote.component not in SURCHARGES]
     if not live:
         return
-    verdict.state = "free" if all(item.amount == 0 for item in live) else "priced"
+    consensus.state = "free" if all(item.amount == 0 for item in live) else "priced"
     for item in live:
         if item.place == ("input", "token", ""):
-            verdict.input = item.amount
+            consensus.input = item.amount
         elif item.place == ("output", "token", ""):
-            verdict.output = item.amount
+            consensus.output = item.amount
     for lead in (("input", "token", ""), ("output", "token", ""), min(item.place for item in live)):
         rivals = places.get(lead)
         if not rivals:
             continue
         chosen = next((item for item in rivals if item.in_force), None)
         if chosen is not None:
-            verdict.sources = len({item.source for item in rivals})
-            verdict.agreement = len({item.source for item in rivals if abs(item.amount - chosen.amount) <= chosen.amount * SAME})
+            consensus.sources = len({item.source for item in rivals})
+            consensus.agreement = len({item.source for item in rivals if abs(item.amount - chosen.amount) <= chosen.amount * SAME})
             return

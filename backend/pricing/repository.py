@@ -1,4 +1,4 @@
-"""Reading prices in force; the only SQL of this room that a serving process runs."""
+"""Reading prices in force; the only SQL of prices that a serving process runs."""
 
 from collections.abc import AsyncIterator
 from typing import Any

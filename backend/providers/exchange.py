@@ -30,7 +30,7 @@ class TooLarge(Exception):
     """The answer is longer than the reader wants."""
 
 
-class Answer:
+class HttpAnswer:
     """Status, headers and a body that is read while it arrives. Names of headers are in lower case; repeated ones are joined by commas."""
 
     __slots__ = ("_connection", "_decoder", "_error", "_queue", "_queued", "_waiter", "done", "headers", "heard", "status")
@@ -184,7 +184,7 @@ class Connection(asyncio.Protocol):
         self._free = free
         self._lost = lost
         self._parser = httptools.HttpResponseParser(self)
-        self._answer: Answer | None = None
+        self._answer: HttpAnswer | None = None
         self._headers: dict[str, str] = {}
         self._header_bytes = 0
         self._status = 0
@@ -193,9 +193,9 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.idle_since = 0.0
 
-    def send(self, request: bytes) -> Answer:
+    def send(self, request: bytes) -> HttpAnswer:
         """Send one complete request; its answer begins when the provider says so."""
-        self._answer = answer = Answer(self)
+        self._answer = answer = HttpAnswer(self)
         self._complete = False
         self._transport.write(request)
         return answer

@@ -14,9 +14,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from backend.kernel.addresses import AddressPolicy, AddressRefused
-from backend.providers.exchange import Answer, BrokenOff, Connection, NotHttp, TooLarge
+from backend.providers.exchange import BrokenOff, Connection, HttpAnswer, NotHttp, TooLarge
 
-__all__ = ["AddressForbidden", "Answer", "BrokenOff", "NotConnected", "NotHttp", "Target", "TooLarge", "UpstreamHttp"]
+__all__ = ["AddressForbidden", "BrokenOff", "HttpAnswer", "NotConnected", "NotHttp", "Target", "TooLarge", "UpstreamHttp"]
 
 KEEP_ALIVE_SECONDS = 30.0
 RESOLVED_SECONDS = 10.0
@@ -88,7 +88,7 @@ class UpstreamHttp:
 
     async def post(
         self, target: Target, body: bytes, headers: str, *, connect_seconds: float, sending: Callable[[], None] | None = None
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Send a body; the answer's status and headers are there, its body is unread.
 
         A server may close a kept connection at the very moment in which we use it again. Where such a one breaks before a single byte

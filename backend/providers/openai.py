@@ -22,7 +22,7 @@ from backend.providers.failures import (
     status_of_error,
     timeout_failure,
 )
-from backend.providers.http import MAX_WHOLE_BYTES, AddressForbidden, Answer, BrokenOff, NotConnected, NotHttp, TooLarge, UpstreamHttp
+from backend.providers.http import MAX_WHOLE_BYTES, AddressForbidden, BrokenOff, HttpAnswer, NotConnected, NotHttp, TooLarge, UpstreamHttp
 from backend.providers.openai_usage import usage_from_openai
 from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
 from backend.settings import ProviderSettings
@@ -95,7 +95,7 @@ class OpenAIProvider:
             raise failure_from_error_body(self.name, status_of_error(value), value, secret=self._secret)
         raise protocol_failure(self.name, f"{response.content_type} where an event stream was asked for")
 
-    async def _post(self, body: dict[str, Any], request: ChatRequest, accept: str) -> Answer:
+    async def _post(self, body: dict[str, Any], request: ChatRequest, accept: str) -> HttpAnswer:
         """The answer with a good status, its body unread."""
         if not self._usable:
             raise failure_from_error_body(self.name, 401, None)
@@ -126,7 +126,7 @@ class OpenAIProvider:
             value = None
         raise failure_from_error_body(self.name, response.status, value, retry_after=after, secret=self._secret)
 
-    async def _read_whole(self, response: Answer, at_most: int) -> bytes:
+    async def _read_whole(self, response: HttpAnswer, at_most: int) -> bytes:
         try:
             return await response.read_whole(at_most)
         except TooLarge:
@@ -140,7 +140,7 @@ class OpenAIProvider:
 class _Stream:
     __slots__ = ("_answer", "_name", "_released")
 
-    def __init__(self, name: str, answer: Answer) -> None:
+    def __init__(self, name: str, answer: HttpAnswer) -> None:
         self._name = name
         self._answer = answer
         self._released = False

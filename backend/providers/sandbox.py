@@ -65,8 +65,10 @@ def build(name: str, settings: ProviderSettings, http: UpstreamHttp) -> Provider
 
 
 class SandboxProvider:
-    """Args:
-    pace: multiplies every pause; 0 answers without any.
+    """Answers as a provider would, without asking anybody; which model is asked for says how it behaves.
+
+    Args:
+        pace: multiplies every pause; 0 answers without any.
     """
 
     protocol = "sandbox"

@@ -18,7 +18,7 @@ class Sold(Protocol):
 
 
 class Store(Protocol):
-    """The catalog as this room sees it."""
+    """The catalog as far as providers look at it."""
 
     def sold_by(self, provider_id: str) -> Iterable[tuple[Sold, object]]:
         """Every offer of a provider with its model."""

@@ -15,7 +15,7 @@ from backend.settings import Settings
 
 
 class Prices(Protocol):
-    """The price book as this room sees it."""
+    """The price book as far as routes look at it."""
 
     def card(self, offer_id: str) -> PriceCard | None: ...
 
