@@ -152,7 +152,9 @@ def budget_of(witness: Witness, scope_id: str) -> str:
 
 async def settled(witness: Witness, budget: str, *, seconds: float = 30) -> Truth:
     """How a budget stands once nothing of it is leased any more."""
-    return await until(lambda: witness.truth(budget), lambda truth: truth.leased == 0, seconds=seconds)
+    await until(lambda: witness.truth(budget), lambda truth: truth.leased == 0, seconds=seconds)
+    # Its sums are read one after another, so the last charge may have come between them.
+    return witness.truth(budget)
 
 
 async def until(look: Callable[[], Any], is_so: Callable[[Any], bool] = bool, *, seconds: float = 60) -> Any:
