@@ -108,7 +108,7 @@ def set_budget(
 def raise_budget(
     tenant: TenantName,
     by: Dollars,
-    until: Annotated[str, typer.Option(metavar="MOMENT", help="A date and time, or 12h from now.")],
+    until: Annotated[str | None, typer.Option(metavar="MOMENT", help="A date and time, or 12h from now.")] = None,
     user: OfUser = None,
     key: OfKey = None,
     end_user: OfEndUser = None,
@@ -117,7 +117,7 @@ def raise_budget(
     """Add to a limit for a while; then it is what it was. A second raise replaces the first, and `--by 0` ends it."""
 
     async def change(hand: Hand, tenant_id: str, scope: str, scope_id: str) -> None:
-        moment = instant(until, hand.clock.now(), param="until")
+        moment = None if until is None else instant(until, hand.clock.now(), param="until")
         await _service(hand).raise_for_a_while(hand.principal, tenant_id, scope, scope_id, by_nano=dollars(by), until=moment)
 
     _change(tenant, (user, key, end_user), change, as_json=as_json)

@@ -72,17 +72,10 @@ async def create_if_absent(
     return _count(await session.execute(statement)) == 1
 
 
-async def follow_default(session: AsyncSession, *, limit_nano: int, window: str, warn_at: Sequence[float], now: datetime) -> int:
-    """Bring the budgets that nobody has set to what the configuration says; how many were different."""
+async def lock_defaults(session: AsyncSession) -> list[Budget]:
+    """The tenants' budgets that nobody has set, locked until the transaction ends."""
     query = sa.select(Budget).where(col(Budget.is_default), col(Budget.scope) == "tenant").order_by(col(Budget.id)).with_for_update()
-    changed = 0
-    for budget in (await session.execute(query)).scalars():
-        if (budget.limit_nano, budget.window, budget.warn_at) != (limit_nano, window, list(warn_at)):
-            budget.limit_nano, budget.window, budget.warn_at = limit_nano, window, list(warn_at)
-            budget.updated_at, budget.alert_level = now, 0
-            changed += 1
-    await session.flush()
-    return changed
+    return list((await session.execute(query)).scalars())
 
 
 # Reading ---------------------------------------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from backend.budgets.accounts import Account, limit_at, places_of
 from backend.budgets.alerting import remember
 from backend.budgets.books import Books
 from backend.budgets.end_users import open_accounts
+from backend.budgets.opening import open_default_budget
 from backend.budgets.repository import LeaseRow
 from backend.budgets.sharing import Answer, Pot, Verdict, Wish, share_out
 from backend.budgets.slices import Reservation, Slice
@@ -25,7 +26,7 @@ from backend.budgets.windows import Period, day_of, period_of, start_of
 from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.errors import BudgetExceeded
 from backend.kernel.ids import new_id
-from backend.kernel.money import format_usd, nano_from_usd
+from backend.kernel.money import format_usd
 from backend.settings import DefaultBudget
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Standing:
     spent: int
     leases: list[LeaseRow]
     ends_in: float
-    """Seconds until the day is over."""
+    """Seconds until what is granted now may not be spent any more: the day is over, or the raise that it was granted under."""
     lease: LeaseRow | None = None
     """Our own one of that day."""
     grant: int = 0
@@ -145,17 +146,7 @@ class Round:
             return
         places = {place for payer in new for place in places_of(payer)} | {(tenant, "tenant", tenant) for tenant in missing}
         for tenant in sorted(missing):
-            await repository.create_if_absent(
-                unit.session,
-                tenant_id=tenant,
-                scope="tenant",
-                scope_id=tenant,
-                limit_nano=nano_from_usd(self._default.limit_usd),
-                window=self._default.window,
-                warn_at=self._default.warn_at,
-                now=now,
-                is_default=True,
-            )
+            await open_default_budget(unit.session, tenant, self._default, now=now)
         for row, zone in await repository.budgets_at(unit.session, sorted(places)):
             self._books.learn(row, zone)
         turned_away = await open_accounts(unit.session, self._books, new, now)
@@ -190,19 +181,21 @@ class Round:
                 period=period,
                 spent=spent.get(budget_id, 0),
                 leases=own,
-                ends_in=(start_of(day + _DAY, ZoneInfo(zone)) - now).total_seconds(),
+                ends_in=_seconds_good(row, start_of(day + _DAY, ZoneInfo(zone)), now),
                 lease=next((lease for lease in own if lease.holder_id == self._desk.registered_as and lease.day == day), None),
             )
         return standings
 
     def _give_back_past(self, locked: dict[str, tuple[Budget, str]], days: dict[str, date]) -> dict[str, int]:
-        """What we still hold of earlier days counts in the same month or rolling window: it is free before anybody is refused."""
+        """What may not be spent any more is free before anybody is refused: of earlier days, which count in the same month or rolling
+        window, and of a raise that is over."""
+        now = self._desk.monotonic()
         return {
             part.lease_id: part.give_back()
             for part in self._books.slices.values()
             if part.available > 0
             and part.budget_id in locked
-            and (not part.current or part.day != days[locked[part.budget_id][0].tenant_id].toordinal())
+            and (not part.current or part.ends <= now or part.day != days[locked[part.budget_id][0].tenant_id].toordinal())
         }
 
     def _pot(self, standing: Standing, now: datetime) -> Pot:
@@ -336,6 +329,12 @@ def _refusal(ask: "Ask", standing: Standing, outcome: Outcome) -> BudgetExceeded
         f"it may cost up to {format_usd(ask.at_least)}, and {left} is left, part of which running calls may hold.",
         headers=headroom.headers() | {"x-budget-exceeded": "true"},
     )
+
+
+def _seconds_good(row: Budget, day_ends: datetime, now: datetime) -> float:
+    raised = row.raise_nano > 0 and row.raise_until is not None and now < row.raise_until
+    ends = min(day_ends, row.raise_until) if raised and row.raise_until is not None else day_ends
+    return (ends - now).total_seconds()
 
 
 def _day_never_before(latest: date | None, today: date) -> date:

@@ -6,6 +6,7 @@ process is granted; what processes hold already is recalled, so a lower limit bi
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,11 +14,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.audit.service import AuditService
 from backend.budgets import repository
 from backend.budgets.accounts import SCOPES, Payer, limit_at, places_of
+from backend.budgets.opening import open_default_budget
 from backend.budgets.schemas import BudgetView, HolderView
 from backend.budgets.settlement import return_leases_of
 from backend.budgets.tables import Budget
 from backend.budgets.windows import check_window, day_of, period_of
-from backend.identity.principal import Principal, Role, require_role
+from backend.identity.principal import Principal, Role, require_role, system
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.errors import BadRequest, Conflict, NotFound, PermissionDenied
@@ -36,15 +38,15 @@ class BudgetService:
     async def follow_default(self) -> None:
         """Bring the budgets that nobody set to `budgets.default` of the configuration; at start, after the bootstrap."""
         default = self._default
+        limit, warn_at, now = nano_from_usd(default.limit_usd), list(default.warn_at), self._clock.now()
         async with self._db.write() as unit:
-            changed = await repository.follow_default(
-                unit.session,
-                limit_nano=nano_from_usd(default.limit_usd),
-                window=default.window,
-                warn_at=default.warn_at,
-                now=self._clock.now(),
-            )
-            if changed:
+            for row in await repository.lock_defaults(unit.session):
+                if (row.limit_nano, row.window, row.warn_at) == (limit, default.window, warn_at):
+                    continue
+                before = _facts(row)
+                row.limit_nano, row.window, row.warn_at = limit, default.window, warn_at
+                _changed(row, now)
+                await self._record(unit, system("configuration"), "budget.set", row, before=before, after=_facts(row))
                 await unit.mark_changed()
 
     # Reading -----------------------------------------------------------------------------------------------------------------------
@@ -137,16 +139,17 @@ class BudgetService:
                 now=now,
             )
             row = await self._locked(unit, tenant_id, scope, scope_id)
+            before = None if created else _facts(row)
             if not created:
                 row.limit_nano = limit_nano
                 row.window = window or row.window
                 row.warn_at = row.warn_at if warn_at is None else list(warn_at)
                 row.is_default = False
                 _changed(row, now)
-            await self._record(unit, principal, "budget.set", row, limit=format_usd(limit_nano), window=row.window)
+            await self._record(unit, principal, "budget.set", row, before=before, after=_facts(row))
 
     async def raise_for_a_while(
-        self, principal: Principal, tenant_id: str, scope: str, scope_id: str, *, by_nano: int, until: datetime
+        self, principal: Principal, tenant_id: str, scope: str, scope_id: str, *, by_nano: int, until: datetime | None = None
     ) -> None:
         """Add to a limit until an instant; then the limit is what it was. A second raise replaces the first; 0 ends it.
 
@@ -156,15 +159,18 @@ class BudgetService:
         self._require_setter(principal, tenant_id, scope)
         _check_amount(by_nano)
         now = self._clock.now()
-        if by_nano and until <= now:
+        if by_nano and until is None:
+            raise BadRequest("Say until when the limit is raised.", param="until")
+        if by_nano and until is not None and until <= now:
             raise BadRequest("The raise would have ended already.", param="until")
         async with self._db.write() as unit:
             await unit.mark_changed()
             row = await self._locked(unit, tenant_id, scope, scope_id)
             _check_amount(row.limit_nano + by_nano)
+            before = _facts(row)
             row.raise_nano, row.raise_until = by_nano, until if by_nano else None
             _changed(row, now)
-            await self._record(unit, principal, "budget.raise", row, by=format_usd(by_nano), until=until.isoformat())
+            await self._record(unit, principal, "budget.raise", row, before=before, after=_facts(row))
 
     async def delete(self, principal: Principal, tenant_id: str, scope: str, scope_id: str) -> None:
         """End a budget. A tenant is never without one: it has the default again, with what was spent counted from now.
@@ -176,8 +182,10 @@ class BudgetService:
         async with self._db.write() as unit:
             await unit.mark_changed()
             row = await self._locked(unit, tenant_id, scope, scope_id)
-            await self._record(unit, principal, "budget.delete", row)
+            await self._record(unit, principal, "budget.delete", row, before=_facts(row), after=None)
             await repository.delete_budget(unit.session, row.id)
+            if scope == "tenant":
+                await open_default_budget(unit.session, tenant_id, self._default, now=self._clock.now())
 
     # Processes that are gone -------------------------------------------------------------------------------------------------------
 
@@ -250,7 +258,7 @@ class BudgetService:
             raise NotFound("There is no such budget.")
         return row
 
-    async def _record(self, unit: UnitOfWork, principal: Principal, action: str, row: Budget, **facts: str) -> None:
+    async def _record(self, unit: UnitOfWork, principal: Principal, action: str, row: Budget, **facts: Any) -> None:
         await self._audit.record(unit, principal, action, row.id, tenant_id=row.tenant_id, scope=row.scope, scope_id=row.scope_id, **facts)
 
     def _require_setter(self, principal: Principal, tenant_id: str, scope: str) -> None:
@@ -259,6 +267,12 @@ class BudgetService:
         require_role(principal, tenant_id, Role.ADMIN)
         if scope == "tenant" and not principal.is_super_admin:
             raise PermissionDenied("Only a super admin may set a tenant's budget.")
+
+
+def _facts(row: Budget) -> dict[str, Any]:
+    """What the audit log keeps of a budget, before a change and after it."""
+    raised = {"raise": format_usd(row.raise_nano), "until": row.raise_until.isoformat()} if row.raise_until is not None else {}
+    return {"limit": format_usd(row.limit_nano), "window": row.window, "warn_at": list(row.warn_at), **raised}
 
 
 def _changed(row: Budget, now: datetime) -> None:

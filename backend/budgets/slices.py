@@ -17,7 +17,8 @@ Held = tuple[str, str, int, int]
 
 
 class Slice:
-    """What this process holds of one budget for one local day. `ends` is when the day does, on the monotonic clock."""
+    """What this process holds of one budget for one local day. `ends` is when that day does, or an earlier end that its grant was given,
+    on the monotonic clock."""
 
     __slots__ = ("available", "budget_id", "current", "day", "ends", "lease_id", "low", "reserved", "unsettled")
 

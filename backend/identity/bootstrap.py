@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import structlog
 
 from backend.audit.service import AuditService
-from backend.budgets import repository as budgets
+from backend.budgets.opening import open_budget, open_default_budget
 from backend.identity import repository
 from backend.identity.end_users import EndUserTerms
 from backend.identity.keys import MalformedKey, parse_key
@@ -111,8 +111,10 @@ class Bootstrap:
             created_at=self._clock.now(),
         )
         await repository.add(unit.session, tenant)
-        limit = wanted.budget or self._settings.budgets.default
-        await self._budget(unit, tenant.id, "tenant", tenant.id, limit, is_default=wanted.budget is None)
+        if wanted.budget is not None:
+            await open_budget(unit.session, tenant.id, "tenant", tenant.id, wanted.budget, now=self._clock.now())
+        else:
+            await open_default_budget(unit.session, tenant.id, self._settings.budgets.default, now=self._clock.now())
         await self._audit.record(unit, _ACTOR, "tenant.create", tenant.id, tenant_id=tenant.id, slug=tenant.slug)
         return True
 
@@ -173,24 +175,9 @@ class Bootstrap:
         )
         await repository.add(unit.session, row)
         if wanted.budget is not None:
-            await self._budget(unit, tenant.id, "key", row.id, wanted.budget)
+            await open_budget(unit.session, tenant.id, "key", row.id, wanted.budget, now=self._clock.now())
         await self._audit.record(unit, _ACTOR, "api_key.create", row.id, tenant_id=tenant.id, name=row.name)
         return True
-
-    async def _budget(
-        self, unit: UnitOfWork, tenant_id: str, scope: str, scope_id: str, limit: BudgetLimit, *, is_default: bool = False
-    ) -> None:
-        await budgets.create_if_absent(
-            unit.session,
-            tenant_id=tenant_id,
-            scope=scope,
-            scope_id=scope_id,
-            limit_nano=nano_from_usd(limit.limit_usd),
-            window=limit.window,
-            warn_at=limit.warn_at,
-            now=self._clock.now(),
-            is_default=is_default,
-        )
 
     async def _existing_tenant(self, unit: UnitOfWork, slug: str, where: str) -> Tenant:
         tenant = await repository.tenant_by_slug(unit.session, slug)

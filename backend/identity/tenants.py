@@ -5,7 +5,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from backend.audit.service import AuditService
-from backend.budgets import repository as budgets
+from backend.budgets.opening import open_default_budget
 from backend.identity import repository
 from backend.identity.api_keys import KeyService
 from backend.identity.names import allowed_names, canonical_email, canonical_name, canonical_slug
@@ -16,7 +16,6 @@ from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.errors import BadRequest, Conflict, NotFound, PermissionDenied
 from backend.kernel.ids import new_id
-from backend.kernel.money import nano_from_usd
 from backend.settings import Settings
 
 
@@ -46,7 +45,6 @@ class TenantService:
         slug = canonical_slug(slug)
         zone = _timezone(timezone or self._settings.reporting.timezone)
         now = self._clock.now()
-        default = self._settings.budgets.default
         async with self._db.write() as unit:
             await unit.mark_changed()
             if await repository.tenant_by_slug(unit.session, slug) is not None:
@@ -60,17 +58,7 @@ class TenantService:
                 created_at=now,
             )
             await repository.add(unit.session, tenant)
-            await budgets.create_if_absent(
-                unit.session,
-                tenant_id=tenant.id,
-                scope="tenant",
-                scope_id=tenant.id,
-                limit_nano=nano_from_usd(default.limit_usd),
-                window=default.window,
-                warn_at=default.warn_at,
-                now=now,
-                is_default=True,
-            )
+            await open_default_budget(unit.session, tenant.id, self._settings.budgets.default, now=now)
             await self._audit.record(unit, principal, "tenant.create", tenant.id, tenant_id=tenant.id, slug=slug)
         return TenantView.of(tenant)
 

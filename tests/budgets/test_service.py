@@ -111,12 +111,13 @@ async def test_a_raise_ends_by_itself(sqlite_witness: Witness, sqlite_database_u
         with pytest.raises(BudgetExceeded):
             await till.reserve(payer, USD)
         until = clock.now() + timedelta(hours=1)
-        await service.raise_for_a_while(OPERATOR, payer.tenant_id, "tenant", payer.tenant_id, by_nano=5 * USD, until=until)
-        assert (await till.call(payer, USD, USD)).admitted
-        await till.keeper._desk.beat()
+        await service.raise_for_a_while(OPERATOR, payer.tenant_id, "tenant", payer.tenant_id, by_nano=1_000 * USD, until=until)
+        for _ in range(2):
+            assert (await till.call(payer, USD, USD)).admitted
+        assert till.keeper.try_reserve(payer, USD // 1000) is not None, "there is more in advance"
         clock.advance(timedelta(hours=1))
         with pytest.raises(BudgetExceeded):
-            await till.reserve(payer, USD)
+            await till.reserve(payer, USD // 1000)
         with pytest.raises(BadRequest):
             await service.raise_for_a_while(OPERATOR, payer.tenant_id, "tenant", payer.tenant_id, by_nano=USD, until=until)
 
@@ -135,6 +136,28 @@ async def test_a_lower_limit_recalls_what_processes_hold(
         assert witness.truth(budget).leased <= 2 * USD
         with pytest.raises(BudgetExceeded):
             await till.reserve(payer, USD)
+
+
+async def test_a_lower_default_recalls_what_processes_hold(
+    witness: Witness, database_url: str, tmp_path: Path, service: BudgetService, payer: Payer
+) -> None:
+    """The service's default is 7 USD."""
+    async with open_till(database_url, tmp_path, budgets={"default": {"limit_usd": 1000}}) as till:
+        await till.call(payer, USD, USD)
+        assert till.keeper.try_reserve(payer, USD) is not None
+        await service.follow_default()
+        await till.keeper._desk.beat()
+        assert till.keeper.try_reserve(payer, USD) is None
+        budget = (await service.get(OPERATOR, payer.tenant_id, "tenant", payer.tenant_id)).id
+        assert witness.truth(budget).leased <= 2 * USD
+    assert witness.run("SELECT count(*) FROM audit_entry WHERE action = 'budget.set' AND actor = 'system:configuration'") == [(1,)]
+
+
+async def test_a_tenant_whose_budget_is_ended_has_the_default_at_once(service: BudgetService, payer: Payer, witness: Witness) -> None:
+    before = witness.budget(payer, "tenant", 100 * USD)
+    await service.delete(OPERATOR, payer.tenant_id, "tenant", payer.tenant_id)
+    view = await service.get(OPERATOR, payer.tenant_id, "tenant", payer.tenant_id)
+    assert (view.limit_nano, view.is_default, view.id != before) == (7 * USD, True, True)
 
 
 async def test_budgets_that_nobody_set_follow_the_configuration(
