@@ -154,7 +154,9 @@ def dollars(text: str) -> int:
     try:
         return nano_from_usd(Decimal(text.strip().removeprefix("$")))
     except (ArithmeticError, ValueError):
-        raise BadRequest("US dollars are written as 50 or 0.25, with at most ten digits before the point.", param="limit") from None
+        raise BadRequest(
+            "An amount is written as 50 or 0.25 US dollars, with at most ten digits before the point.", param="limit"
+        ) from None
 
 
 def names_or(words: Sequence[str], special: str) -> list[str] | None:

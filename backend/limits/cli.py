@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from backend.identity.command_line import Hand, OfKey, OfUser, TenantName, carry_out
-from backend.kernel.terminal import AsJson, show_list, show_one
+from backend.kernel.terminal import WRONG_USE, AsJson, fail, show_list, show_one
 from backend.limits.schemas import FIELDS, LimitView, ScopeKind
 from backend.limits.service import LimitService
 
@@ -56,6 +56,8 @@ def set_limits(
     """Change the limits that are named; the others stay as they are."""
     values = (requests_per_minute, tokens_per_minute, parallel, requests_per_day, tokens_per_day, quota)
     named = {name: value for name, value in zip(FIELDS, values, strict=True) if value is not None}
+    if not named:
+        raise fail("Name at least one limit, or take all back with `limit clear`.", WRONG_USE)
     _change(tenant, user, key, named, as_json=as_json)
 
 

@@ -150,6 +150,30 @@ def test_budgets_of_tenant_person_and_key_are_set_raised_listed_and_deleted(bour
     assert bourse.run("budget", "holders") == []
 
 
+def test_what_end_users_of_a_key_may_have_is_said_all_at_once_and_taken_back(bourse: Bourse) -> None:
+    bourse.run("tenant", "create", "acme")
+    key = bourse.run("key", "create", "acme", "ci")["public_id"]
+    said = bourse.run("key", "end-users", key, "--limit", "0.5", "--window", "calendar_day", "--parallel", "2")
+    assert said["end_users"] == {"limit_usd": "0.50", "window": "calendar_day", "parallel": 2}
+    assert bourse.run("key", "end-users", key, "--requests-per-minute", "9")["end_users"] == {"requests_per_minute": 9}
+    assert bourse.run("budget", "list", "acme", "--end-users-of", key) == []
+    for wrong, why in (
+        ((), "Name a budget or a limit"),
+        (("--window", "calendar_day"), "--limit too"),
+        (("--limit", "1e30"), "An amount is written as"),
+        (("--limit", "-1"), "not negative"),
+        (("--limit", "1", "--window", "fortnight"), "A window is"),
+        (("--off", "--limit", "1"), "or --off"),
+    ):
+        refused = bourse.invoke("key", "end-users", key, *wrong)
+        assert (refused.exit_code, why in refused.stderr) == (1, True), refused.output
+    assert bourse.run("key", "show", key)["end_users"] == {"requests_per_minute": 9}
+    nobody = bourse.invoke("budget", "get", "acme", "--key", key, "--end-user", "ann")
+    assert (nobody.exit_code, "no account" in nobody.stderr) == (1, True)
+    assert "with --key" in bourse.invoke("budget", "get", "acme", "--end-user", "ann").stderr
+    assert bourse.run("key", "end-users", key, "--off")["end_users"] is None
+
+
 def test_limits_that_were_set_are_listed_by_name(bourse: Bourse) -> None:
     bourse.run("tenant", "create", "acme")
     bourse.run("user", "create", "ann@example.org", "--no-password")

@@ -63,6 +63,12 @@ def test_a_limit_is_set_added_to_shown_and_cleared(run: Run, key: str) -> None:
     assert json.loads(run("clear", "acme", "--key", key, "--json").stdout)["requests_per_minute"] == 100
 
 
+def test_setting_nothing_takes_nothing_back(run: Run) -> None:
+    assert run("set", "acme", "--parallel", "30").exit_code == 0
+    assert run("set", "acme").exit_code == 2
+    assert json.loads(run("get", "acme", "--json").stdout)["set_here"] == {"parallel": 30}
+
+
 def test_people_and_the_tenant_itself_are_limited_by_name(run: Run) -> None:
     assert run("set", "acme", "--user", "ann@example.org", "--parallel", "2").exit_code == 0
     assert run("set", "acme", "--parallel", "30").exit_code == 0
@@ -78,7 +84,8 @@ def test_people_and_the_tenant_itself_are_limited_by_name(run: Run) -> None:
         (("get", "acme", "--user", "bob@example.org"), "There is no"),
         (("set", "acme", "--quota", "strict"), "'quota' is 'hard'"),
         (("set", "acme", "--parallel", "-1"), "equal to 0"),
-        (("set", "acme", "--key", "ci", "--user", "ann@example.org"), "not both"),
+        (("set", "acme"), "Name at least one limit"),
+        (("set", "acme", "--key", "ci", "--user", "ann@example.org", "--parallel", "1"), "not both"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_changed(run: Run, words: tuple[str, ...], says: str) -> None:
