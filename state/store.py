@@ -8,7 +8,7 @@ import reflex as rx
 from backend import runtime
 from backend.catalog.schemas import FacetValue, Freshness, StorePage, StoreQuery
 from backend.kernel.ids import new_id
-from backend.kernel.money import usd_from_nano
+from backend.kernel.money import NANO_PER_USD, usd_from_nano
 from state.base import explain
 from state.guard import PUBLIC, handler
 from state.store_address import FACETS, LARGEST_FIRST, PAGE_ROWS, VIEWS, Asked, read_address, write_address
@@ -252,7 +252,7 @@ def _nano(usd: object) -> int | None:
     """What a browser sends may be anything; only a sane number of dollars is taken."""
     if isinstance(usd, bool) or not isinstance(usd, int | float) or not 0 <= usd <= 1_000_000:
         return None
-    return round(usd * 1_000_000_000)
+    return round(usd * NANO_PER_USD)
 
 
 def _usd(nano: int | None) -> float | None:

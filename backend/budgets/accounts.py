@@ -2,16 +2,18 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Protocol
 
 from backend.budgets.alerts import is_reached, thresholds
 from backend.budgets.slices import NoSlice, Slice
 from backend.budgets.tables import Budget
+from backend.kernel.money import NANO_PER_USD
 
-NANO_PER_USD = 1_000_000_000
 NO_SLICE = NoSlice()
 END_USER = "end_user"
 SCOPES = ("tenant", "user", "key", END_USER)
+Header = tuple[bytes, bytes]
 Place = tuple[str, str, str]
 """Tenant id, scope, and the id of the tenant, user, key or end user."""
 
@@ -58,11 +60,11 @@ class Headroom:
     def remaining_nano(self) -> int:
         return max(0, self.limit_nano - self.used_nano)
 
-    def wire_headers(self) -> list[tuple[bytes, bytes]]:
+    def wire_headers(self) -> list[Header]:
         """`X-Budget-*`, amounts in USD. Made for every answer, so without a Decimal."""
         left = self.limit_nano - self.used_nano
         return [
-            (b"x-budget-limit", b"%d.%09d" % divmod(self.limit_nano, NANO_PER_USD)),
+            *_lasting_headers(self.scope, self.limit_nano, self.resets_at),
             (b"x-budget-used", b"%d.%09d" % divmod(self.used_nano, NANO_PER_USD)),
             (b"x-budget-remaining", b"%d.%09d" % divmod(left if left > 0 else 0, NANO_PER_USD)),
             (b"x-budget-warning", b"true" if self.warning else b"false"),
@@ -72,6 +74,13 @@ class Headroom:
     def headers(self) -> dict[str, str]:
         """As `wire_headers`, for an error."""
         return {name.decode(): value.decode() for name, value in self.wire_headers()}
+
+
+@lru_cache(maxsize=4096)
+def _lasting_headers(scope: str, limit_nano: int, resets_at: datetime | None) -> tuple[Header, ...]:
+    """Those that stay the same from call to call; no instant where the window never ends."""
+    lasting = ((b"x-budget-scope", scope.encode()), (b"x-budget-limit", b"%d.%09d" % divmod(limit_nano, NANO_PER_USD)))
+    return lasting if resets_at is None else (*lasting, (b"x-budget-resets-at", resets_at.isoformat().encode()))
 
 
 class Account:

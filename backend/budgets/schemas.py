@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from backend.budgets.alerts import level_of
 from backend.budgets.tables import Budget
 
 
@@ -32,6 +33,15 @@ class BudgetView:
     def remaining_nano(self) -> int:
         """What calls may still be admitted for, by anybody."""
         return max(0, self.limit_in_force_nano - self.spent_nano)
+
+    @property
+    def warning(self) -> bool:
+        """Whether any share of `warn_at`, or the limit itself, is reached."""
+        return level_of(self.warn_at, self.spent_nano, self.limit_in_force_nano) > 0
+
+    @property
+    def exceeded(self) -> bool:
+        return self.spent_nano >= self.limit_in_force_nano
 
     @classmethod
     def of(

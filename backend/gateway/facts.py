@@ -3,6 +3,7 @@
 from typing import Any
 
 from backend.gateway.call import Call
+from backend.kernel.money import NANO_PER_USD
 from backend.metering.record import AttemptRecord
 
 Header = tuple[bytes, bytes]
@@ -22,7 +23,7 @@ def fact_headers(call: Call, *, overhead: float | None) -> list[Header]:
     if record.provider:
         headers.append((b"x-bourse-provider", header_value(record.provider)))
     if call.settled and record.price_state != "unpriced":
-        headers.append((b"x-bourse-cost-usd", b"%d.%09d" % divmod(record.charged_nano, 1_000_000_000)))
+        headers.append((b"x-bourse-cost-usd", b"%d.%09d" % divmod(record.charged_nano, NANO_PER_USD)))
     if overhead is not None:
         headers.append((b"x-bourse-overhead-ms", b"%.2f" % (overhead * 1000)))
     return headers
@@ -34,7 +35,7 @@ def bourse_object(call: Call) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "selectedModel": record.model,
         "provider": record.provider,
-        "costUsd": record.charged_nano / 1_000_000_000 if record.price_state != "unpriced" else None,
+        "costUsd": record.charged_nano / NANO_PER_USD if record.price_state != "unpriced" else None,
         "latencyMs": record.latency_ms,
         "ttftMs": record.first_token_ms,
         "co2Grams": None,

@@ -4,11 +4,10 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Protocol
 
+from backend.kernel.money import NANO_PER_USD
 from backend.pricing.book import PriceBook
 from backend.pricing.cost import PriceCard
 from backend.routing.route import Candidate, Route
-
-_NANO_PER_USD = 1_000_000_000
 
 
 class Described(Protocol):
@@ -73,8 +72,8 @@ def _price(candidate: Candidate, prices: PriceBook, at: datetime) -> dict[str, A
         return {"input": 0, "output": 0, "currency": "USD", "per": "1M tokens"}
     paid, made = card.line("input", at=at), card.line("output", at=at)
     return {
-        "input": paid.nano_per_million / _NANO_PER_USD if paid else None,
-        "output": made.nano_per_million / _NANO_PER_USD if made else None,
+        "input": paid.nano_per_million / NANO_PER_USD if paid else None,
+        "output": made.nano_per_million / NANO_PER_USD if made else None,
         "currency": "USD",
         "per": "1M tokens",
     }

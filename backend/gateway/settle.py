@@ -13,6 +13,7 @@ import structlog
 from backend.gateway.call import Call, usage_facts
 from backend.gateway.estimate import estimated_prompt_tokens
 from backend.kernel.errors import BourseError, UpstreamCredentials
+from backend.kernel.money import NANO_PER_USD
 from backend.metering.record import AttemptRecord, token_columns
 from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics
@@ -161,7 +162,7 @@ class Settler:
         if record.usage_source != "none":
             counters.input(record.input_tokens + record.cache_read_tokens + record.cache_write_tokens + record.audio_input_tokens)
             counters.output(record.output_tokens + record.reasoning_tokens + record.audio_output_tokens)
-            counters.charged(record.charged_nano / 1_000_000_000)
+            counters.charged(record.charged_nano / NANO_PER_USD)
         if record.first_token_ms is not None:
             counters.first_token(record.first_token_ms / 1000)
 
