@@ -15,6 +15,7 @@ from backend.kernel.errors import BadRequest, StorageUnavailable
 from backend.kernel.events import EventBus
 from backend.kernel.paging import Page, clamp_limit, decode_cursor, encode_cursor
 from backend.metering import repository
+from backend.metering.catch_up import CatchUp
 from backend.metering.events import CompletionFinished
 from backend.metering.journal import Journal, Ticket
 from backend.metering.record import AttemptRecord, CallRecord, final_line, open_line, progress_line
@@ -46,6 +47,7 @@ class MeteringService:
         root = settings.data_dir / "journal"
         self._journal = Journal(root)
         self._writer: LedgerWriter | None = None
+        self._catch_up = CatchUp(self.flush)
         self._root = root
 
     async def start(self) -> None:
@@ -58,6 +60,7 @@ class MeteringService:
         self._writer.start()
 
     async def stop(self) -> None:
+        await self._catch_up.stop()
         await self._last_words()
         settled = True
         if self._writer is not None:
@@ -76,6 +79,16 @@ class MeteringService:
     def process_id(self) -> str | None:
         """The name of this process's journal, under which it holds slices of budgets; None while the disk takes no journal."""
         return self._journal.directory.name if self._journal.is_open else None
+
+    @property
+    def backlog_bytes(self) -> int:
+        """How much of the journal is not in the database yet."""
+        return self._journal.untaken_bytes
+
+    @property
+    def backlog_seconds(self) -> float:
+        """How far the ledger is behind: the age of the oldest call of this process that has ended and is not in it."""
+        return self._writer.behind_seconds if self._writer is not None else 0.0
 
     def require_journal(self) -> None:
         """Nothing may be reserved without one: what this process holds of budgets is held in its name.
@@ -125,9 +138,18 @@ class MeteringService:
         self._events.publish(CompletionFinished(call, tuple(attempts)))
 
     async def flush(self) -> None:
-        """Bring everything recorded so far into the database now; for tests and for the command line."""
+        """Bring everything recorded so far into the database, now: a transaction of its own. Readers `catch_up` together."""
         if self._writer is not None:
             await self._writer.drain()
+
+    async def catch_up(self) -> None:
+        """Return once everything recorded so far is in the database. However many ask, it costs at most five transactions a second.
+
+        Raises:
+            StorageUnavailable: the database is away.
+        """
+        if self._writer is not None and self._journal.untaken_bytes:
+            await self._catch_up.wait()
 
     async def recent_calls(self, principal: Principal, tenant_id: str, limit: int = 50) -> list[CallSummary]:
         """The tenant's last calls, newest first.

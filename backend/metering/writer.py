@@ -58,6 +58,7 @@ class LedgerWriter:
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._not_replayed: set[Path] = set()
         self._failures = 0
+        self._behind_since: float | None = None
         self.replayed = 0
         self.interrupted = 0
 
@@ -72,6 +73,13 @@ class LedgerWriter:
         """There is something to write."""
         if not self._wake.is_set():
             self._wake.set()
+            if self._behind_since is None:
+                self._behind_since = self._clock.monotonic()
+
+    @property
+    def behind_seconds(self) -> float:
+        """The age of the oldest final line that is not in the database."""
+        return 0.0 if self._behind_since is None else self._clock.monotonic() - self._behind_since
 
     async def stop(self, *, seconds: float = 5.0) -> bool:
         """Write what is left if the database takes it in time; the rest waits in the journal for the next start.
@@ -85,7 +93,8 @@ class LedgerWriter:
         self._tasks = ()
         try:
             async with asyncio.timeout(seconds):
-                await self.drain()
+                while self._journal.untaken_bytes:
+                    await self.drain()
                 if not self._journal.has_open_calls:
                     await self._return_leases(self._journal.directory.name)
         except Exception as error:
@@ -93,23 +102,19 @@ class LedgerWriter:
             return False
         return True
 
-    async def drain(self, *, crumbs: bool = True) -> None:
-        """Move what the journal holds. Raises what the database raises; then nothing of the failed batch was taken.
-
-        Args:
-            crumbs: also what is written meanwhile, to the last line. Under load that is a transaction for a handful of calls each, so the
-                background leaves less than half a batch to its next turn.
-        """
+    async def drain(self) -> None:
+        """Move what the journal holds by now. Raises what the database raises; then nothing of the failed batch was taken."""
         async with self._draining:
-            written = False
-            while (waiting := self._journal.untaken(BATCH_BYTES)) is not None:
+            began = self._clock.monotonic()
+            # Not what comes meanwhile, too: under load that is a transaction for a handful of calls each, and without end.
+            due = self._journal.untaken_bytes
+            while due > 0 and (waiting := self._journal.untaken(BATCH_BYTES)) is not None:
                 segment, data = waiting
-                if not crumbs and written and len(data) < BATCH_BYTES // 2:
-                    return
                 finals = [_final(line) for line in data.split(b"\n") if line[:8] == _FINAL]
                 await self._write(finals, self._own_rollups, fresh=True)
                 self._journal.take(segment, len(data))
-                written = True
+                due -= len(data)
+            self._behind_since = began if self._wake.is_set() else None
 
     async def replay(self) -> bool:
         """Bring over the journals of processes that are gone; False if one could not be and is to be tried again. Each is on its own."""
@@ -141,7 +146,7 @@ class LedgerWriter:
                 await self._wake.wait()
                 await asyncio.sleep(GATHER_SECONDS)
                 self._wake.clear()
-                await self.drain(crumbs=False)
+                await self.drain()
                 if self._failures:
                     log.info("ledger.writing_again")
                 self._failures = 0

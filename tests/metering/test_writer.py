@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+from backend.budgets.events import ChargesSettled
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.events import EventBus
@@ -77,6 +78,24 @@ async def test_a_thousand_calls_in_several_batches_all_arrive(metering: Metering
         metering.record(*completed(call), metering.open_call(call))
     await metering.flush()
     assert {row["id"] for row in await rows(database)} == {call.id for call in calls}
+
+
+async def test_a_flush_ends_although_calls_keep_coming(metering: MeteringService, database: Database) -> None:
+    asked = [a_call() for _ in range(3)]
+    later: list[str] = []
+
+    def one_more(_: ChargesSettled) -> None:
+        later.append(a_call().id)
+        metering.record(*completed(a_call(id=later[-1])), None)
+
+    unsubscribe = database.events.subscribe(ChargesSettled, one_more)
+    for call in asked:
+        metering.record(*completed(call), None)
+    async with asyncio.timeout(20):
+        await metering.flush()
+    unsubscribe()
+    assert {call.id for call in asked} <= {row["id"] for row in await rows(database)}
+    assert later
 
 
 async def test_a_row_that_the_database_refuses_is_put_aside_and_the_others_go_on(
