@@ -20,6 +20,7 @@ from backend.configuration import load_settings
 from backend.draining import drained
 from backend.gateway.pipeline import LAST_WORD_SECONDS
 from backend.identity.first_run import announce_setup
+from backend.kernel.db import CALLERS_PATIENCE, patience
 from backend.kernel.errors import (
     BourseError,
     InternalError,
@@ -167,6 +168,7 @@ class FrontDoor:
             self._started()
             if self._rest is None:
                 raise Unavailable("Bourse is still starting.", retry_after=SLOW_START_RETRY_SECONDS)
+            patience.set(CALLERS_PATIENCE)
             await self._rest(scope, receive, send)
         else:
             await self._pages.http(scope, receive, send)

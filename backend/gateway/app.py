@@ -1,5 +1,8 @@
 """The gateway's ASGI app: `/v1` and `/router`, dispatched by hand. Anything else under them is a JSON 404, never a page."""
 
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
 from backend.budgets.keeper import BudgetKeeper
 from backend.budgets.service import BudgetService
 from backend.gateway.bounds import Bounder
@@ -27,10 +30,13 @@ from backend.providers.registry import build_providers
 from backend.routing.table import RouteTable
 from backend.settings import Settings
 
-_CHAT = "/v1/chat/completions"
 _MODELS = "/v1/models"
-_BUDGET = "/v1/budget"
-_USAGE = "/v1/usage"
+
+
+class Endpoint(NamedTuple):
+    path: str
+    methods: tuple[str, ...]
+    answer: Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class Gateway:
@@ -76,6 +82,14 @@ class Gateway:
             providers=self.providers,
             window=self._model_list.window,
         )
+        endpoints = (
+            Endpoint("/v1/chat/completions", ("POST",), self._pipeline.chat_completion),
+            Endpoint(_MODELS, ("GET", "HEAD"), self._models),
+            Endpoint("/v1/budget", ("GET", "HEAD"), self._budget),
+            Endpoint("/v1/usage", ("GET", "HEAD"), self._usage),
+        )
+        self._endpoints = {endpoint.path: endpoint for endpoint in endpoints}
+        self._nothing_here = f"There is no such endpoint. There are {', '.join(self._endpoints)}."
 
     async def start(self) -> None:
         self.providers.update(build_providers(self._settings, self._http))
@@ -86,37 +100,29 @@ class Gateway:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path: str = scope["path"]
-        if path == _CHAT:
-            scope["bourse"].route = _CHAT
-            if scope["method"] != "POST":
-                raise MethodNotAllowed("Use POST here.", headers={"allow": "POST"})
-            await self._pipeline.chat_completion(scope, receive, send)
-        elif path == _MODELS or path.startswith(_MODELS + "/"):
-            scope["bourse"].route = _MODELS
-            if scope["method"] not in ("GET", "HEAD"):
-                raise MethodNotAllowed("Use GET here.", headers={"allow": "GET, HEAD"})
-            await self._models(path[len(_MODELS) + 1 :], scope, send)
-        elif path in (_BUDGET, _USAGE):
-            scope["bourse"].route = path
-            if scope["method"] not in ("GET", "HEAD"):
-                raise MethodNotAllowed("Use GET here.", headers={"allow": "GET, HEAD"})
-            await self._account(path, scope, send)
-        else:
-            raise NotFound("There is no such endpoint. See /v1/models and /v1/chat/completions.")
+        endpoint = self._endpoints.get(path)
+        if endpoint is None:
+            if not path.startswith(_MODELS + "/"):
+                raise NotFound(self._nothing_here)
+            endpoint = self._endpoints[_MODELS]
+        scope["bourse"].route = endpoint.path
+        if scope["method"] not in endpoint.methods:
+            raise MethodNotAllowed(f"Use {endpoint.methods[0]} here.", headers={"allow": ", ".join(endpoint.methods)})
+        await endpoint.answer(scope, receive, send)
 
-    async def _models(self, name: str, scope: Scope, send: Send) -> None:
-        """All models that the key may use, or the one of this name."""
+    async def _models(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        """All models that the key may use, or the one that the path names."""
         key = self._pipeline.authenticate(scope)
-        now = self._clock.now()
-        models = self._model_list
+        name, now, models = scope["path"][len(_MODELS) + 1 :], self._clock.now(), self._model_list
         answer = models.one(self._routes.resolve(name, key), now) if name else models.all(self._routes.usable(key), now)
         await send_json(send, 200, dump_json(answer), self._standing.of_payer(key))
 
-    async def _account(self, path: str, scope: Scope, send: Send) -> None:
-        """What the key may still spend, or what it has called."""
+    async def _budget(self, scope: Scope, _receive: Receive, send: Send) -> None:
         key = self._pipeline.authenticate(scope)
-        if path == _BUDGET:
-            answer = await self._self_service.budget(key)
-        else:
-            answer = await self._self_service.usage(key, scope["query_string"])
+        answer = await self._self_service.budget(key, scope["query_string"])
+        await send_json(send, 200, dump_json(answer), self._standing.of_payer(key))
+
+    async def _usage(self, scope: Scope, _receive: Receive, send: Send) -> None:
+        key = self._pipeline.authenticate(scope)
+        answer = await self._self_service.usage(key, scope["query_string"])
         await send_json(send, 200, dump_json(answer), self._standing.of_payer(key))

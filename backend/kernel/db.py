@@ -6,8 +6,9 @@ connection with `BEGIN IMMEDIATE`, so no caller ever sees "database is locked"; 
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -32,6 +33,9 @@ SQLModel.metadata.naming_convention = {
 }
 
 SQLITE_BUSY_SECONDS = 10
+CALLERS_PATIENCE = 1.5
+patience: ContextVar[float | None] = ContextVar("patience", default=None)
+"""How many seconds whoever is being served waits for the database; None in the background."""
 _SQLITE_TROUBLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOMEM")
 Json = sa.JSON().with_variant(JSONB(), "postgresql")
 
@@ -129,6 +133,8 @@ class Database:
             reader = _sqlite_engine(url, pool_size=4, begin="BEGIN", echo=echo)
             writer = _sqlite_engine(url, pool_size=1, begin="BEGIN IMMEDIATE", echo=echo)
             return cls(url, reader, writer, events)
+        from backend.kernel.postgres import Connection
+
         engine = create_async_engine(
             async_url(url),
             echo=echo,
@@ -138,7 +144,7 @@ class Database:
             max_overflow=pool_size,
             pool_timeout=2,
             pool_recycle=1800,
-            connect_args={"connect_timeout": 2},
+            connect_args={"connect_timeout": 2, "async_creator_fn": Connection.connect},
         )
         return cls(url, engine, engine, events)
 
@@ -151,35 +157,32 @@ class Database:
         """A session for reading; whatever it changes is rolled back. Rows stay readable afterwards.
 
         Raises:
-            StorageUnavailable: the database is away, full or overloaded.
+            StorageUnavailable: the database is away, full or overloaded, or takes longer than `patience`.
         """
-        with _as_unavailable():
-            async with AsyncSession(self._reader, expire_on_commit=False) as session:
-                try:
-                    yield session
-                finally:
-                    # Rows outlive the session: a rollback would expire those that are still in it.
-                    session.expunge_all()
-                    await session.rollback()
+        async with _as_unavailable(), AsyncSession(self._reader, expire_on_commit=False) as session:
+            try:
+                yield session
+            finally:
+                # Rows outlive the session: a rollback would expire those that are still in it.
+                session.expunge_all()
+                await session.rollback()
 
     @asynccontextmanager
     async def write(self) -> AsyncIterator[UnitOfWork]:
         """The unit of work: commit on leaving, roll back on an exception, then publish its events.
 
         Raises:
-            StorageUnavailable: the database is away, full or overloaded; nothing was changed.
+            StorageUnavailable: the database is away, full or overloaded, or takes longer than `patience`; nothing was changed, unless
+                it went away in the middle of the commit.
         """
-        if self._write_lock is not None:
-            await self._write_lock.acquire()
-        try:
-            with _as_unavailable():
-                async with AsyncSession(self._writer, expire_on_commit=False) as session:
-                    unit = UnitOfWork(session)
-                    async with session.begin():
-                        yield unit
-        finally:
-            if self._write_lock is not None:
-                self._write_lock.release()
+        async with (
+            _as_unavailable(),
+            self._write_lock or nullcontext(),
+            AsyncSession(self._writer, expire_on_commit=False) as session,
+        ):
+            unit = UnitOfWork(session)
+            async with session.begin():
+                yield unit
         for event in unit.events:
             self.events.publish(event)
 
@@ -198,12 +201,25 @@ class Database:
             await self._writer.dispose()
 
 
-@contextmanager
-def _as_unavailable() -> Iterator[None]:
+@asynccontextmanager
+async def _as_unavailable() -> AsyncIterator[None]:
     """What the storage itself cannot do just now, as the caller's 503; mistakes of ours (no such table) stay what they are."""
+    task = asyncio.current_task()
+    cancelled_before = task.cancelling() if task is not None else 0
+    limit = asyncio.timeout(patience.get())
     try:
-        yield
+        async with limit:
+            yield
+    except TimeoutError as error:
+        if limit.expired():
+            raise StorageUnavailable(retry_after=2) from error
+        raise
     except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
+        if limit.expired():
+            raise StorageUnavailable(retry_after=2) from error
+        if task is not None and task.cancelling() > cancelled_before:
+            # The connection broke over the cancellation, which must not get lost: a task that is told to end has to end.
+            raise asyncio.CancelledError from error
         if _is_storage_trouble(error):
             raise StorageUnavailable(retry_after=2) from error
         raise

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 if TYPE_CHECKING:
     from backend.runtime import Runtime
 
-CHECK_SECONDS = 2.0
+CHECK_SECONDS = 1.5
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,6 @@
 """The database restarts or freezes: what was leased goes on, everything else is closed quickly, and all of it comes back."""
 
 import asyncio
-import contextlib
-import os
-import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -23,7 +20,6 @@ def cluster() -> Iterator[Postgres]:
     """A PostgreSQL of its own, because this test stops it."""
     cluster = Postgres()
     yield cluster
-    freeze(cluster, signal.SIGCONT)
     cluster.close()
 
 
@@ -38,21 +34,6 @@ def database_url(cluster: Postgres) -> str:
 async def till(database_url: str, tmp_path: Path) -> AsyncIterator[Till]:
     async with open_till(database_url, tmp_path) as opened:
         yield opened
-
-
-def freeze(cluster: Postgres, sign: signal.Signals) -> None:
-    """The server and all its backends."""
-    family = [cluster.server.pid]
-    for status in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            parent = int(status.read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        if parent == cluster.server.pid:
-            family.append(int(status.parent.name))
-    for pid in family:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, sign)
 
 
 async def refused_at_once(till: Till, witness: Witness, strangers: list) -> None:  # type: ignore[type-arg]
@@ -88,18 +69,18 @@ async def test_leases_go_on_and_everything_else_is_closed_while_the_database_is_
     assert leased >= 10 * USD, "some was taken in advance"
 
     if fault == "freeze":
-        freeze(cluster, signal.SIGSTOP)
+        cluster.freeze()
     else:
-        cluster.server.stop(sign=signal.SIGINT)
+        cluster.stop()
     for _ in range(5):
         assert till.keeper.try_reserve(payer, USD) is not None, "an unexpired lease admits"
     await refused_at_once(till, witness, [stranger, another, stranger])
     assert till.keeper.try_reserve(payer, USD) is not None
 
     if fault == "freeze":
-        freeze(cluster, signal.SIGCONT)
+        cluster.freeze(thaw=True)
     else:
-        cluster.server = cluster._start()
+        cluster.start_again()
     await answers_again(till, stranger)
     await answers_again(till, another)
 
