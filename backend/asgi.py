@@ -56,10 +56,17 @@ SECURITY_HEADERS = (
 )
 SLOW_START_RETRY_SECONDS = 2
 _CLOSING = ((b"connection", b"close"),)
-_EXPOSED = (
-    b"x-request-id, retry-after, x-should-retry, openai-processing-ms, x-bourse-model, x-bourse-provider, x-bourse-cost-usd, "
-    b"x-bourse-cache, x-bourse-attempts, x-bourse-fallback, x-bourse-overhead-ms"
+_EXPOSED = b", ".join(
+    (
+        b"x-request-id, retry-after, x-should-retry, openai-processing-ms",
+        b"x-bourse-model, x-bourse-provider, x-bourse-cost-usd, x-bourse-cache, x-bourse-attempts, x-bourse-fallback, x-bourse-overhead-ms",
+        b"x-bourse-limits, x-bourse-quota-exceeded, x-bourse-max-output-lowered",
+        b"x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests",
+        b"x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens",
+        b"x-budget-scope, x-budget-limit, x-budget-used, x-budget-remaining, x-budget-warning, x-budget-exceeded, x-budget-resets-at",
+    )
 )
+"""What a browser lets a page of another origin read of an answer."""
 
 
 class FrontDoor:

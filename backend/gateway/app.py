@@ -1,7 +1,7 @@
 """The gateway's ASGI app: `/v1` and `/router`, dispatched by hand. Anything else under them is a JSON 404, never a page."""
 
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from backend.budgets.keeper import BudgetKeeper
 from backend.budgets.service import BudgetService
@@ -14,12 +14,12 @@ from backend.gateway.self_service import SelfService
 from backend.gateway.settle import Settler
 from backend.gateway.standing_headers import StandingHeaders
 from backend.gateway.token_count import TokenCounter
-from backend.identity.snapshot import AuthSnapshot
+from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.addresses import AddressPolicy
 from backend.kernel.clock import Clock
 from backend.kernel.errors import MethodNotAllowed, NotFound
 from backend.kernel.json import dump_json
-from backend.kernel.request import Receive, Scope, Send
+from backend.kernel.request import App, Receive, Scope, Send
 from backend.limits.limiter import Limiter
 from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics
@@ -36,7 +36,7 @@ _MODELS = "/v1/models"
 class Endpoint(NamedTuple):
     path: str
     methods: tuple[str, ...]
-    answer: Callable[[Scope, Receive, Send], Awaitable[None]]
+    answer: App
 
 
 class Gateway:
@@ -68,7 +68,6 @@ class Gateway:
         self.providers: dict[str, Provider] = {}
         self._bounder = Bounder(catalog, prices, self.providers, TokenCounter(), settings.budgets.default)
         self._standing = StandingHeaders(keeper)
-        self._self_service = SelfService(budgets, keeper, metering)
         self._pipeline = Pipeline(
             clock=clock,
             auth=auth,
@@ -82,11 +81,12 @@ class Gateway:
             providers=self.providers,
             window=self._model_list.window,
         )
+        own = SelfService(budgets, keeper, metering)
         endpoints = (
             Endpoint("/v1/chat/completions", ("POST",), self._pipeline.chat_completion),
             Endpoint(_MODELS, ("GET", "HEAD"), self._models),
-            Endpoint("/v1/budget", ("GET", "HEAD"), self._budget),
-            Endpoint("/v1/usage", ("GET", "HEAD"), self._usage),
+            Endpoint("/v1/budget", ("GET", "HEAD"), self._about_itself(own.budget)),
+            Endpoint("/v1/usage", ("GET", "HEAD"), self._about_itself(own.usage)),
         )
         self._endpoints = {endpoint.path: endpoint for endpoint in endpoints}
         self._nothing_here = f"There is no such endpoint. There are {', '.join(self._endpoints)}."
@@ -117,12 +117,12 @@ class Gateway:
         answer = models.one(self._routes.resolve(name, key), now) if name else models.all(self._routes.usable(key), now)
         await send_json(send, 200, dump_json(answer), self._standing.of_payer(key))
 
-    async def _budget(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        key = self._pipeline.authenticate(scope)
-        answer = await self._self_service.budget(key, scope["query_string"])
-        await send_json(send, 200, dump_json(answer), self._standing.of_payer(key))
+    def _about_itself(self, tell: Callable[[KeyRecord, bytes], Awaitable[dict[str, Any]]]) -> App:
+        """The answer to a key that asks something about itself."""
 
-    async def _usage(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        key = self._pipeline.authenticate(scope)
-        answer = await self._self_service.usage(key, scope["query_string"])
-        await send_json(send, 200, dump_json(answer), self._standing.of_payer(key))
+        async def answer(scope: Scope, _receive: Receive, send: Send) -> None:
+            key = self._pipeline.authenticate(scope)
+            told = await tell(key, scope["query_string"])
+            await send_json(send, 200, dump_json(told), self._standing.of_payer(key))
+
+        return answer

@@ -5,11 +5,13 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.rig.server import AppServer
 
+ROOT = Path(__file__).parents[2]
 ALLOWED = "https://app.example.org"
 CHAT = {"model": "sandbox/chat", "messages": [{"role": "user", "content": "Hi"}]}
 BEARER = {"Authorization": "Bearer sk-demo.my-secret"}
@@ -119,6 +121,26 @@ def test_a_named_origin_may_call_without_credentials(ask: Callable[..., Answer])
     assert preflight.headers["access-control-allow-origin"] == ALLOWED
     assert "access-control-allow-credentials" not in preflight.headers
     assert ask("POST", "/v1/chat/completions", CHAT, Origin=ALLOWED, **BEARER).headers["access-control-allow-origin"] == ALLOWED
+
+
+def test_a_page_of_a_named_origin_may_read_every_header_that_the_docs_name(ask: Callable[..., Answer]) -> None:
+    page = (ROOT / "docs" / "gateway.md").read_text()
+    table = page.partition("| header | |")[2].partition("\n\n")[0]
+    named = {name for cell in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE) for name in re.findall(r"`(.*?)`", cell)}
+    documented = {spelt for name in named for spelt in spelt_out(name)}
+    assert "x-ratelimit-remaining-tokens" in documented
+    exposed = ask("GET", "/livez", None, Origin=ALLOWED).headers["access-control-expose-headers"]
+    assert set(exposed.split(", ")) == documented
+
+
+def spelt_out(name: str) -> Iterator[str]:
+    """`x-{a,b}-c` is `x-a-c` and `x-b-c`."""
+    opened = re.search(r"\{(.*?)\}", name)
+    if opened is None:
+        yield name
+        return
+    for choice in opened[1].split(","):
+        yield from spelt_out(name[: opened.start()] + choice + name[opened.end() :])
 
 
 @pytest.mark.case("W6")

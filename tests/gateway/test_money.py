@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,12 @@ async def held(rig: Rig) -> list[int]:
     return [part.reserved for part in rig.runtime.keeper._books.slices.values()]
 
 
+async def leases(rig: Rig) -> int:
+    """How many slices of budgets were ever taken for a call."""
+    async with rig.runtime.db.read() as session:
+        return int(await session.scalar(sa.text("SELECT count(*) FROM budget_lease")) or 0)
+
+
 async def in_the_database(rig: Rig) -> tuple[int, int]:
     """What the key's budget says is spent, and the ledger's sum over its calls."""
     await rig.runtime.metering.flush()
@@ -122,6 +129,10 @@ async def test_the_headers_of_an_answer_say_how_the_tightest_budget_stands(shop:
     assert [float(answer.headers["x-budget-used"]) for answer in (first, second)] == [0.01, 0.02]
     assert float(second.headers["x-budget-remaining"]) == 0.98
     assert (second.headers["x-budget-warning"], second.headers["x-budget-exceeded"]) == ("false", "false")
+    assert second.headers["x-budget-scope"] == "key"
+    ends = datetime.fromisoformat(second.headers["x-budget-resets-at"])
+    assert (ends.day, ends.hour, ends.utcoffset()) == (1, 0, timedelta(0))
+    assert ends > datetime.now(UTC)
     stream = await shop.post({**TEN, "stream": True}, key=TILL)
     assert "x-budget-limit" in stream.headers
     refused = await shop.post({**TEN, "messages": []}, key=TILL)
@@ -160,7 +171,9 @@ async def test_every_choice_is_reserved(shop: Rig, upstream: OpenAIUpstream) -> 
 @pytest.mark.parametrize("change", [{"best_of": "x"}, {"best_of": 0}, {"n": 129}, {"max_tokens": -1}, {"max_tokens": 10**18}])
 async def test_numbers_that_cannot_be_meant_reserve_nothing(shop: Rig, change: dict[str, Any]) -> None:
     assert_error(await shop.post({**TEN, **change}, key=TILL), 400, "invalid_request_error", None, next(iter(change)))
-    assert not any(await held(shop))
+    assert await leases(shop) == 0
+    await shop.post(TEN, key=TILL)
+    assert await leases(shop) > 0
 
 
 async def test_a_cap_that_the_caller_named_goes_upstream_as_it_is(shop: Rig, upstream: OpenAIUpstream) -> None:

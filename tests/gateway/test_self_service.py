@@ -1,12 +1,21 @@
 """`GET /v1/budget` and `GET /v1/usage`: what a key may know of itself."""
 
+import asyncio
+import re
 from typing import Any
 
+import httpx
 import pytest
+import sqlalchemy as sa
 
+from backend.gateway import self_service
+from backend.gateway.self_service import MOST_OF_A_KEY
+from backend.identity.principal import system
 from tests.fakes.openai_upstream import OpenAIUpstream, status
 from tests.gateway.conftest import KEY, LIMITED_KEY, PLAIN, Rig
 from tests.gateway.test_errors import assert_error
+
+WHO = {"authorization": f"Bearer {KEY}"}
 
 
 async def get(rig: Rig, path: str, key: str = KEY) -> Any:
@@ -48,6 +57,46 @@ async def test_usage_is_the_keys_own_rows_newest_first_page_by_page(gateway: Rig
     assert len((await get(gateway, "/v1/usage", LIMITED_KEY))["data"]) == 1
 
 
+async def test_body_and_headers_say_the_same_of_a_spent_budget_that_warns_nowhere(gateway: Rig) -> None:
+    admin = system("test")
+    async with gateway.runtime.db.read() as session:
+        tenant, key = (await session.execute(sa.text("SELECT tenant_id, id FROM api_key WHERE public_id = 'demo'"))).one()
+    await gateway.runtime.budgets.set(admin, tenant, "key", key, limit_nano=0, window="lifetime", warn_at=[])
+    await gateway.runtime.keeper.load()
+    refused = await gateway.post(PLAIN)
+    assert_error(refused, 403, "insufficient_quota", "budget_exceeded")
+    told = await get(gateway, "/v1/budget")
+    assert (told["scope"], told["warning"], told["exceeded"], told["resets_at"]) == ("key", True, True, None)
+    said = (refused.headers["x-budget-scope"], refused.headers["x-budget-warning"], refused.headers["x-budget-exceeded"])
+    assert said == ("key", "true", "true")
+    assert "x-budget-resets-at" not in refused.headers
+
+
+async def test_a_key_that_asks_for_too_much_at_once_is_told_to_wait_and_others_are_not(
+    gateway: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(self_service, "CALLERS_PATIENCE", 60)
+    open_at_once = 3 * MOST_OF_A_KEY
+    limits = httpx.Limits(max_connections=open_at_once + 1)
+    async with httpx.AsyncClient(base_url=gateway.url, timeout=30, limits=limits) as http:
+        # While somebody writes, nobody can catch up, so all of them are waiting.
+        async with gateway.runtime.metering._writer._draining:
+            await gateway.post(PLAIN)
+            asked = [asyncio.create_task(http.get("/v1/usage", headers=WHO)) for _ in range(open_at_once)]
+            done, _ = await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            assert next(iter(done)).result().status_code == 429
+            other = asyncio.create_task(http.get("/v1/usage", headers={"authorization": f"Bearer {LIMITED_KEY}"}))
+            while sum(task.done() for task in asked) < open_at_once - MOST_OF_A_KEY:
+                await asyncio.sleep(0.01)
+        answers = await asyncio.gather(*asked)
+        assert (await other).status_code == 200
+    refused = [answer for answer in answers if answer.status_code == 429]
+    assert len(refused) == open_at_once - MOST_OF_A_KEY
+    assert refused[0].headers["retry-after"] == "1"
+    assert [len(answer.json()["data"]) for answer in answers if answer.status_code == 200] == [1] * MOST_OF_A_KEY
+    assert len((await get(gateway, "/v1/usage"))["data"]) == 1
+
+
 async def test_since_leaves_out_what_is_older(gateway: Rig) -> None:
     await gateway.post(PLAIN)
     created = (await get(gateway, "/v1/usage"))["data"][0]["created"]
@@ -68,11 +117,29 @@ async def test_since_leaves_out_what_is_older(gateway: Rig) -> None:
         ("cursor=WzEsMl0", "cursor"),
         ("since=yesterday", "since"),
         ("since=99999999999999999999", "since"),
+        ("after=WzEsMl0", "after"),
+        ("limit=1&Limit=2", "Limit"),
+        ("offset", "offset"),
     ],
 )
 async def test_what_cannot_be_meant_is_a_400(gateway: Rig, query: str, param: str) -> None:
-    response = await gateway.http.get(f"/v1/usage?{query}", headers={"authorization": f"Bearer {KEY}"})
+    response = await gateway.http.get(f"/v1/usage?{query}", headers=WHO)
     assert_error(response, 400, "invalid_request_error", None, param)
+
+
+async def test_a_budget_takes_no_parameters(gateway: Rig) -> None:
+    response = await gateway.http.get("/v1/budget?user=eve", headers=WHO)
+    assert_error(response, 400, "invalid_request_error", None, "user")
+
+
+async def test_an_unknown_endpoint_names_those_that_there_are(gateway: Rig) -> None:
+    for path in ("/v1/completions", "/v1/modelsmore", "/router"):
+        response = await gateway.http.get(path)
+        assert_error(response, 404, "invalid_request_error", "not_found")
+        message = response.json()["error"]["message"]
+        named = re.findall(r"/v1/[a-z/]+", message)
+        assert named == ["/v1/chat/completions", "/v1/models", "/v1/budget", "/v1/usage"]
+        assert {(await gateway.http.get(one)).status_code for one in named} == {401, 405}
 
 
 @pytest.mark.parametrize("path", ["/v1/budget", "/v1/usage"])
