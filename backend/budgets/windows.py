@@ -1,16 +1,16 @@
 """Which days a budget's window covers, in an IANA time zone. Pure; days are local dates, edges are instants in UTC.
 
 Spending is kept in day buckets, and every window is a run of whole local days: `calendar_month`, `calendar_week` (from Monday),
-`calendar_day`, `rolling_<N>d` (today and the N - 1 days before) and `lifetime`. A day begins at the first instant whose local date is
-not before it and lasts until the next day begins, so days never overlap and leave nothing out, whatever clocks do at midnight: a day
-is 23, 24 or 25 hours long, and one that a country skipped is empty.
+`calendar_day`, `rolling_<N>d` (today and the N - 1 days before) and `lifetime`. When a day begins is said in `kernel/days.py`.
 """
 
 from calendar import monthrange
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from backend.kernel.days import day_of as day_of
+from backend.kernel.days import start_of as start_of
 from backend.kernel.errors import BadRequest
 
 CALENDAR = ("calendar_month", "calendar_week", "calendar_day")
@@ -59,30 +59,6 @@ def period_of(window: str, day: date, zone: ZoneInfo) -> Period:
         None if first == _FIRST_DAY else start_of(first, zone),
         None if last == _LAST_DAY else start_of(last + _DAY, zone),
     )
-
-
-def day_of(instant: datetime, zone: ZoneInfo) -> date:
-    """The local day that an instant belongs to."""
-    day = instant.astimezone(zone).date()
-    # Where clocks fall back over midnight, the hour before it comes twice; the second one is of the new day already.
-    return day + _DAY if instant >= start_of(day + _DAY, zone) else day
-
-
-def start_of(day: date, zone: ZoneInfo) -> datetime:
-    """The first instant whose local date is not before `day`."""
-    midnight = datetime.combine(day, time.min, zone)
-    instant = midnight.astimezone(UTC)
-    if instant.astimezone(zone).replace(tzinfo=None, fold=0) == midnight.replace(tzinfo=None):
-        return instant
-    # Midnight does not exist: clocks jump over it. The jump lies within a day before the instant that fold 0 gave.
-    before, after = instant - 2 * _DAY, instant
-    while after - before > timedelta(microseconds=1):
-        middle = before + (after - before) / 2
-        if middle.astimezone(zone).date() >= day:
-            after = middle
-        else:
-            before = middle
-    return after
 
 
 def days_of(window: str, day: date) -> tuple[date, date]:

@@ -13,12 +13,12 @@ import structlog
 from backend.identity.end_users import EndUser
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.clock import Clock
+from backend.kernel.days import day_number
 from backend.kernel.db import Database
 from backend.kernel.errors import RateLimited
 from backend.limits import repository
 from backend.limits.admission import Admission
 from backend.limits.book import LimitBook
-from backend.limits.days import day_number
 from backend.limits.memory import MemoryLimiter
 from backend.limits.redis_link import LinkDown
 from backend.limits.schemas import Scope, Unit

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import structlog
 
+from backend.kernel.days import day_number
 from backend.kernel.errors import RateLimited
 from backend.limits.admission import Admission, Header, rate_headers, refusal
-from backend.limits.days import day_number
 from backend.limits.memory import Hold, MemoryLimiter
 from backend.limits.redis_link import LinkDown, RedisLink, Script, packed
 from backend.limits.schemas import Scope, Unit

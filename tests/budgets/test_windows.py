@@ -1,46 +1,20 @@
-"""Windows: days tile time without a gap, and every window is a run of them, in every zone and on every odd day."""
+"""Windows: every one is a run of whole days, in every zone and on every odd day."""
 
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.budgets.windows import check_window, day_of, days_of, period_of, rolling_days, start_of
+from backend.budgets.windows import check_window, days_of, period_of, rolling_days
+from backend.kernel.days import day_of
 from backend.kernel.errors import BadRequest
+from tests.kernel.test_days import days, instants, zones
 
-ZONES = sorted(name for name in available_timezones() if not name.startswith(("right/", "posix/", "localtime", "Factory")))
-zones = st.sampled_from(ZONES).map(ZoneInfo)
-instants = st.integers(-2_208_988_800, 4_102_444_800).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))
-days = st.dates(date(1900, 1, 1), date(2100, 1, 1))
 windows = st.sampled_from(["calendar_month", "calendar_week", "calendar_day", "lifetime"]) | st.integers(1, 999).map(
     lambda count: f"rolling_{count}d"
 )
-
-
-@pytest.mark.case("B8")
-@settings(max_examples=200, deadline=None)
-@given(instants, zones)
-@example(datetime(2018, 11, 4, 3, 30, tzinfo=UTC), ZoneInfo("America/Sao_Paulo"))
-@example(datetime(2011, 12, 30, 12, 0, tzinfo=UTC), ZoneInfo("Pacific/Apia"))
-@example(datetime(2006, 10, 29, 2, 32, tzinfo=UTC), ZoneInfo("America/St_Johns"))
-def test_every_instant_belongs_to_exactly_one_day(instant: datetime, zone: ZoneInfo) -> None:
-    day = day_of(instant, zone)
-    assert start_of(day, zone) <= instant < start_of(day + timedelta(days=1), zone)
-
-
-@pytest.mark.case("B8")
-@settings(max_examples=200, deadline=None)
-@given(days, zones)
-@example(date(2018, 11, 4), ZoneInfo("America/Sao_Paulo"))
-@example(date(2011, 12, 30), ZoneInfo("Pacific/Apia"))
-@example(date(1919, 3, 31), ZoneInfo("America/Toronto"))
-def test_a_day_begins_with_the_first_instant_that_is_not_before_it(day: date, zone: ZoneInfo) -> None:
-    start = start_of(day, zone)
-    assert start.astimezone(zone).date() >= day
-    assert (start - timedelta(microseconds=1)).astimezone(zone).date() < day
-    assert start <= start_of(day + timedelta(days=1), zone)
 
 
 @settings(max_examples=200, deadline=None)
@@ -64,28 +38,6 @@ def test_a_rolling_window_counts_today_and_the_days_before(count: int, day: date
     first, last = days_of(f"rolling_{count}d", day)
     assert last == day
     assert (last - first).days == count - 1
-
-
-@pytest.mark.case("B8")
-@pytest.mark.parametrize(
-    ("zone", "day", "hours"),
-    [
-        ("Europe/Berlin", date(2026, 3, 29), 23),
-        ("Europe/Berlin", date(2026, 10, 25), 25),
-        ("Europe/Berlin", date(2026, 7, 1), 24),
-        ("America/New_York", date(2026, 3, 8), 23),
-        ("America/New_York", date(2026, 11, 1), 25),
-        ("Australia/Lord_Howe", date(2026, 4, 5), 24.5),
-        ("America/Sao_Paulo", date(2018, 11, 4), 23),
-        ("America/Sao_Paulo", date(2018, 2, 17), 25),
-        ("Pacific/Apia", date(2011, 12, 30), 0),
-        ("Pacific/Kiritimati", date(2026, 7, 1), 24),
-        ("Etc/GMT+12", date(2026, 7, 1), 24),
-    ],
-)
-def test_a_day_is_as_long_as_its_clocks_make_it(zone: str, day: date, hours: float) -> None:
-    where = ZoneInfo(zone)
-    assert start_of(day + timedelta(days=1), where) - start_of(day, where) == timedelta(hours=hours)
 
 
 @pytest.mark.case("B8")
