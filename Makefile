@@ -24,7 +24,7 @@ export PYTHONUNBUFFERED := 1
 uvicorn := $(python) -m uvicorn --host $(HOST) --port $(PORT) --loop uvloop --http backend.http_server:Http --ws wsproto \
 	--timeout-graceful-shutdown 25 --no-proxy-headers --no-access-log --no-server-header --log-level warning
 
-.PHONY: help run gateway dev test check fmt migrate seed bench soak doctor clean install install-dev pages test-packages
+.PHONY: help run gateway dev test check fmt migrate seed reconcile bench soak doctor clean install install-dev pages test-packages
 
 help: ## list the tasks
 	@printf 'Bourse: make TASK\n\n'
@@ -57,6 +57,9 @@ migrate: install ## bring the database's schema up to date (SQLite does it by it
 
 seed: install ## load the catalog again and show what was read, kept, merged and quarantined
 	@exec $(python) -m backend ingest --force
+
+reconcile: install ## compare ledger, budgets and rollups to the nano-dollar; fails if anything differs
+	@exec $(python) -m backend reconcile
 
 doctor: ## say in plain words what is wrong with this machine, if anything
 	@if .venv/bin/python -c '' 2>/dev/null; then exec .venv/bin/python -m backend.doctor; fi

@@ -15,6 +15,7 @@ from backend.kernel.db import is_sqlite
 from backend.kernel.errors import StorageUnavailable
 from backend.kernel.terminal import UNAVAILABLE, WRONG_USE, AsJson, show_one
 from backend.limits import cli as limits
+from backend.metering.reconcile import cli as reconcile
 from backend.providers import cli as providers
 from backend.routing import cli as routing
 
@@ -26,6 +27,7 @@ providers.mount(app)
 catalog.mount(app)
 doctor.mount(app)
 limits.mount(app)
+reconcile.mount(app)
 
 
 @app.command()

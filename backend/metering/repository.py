@@ -51,7 +51,7 @@ async def insert_finals(session: AsyncSession, finals: Sequence[Final], *, fresh
     sqlite = connection.dialect.name == "sqlite"
     new = list(finals)
     if not fresh:
-        there = await _ids_already_there(session, [row[_ID] for row, _ in finals])
+        there = await ids_there(session, [row[_ID] for row, _ in finals])
         new = list({final[0][_ID]: final for final in finals if final[0][_ID] not in there}.values())
     if not new:
         return []
@@ -65,7 +65,8 @@ async def insert_finals(session: AsyncSession, finals: Sequence[Final], *, fresh
     return new
 
 
-async def _ids_already_there(session: AsyncSession, ids: Sequence[str]) -> set[str]:
+async def ids_there(session: AsyncSession, ids: Sequence[str]) -> set[str]:
+    """Which of these calls are in the ledger."""
     return set((await session.execute(sa.select(col(Call.id)).where(col(Call.id).in_(ids)))).scalars())
 
 

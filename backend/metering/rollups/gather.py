@@ -10,6 +10,7 @@ from backend.metering.rollups.histogram import Histogram, count, merge
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 SPANS = (MINUTE, HOUR, DAY)
+SPAN_NAMES = {MINUTE: "minute", HOUR: "hour", DAY: "day"}
 DIMENSIONS = ("tenant_id", "key_id", "user_id", "model", "provider", "route", "task", "outcome")
 TOKENS = (
     "input_tokens",
@@ -101,17 +102,16 @@ def by_minute(rows: Iterable[Sequence[Any]], columns: Columns = JOURNAL) -> dict
     return result
 
 
-def add_up(into: dict[Place, Totals], minutes: Mapping[Names, Mapping[int, Totals]], ids: Mapping[Names, bytes], span: int) -> set[Place]:
-    """Add minutes to the buckets of a span; which of them were touched."""
-    touched: set[Place] = set()
+def by_span(minutes: Mapping[Names, Mapping[int, Totals]], ids: Mapping[Names, bytes], span: int) -> dict[Place, Totals]:
+    """Minutes added up to the buckets of a span, by the series' ids."""
+    result: dict[Place, Totals] = {}
     for names, found in minutes.items():
         series = ids[names]
         for minute, totals in found.items():
             place = series, minute - minute % span
-            known = into.get(place)
+            known = result.get(place)
             if known is None:
-                into[place] = totals.copy()
+                result[place] = totals.copy()
             else:
                 known.add(totals)
-            touched.add(place)
-    return touched
+    return result

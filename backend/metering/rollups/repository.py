@@ -13,6 +13,11 @@ from backend.metering.rollups.gather import DIMENSIONS, MEASURES, MINUTE, Place,
 from backend.metering.rollups.histogram import Histogram, encoded, merge_encoded
 from backend.metering.rollups.tables import Rollup, RollupSeries
 
+
+class RowsChanged(Exception):
+    """Somebody else changed a writer's rows: the transaction must not commit, and may be tried again under another writer id."""
+
+
 Row = tuple[Any, ...]
 Group = tuple[str | None, int | None]
 """The value of the dimension that sums are split by, and the second at which a bucket of time starts; None where they are not split."""
@@ -26,19 +31,52 @@ def row_of(place: Place, span: int, writer_id: int, totals: Totals) -> Row:
     return series, span, starts, writer_id, *totals.sums, encoded(totals.latency), encoded(totals.first_token)
 
 
-def _statement(mark: str) -> str:
+def _insert(mark: str) -> str:
     names, marks = ", ".join(_COLUMNS), ", ".join([mark] * len(_COLUMNS))
+    return f"INSERT INTO rollup ({names}) VALUES ({marks})"
+
+
+def _replace(mark: str) -> str:
     values = ", ".join([f"{name} = excluded.{name}" for name in _COLUMNS[4:]])
-    return f"INSERT INTO rollup ({names}) VALUES ({marks}) ON CONFLICT (series_id, span, starts, writer_id) DO UPDATE SET {values}"
+    return f"{_insert(mark)} ON CONFLICT (series_id, span, starts, writer_id) DO UPDATE SET {values}"
 
 
-_WRITE = {"sqlite": _statement("?"), "postgresql": _statement("%s")}
+def _add(mark: str) -> str:
+    sums = ", ".join([f"{name} = {name} + {mark}" for name in MEASURES])
+    place = " AND ".join([f"{name} = {mark}" for name in (*_COLUMNS[:4], "latency", "first_token")])
+    return f"UPDATE rollup SET {sums}, latency = {mark}, first_token = {mark} WHERE {place}"
 
 
-async def write(session: AsyncSession, rows: Sequence[Row]) -> None:
-    """Rows of one writer, each as `row_of` has it, in place of what that writer has there."""
+_MARKS = {"sqlite": "?", "postgresql": "%s"}
+_INSERT = {dialect: _insert(mark) for dialect, mark in _MARKS.items()}
+_REPLACE = {dialect: _replace(mark) for dialect, mark in _MARKS.items()}
+_ADD = {dialect: _add(mark) for dialect, mark in _MARKS.items()}
+
+
+async def insert(session: AsyncSession, rows: Sequence[Row]) -> None:
+    """New rows, each as `row_of` has it."""
+    if rows:
+        connection = await session.connection()
+        await connection.exec_driver_sql(_INSERT[connection.dialect.name], list(rows))
+
+
+async def replace(session: AsyncSession, rows: Sequence[Row]) -> None:
+    """Rows of one writer in place of what that writer has there."""
     connection = await session.connection()
-    await connection.exec_driver_sql(_WRITE[connection.dialect.name], list(rows))
+    await connection.exec_driver_sql(_REPLACE[connection.dialect.name], list(rows))
+
+
+async def add(session: AsyncSession, rows: Sequence[Row]) -> None:
+    """Add to rows: sums to add in the order of `MEASURES`, both new histograms, the four columns of the key, both old histograms.
+
+    Raises:
+        RowsChanged: a row is gone, or its histograms are not the old ones.
+    """
+    if rows:
+        connection = await session.connection()
+        result = await connection.exec_driver_sql(_ADD[connection.dialect.name], list(rows))
+        if result.rowcount != len(rows):
+            raise RowsChanged
 
 
 async def add_series(session: AsyncSession, rows: Iterable[Row]) -> None:

@@ -15,7 +15,7 @@ MOST_NAMES = 1_000
 come from outside (a provider may call its model anew in every answer), and charts must stay quick."""
 OTHER = "(other)"
 _MOST_KNOWN = 20_000
-_OPEN = tuple(map(DIMENSIONS.index, ("model", "route", "task")))
+OPEN = tuple(map(DIMENSIONS.index, ("model", "route", "task")))
 _Open = tuple[str, ...]
 
 
@@ -52,16 +52,19 @@ class SeriesBook:
         """Of a call that was learned."""
         return self._ids[names]
 
+    def knows(self, names: Names) -> bool:
+        return names in self._ids
+
     def _bounded(self, names: Names) -> tuple[str, ...]:
         series = tuple([name or "" for name in names])
         known = self._open_names[series[0]]
-        open_names = tuple([series[index] for index in _OPEN])
+        open_names = tuple([series[index] for index in OPEN])
         if open_names in known:
             return series
         if len(known) < MOST_NAMES:
             known.add(open_names)
             return series
-        return tuple([OTHER if index in _OPEN else name for index, name in enumerate(series)])
+        return tuple([OTHER if index in OPEN else name for index, name in enumerate(series)])
 
 
 def _digest(series: tuple[str, ...]) -> bytes:

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.budgets.windows import day_of, start_of
+from backend.kernel.days import day_of, start_of
 from backend.identity.principal import Principal, Role
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database

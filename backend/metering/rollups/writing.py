@@ -1,8 +1,9 @@
-"""Rollups in the ledger's transaction: the sums of the calls that it inserts, under ids that no other writer has.
+"""Rollups in the ledger's transaction: the sums of the calls that it inserts, in rows that no other writer has.
 
-For each span this writer remembers what it has committed, and writes the new sums over its own rows: no row is read, and none is anybody
-else's. Where that memory ends (it grew large, or a commit failed and nobody knows how far it came), the writer id ends with it: sums go
-on in new rows under a new id, and reading adds both.
+Sums are added to this writer's rows. Histograms are written anew from what it remembers to have committed, where the row still has what
+it wrote; so nothing is read. Where that memory ends (it grew large, a commit failed and nobody knows how far it came, or somebody else
+changed a row), the writer id ends with it: it goes on in new rows under a new id, and reading adds all of them. Whatever happens to a
+row, every transaction so adds exactly the same to rollups and to the ledger.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.kernel.db import Database
 from backend.kernel.ids import random_bytes
 from backend.metering.rollups import repository
-from backend.metering.rollups.gather import SPANS, Place, Totals, add_up, by_minute
+from backend.metering.rollups.gather import SPANS, Place, by_minute, by_span
+from backend.metering.rollups.histogram import Histogram, encoded, merge
 from backend.metering.rollups.series import SeriesBook
 
 MOST_REMEMBERED = {60: 2_000, 3_600: 4_000, 86_400: 8_000}
@@ -22,9 +24,18 @@ MOST_REMEMBERED = {60: 2_000, 3_600: 4_000, 86_400: 8_000}
 
 
 @dataclass(slots=True)
+class _Histograms:
+    """A row's, and as it has them."""
+
+    latency: Histogram
+    first_token: Histogram
+    written: tuple[str, str]
+
+
+@dataclass(slots=True)
 class _Memory:
     writer_id: int = field(default_factory=lambda: (int.from_bytes(random_bytes(8)) >> 1) | 1)
-    written: dict[Place, Totals] = field(default_factory=dict)
+    rows: dict[Place, _Histograms] = field(default_factory=dict)
 
 
 class RollupWriter:
@@ -40,21 +51,37 @@ class RollupWriter:
         await self._book.learn(db, rows)
 
     async def write(self, session: AsyncSession, rows: Sequence[Sequence[Any]]) -> None:
-        """Add calls that this transaction has inserted."""
+        """Add calls that this transaction has inserted.
+
+        Raises:
+            RowsChanged: somebody else changed a row of ours.
+        """
         if not rows:
             return
         minutes = by_minute(rows)
         ids = {names: self._book.id_of(names) for names in minutes}
-        written: list[repository.Row] = []
+        new: list[repository.Row] = []
+        more: list[repository.Row] = []
         for span, memory in self._memory.items():
-            touched = add_up(memory.written, minutes, ids, span)
-            written += [repository.row_of(place, span, memory.writer_id, memory.written[place]) for place in touched]
-        await repository.write(session, written)
+            for place, totals in by_span(minutes, ids, span).items():
+                known = memory.rows.get(place)
+                if known is None:
+                    row = repository.row_of(place, span, memory.writer_id, totals)
+                    memory.rows[place] = _Histograms(totals.latency, totals.first_token, row[-2:])
+                    new.append(row)
+                else:
+                    before = known.written
+                    merge(known.latency, totals.latency)
+                    merge(known.first_token, totals.first_token)
+                    known.written = encoded(known.latency), encoded(known.first_token)
+                    more.append((*totals.sums, *known.written, place[0], span, place[1], memory.writer_id, *before))
+        await repository.insert(session, new)
+        await repository.add(session, more)
 
     def keep(self) -> None:
         """The transaction is committed."""
         for span, memory in self._memory.items():
-            if len(memory.written) > MOST_REMEMBERED[span]:
+            if len(memory.rows) > MOST_REMEMBERED[span]:
                 self._memory[span] = _Memory()
 
     def forget(self) -> None:
