@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from backend.gateway.call import Call
+from backend.gateway.normal_form import added_bytes
 from backend.gateway.token_bound import token_bound
 from backend.gateway.token_count import TokenCounter
 from backend.gateway.token_families import Family, family_of
@@ -97,6 +98,7 @@ class Bounder:
         self._counter = counter
         unknown = budget.on_unknown_price
         self._fallback = _fallback_lines(unknown) if isinstance(unknown, UnknownPrice) else ()
+        added_bytes()  # now, rather than in the first call that needs it
 
     def bound(self, call: Call) -> None:
         """Set the call's bounds, one for each candidate that can be asked at all.

@@ -7,11 +7,11 @@ decides, `token_count` counts.
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-from unicodedata import normalize
 
 import orjson
 
 from backend.gateway.media_tokens import media_tokens
+from backend.gateway.normal_form import normalized_bytes
 from backend.gateway.token_families import Family
 
 WHOLE_CONTEXT = 1_048_576
@@ -92,10 +92,16 @@ def token_bound(body: Mapping[str, Any], family: Family, context: int | None = N
         context: the model's context window in tokens, where it is known: a longer prompt is refused by the provider and costs nothing.
     """
     prompt = prompt_of(body, family, context or WHOLE_CONTEXT)
-    # One look at all texts; the line breaks keep apart what normalizing would put together, and are marks enough.
-    size = prompt.media + overhead(prompt, family) + text_bytes("\n".join(prompt.texts), family)
-    for structure in prompt.structures:
-        size += structure_bytes(structure, family)
+    # One look at all texts; the line breaks are marks enough.
+    text = "\n".join(prompt.texts)
+    size = prompt.media + overhead(prompt, family) + len(text)
+    if context is not None and size >= context:
+        return context
+    if not text.isascii():
+        size += text_bytes(text, family) - len(text)
+    if prompt.structures:
+        odd = [structure for structure in prompt.structures if not structure.isascii()]
+        size += sum(map(len, prompt.structures)) - sum(map(len, odd)) + structure_bytes(b"\n".join(odd), family)
     return size if context is None or size < context else context
 
 
@@ -108,11 +114,8 @@ def overhead(prompt: Prompt, family: Family) -> int:
 def text_bytes(text: str, family: Family) -> int:
     if text.isascii():
         return len(text)
-    size = len(text.encode("utf-8", "surrogatepass"))
-    if family.normalizes:
-        size = max(size, len(normalize("NFKC", text).encode("utf-8", "surrogatepass")))
     # A tokenizer of words puts a mark in front.
-    return size + 1
+    return 1 + (normalized_bytes(text) if family.normalizes else len(text.encode("utf-8", "surrogatepass")))
 
 
 def structure_bytes(structure: bytes, family: Family) -> int:
