@@ -13,16 +13,23 @@ from benchmarks.processes import get
 from benchmarks.wire import MODEL
 
 KEY = "sk-bench.local-only"
-SWITCHED = "on: the defaults of a fresh installation (key check, price, ledger with journal in SQLite, metrics, JSON log line per call)"
+OWNER = "bench@example.com"
+LEVELS = ("key", "user", "tenant")
+SWITCHED = (
+    "on: key check; requests, tokens and parallel calls limited for key, user and tenant; a budget of key, user and tenant, reserved and "
+    "settled; price; ledger with journal in SQLite; `x-ratelimit-*`, `X-Budget-*` and cost on every answer; metrics; a JSON log line per call"
+)
 # Reflex's own switches for serving a finished build, as in the Makefile.
 BUILT_PAGES = {"__REFLEX_SKIP_COMPILE": "1", "__REFLEX_MOUNT_FRONTEND_COMPILED_APP": "1", "REFLEX_ENV_MODE": "prod"}
+NEVER = {"requests_per_minute": 1_000_000_000, "tokens_per_minute": 1_000_000_000_000, "parallel": 1_000_000}
 LEDGER_SECONDS = 30.0  # how long the background writer may take to bring the last rows into the database
 
 
 def configuration(data: Path, upstream: int) -> str:
-    """A `bourse.yaml` (as JSON, which is YAML) with one priced route to the upstream, and a key whose limits are counted but never bind."""
+    """A `bourse.yaml` (as JSON, which is YAML) with one priced route to the upstream, and a person's key. Its limits and budgets, and those
+    of person and tenant (`switch_on`), are counted but never bind."""
     budget = {"limit_usd": 1_000_000, "window": "calendar_month"}
-    never = {"requests_per_minute": 1_000_000_000, "tokens_per_minute": 1_000_000_000_000, "parallel": 1_000_000}
+    person = {"email": OWNER, "password": "bench-local-only"}
     candidate = {"provider": "mock", "model": MODEL, "price": {"input": 0.15, "output": 0.60}}
     return json.dumps(
         {
@@ -30,12 +37,32 @@ def configuration(data: Path, upstream: int) -> str:
             "providers": {"mock": {"protocol": "openai", "base_url": f"http://127.0.0.1:{upstream}/v1", "api_key": "sk-upstream"}},
             "models": [{"alias": MODEL, "strategy": "ordered", "candidates": [candidate]}],
             "bootstrap": {
+                "admin_users": [person],
                 "tenants": [{"slug": "bench", "name": "Bench", "budget": budget}],
-                "api_keys": [{"tenant": "bench", "name": "bench", "key": KEY, "budget": budget, "rate_limit": never}],
+                "memberships": [{"tenant": "bench", "email": OWNER}],
+                "api_keys": [{"tenant": "bench", "name": "bench", "key": KEY, "owner": OWNER, "budget": budget, "rate_limit": NEVER}],
             },
         },
         indent=1,
     )
+
+
+def switch_on(checkout: Path, env: dict[str, str], port: int) -> None:
+    """Limits and budgets of the person and the tenant too, by the operator's command line; returns once the server says that all bind.
+
+    Raises:
+        CannotRun: a command is refused, or some of it does not bind.
+    """
+    limits = [f"--{name.replace('_', '-')}={value}" for name, value in NEVER.items()]
+    _command_line(checkout, env, "limit", "set", "bench", *limits)
+    _command_line(checkout, env, "limit", "set", "bench", f"--user={OWNER}", *limits)
+    _command_line(checkout, env, "budget", "set", "bench", "--limit=1000000", f"--user={OWNER}")
+    limited = {entry["scope"] for entry in json.loads(_command_line(checkout, env, "limit", "list", "bench", "--json"))}
+    time.sleep(1)  # the change feed's half second
+    status, answer = get(port, "/v1/budget", headers={"Authorization": f"Bearer {KEY}"})
+    budgets = {budget["scope"] for budget in json.loads(answer)["budgets"]} if status == 200 else set()
+    if limited != set(LEVELS) or budgets != set(LEVELS):
+        raise CannotRun(f"limits bind {sorted(limited)}, budgets bind {sorted(budgets)}")
 
 
 def python_of(checkout: Path) -> str:
@@ -86,6 +113,7 @@ def bourse_at(name: str, label: str, checkout: Path) -> Peer:
         port = next(place.ports)
         server = place.server(name, port, command(checkout, port, "backend.asgi:gateway"), env=env, cwd=checkout)
         took = launch(server, "/readyz", 60)
+        switch_on(checkout, {**os.environ, **env}, port)
 
         def rows(sent: int) -> int:
             return ledger_rows(home / "data/bourse.db", sent)
@@ -122,13 +150,19 @@ def whole_app(place: Place, checkout: Path) -> dict[str, float]:
 
 def _seed(checkout: Path, env: dict[str, str]) -> None:
     """Load the catalog, so that what is measured afterwards is a warm start."""
-    words = [python_of(checkout), "-m", "backend", "ingest", "--quiet"]
+    _command_line(checkout, env, "ingest", "--quiet")
+
+
+def _command_line(checkout: Path, env: dict[str, str], *words: str) -> str:
+    """What `python -m backend …` prints."""
+    argv = [python_of(checkout), "-m", "backend", *words]
     try:
-        seeded = subprocess.run(words, cwd=checkout, env=env, capture_output=True, text=True, timeout=180, check=False)
+        done = subprocess.run(argv, cwd=checkout, env=env, capture_output=True, text=True, timeout=180, check=False)
     except subprocess.TimeoutExpired as error:
-        raise CannotRun("the catalog was not loaded within 180 s") from error
-    if seeded.returncode:
-        raise CannotRun(f"the catalog could not be loaded: {seeded.stderr.strip().splitlines()[-1:]}")
+        raise CannotRun(f"{' '.join(words)}: no end within 180 s") from error
+    if done.returncode:
+        raise CannotRun(f"{' '.join(words)}: {done.stderr.strip().splitlines()[-1:]}")
+    return done.stdout
 
 
 def revision(checkout: Path) -> str:

@@ -84,11 +84,19 @@ def free_ports(start: int) -> Iterator[int]:
     raise RuntimeError(f"no free port from {start} on")
 
 
-def get(port: int, path: str, *, method: str = "GET", body: bytes | None = None, timeout: float = 5.0) -> tuple[int, bytes]:
+def get(
+    port: int,
+    path: str,
+    *,
+    method: str = "GET",
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float = 5.0,
+) -> tuple[int, bytes]:
     """One HTTP exchange with a server on loopback. Raises OSError where none answers."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=timeout)
     try:
-        connection.request(method, path, body=body)
+        connection.request(method, path, body=body, headers=dict(headers or {}))
         response = connection.getresponse()
         return response.status, response.read()
     except http.client.HTTPException as error:
