@@ -16,8 +16,9 @@ KEY = "sk-bench.local-only"
 OWNER = "bench@example.com"
 LEVELS = ("key", "user", "tenant")
 SWITCHED = (
-    "on: key check; requests, tokens and parallel calls limited for key, user and tenant; a budget of key, user and tenant, reserved and "
-    "settled; price; ledger with journal in SQLite; `x-ratelimit-*`, `X-Budget-*` and cost on every answer; metrics; a JSON log line per call"
+    "on: key check; requests, tokens and parallel calls limited for key, user and tenant; a budget of key, user and tenant, reserved "
+    "and settled; price; ledger with journal in SQLite; `x-ratelimit-*`, `X-Budget-*` and cost on every answer; metrics; a JSON log "
+    "line per call"
 )
 # Reflex's own switches for serving a finished build, as in the Makefile.
 BUILT_PAGES = {"__REFLEX_SKIP_COMPILE": "1", "__REFLEX_MOUNT_FRONTEND_COMPILED_APP": "1", "REFLEX_ENV_MODE": "prod"}
