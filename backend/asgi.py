@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from http import HTTPStatus
 
@@ -32,6 +32,7 @@ from backend.kernel.errors import (
     as_rest,
     response_headers,
 )
+from backend.kernel.header_lines import EXTENSION, lines_of, pairs_of
 from backend.kernel.json import dump_json
 from backend.kernel.request import App, Message, Receive, RequestContext, Scope, Send, header, open_context
 from backend.observability.health import health_report, liveness, readiness
@@ -54,6 +55,7 @@ SECURITY_HEADERS = (
     (b"cross-origin-opener-policy", b"same-origin"),
     (b"permissions-policy", b"camera=(), geolocation=(), microphone=()"),
 )
+_SECURITY_LINES = lines_of(SECURITY_HEADERS)
 SLOW_START_RETRY_SECONDS = 2
 _CLOSING = ((b"connection", b"close"),)
 _EXPOSED = b", ".join(
@@ -123,18 +125,27 @@ class FrontDoor:
         context = open_context(scope, started=started, trusted_proxy_hops=self.settings.server.trusted_proxy_hops)
         scope["bourse"] = context
         segment = scope["path"].split("/", 2)[1] if scope["path"].startswith("/") else ""
-        request_id = (b"x-request-id", context.request_id.encode("latin-1"))
+        own = [_SECURITY_LINES, (b"x-request-id: %b\r\n" % context.request_id.encode("latin-1"), 1)]
         origin = header(scope, b"origin") if self._origins else None
         cors = _cors_headers(origin) if origin in self._origins else ()
         status = 0
 
-        async def send_with_headers(message: Message) -> None:
+        takes_lines = EXTENSION in scope.get("extensions", ())
+
+        def send_with_headers(message: Message) -> Awaitable[None]:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
                 ending = _CLOSING if self.runtime is not None and self.runtime.readiness.draining else ()
-                message["headers"] = [*message.get("headers", ()), request_id, *SECURITY_HEADERS, *cors, *ending]
-            await send(message)
+                lines = [*message.get(EXTENSION, ()), *own]
+                if takes_lines:
+                    message[EXTENSION] = lines
+                    message["headers"] = [*message.get("headers", ()), *cors, *ending]
+                else:
+                    message.pop(EXTENSION, None)
+                    pairs = (pair for block in lines for pair in pairs_of(block))
+                    message["headers"] = [*message.get("headers", ()), *cors, *ending, *pairs]
+            return send(message)
 
         try:
             if cors and scope["method"] == "OPTIONS":

@@ -8,12 +8,12 @@ from typing import Protocol
 from backend.budgets.alerts import is_reached, thresholds
 from backend.budgets.slices import NoSlice, Slice
 from backend.budgets.tables import Budget
+from backend.kernel.header_lines import Lines, lines_of, pairs_of
 from backend.kernel.money import NANO_PER_USD
 
 NO_SLICE = NoSlice()
 END_USER = "end_user"
 SCOPES = ("tenant", "user", "key", END_USER)
-Header = tuple[bytes, bytes]
 Place = tuple[str, str, str]
 """Tenant id, scope, and the id of the tenant, user, key or end user."""
 
@@ -60,27 +60,28 @@ class Headroom:
     def remaining_nano(self) -> int:
         return max(0, self.limit_nano - self.used_nano)
 
-    def wire_headers(self) -> list[Header]:
+    def lines(self) -> Lines:
         """`X-Budget-*`, amounts in USD. Made for every answer, so without a Decimal."""
         left = self.limit_nano - self.used_nano
-        return [
-            *_lasting_headers(self.scope, self.limit_nano, self.resets_at),
-            (b"x-budget-used", b"%d.%09d" % divmod(self.used_nano, NANO_PER_USD)),
-            (b"x-budget-remaining", b"%d.%09d" % divmod(left if left > 0 else 0, NANO_PER_USD)),
-            (b"x-budget-warning", b"true" if self.warning else b"false"),
-            (b"x-budget-exceeded", b"true" if self.exceeded else b"false"),
-        ]
+        lasting, count = _lasting_lines(self.scope, self.limit_nano, self.resets_at)
+        changing = b"x-budget-used: %d.%09d\r\nx-budget-remaining: %d.%09d\r\nx-budget-warning: %b\r\nx-budget-exceeded: %b\r\n" % (
+            *divmod(self.used_nano, NANO_PER_USD),
+            *divmod(left if left > 0 else 0, NANO_PER_USD),
+            b"true" if self.warning else b"false",
+            b"true" if self.exceeded else b"false",
+        )
+        return lasting + changing, count + 4
 
     def headers(self) -> dict[str, str]:
-        """As `wire_headers`, for an error."""
-        return {name.decode(): value.decode() for name, value in self.wire_headers()}
+        """As `lines`, for an error."""
+        return {name.decode(): value.decode() for name, value in pairs_of(self.lines())}
 
 
 @lru_cache(maxsize=4096)
-def _lasting_headers(scope: str, limit_nano: int, resets_at: datetime | None) -> tuple[Header, ...]:
+def _lasting_lines(scope: str, limit_nano: int, resets_at: datetime | None) -> Lines:
     """Those that stay the same from call to call; no instant where the window never ends."""
-    lasting = ((b"x-budget-scope", scope.encode()), (b"x-budget-limit", b"%d.%09d" % divmod(limit_nano, NANO_PER_USD)))
-    return lasting if resets_at is None else (*lasting, (b"x-budget-resets-at", resets_at.isoformat().encode()))
+    lasting = [(b"x-budget-scope", scope.encode()), (b"x-budget-limit", b"%d.%09d" % divmod(limit_nano, NANO_PER_USD))]
+    return lines_of(lasting if resets_at is None else [*lasting, (b"x-budget-resets-at", resets_at.isoformat().encode())])
 
 
 class Account:
@@ -152,6 +153,12 @@ class Account:
     def limit_at(self, now: datetime) -> int:
         """The limit in force, a temporary raise included."""
         return limit_at(self.limit_nano, self.raise_nano, self.raise_until, now)
+
+    def tightness(self, now: datetime) -> tuple[int, int]:
+        """What is left, then the limit: the tightest budget is the least."""
+        limit = self.limit_at(now)
+        left = limit - self.spent_nano - self.slice.unsettled
+        return (left if left > 0 else 0), limit
 
     def headroom(self, now: datetime) -> Headroom:
         limit = self.limit_at(now)

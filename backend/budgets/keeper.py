@@ -134,14 +134,10 @@ class BudgetKeeper:
         if chain is None:
             return None
         now = self._clock.now()
-        return min((account.headroom(now) for account in chain), key=_tightness)
+        return min(chain, key=lambda account: account.tightness(now)).headroom(now)
 
     def _on_settled(self, event: ChargesSettled) -> None:
         self._desk.settled(event.settled)
-
-
-def _tightness(headroom: Headroom) -> tuple[int, int]:
-    return headroom.remaining_nano, headroom.limit_nano
 
 
 def _clock_of(db: Database, clock: Clock) -> TimeOf:

@@ -3,30 +3,33 @@
 from typing import Any
 
 from backend.gateway.call import Call
+from backend.kernel.header_lines import Lines
 from backend.kernel.money import NANO_PER_USD
 from backend.metering.record import AttemptRecord
 
-Header = tuple[bytes, bytes]
 
-
-def fact_headers(call: Call, *, overhead: float | None) -> list[Header]:
+def fact_lines(call: Call, *, overhead: float | None) -> Lines:
     """`x-bourse-*` and `openai-processing-ms`, as far as known. The cost is left out while it is unknown, which is not the same as 0."""
-    record = call.record
-    headers = [
-        (b"x-bourse-attempts", b"%d" % len(call.attempts)),
-        (b"x-bourse-fallback", b"true" if len(call.attempts) > 1 else b"false"),
-        (b"x-bourse-cache", b"miss"),
-        (b"openai-processing-ms", b"%d" % (call.elapsed * 1000)),
-    ]
+    record, attempts = call.record, len(call.attempts)
+    block = b"x-bourse-cache: miss\r\nx-bourse-attempts: %d\r\nx-bourse-fallback: %b\r\nopenai-processing-ms: %d\r\n" % (
+        attempts,
+        b"true" if attempts > 1 else b"false",
+        call.elapsed * 1000,
+    )
+    lines = 4
     if record.model:
-        headers.append((b"x-bourse-model", header_value(record.model)))
+        block += b"x-bourse-model: %b\r\n" % header_value(record.model)
+        lines += 1
     if record.provider:
-        headers.append((b"x-bourse-provider", header_value(record.provider)))
+        block += b"x-bourse-provider: %b\r\n" % header_value(record.provider)
+        lines += 1
     if call.settled and record.price_state != "unpriced":
-        headers.append((b"x-bourse-cost-usd", b"%d.%09d" % divmod(record.charged_nano, NANO_PER_USD)))
+        block += b"x-bourse-cost-usd: %d.%09d\r\n" % divmod(record.charged_nano, NANO_PER_USD)
+        lines += 1
     if overhead is not None:
-        headers.append((b"x-bourse-overhead-ms", b"%.2f" % (overhead * 1000)))
-    return headers
+        block += b"x-bourse-overhead-ms: %.2f\r\n" % (overhead * 1000)
+        lines += 1
+    return block, lines
 
 
 def bourse_object(call: Call) -> dict[str, Any]:

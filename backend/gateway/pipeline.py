@@ -17,7 +17,7 @@ from backend.gateway.call import Call, clean
 from backend.gateway.chat_body import check_chat_body
 from backend.gateway.chunks import splice_facts
 from backend.gateway.estimate import estimated_answer_tokens
-from backend.gateway.facts import bourse_object, fact_headers
+from backend.gateway.facts import bourse_object, fact_lines
 from backend.gateway.progress import Progress
 from backend.gateway.relay import relay
 from backend.gateway.reserve import Reserver
@@ -29,6 +29,7 @@ from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.clock import Clock
 from backend.kernel.errors import BourseError, InternalError, Restarting
+from backend.kernel.header_lines import pairs_of
 from backend.kernel.ids import new_id
 from backend.kernel.json import parse_json
 from backend.kernel.request import Receive, RequestContext, Scope, Send, header
@@ -95,7 +96,7 @@ class Pipeline:
         except BourseError as error:
             outcome = "failed" if call.attempts else "refused"
             self._settler.unanswered(call, outcome, status=error.status, error_code=error.code)
-            facts = fact_headers(call, overhead=None) if call.attempts else []
+            facts = pairs_of(fact_lines(call, overhead=None)) if call.attempts else []
             await send_error(send, error, [*facts, *self._standing.headers_beside(call, error)])
         except (CallerGone, ClientDisconnected):
             self._given_up(call, "client_closed", status=CLIENT_CLOSED_STATUS)
@@ -179,7 +180,7 @@ class Pipeline:
         output = 0 if answer.usage is not None else estimated_answer_tokens(value)
         self._settler.completed(call, attempt, answer.usage, estimated_output=output)
         body = splice_facts(answer.body, bourse_object(call)) if call.with_facts else answer.body
-        await send_json(send, 200, body, [*fact_headers(call, overhead=overhead), *self._standing.headers(call)])
+        await send_json(send, 200, body, lines=[fact_lines(call, overhead=overhead), *self._standing.lines(call)])
 
     def _given_up(self, call: Call, outcome: str, *, status: int) -> None:
         """The caller went away, or this process is ending, before anything was delivered."""
@@ -191,7 +192,7 @@ class Pipeline:
     async def _stream(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         assert call.route is not None
         watch = Watch(receive, total=call.route.timeouts.total)
-        writer = EventWriter(send, watch, lambda: [*fact_headers(call, overhead=call.overhead), *self._standing.headers(call)])
+        writer = EventWriter(send, watch, lambda: [fact_lines(call, overhead=call.overhead), *self._standing.lines(call)])
         progress = Progress(call, self._settler)
         watch.at_look = progress.look
         try:

@@ -4,9 +4,10 @@ import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from backend.gateway.facts import Header, header_value
+from backend.gateway.facts import header_value
 from backend.gateway.watch import STALL_SECONDS, Watch
 from backend.kernel.errors import BourseError, as_openai, response_headers
+from backend.kernel.header_lines import EXTENSION, Header, Lines
 from backend.kernel.json import dump_json
 from backend.kernel.request import Send
 
@@ -19,8 +20,9 @@ _STREAM: tuple[Header, ...] = (
 )
 
 
-async def send_json(send: Send, status: int, body: bytes, headers: Iterable[Header] = ()) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [_JSON, (b"content-length", b"%d" % len(body)), *headers]})
+async def send_json(send: Send, status: int, body: bytes, headers: Iterable[Header] = (), lines: Iterable[Lines] = ()) -> None:
+    framing = (_JSON, (b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": (*framing, *headers), EXTENSION: lines})
     await send({"type": "http.response.body", "body": body})
 
 
@@ -35,7 +37,7 @@ class EventWriter:
 
     __slots__ = ("_finished", "_head", "_pending", "_send", "_watch", "started")
 
-    def __init__(self, send: Send, watch: Watch, head: Callable[[], list[Header]]) -> None:
+    def __init__(self, send: Send, watch: Watch, head: Callable[[], list[Lines]]) -> None:
         self._send = send
         self._watch = watch
         self._head = head
@@ -73,7 +75,7 @@ class EventWriter:
 
     async def _start(self) -> None:
         self.started = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": [*_STREAM, *self._head()]})
+        await self._send({"type": "http.response.start", "status": 200, "headers": _STREAM, EXTENSION: self._head()})
 
     def _keep_alive(self) -> None:
         if self._pending is None or self._pending.done():

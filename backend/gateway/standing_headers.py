@@ -3,31 +3,35 @@
 from backend.budgets.accounts import Payer
 from backend.budgets.keeper import BudgetKeeper
 from backend.gateway.call import Call
-from backend.gateway.facts import Header
 from backend.kernel.errors import BourseError
+from backend.kernel.header_lines import Header, Lines, pairs_of
 
 
 class StandingHeaders:
     def __init__(self, keeper: BudgetKeeper) -> None:
         self._keeper = keeper
 
-    def headers(self, call: Call) -> list[Header]:
+    def lines(self, call: Call) -> list[Lines]:
         """Limits as they were when the call was let in, budgets as they are now."""
-        headers = list(call.admission.headers) if call.admission is not None else []
-        if call.admission is not None and call.admission.soft_quota is not None:
-            headers.append((b"x-bourse-quota-exceeded", call.admission.soft_quota.encode()))
+        blocks = []
+        if call.admission is not None:
+            blocks.append(call.admission.lines)
+            if call.admission.soft_quota is not None:
+                blocks.append((b"x-bourse-quota-exceeded: %b\r\n" % call.admission.soft_quota.encode(), 1))
         if call.lowered_cap:
             bound = call.bound or call.bounds[0]
-            headers.append((b"x-bourse-max-output-lowered", b"%d" % bound.cap))
-        headers += self.of_payer(call.payer)
-        return headers
+            blocks.append((b"x-bourse-max-output-lowered: %d\r\n" % bound.cap, 1))
+        headroom = self._keeper.headroom(call.payer)
+        if headroom is not None:
+            blocks.append(headroom.lines())
+        return blocks
 
     def of_payer(self, payer: Payer) -> list[Header]:
         """How the tightest budget stands; nothing before the first call."""
         headroom = self._keeper.headroom(payer)
-        return headroom.wire_headers() if headroom is not None else []
+        return pairs_of(headroom.lines()) if headroom is not None else []
 
     def headers_beside(self, call: Call, error: BourseError) -> list[Header]:
-        """As `headers`, without what the error says itself."""
+        """As `lines`, without what the error says itself."""
         said = {name.lower().encode() for name in error.headers}
-        return [header for header in self.headers(call) if header[0] not in said]
+        return [header for block in self.lines(call) for header in pairs_of(block) if header[0] not in said]

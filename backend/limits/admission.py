@@ -3,12 +3,12 @@
 from collections.abc import Callable
 
 from backend.kernel.errors import ParallelLimitExceeded, QuotaExceeded, RateLimited
+from backend.kernel.header_lines import Header, Lines, lines_of, pairs_of
 from backend.limits.schemas import Scope, Unit
 from backend.limits.window import COUNTED
 
-Header = tuple[bytes, bytes]
-
 DEGRADED_HEADER: Header = (b"x-bourse-limits", b"degraded")
+_DEGRADED_LINES = lines_of((DEGRADED_HEADER,))
 
 
 class Admission:
@@ -19,7 +19,6 @@ class Admission:
     """
 
     __slots__ = (
-        "_headers",
         "_settle",
         "degraded",
         "remaining_requests",
@@ -48,7 +47,6 @@ class Admission:
         self.soft_quota = soft_quota
         self.degraded = degraded
         self.settled = False
-        self._headers: list[Header] | None = None
 
     def settle(self, tokens: int) -> None:
         """The call is over and used `tokens` (0 if no provider did anything): the difference and the parallel slot go back at once."""
@@ -67,27 +65,40 @@ class Admission:
         self._settle = both
 
     @property
-    def headers(self) -> list[Header]:
+    def lines(self) -> Lines:
         """`x-ratelimit-*` of the tightest scope, as it was when the call was let in; `x-bourse-limits: degraded` where that is so."""
-        if self._headers is None:
-            headers: list[Header] = []
-            if self.requests_limit:
-                headers += rate_headers(b"requests", self.requests_limit, self.remaining_requests, COUNTED)
-            if self.tokens_limit:
-                headers += rate_headers(b"tokens", self.tokens_limit, self.remaining_tokens, COUNTED)
-            if self.degraded:
-                headers.append(DEGRADED_HEADER)
-            self._headers = headers
-        return self._headers
+        block, count = b"", 0
+        if self.requests_limit:
+            block, count = rate_lines(b"requests", self.requests_limit, self.remaining_requests, COUNTED)
+        if self.tokens_limit:
+            more, added = rate_lines(b"tokens", self.tokens_limit, self.remaining_tokens, COUNTED)
+            block, count = block + more, count + added
+        if self.degraded:
+            more, added = _DEGRADED_LINES
+            block, count = block + more, count + added
+        return block, count
+
+    @property
+    def headers(self) -> list[Header]:
+        """As `lines`, one by one."""
+        return pairs_of(self.lines)
+
+
+def rate_lines(what: bytes, limit: int, remaining: int, reset: int) -> Lines:
+    """Three headers; `reset` is the seconds until all of the limit is free again if nothing else comes."""
+    return b"x-ratelimit-limit-%b: %d\r\nx-ratelimit-remaining-%b: %d\r\nx-ratelimit-reset-%b: %ds\r\n" % (
+        what,
+        limit,
+        what,
+        remaining if remaining > 0 else 0,
+        what,
+        reset,
+    ), 3
 
 
 def rate_headers(what: bytes, limit: int, remaining: int, reset: int) -> list[Header]:
-    """Three headers; `reset` is the seconds until all of the limit is free again if nothing else comes."""
-    return [
-        (b"x-ratelimit-limit-" + what, b"%d" % limit),
-        (b"x-ratelimit-remaining-" + what, b"%d" % (remaining if remaining > 0 else 0)),
-        (b"x-ratelimit-reset-" + what, b"%ds" % reset),
-    ]
+    """As `rate_lines`, one by one."""
+    return pairs_of(rate_lines(what, limit, remaining, reset))
 
 
 _WORDS = {

@@ -9,7 +9,8 @@ from math import ceil
 from backend.kernel.clock import Clock
 from backend.kernel.days import local_day
 from backend.kernel.errors import RateLimited
-from backend.limits.admission import Admission, Header, rate_headers, refusal
+from backend.kernel.header_lines import Header
+from backend.limits.admission import Admission, rate_headers, refusal
 from backend.limits.schemas import Scope, Unit
 from backend.limits.window import GONE, REQUESTS, SECOND, SECONDS, TOKENS, Bucket, Window
 

@@ -13,7 +13,8 @@ import structlog
 
 from backend.kernel.days import day_number
 from backend.kernel.errors import RateLimited
-from backend.limits.admission import Admission, Header, rate_headers, refusal
+from backend.kernel.header_lines import Header
+from backend.limits.admission import Admission, rate_headers, refusal
 from backend.limits.memory import Hold, MemoryLimiter
 from backend.limits.redis_link import LinkDown, RedisLink, Script, packed
 from backend.limits.schemas import Scope, Unit

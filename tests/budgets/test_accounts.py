@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from backend.budgets.accounts import Account
 from backend.budgets.schemas import BudgetView
 from backend.budgets.tables import Budget
+from backend.kernel.header_lines import pairs_of
 
 NOW = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
 USD = 1_000_000_000
@@ -47,9 +48,9 @@ def test_a_header_and_a_view_warn_alike(warn_at: list[float], limit: int, spent:
 def test_headers_say_which_budget_it_is_and_when_it_begins_anew() -> None:
     account = Account(("ten_1", "key", "key_1"))
     account.limit_nano, account.spent_nano = 2 * USD, USD // 2
-    headers = dict(account.headroom(NOW).wire_headers())
+    headers = dict(pairs_of(account.headroom(NOW).lines()))
     assert headers[b"x-budget-scope"] == b"key"
     assert (headers[b"x-budget-limit"], headers[b"x-budget-used"]) == (b"2.000000000", b"0.500000000")
     assert b"x-budget-resets-at" not in headers
     account.resets_at = datetime(2026, 8, 1, tzinfo=UTC)
-    assert dict(account.headroom(NOW).wire_headers())[b"x-budget-resets-at"] == b"2026-08-01T00:00:00+00:00"
+    assert dict(pairs_of(account.headroom(NOW).lines()))[b"x-budget-resets-at"] == b"2026-08-01T00:00:00+00:00"
