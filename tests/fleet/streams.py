@@ -112,8 +112,8 @@ async def listen(session: aiohttp.ClientSession, fleet: Fleet, key: Key, name: s
                     got.done = True
                 elif b'"error"' in line:
                     got.error = line
-    except (aiohttp.ClientError, ConnectionError):
-        pass
+    except (aiohttp.ClientError, ConnectionError) as error:
+        got.error = got.error or repr(error)
     finally:
         got.first.set()
         got.burst.set()

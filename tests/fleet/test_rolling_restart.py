@@ -41,7 +41,8 @@ async def balanced(fleet: Fleet) -> AsyncIterator[str]:
         async def look() -> None:
             while True:
                 ready = await asyncio.gather(*map(is_ready, everybody))
-                proxy.targets[:] = [target for target, good in zip(everybody, ready, strict=True) if good] or everybody
+                # Nobody at all: rather this balancer has not come round to asking than that all of them are gone.
+                proxy.targets[:] = [target for target, good in zip(everybody, ready, strict=True) if good] or proxy.targets
                 await asyncio.sleep(LOOK_SECONDS)
 
         looking = asyncio.create_task(look())
