@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -124,6 +125,18 @@ async def tenants(session: AsyncSession, *, of_user: str | None) -> list[tuple[T
         .order_by(col(Tenant.name), col(Tenant.id))
     )
     return [(tenant, role) for tenant, role in await session.execute(query)]
+
+
+async def time_zone(session: AsyncSession, tenant_id: str) -> ZoneInfo:
+    """Where the tenant's days begin; UTC for one that does not exist."""
+    name = (await session.execute(sa.select(col(Tenant.timezone)).where(col(Tenant.id) == tenant_id))).scalar_one_or_none()
+    return ZoneInfo(name or "UTC")
+
+
+async def time_zones(session: AsyncSession) -> dict[str, str]:
+    """The time zone of every tenant that has another one than UTC."""
+    rows = await session.execute(sa.select(col(Tenant.id), col(Tenant.timezone)).where(col(Tenant.timezone) != "UTC"))
+    return {tenant_id: zone for tenant_id, zone in rows}
 
 
 async def update_tenant(session: AsyncSession, tenant_id: str, **columns: Any) -> None:

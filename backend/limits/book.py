@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from backend.identity import repository as identity
 from backend.identity.end_users import MOST_END_USERS, EndUser
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.db import Database
@@ -34,7 +35,7 @@ class LimitBook:
     async def load(self) -> None:
         async with self._loading, self._db.read() as session:
             overrides = await repository.overrides(session)
-            zones = await repository.time_zones(session)
+            zones = await identity.time_zones(session)
         self._overrides, self._zones, self._scopes = overrides, zones, {}
 
     def scopes_of(self, key: KeyRecord) -> tuple[Scope, ...]:

@@ -33,12 +33,6 @@ async def overrides_of_tenant(session: AsyncSession, tenant_id: str) -> list[tup
     return sorted(found, key=lambda one: (order.index(one[0]), one[1]))
 
 
-async def time_zones(session: AsyncSession) -> dict[str, str]:
-    """The time zone of every tenant that has another one than UTC."""
-    rows = await session.execute(sa.select(col(Tenant.id), col(Tenant.timezone)).where(col(Tenant.timezone) != "UTC"))
-    return {tenant_id: zone for tenant_id, zone in rows}
-
-
 async def override(session: AsyncSession, tenant_id: str, scope: str, scope_id: str) -> RateLimitOverride | None:
     return await session.get(RateLimitOverride, (tenant_id, scope, scope_id))
 

@@ -10,7 +10,6 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from backend.identity.tables import Tenant
 from backend.metering.record import ATTEMPT_FIELDS, CALL_FIELDS
 from backend.metering.rollups.gather import FACTS
 from backend.metering.rollups.tables import RollupSeries
@@ -150,10 +149,6 @@ async def facts_between(
         query = query.where(sa.func.coalesce(getattr(Call, dimension), "").in_(values))
     found = await session.execute(query)
     return ((*row[:_FACTS_CREATED], (row[_FACTS_CREATED] - _EPOCH) // _MICROSECOND, *row[_FACTS_CREATED + 1 :]) for row in found)
-
-
-async def time_zone(session: AsyncSession, tenant_id: str) -> str | None:
-    return (await session.execute(sa.select(col(Tenant.timezone)).where(col(Tenant.id) == tenant_id))).scalar_one_or_none()
 
 
 def _summary(call: Call) -> CallSummary:

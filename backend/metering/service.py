@@ -4,12 +4,13 @@ import asyncio
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import structlog
 
+from backend.identity import repository as identity
 from backend.identity.principal import Principal
 from backend.kernel.clock import Clock
+from backend.kernel.days import day_of, start_of
 from backend.kernel.db import Database
 from backend.kernel.errors import BadRequest, StorageUnavailable
 from backend.kernel.events import EventBus
@@ -41,7 +42,6 @@ class MeteringService:
         self._db = db
         self._clock = clock
         self._events = events
-        self._settings = settings
         self._metrics = metrics
         self.usage = UsageService(db, clock, settings.reporting.timezone)
         root = settings.data_dir / "journal"
@@ -190,17 +190,10 @@ class MeteringService:
         """
         require_reader(principal, tenant_id)
         async with self._db.read() as session:
-            zone = ZoneInfo(await repository.time_zone(session, tenant_id) or self._settings.reporting.timezone)
+            zone = await identity.time_zone(session, tenant_id)
             now = self._clock.now()
-            since = _midnight(now, zone)
-            whole = await self.usage.total(session, tenant_id, since, _midnight(since.astimezone(UTC) + timedelta(hours=36), zone))
-            before = _midnight(since.astimezone(UTC) - timedelta(hours=1), zone)
-            until = min(before.astimezone(UTC) + (now - since.astimezone(UTC)), since.astimezone(UTC))
-            yesterday = await self.usage.total(session, tenant_id, before, until)
-        return SpendToday(whole.charged_nano, whole.calls, since, yesterday.charged_nano, yesterday.calls)
-
-
-def _midnight(now: datetime, zone: ZoneInfo) -> datetime:
-    local = now.astimezone(zone)
-    # Where the clock jumps over midnight, fold 0 reads it with the offset before the jump: the day's first instant.
-    return local.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
+            today, one = day_of(now, zone), timedelta(days=1)
+            before, since, end = (start_of(day, zone) for day in (today - one, today, today + one))
+            whole = await self.usage.total(session, tenant_id, since, end)
+            yesterday = await self.usage.total(session, tenant_id, before, min(before + (now - since), since))
+        return SpendToday(whole.charged_nano, whole.calls, since.astimezone(zone), yesterday.charged_nano, yesterday.calls)

@@ -12,9 +12,10 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from backend.kernel.days import day_of, start_of
+from backend.identity import repository as identity
 from backend.identity.principal import Principal, Role
 from backend.kernel.clock import Clock
+from backend.kernel.days import day_of, start_of
 from backend.kernel.db import Database
 from backend.kernel.errors import BadRequest, NotFound, PermissionDenied
 from backend.metering import repository as ledger
@@ -52,7 +53,7 @@ class UsageService:
         if unknown:
             raise BadRequest(f"There is no dimension {min(unknown)!r}.", param="by")
         async with self._db.read() as session:
-            zone = ZoneInfo((tenant_id and await ledger.time_zone(session, tenant_id)) or self._reporting_zone)
+            zone = ZoneInfo(self._reporting_zone) if tenant_id is None else await identity.time_zone(session, tenant_id)
             edges = _edges(query, zone)
             found = await self._totals(session, tenant_id, query, edges)
         starts = edges[:-1]
