@@ -18,6 +18,7 @@ from backend import __version__
 from backend.audit.service import AuditService
 from backend.budgets.keeper import BudgetKeeper
 from backend.budgets.service import BudgetService
+from backend.budgets.telling import tell_of_alerts
 from backend.catalog.service import CatalogService
 from backend.configuration import not_yet_alive
 from backend.gateway.app import Gateway
@@ -35,6 +36,7 @@ from backend.limits.book import LimitBook
 from backend.limits.limiter import Limiter
 from backend.limits.service import LimitService
 from backend.metering.service import MeteringService
+from backend.observability.gauges import show_standing
 from backend.observability.metrics import Metrics
 from backend.pricing.book import PriceBook
 from backend.routing.table import RouteTable
@@ -80,7 +82,8 @@ class Runtime:
         self.routes = RouteTable(settings, self.catalog)
         self.metering = MeteringService(self.db, clock, self.events, settings, self.metrics)
         self.budgets = BudgetService(self.db, clock, self.audit, settings)
-        self.keeper = BudgetKeeper(self.db, clock, self.events, settings, lambda: self.metering.process_id)
+        self.keeper = BudgetKeeper(self.db, clock, self.events, settings, lambda: self.metering.process_id, metrics=self.metrics)
+        tell_of_alerts(self.events, self.metrics)
         self.limits = LimitService(self.db, clock, self.audit, settings.rate_limits.default)
         self.limit_book = LimitBook(self.db, settings.rate_limits.default)
         self.limiter = Limiter(
@@ -106,6 +109,7 @@ class Runtime:
             addresses=self.upstream_addresses,
             metrics=self.metrics,
         )
+        show_standing(self)
 
     @cached_property
     def http(self) -> "OutboundClient":
@@ -125,7 +129,6 @@ class Runtime:
     def drain(self) -> None:
         """Tell load balancers to look elsewhere."""
         self.readiness.draining = True
-        self.metrics.ready.set(0)
         log.info("runtime.draining")
 
     async def close(self) -> None:
@@ -251,7 +254,6 @@ async def _keep_starting(runtime: Runtime, when_ready: Callable[[Runtime], Await
             log.exception("runtime.start_failed")
         else:
             runtime.readiness.missing = None
-            runtime.metrics.ready.set(1)
             log.info("runtime.ready", version=runtime.version, database=runtime.db.dialect)
             if when_ready is not None:
                 await _tell(when_ready, runtime)

@@ -9,7 +9,6 @@ both truths and that comparison heals the rest.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import structlog
@@ -17,16 +16,18 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.budgets import repository
-from backend.budgets.accounts import NO_SLICE, Account, Payer
+from backend.budgets.accounts import NO_SLICE, Account
 from backend.budgets.alerting import report
+from backend.budgets.asks import Ask
 from backend.budgets.books import Books
 from backend.budgets.events import Settled
 from backend.budgets.rounds import Round
-from backend.budgets.slices import Reservation, Slice
+from backend.budgets.slices import Slice
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.errors import BourseError, StorageUnavailable
 from backend.kernel.notices import PostgresNotices
+from backend.observability.metrics import Metrics
 from backend.settings import DefaultBudget
 
 log = structlog.get_logger(__name__)
@@ -38,11 +39,6 @@ MARGIN_SECONDS = 10.0
 BEAT_SECONDS = 0.2
 BREATH_SECONDS = 0.02
 """Between two beats, however many recalls are heard of."""
-SILENCE_SECONDS = 1.0
-"""A call of which the database says nothing for so long gets 503,"""
-PEERS_SECONDS = 5.0
-"""and so does one for which other processes have not said by then what they can give back."""
-TICK_SECONDS = 0.1
 ROUND_SECONDS = 2.0
 IDLE_SECONDS = 5.0
 PAUSE_SECONDS = 0.01
@@ -51,27 +47,16 @@ PAUSE_SECONDS = 0.01
 TimeOf = Callable[[AsyncSession], Awaitable[datetime]]
 
 
-@dataclass(slots=True, eq=False)
-class Ask:
-    """A call that waits. `recalls`: which recall must be answered by everybody else before it is refused, by budget.
-
-    `rounds` left it open; `waited` and `silence` are ticks since it came, and since a transaction last looked at it.
-    """
-
-    payer: Payer
-    amount: int
-    at_least: int
-    future: asyncio.Future[Reservation]
-    due: float = 0.0
-    rounds: int = 0
-    waited: int = 0
-    silence: int = 0
-    recalls: dict[str, int] = field(default_factory=dict)
-
-
 class Desk:
     def __init__(
-        self, db: Database, clock: Clock, default: DefaultBudget, books: Books, holder: Callable[[], str | None], time_of: TimeOf
+        self,
+        db: Database,
+        clock: Clock,
+        default: DefaultBudget,
+        books: Books,
+        holder: Callable[[], str | None],
+        time_of: TimeOf,
+        metrics: Metrics,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -79,6 +64,7 @@ class Desk:
         self._books = books
         self._holder = holder
         self._time_of = time_of
+        self.recalls = metrics.budget_recalls
         self._asks: list[Ask] = []
         self._refills: set[Account] = set()
         self._wake = asyncio.Event()
@@ -121,7 +107,7 @@ class Desk:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
         for ask in self._asks:
-            _fail(ask, StorageUnavailable("Bourse is stopping.", retry_after=1))
+            ask.fail(StorageUnavailable("Bourse is stopping.", retry_after=1))
         self._asks = []
         try:
             async with asyncio.timeout(ROUND_SECONDS):
@@ -129,12 +115,17 @@ class Desk:
         except Exception as error:
             log.warning("budgets.slices_left_for_replay", error=type(error).__name__)
 
+    @property
+    def waiting(self) -> int:
+        """How many calls have no answer yet."""
+        return sum(not ask.future.done() for ask in self._asks)
+
     def ask(self, ask: Ask) -> None:
         """Serve a call as soon as possible; its future gets the reservation or the reason why there is none."""
         if self._stopping or not self._tasks:
-            _fail(ask, StorageUnavailable("Bourse is not serving.", retry_after=1))
+            ask.fail(StorageUnavailable("Bourse is not serving.", retry_after=1))
             return
-        asyncio.get_running_loop().call_later(TICK_SECONDS, _tick, ask)
+        ask.keep_time()
         self._asks.append(ask)
         self._wake.set()
 
@@ -193,14 +184,14 @@ class Desk:
                     continue
                 self._say_failure(error)
                 for ask in asks:
-                    _fail(ask, StorageUnavailable("The database cannot be asked about the budget right now.", retry_after=2))
+                    ask.fail(StorageUnavailable("The database cannot be asked about the budget right now.", retry_after=2))
             except BourseError as error:
                 for ask in asks:
-                    _fail(ask, error)
+                    ask.fail(error)
             except Exception as error:
                 log.exception("budgets.round_failed")
                 for ask in asks:
-                    _fail(ask, StorageUnavailable("The budget could not be decided.", retry_after=2))
+                    ask.fail(StorageUnavailable("The budget could not be decided.", retry_after=2))
                 self._in_doubt = isinstance(error, asyncio.TimeoutError) or self._in_doubt
             else:
                 self._failing = False
@@ -267,6 +258,7 @@ class Desk:
             try:
                 async with self._db.write() as unit:
                     await repository.change_leases(unit.session, amounts, recalled)
+                self.recalls.labels("answered").inc(len(recalled))
             except BaseException:
                 self._in_doubt = True
                 raise
@@ -387,21 +379,3 @@ class Desk:
         if not self._failing:
             log.warning("budgets.database_away", error=type(error).__name__)
         self._failing = True
-
-
-def _fail(ask: Ask, error: BourseError) -> None:
-    if not ask.future.done():
-        with contextlib.suppress(asyncio.InvalidStateError):
-            ask.future.set_exception(error)
-
-
-def _tick(ask: Ask) -> None:
-    """Counts others' silence, not ours: where this process itself is held up, a tick takes longer and so does the patience."""
-    if ask.future.done():
-        return
-    ask.waited += 1
-    ask.silence += 1
-    if ask.silence * TICK_SECONDS >= SILENCE_SECONDS or ask.waited * TICK_SECONDS >= PEERS_SECONDS:
-        _fail(ask, StorageUnavailable("The budget was not decided in time; nothing was charged.", retry_after=1))
-    else:
-        asyncio.get_running_loop().call_later(TICK_SECONDS, _tick, ask)

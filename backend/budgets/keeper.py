@@ -10,17 +10,21 @@ limits themselves are the database's word, given under its lock whenever a slice
 
 import asyncio
 from collections.abc import Callable
+from typing import Literal
 
 from backend.budgets import repository
 from backend.budgets.accounts import Headroom, Payer
+from backend.budgets.asks import Ask
 from backend.budgets.books import Books
-from backend.budgets.desk import Ask, Desk, TimeOf
+from backend.budgets.desk import Desk, TimeOf
 from backend.budgets.events import ChargesSettled
 from backend.budgets.slices import Reservation
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.errors import StorageUnavailable
 from backend.kernel.events import EventBus
+from backend.kernel.money import NANO_PER_USD
+from backend.observability.metrics import Metrics
 from backend.settings import Settings
 
 
@@ -41,12 +45,14 @@ class BudgetKeeper:
         holder: Callable[[], str | None],
         *,
         time_of: TimeOf | None = None,
+        metrics: Metrics | None = None,
     ) -> None:
         self._db = db
         self._clock = clock
         self._monotonic = clock.monotonic
         self._books = Books()
-        self._desk = Desk(db, clock, settings.budgets.default, self._books, holder, time_of or _clock_of(db, clock))
+        self._metrics = metrics or Metrics()
+        self._desk = Desk(db, clock, settings.budgets.default, self._books, holder, time_of or _clock_of(db, clock), self._metrics)
         self._chains = self._books.chains
         self._unsubscribe = events.subscribe(ChargesSettled, self._on_settled)
         self._loaded = False
@@ -113,6 +119,7 @@ class BudgetKeeper:
             raise ValueError("a reservation is not negative, and `at_least` is not more than it")
         if not self._loaded:
             raise StorageUnavailable("The budgets were not read yet.", retry_after=2)
+        self._metrics.budget_waits.inc()
         ask = Ask(payer, amount, amount if at_least is None else at_least, asyncio.get_running_loop().create_future())
         self._desk.ask(ask)
         try:
@@ -127,6 +134,21 @@ class BudgetKeeper:
     def known_processes(self) -> int:
         """How many processes are alive, as of the last change or the last 20 seconds; 1 before this one has registered."""
         return max(1, self._desk.holders)
+
+    @property
+    def leases(self) -> int:
+        """How many slices this process holds."""
+        return len(self._books.slices)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for the database's answer."""
+        return self._desk.waiting
+
+    def held_usd(self, state: Literal["available", "reserved", "unsettled"]) -> float:
+        """What this process holds in that state, in USD, added up over budgets; for a gauge."""
+        nano: int = sum(getattr(part, state) for part in self._books.slices.values())
+        return nano / NANO_PER_USD
 
     def headroom(self, payer: Payer) -> Headroom | None:
         """How the tightest of the payer's budgets stands, for `X-Budget-*`; None before its first call. No I/O."""

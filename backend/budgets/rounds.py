@@ -30,7 +30,8 @@ from backend.kernel.money import format_usd
 from backend.settings import DefaultBudget
 
 if TYPE_CHECKING:
-    from backend.budgets.desk import Ask, Desk
+    from backend.budgets.asks import Ask
+    from backend.budgets.desk import Desk
 
 RENEW_AFTER_SECONDS = 20.0
 FIRST_APPETITE_CALLS = 16
@@ -96,6 +97,10 @@ class Round:
         if outcome.gone:
             self._desk.ask_again(self._asks, 0.0)
             return True
+        if outcome.recalls:
+            self._desk.recalls.labels("asked").inc(len(outcome.recalls))
+        if answered := sum(standing.answers_recall for standing in outcome.standings.values()):
+            self._desk.recalls.labels("answered").inc(answered)
         for standing in outcome.standings.values():
             self._take_over(standing, began)
         decided = list(zip(self._asks, outcome.answers, strict=True))

@@ -70,6 +70,8 @@ class Settler:
         """Nothing was delivered: refused by us, failed by all candidates, or given up by the caller."""
         call.record.status = status
         call.record.error_code = error_code
+        if outcome == "refused":
+            self._metrics.refusals.labels(error_code or "invalid_request").inc()
         self._finish(call, outcome)
 
     def progress(self, call: Call, usage: Usage | None, delivered_tokens: int, *, begun: bool) -> None:
@@ -149,6 +151,7 @@ class Settler:
             record.reservations = call.reservation.settle(record.charged_nano)
             if call.reservation.overrun:
                 record.overrun = True
+                self._metrics.overrun_usd.inc(call.reservation.overrun / NANO_PER_USD)
         if record.overrun:
             self._metrics.overruns.labels(record.provider or "none").inc()
 

@@ -61,6 +61,11 @@ class ChangeFeed:
         """Whether nobody could say for `LOST_SECONDS` that what vital subscribers loaded is still true."""
         return self._confirmed is not None and time.monotonic() - self._confirmed > LOST_SECONDS
 
+    @property
+    def age(self) -> float:
+        """Seconds since what vital subscribers loaded was last known to be true; 0 until the first loading."""
+        return time.monotonic() - self._confirmed if self._confirmed is not None else 0.0
+
     def subscribe(self, reload: Reload, *, vital: bool = False) -> None:
         """Call `reload` after changes.
 

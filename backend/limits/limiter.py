@@ -16,7 +16,6 @@ from backend.kernel.clock import Clock
 from backend.kernel.days import day_number
 from backend.kernel.db import Database
 from backend.kernel.errors import RateLimited
-from backend.limits import repository
 from backend.limits.admission import Admission
 from backend.limits.book import LimitBook
 from backend.limits.memory import MemoryLimiter
@@ -24,6 +23,7 @@ from backend.limits.redis_link import LinkDown
 from backend.limits.schemas import Scope, Unit
 from backend.limits.shared import ANSWER_SECONDS, SharedLimiter
 from backend.limits.window import COUNTED
+from backend.metering import repository as ledger
 from backend.observability.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -68,6 +68,8 @@ class Limiter:
         self._days_known: dict[str, int] = {}
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._tidying: asyncio.Task[None] | None = None
+        metrics.limits_redis_up.set_function(lambda: self.counts_in_redis)
+        metrics.limits_degraded.set_function(lambda: self.is_degraded)
 
     async def start(self) -> None:
         if self._redis_url is not None:
@@ -144,8 +146,17 @@ class Limiter:
         replicas = max(1, self._known_replicas())
         return [scope.share(replicas) for scope in scopes]
 
+    @property
+    def counts_in_redis(self) -> bool:
+        """Whether a call that comes now is counted together with those of the other processes."""
+        return self._shared is not None and self._shared.is_up
+
+    @property
+    def is_degraded(self) -> bool:
+        """Whether it is counted here as this process's share, because others count too and nothing shared is there."""
+        return not self.counts_in_redis and (self._shared is not None or self._known_replicas() > 1)
+
     def _redis_changed(self, is_up: bool) -> None:
-        self._metrics.limits_degraded.set(0 if is_up else 1)
         if not is_up:
             self._metrics.limits_redis_failures.inc()
 
@@ -166,7 +177,7 @@ class Limiter:
         since = datetime.fromtimestamp(day_number(scope.zone, number).start, UTC)
         try:
             async with asyncio.timeout(LEDGER_SECONDS), self._db.read() as session:
-                requests, tokens = await repository.used_since(session, scope, since)
+                requests, tokens = await ledger.used_since(session, scope.tenant_id, since, **_whose(scope))
         except Exception as error:
             # The quota is then counted from here on; the finished task stays for a while, so that not every call waits for a dead database.
             log.warning("limits.ledger_not_asked", scope=scope.name, error=type(error).__name__)
@@ -184,6 +195,10 @@ class Limiter:
                 del self._asking[name]
             if self._shared is not None:
                 self._shared.forget_idle()
+
+
+def _whose(scope: Scope) -> dict[str, str]:
+    return {} if scope.kind == "tenant" else {f"{scope.kind}_id": scope.id}
 
 
 def _nothing_held(_: int) -> None:

@@ -42,6 +42,10 @@ class Metrics:
         self.overruns = Counter(
             "bourse_overruns_total", "Answers that went beyond the cap that the provider was sent.", ["provider"], registry=self.registry
         )
+        self.overrun_usd = Counter("bourse_overrun_usd_total", "USD charged beyond what was reserved.", registry=self.registry)
+        self.refusals = Counter(
+            "bourse_refusals_total", "Calls of known keys that were refused before anybody was asked.", ["reason"], registry=self.registry
+        )
         self.limit_refusals = Counter(
             "bourse_limit_refusals_total", "Calls refused by a rate limit or quota.", ["scope", "limit"], registry=self.registry
         )
@@ -50,6 +54,38 @@ class Metrics:
         )
         self.limits_redis_failures = Counter(
             "bourse_limits_redis_failures_total", "Times that Redis was lost, or looked for and not found.", registry=self.registry
+        )
+        self.limits_redis_up = Gauge(
+            "bourse_limits_redis_up", "1 while limits are counted in Redis; 0 also where there is none.", registry=self.registry
+        )
+        self.budget_waits = Counter(
+            "bourse_budget_waits_total", "Calls whose reservation had to be asked of the database.", registry=self.registry
+        )
+        self.budget_waiting = Gauge("bourse_budget_waiting", "Calls that wait for such an answer now.", registry=self.registry)
+        self.budget_recalls = Counter(
+            "bourse_budget_recalls_total",
+            "Times that other processes were asked for what they hold of a budget, and that this one answered such an ask.",
+            ["direction"],
+            registry=self.registry,
+        )
+        self.budget_alerts = Counter(
+            "bourse_budget_alerts_total", "Thresholds of budgets that this process reported.", ["kind", "scope"], registry=self.registry
+        )
+        self.leases = Gauge("bourse_budget_leases", "Slices of budgets that this process holds.", registry=self.registry)
+        self.leased_usd = Gauge(
+            "bourse_budget_leased_usd", "USD in these slices, added up over budgets.", ["state"], registry=self.registry
+        )
+        self.processes = Gauge("bourse_processes", "Processes that share budgets and limits, as this one knows.", registry=self.registry)
+        self.journal_bytes = Gauge(
+            "bourse_journal_backlog_bytes", "Bytes of the journal that are not in the database yet.", registry=self.registry
+        )
+        self.journal_seconds = Gauge(
+            "bourse_journal_backlog_seconds", "Age of the oldest of them: how far the ledger is behind.", registry=self.registry
+        )
+        self.change_feed_seconds = Gauge(
+            "bourse_change_feed_age_seconds",
+            "Time since keys, limits and budgets were last known to be those of the database.",
+            registry=self.registry,
         )
         self.unhandled = Counter("bourse_unhandled_errors_total", "Exceptions that nobody foresaw.", registry=self.registry)
         self._requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}

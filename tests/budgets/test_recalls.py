@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.budgets import desk
+from backend.budgets import asks
 from backend.kernel.errors import BudgetExceeded, StorageUnavailable
 from tests.budgets.till import Payer, Till, open_till
 from tests.budgets.witness import Witness
@@ -58,8 +58,8 @@ async def test_a_process_whose_own_calls_wait_gives_back_in_their_transaction(ti
 
 async def test_a_call_waits_for_a_process_that_is_slow(tills: tuple[Till, Till], witness: Witness, monkeypatch: pytest.MonkeyPatch) -> None:
     """The database answers all the time, so nothing is wrong but that somebody is busy."""
-    monkeypatch.setattr(desk, "SILENCE_SECONDS", 0.5)
-    monkeypatch.setattr(desk, "PEERS_SECONDS", 3600.0)
+    monkeypatch.setattr(asks, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(asks, "PEERS_SECONDS", 3600.0)
     here, there = tills
     payer = witness.tenant()
     budget = witness.budget(payer, "key", 1_000 * CENT)
@@ -75,7 +75,7 @@ async def test_a_call_waits_for_a_process_that_is_slow(tills: tuple[Till, Till],
 async def test_a_call_that_needs_what_a_silent_process_holds_is_refused_for_now(
     tills: tuple[Till, Till], witness: Witness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(desk, "PEERS_SECONDS", 0.5)
+    monkeypatch.setattr(asks, "PEERS_SECONDS", 0.5)
     here, there = tills
     payer = witness.tenant()
     budget = witness.budget(payer, "key", 1_000 * CENT)
