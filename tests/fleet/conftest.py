@@ -78,16 +78,20 @@ StartFleet = Callable[..., Fleet]
 
 @pytest.fixture(scope="session")
 def start_fleet(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, catalog_file: Path, upstream_port: int
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    catalog_file: Path,
+    upstream_port: int,
+    postgres: Postgres,
+    redis_server: RedisServer,
 ) -> Iterator[StartFleet]:
-    """Starts gateways together and waits for all of them; they end with the tests."""
+    """Starts gateways together and waits for all of them; they end with the tests, before what they stand on."""
     started: list[AppServer] = []
 
     def start(shape: Shape, *, redis_url: str | None = None, database_url: str | None = None, **options: Any) -> Fleet:
         env = dict(options.pop("env", {})) | ({"BOURSE_REDIS_URL": redis_url} if redis_url else {})
         if shape.postgres and database_url is None:
-            cluster: Postgres = request.getfixturevalue("postgres")
-            database_url = cluster.create(template=request.getfixturevalue("_catalog_template"))
+            database_url = postgres.create(template=request.getfixturevalue("_catalog_template"))
         home = tmp_path_factory.mktemp("fleet")
         text = options.pop("configuration", configuration(upstream_port))
         servers = []
@@ -117,11 +121,10 @@ def _shared_fleets() -> dict[Shape, Fleet]:
 
 
 @pytest.fixture
-def fleet(request: pytest.FixtureRequest, start_fleet: StartFleet, _shared_fleets: dict[Shape, Fleet]) -> Fleet:
+def fleet(request: pytest.FixtureRequest, start_fleet: StartFleet, redis_server: RedisServer, _shared_fleets: dict[Shape, Fleet]) -> Fleet:
     shape: Shape = request.param
     if shape not in _shared_fleets:
-        redis: RedisServer | None = request.getfixturevalue("redis_server") if shape.redis else None
-        _shared_fleets[shape] = start_fleet(shape, redis_url=redis.url if redis else None)
+        _shared_fleets[shape] = start_fleet(shape, redis_url=redis_server.url if shape.redis else None)
     return _shared_fleets[shape]
 
 

@@ -1,6 +1,7 @@
 """Several gateways, each a process, on one database: what callers meet behind a load balancer."""
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
@@ -12,7 +13,7 @@ import aiohttp
 
 from backend.audit.service import AuditService
 from backend.budgets.service import BudgetService
-from backend.identity.principal import system
+from backend.identity.principal import Role, system
 from backend.identity.service import IdentityService
 from backend.kernel.clock import SystemClock
 from backend.kernel.db import Database
@@ -23,6 +24,13 @@ from tests.rig.server import AppServer
 
 OPERATOR = system("test")
 NO_LIMITS = RateLimit(requests_per_minute=0, tokens_per_minute=0, parallel=0)
+
+
+Patience = Callable[[], float]
+
+
+def forever() -> float:
+    return 300.0
 
 
 @dataclass(frozen=True)
@@ -42,14 +50,14 @@ class Operator:
         clock, settings = SystemClock(), Settings()
         audit = AuditService(clock)
         self.db = db
-        self._identity = IdentityService(db, clock, audit, settings)
-        self.tenants, self.keys = self._identity.tenants, self._identity.keys
+        self.identity = IdentityService(db, clock, audit, settings)
+        self.tenants, self.keys = self.identity.tenants, self.identity.keys
         self.budgets = BudgetService(db, clock, audit, settings)
         self.limits = LimitService(db, clock, audit, NO_LIMITS)
         self._count = 0
 
     def close(self) -> None:
-        self._identity.close()
+        self.identity.close()
 
     async def tenant(self, budget: int | None = None, *, zone: str = "UTC", window: str = "calendar_month") -> str:
         """A new tenant's id."""
@@ -58,6 +66,15 @@ class Operator:
         if budget is not None:
             await self.budgets.set(OPERATOR, tenant.id, "tenant", tenant.id, limit_nano=budget, window=window)
         return tenant.id
+
+    async def user(self, tenant_id: str, budget: int | None = None) -> str:
+        """A new member of a tenant: his id."""
+        self._count += 1
+        person = await self.identity.create_user(OPERATOR, email=f"u{self._count}-{random.randrange(16**6):06x}@example.org", name="U")
+        await self.tenants.set_member(OPERATOR, tenant_id, email=person.email, role=Role.MEMBER)
+        if budget is not None:
+            await self.budgets.set(OPERATOR, tenant_id, "user", person.id, limit_nano=budget)
+        return str(person.id)
 
     async def key(
         self,
@@ -117,20 +134,34 @@ class Fleet:
         """One call, at the replica whose turn it is."""
         return session.post(f"{self.urls[number % len(self.urls)]}/v1/chat/completions", json=body, headers=_bearer(key), **options)
 
-    async def storm(self, key: Key | Callable[[int], Key], body: Any, count: int, *, seconds: float = 300) -> Counter[int]:
-        """So many calls at once, and how many were answered how; 0 is a connection that broke."""
+    async def storm(self, key: Key | Callable[[int], Key], body: Any, count: int, *, patience: Patience = forever) -> Counter[str]:
+        """So many calls at once, and how many were answered how: `200`, a refusal by its status and code, or `gone` for one without answer.
+
+        Args:
+            patience: after how many seconds each caller hangs up.
+        """
         key_of = key if callable(key) else lambda _: key
 
-        async def one(number: int) -> int:
+        async def one(number: int) -> str:
             try:
-                async with self.call(session, key_of(number), body, number, timeout=aiohttp.ClientTimeout(seconds)) as answer:
-                    await answer.read()
-                    return int(answer.status)
+                async with self.call(session, key_of(number), body, number, timeout=aiohttp.ClientTimeout(patience())) as answer:
+                    return await told(answer)
             except (aiohttp.ClientError, TimeoutError):
-                return 0
+                return "gone"
 
         async with crowd() as session:
             return Counter(await asyncio.gather(*(one(number) for number in range(count))))
+
+
+async def told(answer: aiohttp.ClientResponse) -> str:
+    """`200`, or the status and the code of a refusal: `403 budget_exceeded`."""
+    body = await answer.read()
+    if answer.status == 200:
+        return "200"
+    try:
+        return f"{answer.status} {json.loads(body)['error']['code']}"
+    except (ValueError, KeyError):
+        return f"{answer.status} {body[:200]!r}"
 
 
 def crowd() -> aiohttp.ClientSession:
