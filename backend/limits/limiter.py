@@ -177,7 +177,8 @@ class Limiter:
         since = datetime.fromtimestamp(day_number(scope.zone, number).start, UTC)
         try:
             async with asyncio.timeout(LEDGER_SECONDS), self._db.read() as session:
-                requests, tokens = await ledger.used_since(session, scope.tenant_id, since, **_whose(scope))
+                key_id, user_id = (scope.id if scope.kind == kind else None for kind in ("key", "user"))
+                requests, tokens = await ledger.used_since(session, scope.tenant_id, since, key_id=key_id, user_id=user_id)
         except Exception as error:
             # The quota is then counted from here on; the finished task stays for a while, so that not every call waits for a dead database.
             log.warning("limits.ledger_not_asked", scope=scope.name, error=type(error).__name__)
@@ -195,10 +196,6 @@ class Limiter:
                 del self._asking[name]
             if self._shared is not None:
                 self._shared.forget_idle()
-
-
-def _whose(scope: Scope) -> dict[str, str]:
-    return {} if scope.kind == "tenant" else {f"{scope.kind}_id": scope.id}
 
 
 def _nothing_held(_: int) -> None:

@@ -8,9 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from backend.identity.tables import ApiKey, Membership, Tenant
-from backend.limits.schemas import Scope
 from backend.limits.tables import RateLimitOverride
-from backend.metering.tables import Call
 
 
 async def overrides(session: AsyncSession) -> dict[tuple[str, str, str], dict[str, Any]]:
@@ -71,24 +69,3 @@ async def key_override(session: AsyncSession, tenant_id: str, key_id: str) -> di
 
 async def set_key_override(session: AsyncSession, key_id: str, limits: dict[str, Any] | None) -> None:
     await session.execute(sa.update(ApiKey).where(col(ApiKey.id) == key_id).values(rate_limit=limits))
-
-
-async def used_since(session: AsyncSession, scope: Scope, since: datetime) -> tuple[int, int]:
-    """Requests and tokens of a scope in the ledger from an instant on; calls that were refused are none of them."""
-    call = Call
-    tokens = (
-        col(call.input_tokens)
-        + col(call.cache_read_tokens)
-        + col(call.cache_write_tokens)
-        + col(call.audio_input_tokens)
-        + col(call.output_tokens)
-        + col(call.reasoning_tokens)
-        + col(call.audio_output_tokens)
-    )
-    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(tokens), 0)).where(
-        col(call.tenant_id) == scope.tenant_id, col(call.created_at) >= since, col(call.outcome) != "refused"
-    )
-    if scope.kind != "tenant":
-        query = query.where((col(call.key_id) if scope.kind == "key" else col(call.user_id)) == scope.id)
-    requests, total = (await session.execute(query)).one()
-    return int(requests), int(total)

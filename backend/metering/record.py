@@ -14,6 +14,12 @@ import orjson
 from backend.budgets.slices import Held
 from backend.pricing.usage import Usage
 
+PROMPT_TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "audio_input_tokens")
+ANSWER_TOKENS = ("output_tokens", "reasoning_tokens", "audio_output_tokens")
+TOKENS = (*PROMPT_TOKENS, *ANSWER_TOKENS)
+"""The buckets of a call's tokens; they do not overlap."""
+_tokens_of = attrgetter(*TOKENS)
+
 
 @dataclass(slots=True)
 class AttemptRecord:
@@ -79,15 +85,7 @@ class CallRecord:
     @property
     def total_tokens(self) -> int:
         """All buckets together."""
-        return (
-            self.input_tokens
-            + self.cache_read_tokens
-            + self.cache_write_tokens
-            + self.audio_input_tokens
-            + self.output_tokens
-            + self.reasoning_tokens
-            + self.audio_output_tokens
-        )
+        return sum(_tokens_of(self))
 
     def count(self, usage: Usage, source: str) -> None:
         """Take over the token buckets."""

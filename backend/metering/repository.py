@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
-from functools import cache, lru_cache
+from functools import cache, lru_cache, reduce
+from operator import add
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from backend.metering.record import ATTEMPT_FIELDS, CALL_FIELDS
+from backend.metering.record import ANSWER_TOKENS, ATTEMPT_FIELDS, CALL_FIELDS, PROMPT_TOKENS, TOKENS
 from backend.metering.rollups.gather import FACTS
 from backend.metering.rollups.tables import RollupSeries
 from backend.metering.schemas import CallSummary
@@ -137,6 +138,21 @@ async def of_key(
     return [_summary(call) for call in (await session.execute(query)).scalars()]
 
 
+async def used_since(
+    session: AsyncSession, tenant_id: str, since: datetime, *, key_id: str | None = None, user_id: str | None = None
+) -> tuple[int, int]:
+    """Calls that were let in from an instant on, and their tokens: of a tenant, or of one key or user in it."""
+    tokens = reduce(add, [col(getattr(Call, name)) for name in TOKENS])
+    query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(tokens), 0))
+    query = query.where(col(Call.tenant_id) == tenant_id, col(Call.created_at) >= since, col(Call.outcome) != "refused")
+    if key_id is not None:
+        query = query.where(col(Call.key_id) == key_id)
+    if user_id is not None:
+        query = query.where(col(Call.user_id) == user_id)
+    calls, used = (await session.execute(query)).one()
+    return int(calls), int(used)
+
+
 async def facts_between(
     session: AsyncSession, tenant_id: str | None, where: Mapping[str, Sequence[str]], since: datetime, until: datetime
 ) -> Iterator[Row]:
@@ -165,9 +181,9 @@ def _summary(call: Call) -> CallSummary:
         status=call.status,
         error_code=call.error_code,
         stream=call.stream,
-        input_tokens=call.input_tokens + call.cache_read_tokens + call.cache_write_tokens + call.audio_input_tokens,
+        input_tokens=sum(getattr(call, name) for name in PROMPT_TOKENS),
         cached_tokens=call.cache_read_tokens,
-        output_tokens=call.output_tokens + call.reasoning_tokens + call.audio_output_tokens,
+        output_tokens=sum(getattr(call, name) for name in ANSWER_TOKENS),
         reasoning_tokens=call.reasoning_tokens,
         usage_source=call.usage_source,
         charged_nano=call.charged_nano,

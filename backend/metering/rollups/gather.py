@@ -5,22 +5,13 @@ from dataclasses import dataclass, field
 from operator import add, itemgetter
 from typing import Any
 
-from backend.metering.record import CALL_FIELDS
+from backend.metering.record import CALL_FIELDS, TOKENS
 from backend.metering.rollups.histogram import Histogram, count, merge
 
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 SPANS = (MINUTE, HOUR, DAY)
 SPAN_NAMES = {MINUTE: "minute", HOUR: "hour", DAY: "day"}
 DIMENSIONS = ("tenant_id", "key_id", "user_id", "model", "provider", "route", "task", "outcome")
-TOKENS = (
-    "input_tokens",
-    "cache_read_tokens",
-    "cache_write_tokens",
-    "audio_input_tokens",
-    "output_tokens",
-    "reasoning_tokens",
-    "audio_output_tokens",
-)
 MEASURES = ("calls", "errors", "overruns", *TOKENS, "charged_nano", "provider_cost_nano")
 ERRORS = ("failed", "interrupted")
 """Outcomes that count as errors: the fault was ours or a provider's."""
