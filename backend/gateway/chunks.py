@@ -194,8 +194,7 @@ class ChunkStream:
             self._first = chunk
             model = chunk.get("model")
             self.model = model if isinstance(model, str) else None
-            tier = chunk.get("service_tier")
-            self.service_tier = tier if isinstance(tier, str) else None
+            self._note_tier(chunk)
         finishing = False
         for choice in choices:
             index = choice.get("index", 0)
@@ -246,6 +245,7 @@ class ChunkStream:
     def _without_choices(self, payload: bytes, chunk: dict[str, Any], usage: Any) -> bytes | None:
         if usage is not None:
             self._note_usage(usage)
+            self._note_tier(chunk)
             if chunk.get("choices") is None:
                 chunk["choices"] = []
                 payload = orjson.dumps(chunk)
@@ -265,6 +265,12 @@ class ChunkStream:
         if known is not None:
             self.usage = known
             self._raw_usage = usage
+
+    def _note_tier(self, chunk: dict[str, Any]) -> None:
+        """At the start a provider may only know what was asked for; with the usage it says what was served."""
+        tier = chunk.get("service_tier")
+        if isinstance(tier, str):
+            self.service_tier = tier
 
     def _with_usage_as_asked(self, payload: bytes, chunk: dict[str, Any], usage: Any) -> bytes:
         if self._wants_usage:

@@ -175,7 +175,8 @@ class Pipeline:
             watch.stop()
         value = answer.value
         call.answered_by(value.get("model"))
-        call.service_tier = _service_tier(value.get("service_tier"))
+        tier = value.get("service_tier")
+        call.service_tier = tier if isinstance(tier, str) else None
         overhead = call.overhead
         output = 0 if answer.usage is not None else estimated_answer_tokens(value)
         self._settler.completed(call, attempt, answer.usage, estimated_output=output)
@@ -232,7 +233,7 @@ class Pipeline:
         assert call.candidate is not None
         chunks, attempt, record = stream.chunks, stream.attempt, call.record
         call.answered_by(chunks.model)
-        call.service_tier = _service_tier(chunks.service_tier)
+        call.service_tier = chunks.service_tier
         record.first_token_ms = round(call.elapsed * 1000)
         attempt.first_token_ms = attempt.latency_ms
         record.overhead_us = round(call.overhead * 1_000_000)
@@ -257,6 +258,7 @@ class Pipeline:
             self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), "failed", status=200, error=error)
             raise
         watch.stop()
+        call.service_tier = chunks.service_tier
         # The provider's connection goes first: the caller may take a minute for its last bytes.
         if failure is not None:
             stream.answer.close()
@@ -271,8 +273,3 @@ class Pipeline:
         if not chunks.overrun:
             stream.answer.release()
         await writer.finish(chunks.closing(usage, bourse_object(call) if call.with_facts else None))
-
-
-def _service_tier(value: object) -> str | None:
-    """The tier that the provider says it served; prices know these and call everything else the base tier."""
-    return value if isinstance(value, str) and value in ("flex", "priority", "batch") else None

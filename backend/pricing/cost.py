@@ -87,6 +87,8 @@ class _Sheet(NamedTuple):
         return self.lines[1]
 
 
+_OTHER_NAMES = {"fast": "priority"}
+"""Some providers call their tier by either name."""
 _Conditions = tuple[str | None, str | None, str | None, tuple[str, ...]]
 
 
@@ -97,11 +99,14 @@ class PriceCard:
     offer_id: str
     state: str
     lines: tuple[PriceLine, ...] = ()
+    tiers: frozenset[str] = field(init=False, repr=False, compare=False)
+    """The service tiers that have a price of their own."""
     _windows: tuple[str, ...] = field(init=False, repr=False, compare=False)
     _sheets: dict[_Conditions, tuple[tuple[int, _Sheet], ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "_windows", tuple(sorted({line.time_window for line in self.lines if line.time_window})))
+        object.__setattr__(self, "tiers", frozenset({line.service_tier for line in self.lines if line.service_tier}))
         object.__setattr__(self, "_sheets", {})
 
     def line(self, bucket: str, *, at: datetime, total_input: int = 0, service_tier: str | None = None) -> PriceLine | None:
@@ -116,7 +121,9 @@ class PriceCard:
     def sheet(
         self, total_input: int, at: datetime, service_tier: str | None = None, region: str | None = None, variant: str | None = None
     ) -> _Sheet:
-        """The line of each bucket for a call with so many input tokens at this instant."""
+        """The line of each bucket for a call with so many input tokens at this instant. A tier without prices is the base tier."""
+        if service_tier is not None and service_tier not in self.tiers:
+            service_tier = _OTHER_NAMES.get(service_tier)
         windows = self._windows
         conditions = (service_tier, region, variant, tuple(w for w in windows if applies(w, at)) if windows else ())
         bands = self._sheets.get(conditions)
@@ -142,7 +149,7 @@ def cost_of_call(
     Args:
         usage: what was used, in disjoint buckets; none may be negative.
         at: the instant of the call (aware); time-of-day prices follow it.
-        service_tier: batch, flex, priority …; a component without a price for it costs its base price.
+        service_tier: batch, flex, priority …, whatever the provider calls it; a component without a price for it costs its base price.
     """
     if card.state == "free":
         return Cost(0, (), "free", ())

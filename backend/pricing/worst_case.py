@@ -4,7 +4,8 @@ from datetime import datetime
 
 from backend.pricing.cost import MILLION, PriceCard
 
-_ANY_TIER = (None, "flex", "priority", "batch")
+_BY_DEFAULT = (None, "flex", "priority")
+"""What a provider may serve a caller who names no tier: its own default, or the project's."""
 
 
 class Rates:
@@ -36,10 +37,13 @@ def worst_rates(
     of these counts for all of it. Audio has prices of its own, a multiple: they count where the call may use it.
 
     Args:
-        service_tier: what the caller asks for; `auto` may become any tier that has a price.
+        service_tier: what the caller asks for. It is no promise: a provider may serve its base tier instead, or ignore the field.
     """
     paid = made = once = 0
-    for tier in _ANY_TIER if service_tier == "auto" else (service_tier,):
+    tiers: tuple[str | None, ...] = (None,)
+    if card.tiers:
+        tiers = _BY_DEFAULT if service_tier is None or service_tier == "auto" else (None, service_tier)
+    for tier in tiers:
         highest, lowest = card.sheet(prompt, at, tier), card.sheet(0, at, tier)
         for sheet in (highest,) if highest is lowest else (highest, lowest):
             # In the order in which `cost_of_call` reads them.

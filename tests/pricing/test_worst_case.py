@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -59,3 +60,48 @@ def test_what_has_no_price_is_not_bounded() -> None:
     text_only = PriceCard("x/y", "priced", (PriceLine("i", "input", "token", 5), PriceLine("o", "output", "token", 5)))
     assert worst_rates(text_only, 10, at=AT) is not None
     assert worst_rates(text_only, 10, at=AT, audio_in=True) is None
+
+
+def tiered_card(**nano_by_tier: int) -> PriceCard:
+    named = {None: 1000, **nano_by_tier}
+    return PriceCard(
+        "x/y",
+        "priced",
+        tuple(PriceLine(f"{c}{t}", c, "token", nano * 10**6, service_tier=t) for c in ("input", "output") for t, nano in named.items()),
+    )
+
+
+@pytest.mark.parametrize(
+    ("asked", "served"),
+    [
+        ("flex", None),
+        ("flex", "default"),
+        ("flex", "flex"),
+        (None, "priority"),
+        (None, "flex"),
+        ("auto", "priority"),
+        ("priority", None),
+        ("priority", "priority"),
+        ("priority", "fast"),
+        ("fast", "priority"),
+        ("ultrafast", "ultrafast"),
+        ("ultrafast", None),
+        ("made up", "made up"),
+        ("default", "default"),
+    ],
+)
+def test_what_is_reserved_covers_every_tier_that_may_be_served(asked: str | None, served: str | None) -> None:
+    card = tiered_card(flex=500, priority=2000, ultrafast=6000)
+    rates = worst_rates(card, 1000, at=AT, service_tier=asked)
+    assert rates is not None
+    assert cost_of_call(Usage(input=1000, output=1000), card, at=AT, service_tier=served).nano <= rates.nano(1000, 1000)
+
+
+def test_what_nobody_asks_for_is_not_reserved() -> None:
+    """A default can make a call `priority`; six times the price comes only to those who ask for it."""
+    rates = worst_rates(tiered_card(priority=2000, ultrafast=6000), 1000, at=AT)
+    assert rates is not None
+    assert rates.nano(1000, 1000) == 2 * 2000 * 1000
+    base = worst_rates(tiered_card(priority=2000, ultrafast=6000), 1000, at=AT, service_tier="default")
+    assert base is not None
+    assert base.nano(1000, 1000) == 2 * 1000 * 1000

@@ -1,0 +1,96 @@
+"""What is charged on a count or an estimate is covered by what was reserved, over the gateway: no call here may be an overrun."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from backend.pricing.cost import PriceCard, PriceLine
+from tests.fakes.openai_upstream import OpenAIUpstream, Step, chunk, completion, events, whole
+from tests.gateway.conftest import Rig, open_gateway
+
+KEY = "sk-till.local-only"
+USED = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
+INPUT, OUTPUT = 1_000_000, 8_000_000
+"""Nano-dollars per thousand tokens."""
+
+
+def line(component: str, nano_per_thousand: int, tier: str | None = None) -> PriceLine:
+    return PriceLine(f"{component}:{tier}", component, "token", nano_per_thousand * 1000, service_tier=tier)
+
+
+CARD = PriceCard(
+    "acme/gpt-4o",
+    "priced",
+    tuple(
+        line(component, nano * percent // 100, tier)
+        for component, nano in (("input", INPUT), ("output", OUTPUT))
+        for tier, percent in ((None, 100), ("flex", 50), ("priority", 200), ("ultrafast", 600))
+    ),
+)
+
+
+def configuration(upstream: str) -> dict[str, Any]:
+    return {
+        "providers": {"acme": {"protocol": "openai", "base_url": upstream}},
+        "models": [{"alias": "catalog", "candidates": [{"provider": "acme", "model": "gpt-4o"}]}],
+        "budgets": {"default": {"limit_usd": 1000}},
+        "bootstrap": {
+            "tenants": [{"slug": "shop", "name": "Shop"}],
+            "api_keys": [{"tenant": "shop", "name": "till", "key": KEY, "budget": {"limit_usd": 10, "window": "calendar_month"}}],
+        },
+    }
+
+
+@pytest.fixture
+async def shop(tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream) -> AsyncIterator[Rig]:
+    file = tmp_path / "bourse.yaml"
+    file.write_text(yaml.safe_dump(configuration(upstream.base_url)))
+    async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
+        rig.runtime.prices._cards["acme/gpt-4o"] = CARD
+        yield rig
+
+
+async def charged(rig: Rig, **body: Any) -> tuple[int, bool]:
+    """What a call came to, and whether it was more than was reserved."""
+    asked = {"model": "catalog", "messages": [{"role": "user", "content": "x" * 100}], "max_tokens": 10, **body}
+    answer = await rig.post(asked, key=KEY)
+    assert answer.status_code == 200, answer.text
+    row = await rig.last_row()
+    return row["charged_nano"], bool(row["overrun"])
+
+
+BASE = (100 * INPUT + 10 * OUTPUT) // 1000
+
+
+@pytest.mark.parametrize(
+    ("asked", "served", "percent"),
+    [
+        (None, None, 100),
+        (None, "priority", 200),
+        ("auto", "priority", 200),
+        ("auto", "flex", 50),
+        ("flex", None, 100),
+        ("flex", "default", 100),
+        ("flex", "flex", 50),
+        ("priority", "default", 100),
+        ("priority", "fast", 200),
+        ("ultrafast", "ultrafast", 600),
+    ],
+)
+async def test_the_tier_that_was_served_is_charged_and_covered(
+    shop: Rig, upstream: OpenAIUpstream, asked: str | None, served: str | None, percent: int
+) -> None:
+    upstream.script(whole(completion("word", usage=USED, **({"service_tier": served} if served else {}))))
+    assert await charged(shop, **({"service_tier": asked} if asked else {})) == (BASE * percent // 100, False)
+
+
+async def test_a_tier_that_a_stream_names_at_its_end_is_charged(shop: Rig, upstream: OpenAIUpstream) -> None:
+    script: Step = events(chunk({"content": "word"}), chunk({}, "stop"), chunk(None, usage=USED, service_tier="priority"), end="done")
+    upstream.script(script)
+    assert await charged(shop, stream=True) == (2 * BASE, False)
+    first = chunk({"content": "word"}, service_tier="priority")
+    upstream.script(events(first, chunk({}, "stop"), chunk(None, usage=USED), end="done"))
+    assert await charged(shop, stream=True) == (2 * BASE, False)
