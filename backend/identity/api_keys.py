@@ -127,7 +127,7 @@ class KeyService:
         """
         async with self._db.read() as session:
             key = await repository.key_by_id(session, name) or await repository.key_by_public_id(session, name)
-        if key is None or not (principal.is_super_admin or (principal.tenant_id == key.tenant_id and principal.has_role(Role.VIEWER))):
+        if key is None or not principal.sees(key.tenant_id):
             raise NotFound("There is no such key.")
         return KeyView.of(key)
 

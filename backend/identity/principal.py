@@ -37,6 +37,10 @@ class Principal:
     def has_role(self, role: Role) -> bool:
         return self.is_super_admin or (self.role is not None and self.role >= role)
 
+    def sees(self, tenant_id: str) -> bool:
+        """Whether there is such a tenant for him: he has a role in it. Roles are held in `self.tenant_id` alone."""
+        return self.is_super_admin or (self.tenant_id == tenant_id and self.role is not None)
+
 
 ANONYMOUS = Principal(kind="anonymous", id="anonymous")
 
@@ -44,17 +48,23 @@ ANONYMOUS = Principal(kind="anonymous", id="anonymous")
 def require_role(principal: Principal, tenant_id: str, role: Role) -> None:
     """Go on only if the principal has at least that role in the tenant.
 
-    The role is held in `principal.tenant_id`, so another tenant's id finds nothing, as if it did not exist.
-
     Raises:
         NotFound: no such tenant for this principal. PermissionDenied: a member of it, with too low a role.
     """
-    if principal.is_super_admin:
-        return
-    if principal.tenant_id != tenant_id or principal.role is None:
+    if not principal.sees(tenant_id):
         raise NotFound("There is no such tenant.")
     if not principal.has_role(role):
         raise PermissionDenied(f"You need to be {role.name.lower()} of this tenant.")
+
+
+def require_super_admin(principal: Principal, what: str = "do this") -> None:
+    """Go on only if the principal is a super admin; `what` completes "Only a super admin may …".
+
+    Raises:
+        PermissionDenied: it is not.
+    """
+    if not principal.is_super_admin:
+        raise PermissionDenied(f"Only a super admin may {what}.")
 
 
 def system(name: str) -> Principal:

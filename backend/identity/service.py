@@ -16,7 +16,7 @@ from backend.identity.api_keys import KeyService
 from backend.identity.bootstrap import DEMO_TENANT, Bootstrap
 from backend.identity.names import canonical_email, canonical_name
 from backend.identity.passwords import Passwords, check_new_password
-from backend.identity.principal import Principal, Role, system
+from backend.identity.principal import Principal, Role, require_super_admin, system
 from backend.identity.schemas import SIGNED_OUT, NewSession, SessionView, TenantView, UserView
 from backend.identity.tables import Membership, SignInSession, User
 from backend.identity.tenants import TenantService
@@ -177,7 +177,7 @@ class IdentityService:
         Raises:
             PermissionDenied: only a super admin may do this. Conflict: the address has an account. BadRequest: address, name or password.
         """
-        _require_super_admin(principal)
+        require_super_admin(principal)
         account = canonical_email(email)
         shown = canonical_name(name) if name else ""
         if password is not None:
@@ -205,7 +205,7 @@ class IdentityService:
         Raises:
             PermissionDenied: only a super admin may see this.
         """
-        _require_super_admin(principal)
+        require_super_admin(principal)
         async with self._db.read() as session:
             return [UserView.of(user) for user in await repository.users(session)]
 
@@ -216,7 +216,7 @@ class IdentityService:
             PermissionDenied: only a super admin may look at others. NotFound. BadRequest: neither an id nor an address.
         """
         if not (principal.kind == "user" and name in (principal.id, principal.email)):
-            _require_super_admin(principal)
+            require_super_admin(principal)
         async with self._db.read() as session:
             user = await repository.user_by_id(session, name)
             if user is None:
@@ -232,7 +232,7 @@ class IdentityService:
             PermissionDenied: only a super admin may look at others.
         """
         if principal.kind != "user" or principal.id != user_id:
-            _require_super_admin(principal)
+            require_super_admin(principal)
         async with self._db.read() as session:
             return [TenantView.of(tenant, role) for tenant, role in await repository.tenants(session, of_user=user_id)]
 
@@ -242,7 +242,7 @@ class IdentityService:
         Raises:
             PermissionDenied: only a super admin may do this. NotFound. Conflict: a super admin cannot demote himself.
         """
-        _require_super_admin(principal)
+        require_super_admin(principal)
         if not is_super_admin and principal.id == user_id:
             raise Conflict("You cannot take your own rights away. Ask another super admin.")
         async with self._db.write() as unit:
@@ -258,7 +258,7 @@ class IdentityService:
             PermissionDenied, NotFound, BadRequest.
         """
         if principal.id != user_id or principal.kind != "user":
-            _require_super_admin(principal)
+            require_super_admin(principal)
         check_new_password(password)
         password_hash = await self._passwords.hash(password)
         async with self._db.write() as unit:
@@ -274,7 +274,7 @@ class IdentityService:
         Raises:
             PermissionDenied, NotFound; Conflict when a super admin would lock himself out.
         """
-        _require_super_admin(principal)
+        require_super_admin(principal)
         if status not in ("active", "disabled"):
             raise BadRequest("A person is active or disabled.", param="status")
         if status == "disabled" and principal.id == user_id:
@@ -344,11 +344,6 @@ class IdentityService:
             stored = await repository.setting(session, _SETUP)
             if not _token_fits(token, stored) or await repository.has_users(session):
                 raise _setup_closed()
-
-
-def _require_super_admin(principal: Principal) -> None:
-    if not principal.is_super_admin:
-        raise PermissionDenied("Only a super admin may do this.")
 
 
 def _setup_closed() -> BourseError:

@@ -9,7 +9,7 @@ from backend.budgets.opening import open_default_budget
 from backend.identity import repository
 from backend.identity.api_keys import KeyService
 from backend.identity.names import allowed_names, canonical_email, canonical_name, canonical_slug
-from backend.identity.principal import Principal, Role, require_role
+from backend.identity.principal import Principal, Role, require_role, require_super_admin
 from backend.identity.schemas import MemberView, TenantView
 from backend.identity.tables import Membership, Tenant
 from backend.kernel.clock import Clock
@@ -40,8 +40,7 @@ class TenantService:
         Raises:
             PermissionDenied: only a super admin may do this. Conflict: the slug is taken. BadRequest: slug, name or time zone.
         """
-        if not principal.is_super_admin:
-            raise PermissionDenied("Only a super admin may create a tenant.")
+        require_super_admin(principal, "create a tenant")
         slug = canonical_slug(slug)
         zone = _timezone(timezone or self._settings.reporting.timezone)
         now = self._clock.now()
@@ -98,8 +97,7 @@ class TenantService:
         Raises:
             PermissionDenied: only a super admin may do this. NotFound. BadRequest: a name that cannot be.
         """
-        if not principal.is_super_admin:
-            raise PermissionDenied("Only a super admin may say which models a tenant uses.")
+        require_super_admin(principal, "say which models a tenant uses")
         await self._change(principal, tenant_id, "tenant.set_models", models=allowed_names(models))
 
     async def _change(self, principal: Principal, tenant_id: str, action: str, **columns: Any) -> None:
@@ -116,8 +114,7 @@ class TenantService:
         Raises:
             PermissionDenied: only a super admin may do this. NotFound. BadRequest: another status.
         """
-        if not principal.is_super_admin:
-            raise PermissionDenied("Only a super admin may suspend a tenant.")
+        require_super_admin(principal, "suspend a tenant")
         if status not in ("active", "suspended"):
             raise BadRequest("A tenant is active or suspended.", param="status")
         await self._change(principal, tenant_id, "tenant.set_status", status=status)

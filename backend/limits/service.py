@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any, cast, get_args
 
 from backend.audit.service import AuditService
-from backend.identity.principal import Principal, Role, require_role
+from backend.identity.principal import Principal, Role, require_role, require_super_admin
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database, UnitOfWork
-from backend.kernel.errors import BadRequest, NotFound, PermissionDenied
+from backend.kernel.errors import BadRequest, NotFound
 from backend.limits import repository
 from backend.limits.schemas import Limits, LimitView, ScopeKind, checked_key_override, checked_override, default_limits
 from backend.settings import RateLimit
@@ -79,8 +79,8 @@ class LimitService:
 
     def _may_change(self, principal: Principal, tenant_id: str, scope: ScopeKind) -> None:
         require_role(principal, tenant_id, Role.ADMIN)
-        if scope == "tenant" and not principal.is_super_admin:
-            raise PermissionDenied("Only a super admin may change the limits of a tenant.")
+        if scope == "tenant":
+            require_super_admin(principal, "change the limits of a tenant")
 
     def _base(self, scope: ScopeKind) -> Limits:
         """What binds a scope for which nothing is set."""

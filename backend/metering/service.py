@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 
 from backend.identity import repository as identity
-from backend.identity.principal import Principal
+from backend.identity.principal import Principal, Role, require_role
 from backend.kernel.clock import Clock
 from backend.kernel.days import day_of, start_of
 from backend.kernel.db import Database
@@ -20,7 +20,7 @@ from backend.metering.catch_up import CatchUp
 from backend.metering.events import CompletionFinished
 from backend.metering.journal import Journal, Ticket
 from backend.metering.record import AttemptRecord, CallRecord, final_line, open_line, progress_line
-from backend.metering.rollups.service import UsageService, require_reader
+from backend.metering.rollups.service import UsageService
 from backend.metering.schemas import CallSummary, SpendToday
 from backend.metering.writer import LedgerWriter
 from backend.observability.metrics import Metrics
@@ -119,6 +119,8 @@ class MeteringService:
             usage: of the last attempt.
         """
         self._journal.progress(progress_line(call.id, columns, usage, attempts), ticket)
+        if self._writer is not None:
+            self._writer.wake()
 
     def record(self, call: CallRecord, attempts: list[AttemptRecord], ticket: Ticket | None = None) -> None:
         """Write the final line, and tell subscribers. Does not raise: what cannot be written is in the log, with all its numbers."""
@@ -157,7 +159,7 @@ class MeteringService:
         Raises:
             NotFound: the tenant is not the principal's; the same as if there were none.
         """
-        require_reader(principal, tenant_id)
+        require_role(principal, tenant_id, Role.VIEWER)
         async with self._db.read() as session:
             return await repository.recent(session, tenant_id, clamp_limit(limit))
 
@@ -188,7 +190,7 @@ class MeteringService:
         Raises:
             NotFound: the tenant is not the principal's; the same as if there were none.
         """
-        require_reader(principal, tenant_id)
+        require_role(principal, tenant_id, Role.VIEWER)
         async with self._db.read() as session:
             zone = await identity.time_zone(session, tenant_id)
             now = self._clock.now()

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Protocol
 
-from backend.identity.principal import Principal
-from backend.kernel.errors import NotFound, PermissionDenied
+from backend.identity.principal import Principal, require_super_admin
+from backend.kernel.errors import NotFound
 from backend.kernel.secrets import SecretUnavailable
 from backend.providers.registry import SANDBOX
 from backend.settings import ProviderSettings, Settings
@@ -53,8 +53,7 @@ class ProviderService:
         Raises:
             PermissionDenied: only a super admin may see this.
         """
-        if not principal.is_super_admin:
-            raise PermissionDenied("Only a super admin may do this.")
+        require_super_admin(principal)
         return [self._view(name, provider) for name, provider in sorted(self._configured().items())]
 
     def get(self, principal: Principal, name: str) -> ProviderView:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from backend.identity.principal import Principal
+from backend.identity.principal import Principal, require_super_admin
 from backend.kernel.clock import Clock
-from backend.kernel.errors import NotFound, PermissionDenied
+from backend.kernel.errors import NotFound
 from backend.pricing.cost import PriceCard
 from backend.providers.service import ProviderService
 from backend.routing.route import Candidate, Route
@@ -80,7 +80,7 @@ class RouteService:
         Raises:
             PermissionDenied: only a super admin may see this.
         """
-        _require_super_admin(principal)
+        require_super_admin(principal)
         return [self._view(route) for route in self._table.listed()]
 
     def get(self, principal: Principal, name: str) -> RouteView:
@@ -89,7 +89,7 @@ class RouteService:
         Raises:
             PermissionDenied: only a super admin may see this. NotFound: no call with that name would find a candidate.
         """
-        _require_super_admin(principal)
+        require_super_admin(principal)
         route = self._table.find(name)
         if route is None:
             raise NotFound("That name is no alias, and no configured provider sells a model of that name.")
@@ -134,8 +134,3 @@ _NO_PRICE = {
     "unpriced": "It has no price: no source of the catalog knows one, and the configuration names none.",
     "quarantined": "Its price is in quarantine: the sources disagree, and the configuration names none.",
 }
-
-
-def _require_super_admin(principal: Principal) -> None:
-    if not principal.is_super_admin:
-        raise PermissionDenied("Only a super admin may do this.")

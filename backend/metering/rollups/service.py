@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.identity import repository as identity
-from backend.identity.principal import Principal, Role
+from backend.identity.principal import Principal, Role, require_role, require_super_admin
 from backend.kernel.clock import Clock
 from backend.kernel.days import day_of, start_of
 from backend.kernel.db import Database
-from backend.kernel.errors import BadRequest, NotFound, PermissionDenied
+from backend.kernel.errors import BadRequest
 from backend.metering import repository as ledger
 from backend.metering.rollups import repository
 from backend.metering.rollups.gather import DIMENSIONS, LEDGER, Totals, by_minute
@@ -46,9 +46,9 @@ class UsageService:
             BadRequest: a stretch that ends before it begins, or more than `MOST_STEPS` steps.
         """
         if tenant_id is not None:
-            require_reader(principal, tenant_id)
-        elif not principal.is_super_admin:
-            raise PermissionDenied("Only a super admin may see all tenants.")
+            require_role(principal, tenant_id, Role.VIEWER)
+        else:
+            require_super_admin(principal, "see all tenants")
         unknown = {query.by or DIMENSIONS[0], *query.where} - {*DIMENSIONS}
         if unknown:
             raise BadRequest(f"There is no dimension {min(unknown)!r}.", param="by")
@@ -85,13 +85,6 @@ class UsageService:
     def _tiles(self, places: Sequence[int]) -> list[Tile]:
         minutes_from = _micros(self._clock.now() - MINUTES_KEPT)
         return joined([tile for first, last in pairwise(places) for tile in tiles_of(first, last, minutes_from)])
-
-
-def require_reader(principal: Principal, tenant_id: str) -> None:
-    """Raises NotFound unless the principal may read the tenant's usage."""
-    if principal.is_super_admin or (principal.tenant_id == tenant_id and principal.has_role(Role.VIEWER)):
-        return
-    raise NotFound
 
 
 async def _read(
