@@ -40,6 +40,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(BROWSER_SECONDS))
 
 
+Figures = Callable[..., None]
+
+
+@pytest.fixture
+def figures(request: pytest.FixtureRequest) -> Figures:
+    """`figures(calls=1000, refused=12)`: what a long test has measured, told at the end of the run."""
+
+    def tell(**values: object) -> None:
+        request.node.user_properties.extend(values.items())
+
+    return tell
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    measured = [
+        report
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        if getattr(report, "when", "") == "call" and report.user_properties
+    ]
+    if measured:
+        terminalreporter.section("figures")
+    for report in measured:
+        told = ", ".join(f"{name} {value}" for name, value in report.user_properties)
+        terminalreporter.write_line(f"{report.nodeid} ({report.duration:.0f} s): {told}")
+
+
 @pytest.fixture(autouse=True)
 def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own BOURSE_ variables must not change what a test sees."""
