@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from backend.budgets.accounts import Payer
@@ -38,17 +39,23 @@ class Ask:
             with contextlib.suppress(asyncio.InvalidStateError):
                 self.future.set_exception(error)
 
-    def keep_time(self) -> None:
+    def keep_time(self, listen: Callable[[], None]) -> None:
         """Give up when nothing is heard for too long. Counts others' silence, not ours: where this process itself is held up, a tick takes
-        longer and so does the patience."""
-        asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick)
+        longer and so does the patience.
 
-    def _tick(self) -> None:
+        Args:
+            listen: called when it is quiet, to find out whether the database is silent or others are only ahead of us at a budget's row.
+        """
+        asyncio.get_running_loop().call_later(TICK_SECONDS, self._tick, listen)
+
+    def _tick(self, listen: Callable[[], None]) -> None:
         if self.future.done():
             return
         self.waited += 1
         self.silence += 1
         if self.silence * TICK_SECONDS >= SILENCE_SECONDS or self.waited * TICK_SECONDS >= PEERS_SECONDS:
             self.fail(StorageUnavailable("The budget was not decided in time; nothing was charged.", retry_after=1))
-        else:
-            self.keep_time()
+            return
+        if self.silence * TICK_SECONDS >= SILENCE_SECONDS / 2:
+            listen()
+        self.keep_time(listen)

@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.budgets import repository
 from backend.budgets.accounts import NO_SLICE, Account
 from backend.budgets.alerting import report
-from backend.budgets.asks import Ask
+from backend.budgets.asks import SILENCE_SECONDS, Ask
 from backend.budgets.books import Books
 from backend.budgets.events import Settled
 from backend.budgets.rounds import Round
@@ -39,7 +39,7 @@ MARGIN_SECONDS = 10.0
 BEAT_SECONDS = 0.2
 BREATH_SECONDS = 0.02
 """Between two beats, however many recalls are heard of."""
-ROUND_SECONDS = 2.0
+ROUND_SECONDS = 5.0
 IDLE_SECONDS = 5.0
 PAUSE_SECONDS = 0.01
 """After a round in which nobody got anything."""
@@ -75,6 +75,7 @@ class Desk:
         self._has_peers = db.dialect == "postgresql"
         self._one_at_a_time = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
+        self._listening: asyncio.Task[None] | None = None
         self._stopping = False
         self._failing = False
         self._fruitful = True
@@ -102,9 +103,10 @@ class Desk:
         self.admits_until = float("-inf")
         if self._notices is not None:
             await self._notices.stop()
-        for task in self._tasks:
+        tasks = self._tasks if self._listening is None else [*self._tasks, self._listening]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks = []
         for ask in self._asks:
             ask.fail(StorageUnavailable("Bourse is stopping.", retry_after=1))
@@ -125,7 +127,7 @@ class Desk:
         if self._stopping or not self._tasks:
             ask.fail(StorageUnavailable("Bourse is not serving.", retry_after=1))
             return
-        ask.keep_time()
+        ask.keep_time(self._listen)
         self._asks.append(ask)
         self._wake.set()
 
@@ -135,6 +137,17 @@ class Desk:
         for ask in asks:
             ask.due, ask.silence = due, 0
         self._wake.set()
+
+    def _listen(self) -> None:
+        if self._listening is None or self._listening.done():
+            self._listening = asyncio.create_task(self._hear(), name="budget-listen")
+
+    async def _hear(self) -> None:
+        with contextlib.suppress(StorageUnavailable, TimeoutError):
+            async with asyncio.timeout(SILENCE_SECONDS):
+                await self._db.ping()
+            for ask in self._asks:
+                ask.silence = 0
 
     def refill(self, account: Account) -> None:
         """Lease more in the background before it runs out."""
@@ -265,16 +278,20 @@ class Desk:
 
     async def _drop_empty(self) -> None:
         """Forget slices of which nothing is left and from which nothing will be admitted any more."""
-        now = self._clock.monotonic()
-        empty = [part for part in self._books.slices.values() if part.held == 0 and (part.ends <= now or not part.current)]
-        if not empty:
+        if not self._empty():
             return
         async with self._one_at_a_time:
+            # Once more: while we waited a round may have taken one of them up again.
+            empty = self._empty()
             async with self._db.write() as unit:
                 await repository.delete_empty_leases(unit.session, sorted(part.lease_id for part in empty))
             for part in empty:
                 self._books.drop(part)
                 self._idle.pop(part.lease_id, None)
+
+    def _empty(self) -> list[Slice]:
+        now = self._clock.monotonic()
+        return [part for part in self._books.slices.values() if part.held == 0 and (part.ends <= now or not part.current)]
 
     async def _refresh(self) -> None:
         """Learn what others have spent, and report thresholds that are reached."""
@@ -368,6 +385,11 @@ class Desk:
         if not self._stopping:
             self.renewed_at = since
             self.admits_until = since + HOLDER_SECONDS - MARGIN_SECONDS
+
+    def doubt(self) -> None:
+        """The database holds more for us than we know of: bring both together with the next beat."""
+        self._in_doubt = True
+        self._recalled.set()
 
     async def time_of(self, session: AsyncSession) -> datetime:
         return await self._time_of(session)

@@ -1,4 +1,4 @@
-"""SQL of budgets. Rows are locked in the order budget, day, lease, and by id within each."""
+"""SQL of budgets. In which order rows are locked says decision 0009."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -72,6 +72,13 @@ async def create_if_absent(
     return _count(await session.execute(statement)) == 1
 
 
+async def has_other_defaults(session: AsyncSession, *, limit_nano: int, window: str, warn_at: list[float]) -> bool:
+    """Whether a tenant's budget that nobody has set is another than this one."""
+    query = sa.select(col(Budget.limit_nano), col(Budget.window), col(Budget.warn_at))
+    rows = await session.execute(query.where(col(Budget.is_default), col(Budget.scope) == "tenant").distinct())
+    return any(tuple(row) != (limit_nano, window, warn_at) for row in rows)
+
+
 async def lock_defaults(session: AsyncSession) -> list[Budget]:
     """The tenants' budgets that nobody has set, locked until the transaction ends."""
     query = sa.select(Budget).where(col(Budget.is_default), col(Budget.scope) == "tenant").order_by(col(Budget.id)).with_for_update()
@@ -123,24 +130,22 @@ async def database_time(session: AsyncSession) -> datetime:
     return _aware((await session.execute(sa.select(sa.func.clock_timestamp()))).scalar_one())
 
 
-async def spent(session: AsyncSession, spans: Sequence[tuple[str, date, date]]) -> dict[str, int]:
-    """What was charged to each budget from a day to another, both included."""
+Span = tuple[str, date, date]
+"""A budget, and from which day to which, both included."""
+
+
+async def spent(session: AsyncSession, spans: Sequence[Span]) -> dict[str, int]:
+    """What was charged to each budget in its span."""
     if not spans:
         return {}
-    budgets: dict[tuple[date, date], list[str]] = {}
-    for budget_id, first, last in spans:
-        budgets.setdefault((first, last), []).append(budget_id)
-    wanted = [
-        sa.and_(col(BudgetDay.budget_id).in_(budget_ids), col(BudgetDay.day) >= first, col(BudgetDay.day) <= last)
-        for (first, last), budget_ids in budgets.items()
-    ]
-    query = sa.select(col(BudgetDay.budget_id), sa.func.sum(col(BudgetDay.spent_nano))).where(sa.or_(*wanted))
-    rows = await session.execute(query.group_by(col(BudgetDay.budget_id)))
-    return {budget_id: int(amount) for budget_id, amount in rows}
+    return {budget_id: int(amount) for budget_id, amount in await session.execute(_spent(spans))}
 
 
-async def leases(session: AsyncSession, budget_ids: Sequence[str]) -> list[LeaseRow]:
-    query = (
+async def committed(session: AsyncSession, spans: Sequence[Span]) -> tuple[list[LeaseRow], dict[str, int]]:
+    """All leases of the budgets, and what was charged to each in its span; both at the same instant, so nothing is in both or in none."""
+    if not spans:
+        return [], {}
+    leases = (
         sa.select(
             col(BudgetLease.id),
             col(BudgetLease.budget_id),
@@ -151,9 +156,32 @@ async def leases(session: AsyncSession, budget_ids: Sequence[str]) -> list[Lease
             col(BudgetHolder.expires_at),
         )
         .join(BudgetHolder, col(BudgetHolder.id) == col(BudgetLease.holder_id))
-        .where(col(BudgetLease.budget_id).in_(budget_ids))
+        .where(col(BudgetLease.budget_id).in_([budget_id for budget_id, _, _ in spans]))
     )
-    return [LeaseRow(*row) for row in await session.execute(query)]
+    sums = _spent(spans).subquery()
+    nothing = [sa.cast(sa.null(), column.type) for column in leases.selected_columns]
+    charges = sa.select(nothing[0], sums.c.budget_id, nothing[2], nothing[3], sums.c.amount, nothing[5], nothing[6])
+    found: list[LeaseRow] = []
+    spent_nano: dict[str, int] = {}
+    for row in await session.execute(leases.union_all(charges)):
+        if row[0] is None:
+            spent_nano[row[1]] = int(row[4])
+        else:
+            found.append(LeaseRow(*row))
+    return found, spent_nano
+
+
+def _spent(spans: Sequence[Span]) -> Any:
+    budgets: dict[tuple[date, date], list[str]] = {}
+    for budget_id, first, last in spans:
+        budgets.setdefault((first, last), []).append(budget_id)
+    wanted = [
+        sa.and_(col(BudgetDay.budget_id).in_(budget_ids), col(BudgetDay.day) >= first, col(BudgetDay.day) <= last)
+        for (first, last), budget_ids in budgets.items()
+    ]
+    # A sum of bigint is numeric in PostgreSQL; amounts are within 64 bits.
+    amount = sa.cast(sa.func.sum(col(BudgetDay.spent_nano)), sa.BigInteger).label("amount")
+    return sa.select(col(BudgetDay.budget_id), amount).where(sa.or_(*wanted)).group_by(col(BudgetDay.budget_id))
 
 
 async def exists(session: AsyncSession, tenant_id: str, scope: str, scope_id: str) -> bool:
@@ -348,6 +376,7 @@ async def lock_holder(session: AsyncSession, holder_id: str) -> BudgetHolder | N
 
 async def delete_holder(session: AsyncSession, holder_id: str) -> int:
     """The process's row and its leases; the nano-dollars that they held."""
+    await lock_holder(session, holder_id)
     amounts = await lock_leases_of(session, holder_id)
     await session.execute(sa.delete(BudgetLease).where(col(BudgetLease.holder_id) == holder_id))
     await session.execute(sa.delete(BudgetHolder).where(col(BudgetHolder.id) == holder_id))

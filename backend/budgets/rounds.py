@@ -2,8 +2,7 @@
 
 Why no interleaving overspends: the budget's row is locked from before anything is read until the grant is committed, so grants of one
 budget follow each other, everywhere. Whatever else changes meanwhile only settles (spent grows by what the lease shrinks by) or gives
-back (a lease shrinks). Leases are read before spending, each with the database's newest truth: a charge that moves between the two
-readings is counted twice, never missed.
+back (a lease shrinks). Leases and spending are read at one instant: a charge that moves from one to the other is in one of them.
 """
 
 from collections.abc import Sequence
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from backend.budgets import repository
-from backend.budgets.accounts import Account, limit_at, places_of
+from backend.budgets.accounts import NO_SLICE, Account, limit_at, places_of
 from backend.budgets.alerting import remember
 from backend.budgets.books import Books
 from backend.budgets.end_users import open_accounts
@@ -60,6 +59,8 @@ class Standing:
     advance: int = 0
     answers_recall: bool = False
     lease_id: str = ""
+    unknown: int = 0
+    """What the database holds for us beyond our books: free, but not before both were compared."""
 
 
 @dataclass(slots=True)
@@ -84,6 +85,8 @@ class Round:
         self._asks = asks
         self._refills = refills
         self._returned: dict[str, int] = {}
+        self._chains: dict[Ask, tuple[Account, ...]] = {}
+        """Which budgets each call was decided by. The books may learn of others while the database is asked."""
 
     async def run(self) -> bool:
         """Whether anything came of it but refusals."""
@@ -121,7 +124,8 @@ class Round:
         if renews:
             await self._desk.renew(session, now)
         await self._look_up(unit, now)
-        accounts = {account.budget_id: account for ask in self._asks for account in self._books.chain(ask.payer)}
+        self._chains = {ask: self._books.chain(ask.payer) for ask in self._asks}
+        accounts = {account.budget_id: account for chain in self._chains.values() for account in chain}
         accounts |= {account.budget_id: account for account in self._refills if account.budget_id}
         locked = await repository.lock_budgets(session, accounts)
         gone = [account for budget_id, account in accounts.items() if budget_id not in locked]
@@ -170,8 +174,9 @@ class Round:
             days[row.tenant_id] = max(day, days.get(row.tenant_id, day))
         periods = {budget_id: period_of(row.window, days[row.tenant_id], ZoneInfo(zone)) for budget_id, (row, zone) in locked.items()}
         self._returned = self._give_back_past(locked, days)
-        leases = await repository.leases(unit.session, sorted(locked))
-        spent = await repository.spent(unit.session, [(budget_id, period.first, period.last) for budget_id, period in periods.items()])
+        leases, spent = await repository.committed(
+            unit.session, [(budget_id, period.first, period.last) for budget_id, period in sorted(periods.items())]
+        )
         standings = {}
         for budget_id, (row, zone) in locked.items():
             day, period = days[row.tenant_id], periods[budget_id]
@@ -207,17 +212,29 @@ class Round:
         row, account, lease = standing.row, standing.account, standing.lease
         limit = limit_at(row.limit_nano, row.raise_nano, row.raise_until, now)
         if account.slice.lease_id and (lease is None or lease.id != account.slice.lease_id):
-            self._books.void(account.slice)
+            if account.slice.day == standing.day.toordinal():
+                self._books.void(account.slice)
+            else:
+                # Of an earlier day: what calls give back to it is returned by the beat.
+                account.use(NO_SLICE)
         available = account.slice.available if lease is not None and lease.id == account.slice.lease_id else 0
         leased = sum(lease.amount_nano - self._returned.get(lease.id, 0) for lease in standing.leases)
+        standing.unknown = sum(self._unknown(lease) for lease in standing.leases if lease.holder_id == self._desk.registered_as)
+        if standing.unknown:
+            self._desk.doubt()
         return Pot(limit - standing.spent - leased, available)
 
+    def _unknown(self, lease: LeaseRow) -> int:
+        part = self._books.slices.get(lease.id)
+        known = part.held if part is not None else 0
+        return max(0, lease.amount_nano - self._returned.get(lease.id, 0) - known)
+
     def _wish(self, ask: "Ask", standings: dict[str, Standing], now: datetime) -> Wish:
-        budgets = [account.budget_id for account in self._books.chain(ask.payer)]
+        budgets = [account.budget_id for account in self._chains[ask]]
         coming = {}
         for budget_id in budgets:
             asked = ask.recalls.get(budget_id)
-            coming[budget_id] = sum(
+            coming[budget_id] = standings[budget_id].unknown + sum(
                 lease.amount_nano
                 for lease in standings[budget_id].leases
                 if lease.holder_id != self._desk.registered_as and lease.expires_at > now and (asked is None or lease.answered < asked)
@@ -309,9 +326,10 @@ class Round:
         if ask.future.done():
             return
         if answer.verdict is Verdict.ADMITTED:
-            slices = [account.slice for account in self._books.chain(ask.payer)]
-            # Another call may have taken, without waiting, what this one was counted against: then once more.
-            if all(part.available >= answer.amount for part in slices):
+            chain = self._books.chain(ask.payer)
+            slices = [account.slice for account in chain]
+            # Another call may have taken, without waiting, what this one was counted against, or there are other budgets: then once more.
+            if chain == self._chains[ask] and all(part.available >= answer.amount for part in slices):
                 ask.future.set_result(Reservation(slices, answer.amount))
             else:
                 self._desk.ask_again([ask], 0.0)

@@ -40,6 +40,9 @@ class BudgetService:
         default = self._default
         limit, warn_at, now = nano_from_usd(default.limit_usd), list(default.warn_at), self._clock.now()
         async with self._db.write() as unit:
+            if not await repository.has_other_defaults(unit.session, limit_nano=limit, window=default.window, warn_at=warn_at):
+                return
+            await unit.mark_changed()
             for row in await repository.lock_defaults(unit.session):
                 if (row.limit_nano, row.window, row.warn_at) == (limit, default.window, warn_at):
                     continue
@@ -47,7 +50,6 @@ class BudgetService:
                 row.limit_nano, row.window, row.warn_at = limit, default.window, warn_at
                 _changed(row, now)
                 await self._record(unit, system("configuration"), "budget.set", row, before=before, after=_facts(row))
-                await unit.mark_changed()
 
     # Reading -----------------------------------------------------------------------------------------------------------------------
 
@@ -230,9 +232,9 @@ class BudgetService:
         now = await self._now(session)
         today = day_of(now, zone)
         periods = {row.id: period_of(row.window, today, zone) for row in rows}
-        # Leases before spending, as everywhere: a charge in between is then shown twice for a moment, never missed.
-        leases = await repository.leases(session, [row.id for row in rows])
-        spent = await repository.spent(session, [(budget_id, period.first, period.last) for budget_id, period in periods.items()])
+        leases, spent = await repository.committed(
+            session, [(budget_id, period.first, period.last) for budget_id, period in periods.items()]
+        )
         return [
             BudgetView.of(
                 row,

@@ -1,7 +1,7 @@
 """How much may be spent by whom, what was spent, and what running processes hold of the rest. Money is in nano-dollars.
 
-What a budget's window leaves is `limit - Σ spent - Σ leased` over the window's days. Rows are locked in the order budget, day, lease,
-and by id within each, so no two transactions ever wait for each other in a circle.
+What a budget's window leaves is `limit - Σ spent - Σ leased` over the window's days. In which order
+rows are locked says decision 0009.
 """
 
 from datetime import date, datetime

@@ -1,6 +1,7 @@
 """SQL of the ledger. Writing is raw SQL for speed: one prepared statement per table, as many rows as a batch has."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import astuple
 from datetime import UTC, date, datetime, timedelta
 from functools import cache, lru_cache, reduce
 from operator import add
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from backend.metering.record import ANSWER_TOKENS, ATTEMPT_FIELDS, CALL_FIELDS, PROMPT_TOKENS, TOKENS
+from backend.metering.record import ANSWER_TOKENS, ATTEMPT_FIELDS, CALL_FIELDS, PROMPT_TOKENS, TOKENS, CallRecord
 from backend.metering.rollups.gather import FACTS
 from backend.metering.rollups.tables import RollupSeries
 from backend.metering.schemas import CallSummary
@@ -28,7 +29,7 @@ RESERVATIONS = CALL_FIELDS.index("reservations")
 CHARGED = CALL_FIELDS.index("charged_nano")
 _FACTS_CREATED = FACTS.index("created_us")
 _MICROSECOND = timedelta(microseconds=1)
-_ID = CALL_FIELDS.index("id")
+ID = CALL_FIELDS.index("id")
 _CREATED = CALL_FIELDS.index("created_us")
 _PRICES, _TAGS = CALL_FIELDS.index("price_ids"), CALL_FIELDS.index("tags")
 _ATTEMPT_PRICES, _ATTEMPT_USAGE = ATTEMPT_FIELDS.index("price_ids"), ATTEMPT_FIELDS.index("usage")
@@ -51,18 +52,30 @@ async def insert_finals(session: AsyncSession, finals: Sequence[Final], *, fresh
     sqlite = connection.dialect.name == "sqlite"
     new = list(finals)
     if not fresh:
-        there = await ids_there(session, [row[_ID] for row, _ in finals])
-        new = list({final[0][_ID]: final for final in finals if final[0][_ID] not in there}.values())
+        there = await ids_there(session, [row[ID] for row, _ in finals])
+        new = list({final[0][ID]: final for final in finals if final[0][ID] not in there}.values())
     if not new:
         return []
     calls = [_call_values(row, sqlite) for row, _ in new]
     inserted = await connection.exec_driver_sql(_insert("call", _CALL_COLUMNS, sqlite), calls)
     if inserted.rowcount != len(calls):
         raise WrittenMeanwhile
-    attempts = [_attempt_values(row[_ID], attempt) for row, tries in new for attempt in tries]
+    attempts = [_attempt_values(row[ID], attempt) for row, tries in new for attempt in tries]
     if attempts:
         await connection.exec_driver_sql(_insert("call_attempt", ("call_id", *ATTEMPT_FIELDS), sqlite), attempts)
     return new
+
+
+_KEPT_IN_BARE = frozenset(
+    {"id", "tenant_id", "user_id", "key_id", "endpoint", "created_us", "outcome", "status", "charged_nano", "overrun", "reservations"}
+)
+
+
+def bare(final: Final) -> Final:
+    """Of a call that the database does not take: whose it was, when, and what it was charged."""
+    row, _ = final
+    plain = astuple(CallRecord(id=row[ID], request_id="", tenant_id="", user_id=None, key_id="", endpoint="", created_us=0))
+    return [row[at] if name in _KEPT_IN_BARE else plain[at] for at, name in enumerate(CALL_FIELDS)], []
 
 
 async def ids_there(session: AsyncSession, ids: Sequence[str]) -> set[str]:

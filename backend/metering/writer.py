@@ -41,6 +41,8 @@ REPLAY_SECONDS = 30.0
 """How often a process looks whether a neighbour has died and left a journal."""
 THIN_SECONDS = 3600.0
 """How often old rollups of minutes are deleted."""
+UNWRITABLE = (DataError, IntegrityError, TypeError, ValueError, OverflowError)
+"""What a row that will never be written is refused with, by the database or on the way to it."""
 _FINAL = b'["final"'
 
 
@@ -58,6 +60,8 @@ class LedgerWriter:
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._not_replayed: set[Path] = set()
         self._failures = 0
+        self._told: set[str] = set()
+        """Of the piece of our journal that is being written: calls whose charges the budgets have heard of."""
         self._behind_since: float | None = None
         self.replayed = 0
         self.interrupted = 0
@@ -111,8 +115,9 @@ class LedgerWriter:
             while due > 0 and (waiting := self._journal.untaken(BATCH_BYTES)) is not None:
                 segment, data = waiting
                 finals = [_final(line) for line in data.split(b"\n") if line[:8] == _FINAL]
-                await self._write(finals, self._own_rollups, fresh=True)
+                await self._write(finals, self._own_rollups, self._told, fresh=True)
                 self._journal.take(segment, len(data))
+                self._told.clear()
                 due -= len(data)
             self._behind_since = began if self._wake.is_set() else None
 
@@ -161,10 +166,10 @@ class LedgerWriter:
         replay = Replay(directory)
         finished = replay.finished()
         while batch := list(islice(finished, BATCH_CALLS)):
-            await self._write(batch, self._replayed_rollups)
+            await self._write(batch, self._replayed_rollups, set())
             self.replayed += len(batch)
         interrupted = replay.interrupted()
-        await self._write(interrupted, self._replayed_rollups)
+        await self._write(interrupted, self._replayed_rollups, set())
         self.interrupted += len(interrupted)
         await self._return_leases(directory.name)
         log.info("ledger.journal_replayed", journal=directory.name, interrupted=len(interrupted))
@@ -182,23 +187,25 @@ class LedgerWriter:
             except Exception as error:
                 log.warning("rollup.not_thinned", error=type(error).__name__)
 
-    async def _write(self, finals: Sequence[Final], rollups: RollupWriter, *, fresh: bool = False) -> None:
+    async def _write(self, finals: Sequence[Final], rollups: RollupWriter, told: set[str], *, fresh: bool = False) -> None:
         """Bring these calls into the database, in batches.
 
         Args:
+            told: the calls whose charges this process's budgets have heard of; those that are committed now are added. Whoever tries
+                again after a failure passes the same ones: a charge that is told twice would be money that nobody has spent.
             fresh: they come from a journal of which nothing was written yet, as far as is known.
         """
         for start in range(0, len(finals), BATCH_CALLS):
             batch = finals[start : start + BATCH_CALLS]
             try:
                 try:
-                    await self._insert(batch, rollups, fresh=fresh)
+                    await self._insert(batch, rollups, told, fresh=fresh)
                 except (WrittenMeanwhile, RowsChanged):
-                    await self._insert(batch, rollups)
-            except (DataError, IntegrityError):
-                await self._write_one_by_one(batch, rollups)
+                    await self._insert(batch, rollups, told)
+            except UNWRITABLE:
+                await self._write_one_by_one(batch, rollups, told)
 
-    async def _insert(self, finals: Sequence[Final], rollups: RollupWriter, *, fresh: bool = False) -> None:
+    async def _insert(self, finals: Sequence[Final], rollups: RollupWriter, told: set[str], *, fresh: bool = False) -> None:
         """The one transaction: ledger, rollups and, last because other processes may wait for their rows, budgets."""
         try:
             async with asyncio.timeout(WRITE_SECONDS):
@@ -207,26 +214,32 @@ class LedgerWriter:
                     new = await repository.insert_finals(unit.session, finals, fresh=fresh)
                     await rollups.write(unit.session, [row for row, _ in new])
                     settled = await settle_in_ledger(unit.session, map(_charge, new))
-                    # Of all, not of the new ones: a commit that we did not see succeed was told to nobody yet.
-                    unit.emit(ChargesSettled(settled if len(new) == len(finals) else sums_by_lease(map(_charge, finals))))
+                    if told or len(new) < len(finals):
+                        # Not of the new ones: a commit that we did not see succeed was told to nobody yet.
+                        settled = sums_by_lease([_charge(final) for final in finals if final[0][repository.ID] not in told])
+                    unit.emit(ChargesSettled(settled))
         except BaseException:
             rollups.forget()
             raise
+        told.update([row[repository.ID] for row, _ in finals])
         rollups.keep()
 
-    async def _write_one_by_one(self, finals: Sequence[Final], rollups: RollupWriter) -> None:
-        """One row that the database will never take must not hold up the others: it is put aside in a file, and said."""
+    async def _write_one_by_one(self, finals: Sequence[Final], rollups: RollupWriter, told: set[str]) -> None:
+        """A row that the database will never take must not hold up the others: it is put aside in a file, and said.
+
+        Its money was spent all the same, and only a row of the ledger makes that count once, so what is left of it is written.
+        """
         for final in finals:
             try:
-                await self._insert([final], rollups)
-            except (DataError, IntegrityError) as error:
+                await self._insert([final], rollups, told)
+            except UNWRITABLE as error:
                 with (self._root / "refused.jsonl").open("ab") as file:
                     file.write(orjson.dumps(final) + b"\n")
-                log.error("ledger.row_refused", call=final[0][0], error=type(error).__name__)
-                # Its money was spent all the same.
-                async with asyncio.timeout(WRITE_SECONDS), self._db.write() as unit:
-                    settled = await settle_in_ledger(unit.session, [_charge(final)])
-                    unit.emit(ChargesSettled(settled))
+                log.error("ledger.row_refused", call=final[0][repository.ID], error=type(error).__name__)
+                try:
+                    await self._insert([repository.bare(final)], rollups, told)
+                except UNWRITABLE:
+                    log.exception("ledger.charge_lost", call=final[0][repository.ID])
 
 
 def _charge(final: Final) -> tuple[Sequence[Held], int]:

@@ -153,7 +153,9 @@ async def test_a_refusal_says_what_it_lacks_and_asks_not_to_be_tried_again(witne
         await till.reserve(payer, 2 * USD)
     headers = response_headers(refused.value)
     assert headers["x-should-retry"] == "false"
+    assert headers.pop("x-budget-resets-at")
     assert {name: value for name, value in headers.items() if name.startswith("x-budget")} == {
+        "x-budget-scope": "key",
         "x-budget-limit": "5.000000000",
         "x-budget-used": "4.000000000",
         "x-budget-remaining": "1.000000000",

@@ -103,10 +103,12 @@ async def test_a_row_that_the_database_refuses_is_put_aside_and_the_others_go_on
 ) -> None:
     good, bad = a_call(), a_call(created_us=NEVER, error_code=None)
     bad.provider_cost_nano = None  # type: ignore[assignment]
+    bad.charged_nano = 7
     for call in (good, bad):
         metering.record(call, [])
     await metering.flush()
-    assert [row["id"] for row in await rows(database)] == [good.id]
+    # What it was charged is in the ledger all the same: budgets count what the ledger says.
+    assert {row["id"]: row["charged_nano"] for row in await rows(database)} == {good.id: good.charged_nano, bad.id: 7}
     assert bad.id in (tmp_path / "journal" / "refused.jsonl").read_text()
 
 

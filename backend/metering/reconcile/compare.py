@@ -4,16 +4,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime
 
-from backend.metering.reconcile.repository import Compared, Series
+from backend.metering.reconcile.repository import Compared
 from backend.metering.reconcile.schemas import Difference
-from backend.metering.rollups.gather import DIMENSIONS, MEASURES, SPAN_NAMES, Place, Totals
+from backend.metering.rollups.gather import ALL, DIMENSIONS, MEASURES, SPAN_NAMES, Place, Series, Totals, coarse
 from backend.metering.rollups.series import OPEN, OTHER
 
 COMPARED = (*MEASURES, "latencies", "first_tokens")
 _NOTHING = (0,) * len(COMPARED)
 _ROLLUP_CHANGED = "a rollup row was changed, lost or written twice; --repair brings it back to what the ledger says"
 _COUNTER_CHANGED = "the budget's counter was changed outside Bourse, or the database lost what it had committed"
-_REFUSED = "calls that the database refused are in journal/refused.jsonl: their charges are counted, and have no row"
 LEDGER_CHANGED = "counters or rollups agree with each other against the ledger: a row of it was changed, added or deleted by hand"
 
 Found = Mapping[tuple[Series, int], Compared]
@@ -29,7 +28,8 @@ def rollup_differences(
         bounded: the tenant has more names than charts keep apart, so calls are compared without them.
     """
     found = []
-    expected = {span: _added(((_known(series, bounded), at - at % span), sums) for (series, at), sums in ledger.items()) for span in spans}
+    both = [((one, at), sums) for (series, at), sums in ledger.items() for one in _series_of(_known(series, bounded))]
+    expected = {span: _added(((series, at - at % span), sums) for (series, at), sums in both) for span in spans}
     counted = {
         span: _added(
             ((_known(series, bounded), starts), _compared(totals)) for series, size, _, (_, starts), totals in rows if size == span
@@ -54,16 +54,14 @@ def budget_differences(
     ledger: Mapping[tuple[str, date], int],
     counted: Mapping[tuple[str, date], int],
     budgets: Mapping[str, tuple[str, str]],
-    *,
-    refused: bool,
 ) -> Iterator[Difference]:
     """What calls were charged against what budgets count as spent, per budget and local day."""
     for budget_id, day in sorted(ledger.keys() | counted.keys()):
         charged, spent = ledger.get((budget_id, day), 0), counted.get((budget_id, day), 0)
         if charged != spent:
             scope = "{} {}".format(*budgets[budget_id]) if budget_id in budgets else "a budget that was deleted"
-            reason = _REFUSED if refused and spent > charged else _COUNTER_CHANGED
-            yield Difference("budget", tenant_id, f"{budget_id} ({scope}), {day.isoformat()}", "spent_nano", charged, spent, reason)
+            place = f"{budget_id} ({scope}), {day.isoformat()}"
+            yield Difference("budget", tenant_id, place, "spent_nano", charged, spent, _COUNTER_CHANGED)
 
 
 def explained(differences: Iterable[Difference]) -> list[Difference]:
@@ -95,12 +93,19 @@ def _added(parts: Iterable[tuple[tuple[Series, int], Compared]]) -> dict[tuple[S
 
 
 def _known(series: Series, bounded: bool) -> Series:
-    return tuple([OTHER if index in OPEN else name for index, name in enumerate(series)]) if bounded else series
+    return tuple([OTHER if index in OPEN and name != ALL else name for index, name in enumerate(series)]) if bounded else series
+
+
+def _series_of(series: Series) -> tuple[Series, Series]:
+    return series, coarse(series)
 
 
 def _named(series: Series) -> str:
     names = dict(zip(DIMENSIONS, series, strict=True))
-    return ", ".join(f"{dimension.removesuffix('_id')} {name}" for dimension, name in names.items() if name and dimension != "tenant_id")
+    told = [
+        f"{dimension.removesuffix('_id')} {name}" for dimension, name in names.items() if name not in ("", ALL) and dimension != "tenant_id"
+    ]
+    return ", ".join(["all keys", *told] if series[1] == ALL else told)
 
 
 def _moment(seconds: int) -> str:

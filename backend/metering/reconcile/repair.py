@@ -45,9 +45,9 @@ class Repairer:
         spans = (MINUTE, HOUR, DAY) if first.timestamp() >= minutes_from else (HOUR, DAY)
         for _ in range(_TRIES):
             async with self._db.read() as session:
-                calls = list(await ledger.facts_between(session, tenant_id, {}, first, first + _DAY))
+                calls = by_minute(await ledger.facts_between(session, tenant_id, {}, first, first + _DAY), LEDGER)
             book = SeriesBook()
-            await book.learn(self._db, calls, LEDGER)
+            await book.learn(self._db, calls)
             async with self._db.write() as unit:
                 await repository.one_moment(unit.session)
                 wanted = await _wanted(unit.session, tenant_id, first, spans, book)
@@ -93,8 +93,5 @@ async def _wanted(
     minutes = by_minute(await ledger.facts_between(session, tenant_id, {}, first, first + _DAY), LEDGER)
     if not all(book.knows(names) for names in minutes):
         return None
-    ids = {names: book.id_of(names) for names in minutes}
-    found: dict[tuple[int, Place], Totals] = {}
-    for span in spans:
-        found |= {(span, place): totals for place, totals in by_span(minutes, ids, span).items()}
-    return found
+    totals = by_span(minutes, {names: book.ids_of(names) for names in minutes})
+    return {(span, place): found for span in spans for place, found in totals[span].items()}

@@ -9,13 +9,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from backend.budgets.tables import Budget, BudgetDay, BudgetHolder, BudgetLease
-from backend.metering.rollups.gather import DIMENSIONS, ERRORS, MEASURES, Place, Totals
+from backend.metering.rollups.gather import DIMENSIONS, ERRORS, MEASURES, Place, Series, Totals
 from backend.metering.rollups.histogram import merge_encoded
 from backend.metering.rollups.tables import Rollup, RollupSeries
 from backend.metering.tables import Call, CallAttempt
 
-Series = tuple[str, ...]
-"""Values in the order of `DIMENSIONS`, the empty text for none."""
 Compared = tuple[int, ...]
 """Sums in the order of `MEASURES`, then how many latencies and first tokens were measured."""
 

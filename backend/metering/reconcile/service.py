@@ -84,11 +84,11 @@ class ReconcileService:
             leases = [HeldByProcess(*row) for row in await repository.leases(session, now)]
             told: set[str] = set()
             for tenant in [tenant_id] if tenant_id is not None else await repository.tenants(session):
-                told |= await self._compare_tenant(session, tally, tenant, since, refused=bool(refused))
+                told |= await self._compare_tenant(session, tally, tenant, since)
             if tenant_id is None:
                 counted = await repository.spent_by_budget(session, None, since)
                 orphans = {place: spent for place, spent in counted.items() if place[0] not in told}
-                tally.differences += budget_differences(None, {}, orphans, {}, refused=bool(refused))
+                tally.differences += budget_differences(None, {}, orphans, {})
             waiting = [await _waiting(session, journal) for journal in journals]
         differences = explained(tally.differences)
         tally.differences = differences
@@ -106,14 +106,14 @@ class ReconcileService:
         )
         return report, tally
 
-    async def _compare_tenant(self, session: AsyncSession, tally: _Tally, tenant_id: str, since: date | None, *, refused: bool) -> set[str]:
+    async def _compare_tenant(self, session: AsyncSession, tally: _Tally, tenant_id: str, since: date | None) -> set[str]:
         """The budgets that were compared."""
         tally.tenants += 1
         charges = await repository.charges_by_budget(session, tenant_id, since)
         budgets = await repository.budgets(session, tenant_id)
         ids = sorted({budget_id for budget_id, _ in charges} | budgets.keys())
         spent = await repository.spent_by_budget(session, ids, since)
-        tally.differences += budget_differences(tenant_id, charges, spent, budgets, refused=refused)
+        tally.differences += budget_differences(tenant_id, charges, spent, budgets)
         from_when = None if since is None else datetime.combine(since, time.min, UTC)
         bounded = await repository.has_series_called(session, tenant_id, OTHER)
         for day in await repository.days(session, tenant_id, from_when):
