@@ -159,6 +159,8 @@ class Limiter:
     def _redis_changed(self, is_up: bool) -> None:
         if not is_up:
             self._metrics.limits_redis_failures.inc()
+            # It may come back empty, whether a call came meanwhile or not.
+            self._last_degraded = self._clock.monotonic()
 
     # Daily quotas ------------------------------------------------------------------------------------------------------------------
 
