@@ -100,6 +100,7 @@ class FrontDoor:
                 yield runtime
             finally:
                 self.runtime = None
+                self._log.flush()
 
     async def _announce(self, runtime: Runtime) -> None:
         """Tell the operator's console where to make the first account; the gateway alone has no page for it."""

@@ -24,7 +24,7 @@ from backend.gateway.reserve import Reserver
 from backend.gateway.responses import EventWriter, send_error, send_json
 from backend.gateway.settle import CLIENT_CLOSED_STATUS, Settler
 from backend.gateway.standing_headers import StandingHeaders
-from backend.gateway.watch import STALL_SECONDS, Watch
+from backend.gateway.watch import STALL_SECONDS, Looks, Watch
 from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.clock import Clock
@@ -70,6 +70,7 @@ class Pipeline:
         self._settler = settler
         self._providers = providers
         self._window = window
+        self._looks = Looks()
 
     def authenticate(self, scope: Scope) -> KeyRecord:
         context: RequestContext = scope["bourse"]
@@ -167,7 +168,7 @@ class Pipeline:
 
     async def _whole(self, call: Call, receive: Receive, send: Send) -> None:
         assert call.route is not None
-        watch = Watch(receive, total=call.route.timeouts.total)
+        watch = Watch(receive, total=call.route.timeouts.total, looks=self._looks)
         watch.at_look = Progress(call, self._settler).look
         try:
             answer, attempt = await whole_answer(call, self._providers, watch, self._window)
@@ -192,7 +193,7 @@ class Pipeline:
 
     async def _stream(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         assert call.route is not None
-        watch = Watch(receive, total=call.route.timeouts.total)
+        watch = Watch(receive, total=call.route.timeouts.total, looks=self._looks)
         writer = EventWriter(send, watch, lambda: [fact_lines(call, overhead=call.overhead), *self._standing.lines(call)])
         progress = Progress(call, self._settler)
         watch.at_look = progress.look

@@ -1,5 +1,10 @@
-"""One structured line per HTTP request. Written for the hot path: the same JSON as every other log line, without the general machinery."""
+"""One structured line per HTTP request. Written for the hot path: the same JSON as every other log line, without the general machinery.
 
+Lines are gathered for a tenth of a second and leave together: a write for each cost 8 µs, most of it for waking whoever else waits for
+the interpreter. What a kill -9 can cost is that tenth of a second; the ledger, which is the truth about calls, does not depend on it.
+"""
+
+import asyncio
 import sys
 import time
 from typing import BinaryIO
@@ -10,6 +15,8 @@ from backend.kernel.request import RequestContext, Scope
 from backend.observability.logging import one_line
 
 LONGEST_PATH = 200
+GATHER_SECONDS = 0.1
+MOST_LINES = 1000
 
 
 class RequestLog:
@@ -19,6 +26,8 @@ class RequestLog:
         self._out = out or sys.stdout.buffer
         self._second = 0
         self._prefix = ""
+        self._lines: list[bytes] = []
+        self._timer: asyncio.TimerHandle | None = None
 
     def write(self, context: RequestContext, scope: Scope, *, route: str, status: int, seconds: float) -> None:
         """`seconds` from the request's first byte to the answer's last."""
@@ -37,9 +46,24 @@ class RequestLog:
             "traceId": context.trace_id,
         }
         try:
-            self._out.write(one_line(orjson.dumps(line)) + b"\n")
+            self._lines.append(one_line(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)))
+        except orjson.JSONEncodeError:
+            return
+        if len(self._lines) >= MOST_LINES:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write what was gathered."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        lines, self._lines = self._lines, []
+        try:
+            self._out.write(b"".join(lines))
             self._out.flush()
-        except (OSError, ValueError, orjson.JSONEncodeError):
+        except (OSError, ValueError):
             # A full disk behind the log, a closed pipe: the answer has gone out and must not turn into an error because of it.
             pass
 

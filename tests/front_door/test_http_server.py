@@ -10,6 +10,7 @@ import pytest
 import uvicorn
 
 from backend.http_server import Cycle, Http
+from backend.kernel.header_lines import EXTENSION
 from backend.observability.logging import configure_logging
 
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -20,9 +21,9 @@ OK = {"type": "http.response.start", "status": 200, "headers": [(b"Content-Type"
 
 @asynccontextmanager
 async def served(
-    answer: Answer, once_started: Callable[[], None] = lambda: None
+    answer: Any, once_started: Callable[[], None] = lambda: None, *, keep_alive: float = 5, whole_app: bool = False
 ) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    """A server that answers with `answer`, and one connection to it."""
+    """A server that answers with `answer` (which may be all of an ASGI app), and one connection to it."""
 
     async def app(scope: dict[str, Any], receive: Any, send: Send) -> None:
         message = await receive()
@@ -31,8 +32,16 @@ async def served(
         await answer(scope, send)
 
     config = uvicorn.Config(
-        app, port=0, http=Http, lifespan="off", access_log=False, server_header=False, date_header=False, log_config=None
+        answer if whole_app else app,
+        port=0,
+        http=Http,
+        lifespan="off",
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        log_config=None,
     )
+    config.timeout_keep_alive = keep_alive  # type: ignore[assignment]
     server = uvicorn.Server(config)
     serving = asyncio.create_task(server.serve())
     while not server.started:
@@ -193,4 +202,58 @@ async def test_messages_out_of_order_are_the_apps_mistake() -> None:
         assert (await reader.read()).startswith(b"HTTP/1.1 500 ")
     async with served(answering(OK, OK)) as (reader, writer):
         writer.write(request())
+        assert await reader.read() == b""
+
+
+def with_lines(*blocks: tuple[bytes, int]) -> Answer:
+    return answering({**OK, EXTENSION: blocks}, {"type": "http.response.body", "body": b"hello"})
+
+
+async def test_header_lines_that_are_ready_are_sent_as_they_are() -> None:
+    async with served(with_lines((b"x-one: 1\r\nx-two: 2\r\n", 2), (b"x-three: 3\r\n", 1))) as (reader, writer):
+        writer.write(request())
+        answer = await reader.read(65536)
+        assert answer.replace(b"x-one: 1\r\nx-two: 2\r\nx-three: 3\r\n", b"") == WHOLE
+
+
+@pytest.mark.parametrize("block", [(b"x-one: 1\r\nx-two: 2\r\n", 1), (b"x-one: 1\r\n", 2), (b"x-one: a\0b\r\n", 1), (b"x-one: 1\n", 1)])
+async def test_ready_lines_are_as_many_as_they_say(block: tuple[bytes, int]) -> None:
+    async with served(with_lines(block)) as (reader, writer):
+        writer.write(request())
+        assert await reader.read() == b""
+
+
+@pytest.mark.parametrize("together", [True, False])
+async def test_a_body_that_came_with_its_head_need_not_be_waited_for(together: bool) -> None:
+    async def app(scope: dict[str, Any], receive: Any, send: Send) -> None:
+        at_hand = scope.get("bourse.body")
+        body = (await receive())["body"]
+        while len(body) < 4:
+            body += (await receive())["body"]
+        await send({**OK, "headers": [(b"at-hand", repr(at_hand).encode()), (b"received", body), (b"content-length", b"0")]})
+        await send({"type": "http.response.body"})
+
+    async with served(app, whole_app=True) as (reader, writer):
+        head = request("POST", "content-length: 4")
+        for _ in range(2):
+            if together:
+                writer.write(head + b"body")
+            else:
+                writer.write(head + b"bo")
+                await asyncio.sleep(0.05)
+                writer.write(b"dy")
+            answer = await reader.readuntil(b"\r\n\r\n")
+            assert b"received: body\r\n" in answer
+            assert (b"at-hand: b'body'\r\n" if together else b"at-hand: None\r\n") in answer
+
+
+async def test_a_connection_is_closed_once_it_is_idle_and_not_while_a_request_runs() -> None:
+    async def slow(_scope: dict[str, Any], send: Send) -> None:
+        await asyncio.sleep(0.5)
+        await hello(_scope, send)
+
+    async with served(slow, keep_alive=0.2) as (reader, writer):
+        for _ in range(2):
+            writer.write(request())
+            assert await reader.readexactly(len(WHOLE)) == WHOLE
         assert await reader.read() == b""

@@ -8,6 +8,7 @@ import pytest
 from backend.gateway import watch as module
 from backend.gateway.responses import EventWriter
 from backend.gateway.watch import Reason, Watch
+from backend.kernel.header_lines import EXTENSION
 
 
 async def never() -> dict[str, Any]:
@@ -110,11 +111,11 @@ async def test_comments_are_sent_only_while_the_provider_is_silent_and_start_the
         sent.append(dict(message))
 
     watch = Watch(never, total=10, keep_alive_after=0.1)
-    writer = EventWriter(send, watch, lambda: [(b"x-bourse-provider", b"acme")])
+    writer = EventWriter(send, watch, lambda: [(b"x-bourse-provider: acme\r\n", 1)])
     watch.limit(0.45, "first_token")
     assert await reason_of(watch) == "first_token"
     assert sent[0]["type"] == "http.response.start"
-    assert (b"x-bourse-provider", b"acme") in sent[0]["headers"]
+    assert (b"x-bourse-provider: acme\r\n", 1) in sent[0][EXTENSION]
     comments = [message["body"] for message in sent[1:]]
     assert set(comments) == {b": keep-alive\n\n"}
     assert 2 <= len(comments) <= 4

@@ -139,3 +139,16 @@ async def test_a_sender_that_goes_silent_is_a_timeout() -> None:
 async def test_a_sender_that_hangs_up_leaves_nobody_to_answer() -> None:
     with pytest.raises(ClientDisconnected):
         await read_body(scope(), Sender([b"half a "], then="hang up"))
+
+
+async def test_a_body_that_the_server_has_already_is_held_to_the_same_limits() -> None:
+    async def never() -> dict[str, Any]:
+        raise AssertionError("nobody has to be asked")
+
+    packed = gzip.compress(b"hello")
+    assert await read_body({"headers": [], "bourse.body": b"hello"}, never) == b"hello"
+    assert await read_body({"headers": [(b"content-encoding", b"gzip")], "bourse.body": packed}, never) == b"hello"
+    with pytest.raises(RequestTooLarge):
+        await read_body({"headers": [], "bourse.body": b"hello"}, never, max_bytes=4)
+    with pytest.raises(BadRequest):
+        await read_body({"headers": [(b"content-encoding", b"gzip")], "bourse.body": packed[:-4]}, never)

@@ -1,0 +1,48 @@
+"""The line per request: gathered, never lost on the way out, and never in the way of an answer."""
+
+import asyncio
+import io
+import json
+
+from backend.kernel.request import RequestContext
+from backend.observability import request_log
+from backend.observability.request_log import RequestLog
+
+CONTEXT = RequestContext("req_1", "127.0.0.1", "0" * 32, None, "00", 0.0, tenant_id="ten_1")
+SCOPE = {"method": "POST", "path": "/v1/chat/completions"}
+
+
+class Closed(io.BytesIO):
+    def write(self, _data: object) -> int:
+        raise BrokenPipeError
+
+
+def written(out: io.BytesIO) -> list[dict[str, object]]:
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+async def test_lines_are_gathered_and_leave_together_in_their_order() -> None:
+    out = io.BytesIO()
+    log = RequestLog(out)
+    for status in (200, 429, 500):
+        log.write(CONTEXT, SCOPE, route="/v1/chat/completions", status=status, seconds=0.01234)
+    assert out.getvalue() == b""
+    while not out.getvalue():
+        await asyncio.sleep(0.01)
+    assert [line["status"] for line in written(out)] == [200, 429, 500]
+    assert [line["level"] for line in written(out)] == ["info", "info", "error"]
+    assert written(out)[0]["duration"] == 12.34
+    log.write(CONTEXT, SCOPE, route="/v1/chat/completions", status=201, seconds=0)
+    log.flush()
+    assert written(out)[-1]["status"] == 201
+
+
+async def test_memory_is_bounded_and_a_closed_pipe_is_no_error() -> None:
+    out = io.BytesIO()
+    log = RequestLog(out)
+    for _ in range(request_log.MOST_LINES):
+        log.write(CONTEXT, SCOPE, route="page", status=200, seconds=0)
+    assert len(written(out)) == request_log.MOST_LINES
+    broken = RequestLog(Closed())
+    broken.write(CONTEXT, SCOPE, route="page", status=200, seconds=0)
+    broken.flush()
