@@ -145,13 +145,13 @@ class Settler:
     def _let_go(self, call: Call) -> None:
         """What limits and budgets kept for the call is free again, but for what it used."""
         record = call.record
-        if call.admission is not None:
-            call.admission.settle(record.total_tokens)
         if call.reservation is not None:
             record.reservations = call.reservation.settle(record.charged_nano)
             if call.reservation.overrun:
                 record.overrun = True
                 self._metrics.overrun_usd.inc(call.reservation.overrun / NANO_PER_USD)
+        if call.admission is not None:
+            call.admission.settle(record.total_tokens)
         if record.overrun:
             self._metrics.overruns.labels(record.provider or "none").inc()
 
