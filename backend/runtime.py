@@ -72,7 +72,7 @@ class Runtime:
         self.metrics = Metrics()
         self.events = EventBus()
         self.db = Database.open(settings.database, self.events)
-        self.change_feed = ChangeFeed(self.db, redis_url=settings.redis_url)
+        self.change_feed = ChangeFeed(self.db, clock, redis_url=settings.redis_url)
         self.upstream_addresses = AddressPolicy(settings.network.allow_private)
         self.audit = AuditService(clock)
         self.identity = IdentityService(self.db, clock, self.audit, settings)

@@ -8,12 +8,12 @@ When the database cannot be asked, what was loaded stays in force, because calls
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
 
+from backend.kernel.clock import Clock
 from backend.kernel.db import ChangeMarked, Database
 from backend.kernel.notices import Notices, notices_for
 
@@ -41,10 +41,13 @@ class ChangeFeed:
 
     Args:
         redis_url: where notices are exchanged in addition; only used beside PostgreSQL, because SQLite has one serving process.
+        poll_seconds: from one look to the next where no notice comes.
     """
 
-    def __init__(self, db: Database, *, redis_url: str | None = None) -> None:
+    def __init__(self, db: Database, clock: Clock, *, redis_url: str | None = None, poll_seconds: float = POLL_SECONDS) -> None:
         self._db = db
+        self._clock = clock
+        self._poll_seconds = poll_seconds
         self._subscribers: list[_Subscriber] = []
         self._behind: list[_Subscriber] = []
         self._awake = asyncio.Event()
@@ -59,12 +62,12 @@ class ChangeFeed:
     @property
     def lost(self) -> bool:
         """Whether nobody could say for `LOST_SECONDS` that what vital subscribers loaded is still true."""
-        return self._confirmed is not None and time.monotonic() - self._confirmed > LOST_SECONDS
+        return self._confirmed is not None and self._clock.monotonic() - self._confirmed > LOST_SECONDS
 
     @property
     def age(self) -> float:
         """Seconds since what vital subscribers loaded was last known to be true; 0 until the first loading."""
-        return time.monotonic() - self._confirmed if self._confirmed is not None else 0.0
+        return self._clock.monotonic() - self._confirmed if self._confirmed is not None else 0.0
 
     def subscribe(self, reload: Reload, *, vital: bool = False) -> None:
         """Call `reload` after changes.
@@ -77,7 +80,7 @@ class ChangeFeed:
     async def start(self, *, seen: int | None = None) -> None:
         """Begin to look. `seen` is the version before the first loading began, so that what changed meanwhile is noticed; None = now."""
         self._seen = await self._db.change_version() if seen is None else seen
-        self._confirmed = time.monotonic()
+        self._confirmed = self._clock.monotonic()
         self._task = asyncio.create_task(self._poll(), name="change-feed")
         for notices in self.notices:
             notices.start()
@@ -102,7 +105,7 @@ class ChangeFeed:
     async def _poll(self) -> None:
         while True:
             try:
-                async with asyncio.timeout(POLL_SECONDS - BREATH_SECONDS):
+                async with asyncio.timeout(self._poll_seconds - BREATH_SECONDS):
                     await self._awake.wait()
             except TimeoutError:
                 pass
@@ -116,7 +119,7 @@ class ChangeFeed:
             self._report(await self._look())
 
     async def _look(self) -> Exception | None:
-        asked = time.monotonic()
+        asked = self._clock.monotonic()
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 version = await self._db.change_version()

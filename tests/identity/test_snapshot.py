@@ -153,9 +153,9 @@ async def test_the_demo_secret_is_refused_where_it_is_not_allowed_even_if_it_was
 
 
 async def test_a_revoked_key_is_refused_after_the_change_feed_moved(
-    database: Database, auth: AuthSnapshot, identity: IdentityService
+    database: Database, auth: AuthSnapshot, identity: IdentityService, clock: FixedClock
 ) -> None:
-    feed = ChangeFeed(database)
+    feed = ChangeFeed(database, clock)
     feed.subscribe(auth.load)
     tenant = await demo_tenant(identity)
     key = await identity.keys.create(OPERATOR, tenant, name="short-lived")
@@ -168,9 +168,9 @@ async def test_a_revoked_key_is_refused_after_the_change_feed_moved(
 
 
 async def test_what_changes_between_loading_and_the_first_look_is_noticed(
-    database: Database, auth: AuthSnapshot, identity: IdentityService
+    database: Database, auth: AuthSnapshot, identity: IdentityService, clock: FixedClock
 ) -> None:
-    feed = ChangeFeed(database)
+    feed = ChangeFeed(database, clock)
     feed.subscribe(auth.load)
     seen = await database.change_version()
     await auth.load()

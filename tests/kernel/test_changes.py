@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import pytest
+import sqlalchemy as sa
 
-from backend.kernel import changes
-from backend.kernel.changes import ChangeFeed
+from backend.kernel.changes import LOST_SECONDS, ChangeFeed, Reload
+from backend.kernel.clock import FixedClock
 from backend.kernel.db import Database
 
 PATIENCE = 20
@@ -17,19 +20,28 @@ async def move(database: Database) -> None:
         await unit.mark_changed()
 
 
+@asynccontextmanager
+async def out_of_reach(database: Database) -> AsyncIterator[None]:
+    """As long as this lasts, nobody can ask for the version."""
+    for name, other in (("change", "elsewhere"), ("elsewhere", "change")):
+        async with database.write() as unit:
+            await unit.session.execute(sa.text(f"ALTER TABLE {name} RENAME TO {other}"))
+        if name == "change":
+            yield
+
+
 @pytest.fixture
-async def feed(database: Database) -> ChangeFeed:
+async def feed(database: Database, clock: FixedClock) -> ChangeFeed:
     """A feed that looks only when it is told to."""
-    made = ChangeFeed(database)
+    made = ChangeFeed(database, clock)
     await made.check()
     return made
 
 
 @pytest.fixture
-async def running(database: Database, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ChangeFeed]:
+async def running(database: Database, clock: FixedClock) -> AsyncIterator[ChangeFeed]:
     """A feed that would look by itself once an hour."""
-    monkeypatch.setattr(changes, "POLL_SECONDS", 3600)
-    made = ChangeFeed(database)
+    made = ChangeFeed(database, clock, poll_seconds=3600)
     await made.start()
     yield made
     await made.stop()
@@ -102,33 +114,24 @@ async def test_a_change_by_this_process_is_seen_without_waiting_for_the_next_loo
     await asyncio.wait_for(reloaded.wait(), PATIENCE)
 
 
-async def test_the_feed_is_lost_only_after_its_time_and_found_again(
-    database: Database, feed: ChangeFeed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(changes, "LOST_SECONDS", 0.2)
-
-    async def away() -> int:
-        raise OSError("the database is away")
-
-    with monkeypatch.context() as outage:
-        outage.setattr(database, "change_version", away)
+async def test_the_feed_is_lost_only_after_its_time_and_found_again(database: Database, feed: ChangeFeed, clock: FixedClock) -> None:
+    async with out_of_reach(database):
         await feed.check()
         assert not feed.healthy
-        await asyncio.sleep(0.25)
+        clock.advance(timedelta(seconds=LOST_SECONDS))
         await feed.check()
+        assert (feed.lost, feed.age) == (False, LOST_SECONDS)
+        clock.advance(timedelta(seconds=1))
         assert feed.lost
     await feed.check()
     assert feed.healthy
     assert not feed.lost
 
 
-async def test_only_vital_reloads_that_fail_make_the_feed_lost(
-    database: Database, feed: ChangeFeed, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(changes, "LOST_SECONDS", 0.2)
+async def test_only_vital_reloads_that_fail_make_the_feed_lost(database: Database, feed: ChangeFeed, clock: FixedClock) -> None:
     broken = {"prices", "keys"}
 
-    def subscriber(name: str) -> changes.Reload:
+    def subscriber(name: str) -> Reload:
         async def reload() -> None:
             if name in broken:
                 raise RuntimeError(name)
@@ -139,7 +142,7 @@ async def test_only_vital_reloads_that_fail_make_the_feed_lost(
     feed.subscribe(subscriber("keys"), vital=True)
     await move(database)
     await feed.check()
-    await asyncio.sleep(0.25)
+    clock.advance(timedelta(seconds=LOST_SECONDS + 1))
     await feed.check()
     assert feed.lost
     broken.remove("keys")

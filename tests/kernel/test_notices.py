@@ -1,17 +1,19 @@
 """Notices bring the next look forward; whatever happens to them, nothing but time is lost."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
 import psycopg
 import pytest
 
-from backend.kernel import changes, notices
 from backend.kernel.changes import ChangeFeed
+from backend.kernel.clock import SystemClock
 from backend.kernel.db import Database
 from backend.kernel.events import EventBus
+from backend.kernel.notices import PostgresNotices, RedisNotices, notices_for
 from tests.rig.redis import RedisServer
 
 PATIENCE = 20
@@ -32,9 +34,11 @@ async def until(condition: Callable[[], bool]) -> None:
 class Process:
     """What another serving process has: a database handle, and a feed that would look by itself once an hour."""
 
-    def __init__(self, url: str, redis_url: str | None) -> None:
+    def __init__(self, url: str, redis_url: str | None, listen_at: str | None) -> None:
         self.database = Database.open(url, EventBus())
-        self.feed = ChangeFeed(self.database, redis_url=redis_url)
+        self.feed = ChangeFeed(self.database, SystemClock(), redis_url=redis_url, poll_seconds=3600)
+        if listen_at is not None and redis_url is not None:
+            self.feed.notices = (PostgresNotices(listen_at, self.feed.wake), RedisNotices(redis_url, self.feed.wake))
         self.reloads = 0
         self.feed.subscribe(self._reload)
 
@@ -43,7 +47,7 @@ class Process:
 
     async def __aenter__(self) -> "Process":
         await self.feed.start()
-        await until(lambda: all(one.connected for one in self.feed.notices))
+        await until(lambda: self.feed.notices[-1].connected)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -52,13 +56,11 @@ class Process:
 
 
 @pytest.fixture
-async def process(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[..., Any]]:
-    monkeypatch.setattr(changes, "POLL_SECONDS", 3600)
-    monkeypatch.setattr(notices, "FIRST_PAUSE_SECONDS", 0.05)
+async def process(postgres_url: str) -> AsyncIterator[Callable[..., Any]]:
     async with AsyncExitStack() as stack:
 
-        async def start(redis_url: str | None = None) -> Process:
-            return await stack.enter_async_context(Process(postgres_url, redis_url))
+        async def start(redis_url: str | None = None, listen_at: str | None = None) -> Process:
+            return await stack.enter_async_context(Process(postgres_url, redis_url, listen_at))
 
         yield start
 
@@ -81,16 +83,18 @@ async def test_a_listener_that_was_cut_off_comes_back_and_looks(process: Listeni
     await until(lambda: here.reloads == 2)
 
 
-async def test_redis_tells_where_postgresql_cannot(process: Listening, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def deaf(self: notices.PostgresNotices) -> None:
-        self.connected = True
-        await asyncio.Event().wait()
+@pytest.fixture
+def silent_address() -> Iterator[str]:
+    """Where connections are taken and nothing is ever answered."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield f"postgresql://nobody@127.0.0.1:{listener.getsockname()[1]}/nothing"
 
-    monkeypatch.setattr(notices.PostgresNotices, "_listen", deaf)
-    here, there = await process(redis_url), await process(redis_url)
-    await until(lambda: here.feed.notices[1].connected and there.feed.notices[1].connected)
+
+async def test_redis_tells_where_postgresql_cannot(process: Listening, redis_url: str, silent_address: str) -> None:
+    here, there = await process(redis_url, silent_address), await process(redis_url, silent_address)
     await move(there.database)
     await until(lambda: here.reloads == 1 and there.reloads == 1)
+    assert not here.feed.notices[0].connected
 
 
 async def test_a_redis_that_is_gone_costs_nothing_but_its_notices(process: Listening, postgres_database: Database) -> None:
@@ -108,4 +112,4 @@ async def test_a_redis_that_is_gone_costs_nothing_but_its_notices(process: Liste
 
 
 def test_sqlite_has_no_notices(sqlite_database_url: str) -> None:
-    assert notices.notices_for(sqlite_database_url, "redis://127.0.0.1:1", lambda: None) == ()
+    assert notices_for(sqlite_database_url, "redis://127.0.0.1:1", lambda: None) == ()

@@ -152,7 +152,7 @@ async def test_a_change_reaches_a_running_process_by_the_change_feed(
     key = await identity.keys.create(admin, tenant, name="ci")
     auth = AuthSnapshot(database, clock, demo_allowed=True)
     book = LimitBook(database, DEFAULT)
-    feed = ChangeFeed(database)
+    feed = ChangeFeed(database, clock)
     for load in (auth.load, book.load):
         await load()
         feed.subscribe(load)
