@@ -16,8 +16,15 @@ MEASURES = ("calls", "errors", "overruns", *TOKENS, "charged_nano", "provider_co
 ERRORS = ("failed", "interrupted")
 """Outcomes that count as errors: the fault was ours or a provider's."""
 
+COARSE = ("tenant_id", "model", "provider", "outcome")
+"""Every call is added up twice: by all dimensions, and by these, which is all that most charts need and has far fewer series."""
+ALL = "*"
+"""A coarse series has this in all other dimensions."""
+
 Names = tuple[str | None, ...]
 """A call's values in the order of `DIMENSIONS`."""
+Series = tuple[str, ...]
+"""The same with the empty text for none, or as `coarse` has it."""
 Place = tuple[bytes, int]
 """A series' id, and the second at which a bucket of time starts."""
 
@@ -93,16 +100,35 @@ def by_minute(rows: Iterable[Sequence[Any]], columns: Columns = JOURNAL) -> dict
     return result
 
 
-def by_span(minutes: Mapping[Names, Mapping[int, Totals]], ids: Mapping[Names, bytes], span: int) -> dict[Place, Totals]:
-    """Minutes added up to the buckets of a span, by the series' ids."""
-    result: dict[Place, Totals] = {}
+def by_span(minutes: Mapping[Names, Mapping[int, Totals]], ids: Mapping[Names, Sequence[bytes]]) -> dict[int, dict[Place, Totals]]:
+    """Minutes added up to the buckets of each span, in every series that their calls belong to."""
+    shorter: dict[Place, Totals] = {}
     for names, found in minutes.items():
-        series = ids[names]
-        for minute, totals in found.items():
-            place = series, minute - minute % span
-            known = result.get(place)
-            if known is None:
-                result[place] = totals.copy()
-            else:
-                known.add(totals)
+        for series in ids[names]:
+            for minute, totals in found.items():
+                _add(shorter, (series, minute), totals)
+    result = {MINUTE: shorter}
+    for span in SPANS[1:]:
+        longer: dict[Place, Totals] = {}
+        for (series, starts), totals in shorter.items():
+            _add(longer, (series, starts - starts % span), totals)
+        shorter = result[span] = longer
     return result
+
+
+def whole(names: Names) -> Series:
+    """The series of a call, with all its names."""
+    return tuple([name or "" for name in names])
+
+
+def coarse(series: Series) -> Series:
+    """The series that a whole one is part of, which charts read when they need no more than `COARSE`."""
+    return tuple([name if dimension in COARSE else ALL for name, dimension in zip(series, DIMENSIONS, strict=True)])
+
+
+def _add(places: dict[Place, Totals], place: Place, totals: Totals) -> None:
+    known = places.get(place)
+    if known is None:
+        places[place] = totals.copy()
+    else:
+        known.add(totals)

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from backend.metering.rollups.gather import DIMENSIONS, MEASURES, MINUTE, Place, Totals
+from backend.metering.rollups.gather import ALL, COARSE, DIMENSIONS, MEASURES, MINUTE, Place, Totals
 from backend.metering.rollups.histogram import Histogram, encoded, merge_encoded
 from backend.metering.rollups.tables import Rollup, RollupSeries
 
@@ -92,7 +92,9 @@ async def open_names(session: AsyncSession, tenant_ids: Sequence[str]) -> dict[s
     series = RollupSeries
     query = sa.select(col(series.tenant_id), col(series.model), col(series.route), col(series.task)).distinct()
     found: dict[str, list[tuple[str, str, str]]] = {}
-    for tenant_id, model, route, task in await session.execute(query.where(col(series.tenant_id).in_(tenant_ids))):
+    for tenant_id, model, route, task in await session.execute(
+        query.where(col(series.tenant_id).in_(tenant_ids), col(series.key_id) != ALL)
+    ):
         found.setdefault(tenant_id, []).append((model, route, task))
     return found
 
@@ -122,6 +124,8 @@ class Buckets:
             query = query.where(col(RollupSeries.tenant_id) == self.tenant_id)
         for dimension, values in self.where.items():
             query = query.where(col(getattr(RollupSeries, dimension)).in_(values))
+        is_coarse = col(RollupSeries.key_id) == ALL
+        query = query.where(is_coarse if {*COARSE} >= {*self.where, self.by or COARSE[0]} else ~is_coarse)
         return query.where(col(Rollup.span) == self.span, col(Rollup.starts) >= self.first, col(Rollup.starts) < self.last)
 
 

@@ -1,14 +1,13 @@
 """Which series there are, as far as one process needs to know."""
 
 import hashlib
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import orjson
 
 from backend.kernel.db import Database
 from backend.metering.rollups import repository
-from backend.metering.rollups.gather import DIMENSIONS, JOURNAL, Columns, Names
+from backend.metering.rollups.gather import DIMENSIONS, Names, Series, coarse, whole
 
 MOST_NAMES = 1_000
 """So many combinations of model, route and task does a tenant have in charts; calls with further ones are added up as `OTHER`. The names
@@ -23,13 +22,13 @@ class SeriesBook:
     """The ids of series by their names; every id that it answers is in the database."""
 
     def __init__(self) -> None:
-        self._ids: dict[Names, bytes] = {}
+        self._ids: dict[Names, tuple[bytes, bytes]] = {}
         self._open_names: dict[str, set[_Open]] = {}
         """By tenant, the combinations that have series of their own."""
 
-    async def learn(self, db: Database, rows: Iterable[Sequence[Any]], columns: Columns = JOURNAL) -> None:
-        """Make sure of the series of these calls. Raises what the database raises."""
-        wanted_names = set(map(columns.names_of, rows))
+    async def learn(self, db: Database, calls: Iterable[Names]) -> None:
+        """Make sure of the series of calls with these names. Raises what the database raises."""
+        wanted_names = set(calls)
         unknown = wanted_names - self._ids.keys()
         if not unknown:
             return
@@ -41,22 +40,22 @@ class SeriesBook:
             async with db.read() as session:
                 known = await repository.open_names(session, sorted(strangers))
             self._open_names |= {tenant: set(known.get(tenant, ())) for tenant in strangers}
-        wanted: dict[Names, tuple[str, ...]] = {names: self._bounded(names) for names in unknown}
-        made = {series: _digest(series) for series in set(wanted.values())}
+        wanted = {names: self._bounded(names) for names in unknown}
+        made = {series: _digest(series) for fine in set(wanted.values()) for series in (fine, coarse(fine))}
         async with db.write() as unit:
-            await repository.add_series(unit.session, sorted((key, *series) for series, key in made.items()))
+            await repository.add_series(unit.session, sorted([(key, *series) for series, key in made.items()]))
         for names, series in wanted.items():
-            self._ids[names] = made[series]
+            self._ids[names] = made[series], made[coarse(series)]
 
-    def id_of(self, names: Names) -> bytes:
-        """Of a call that was learned."""
+    def ids_of(self, names: Names) -> tuple[bytes, bytes]:
+        """The series with all names and the coarse one, of calls that were learned."""
         return self._ids[names]
 
     def knows(self, names: Names) -> bool:
         return names in self._ids
 
-    def _bounded(self, names: Names) -> tuple[str, ...]:
-        series = tuple([name or "" for name in names])
+    def _bounded(self, names: Names) -> Series:
+        series = whole(names)
         known = self._open_names[series[0]]
         open_names = tuple([series[index] for index in OPEN])
         if open_names in known:
@@ -67,5 +66,5 @@ class SeriesBook:
         return tuple([OTHER if index in OPEN else name for index, name in enumerate(series)])
 
 
-def _digest(series: tuple[str, ...]) -> bytes:
+def _digest(series: Series) -> bytes:
     return hashlib.blake2b(orjson.dumps(series), digest_size=16).digest()

@@ -6,7 +6,7 @@ changed a row), the writer id ends with it: it goes on in new rows under a new i
 row, every transaction so adds exactly the same to rollups and to the ledger.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.kernel.db import Database
 from backend.kernel.ids import random_bytes
 from backend.metering.rollups import repository
-from backend.metering.rollups.gather import SPANS, Place, by_minute, by_span
+from backend.metering.rollups.gather import SPANS, Names, Place, Totals, by_minute, by_span
 from backend.metering.rollups.histogram import Histogram, encoded, merge
 from backend.metering.rollups.series import SeriesBook
 
@@ -44,26 +44,31 @@ class RollupWriter:
     def __init__(self, book: SeriesBook) -> None:
         self._book = book
         self._memory = {span: _Memory() for span in SPANS}
+        self._prepared: tuple[int, dict[Names, dict[int, Totals]]] = 0, {}
 
-    async def prepare(self, db: Database, rows: Iterable[Sequence[Any]]) -> None:
-        """Make the series that these calls (in the order of `CALL_FIELDS`) belong to, in a transaction of its own: it holds no locks
-        while the ledger's runs, and a series without calls does no harm."""
-        await self._book.learn(db, rows)
+    async def prepare(self, db: Database, rows: Sequence[Sequence[Any]]) -> None:
+        """Add up these calls (in the order of `CALL_FIELDS`), and make the series that they belong to, in a transaction of its own: it
+        holds no locks while the ledger's runs, and a series without calls does no harm."""
+        minutes = by_minute(rows)
+        self._prepared = len(rows), minutes
+        await self._book.learn(db, minutes)
 
     async def write(self, session: AsyncSession, rows: Sequence[Sequence[Any]]) -> None:
-        """Add calls that this transaction has inserted.
+        """Add those of the prepared calls that this transaction has inserted.
 
         Raises:
             RowsChanged: somebody else changed a row of ours.
         """
         if not rows:
             return
-        minutes = by_minute(rows)
-        ids = {names: self._book.id_of(names) for names in minutes}
+        prepared, minutes = self._prepared
+        if len(rows) < prepared:
+            minutes = by_minute(rows)
+        totals_by_span = by_span(minutes, {names: self._book.ids_of(names) for names in minutes})
         new: list[repository.Row] = []
         more: list[repository.Row] = []
         for span, memory in self._memory.items():
-            for place, totals in by_span(minutes, ids, span).items():
+            for place, totals in totals_by_span[span].items():
                 known = memory.rows.get(place)
                 if known is None:
                     row = repository.row_of(place, span, memory.writer_id, totals)
