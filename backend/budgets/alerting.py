@@ -11,7 +11,8 @@ from backend.budgets.accounts import Account, limit_at
 from backend.budgets.alerts import level_of, reported_level, thresholds
 from backend.budgets.events import BudgetExceeded, BudgetWarning
 from backend.budgets.tables import Budget
-from backend.budgets.windows import Period, day_of, period_of
+from backend.budgets.windows import Period, period_of
+from backend.kernel.days import day_of
 from backend.kernel.db import Database, UnitOfWork
 
 TimeOf = Callable[[AsyncSession], Awaitable[datetime]]

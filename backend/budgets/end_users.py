@@ -9,6 +9,7 @@ from backend.budgets import repository
 from backend.budgets.accounts import END_USER, Payer, Place
 from backend.budgets.alerting import period_at
 from backend.budgets.books import Books
+from backend.identity import repository as identity
 from backend.identity.end_users import MOST_END_USERS, EndUser, EndUserTerms
 from backend.kernel.errors import BourseError, QuotaExceeded, StorageUnavailable
 
@@ -42,7 +43,7 @@ async def _open(session: AsyncSession, books: Books, key_id: str, newcomers: Seq
         return {payer.payer_id: changed for payer in newcomers}
     room = MOST_END_USERS - await repository.count_end_users(session, key_id)
     if room < len(newcomers):
-        zone = await repository.zone_of(session, newcomers[0].tenant_id) or "UTC"
+        zone = (await identity.time_zone(session, newcomers[0].tenant_id)).key
         since = period_at(terms.window, zone, now).first
         room += await repository.forget_idle_end_users(session, key_id, since, _FORGET_AT_ONCE)
     admitted = newcomers[: max(0, room)]

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
 from backend.budgets.tables import Budget, BudgetDay, BudgetHolder, BudgetLease
-from backend.identity.tables import ApiKey, Membership, Tenant
+from backend.identity.tables import ApiKey, Tenant
 from backend.kernel.ids import new_id
 
 Rows = Sequence[Mapping[str, Any]]
@@ -115,16 +115,6 @@ async def budgets_of_tenant(session: AsyncSession, tenant_id: str) -> list[Budge
     return list((await session.execute(query)).scalars())
 
 
-async def zones(session: AsyncSession) -> dict[str, str]:
-    """The time zone of every tenant."""
-    rows = await session.execute(sa.select(col(Tenant.id), col(Tenant.timezone)))
-    return {tenant_id: zone for tenant_id, zone in rows}
-
-
-async def zone_of(session: AsyncSession, tenant_id: str) -> str | None:
-    return (await session.execute(sa.select(col(Tenant.timezone)).where(col(Tenant.id) == tenant_id))).scalar_one_or_none()
-
-
 async def database_time(session: AsyncSession) -> datetime:
     """PostgreSQL's clock, at this moment and not at the transaction's begin."""
     return _aware((await session.execute(sa.select(sa.func.clock_timestamp()))).scalar_one())
@@ -182,21 +172,6 @@ def _spent(spans: Sequence[Span]) -> Any:
     # A sum of bigint is numeric in PostgreSQL; amounts are within 64 bits.
     amount = sa.cast(sa.func.sum(col(BudgetDay.spent_nano)), sa.BigInteger).label("amount")
     return sa.select(col(BudgetDay.budget_id), amount).where(sa.or_(*wanted)).group_by(col(BudgetDay.budget_id))
-
-
-async def exists(session: AsyncSession, tenant_id: str, scope: str, scope_id: str) -> bool:
-    """Whether that key, user, tenant or end user exists and belongs to the tenant."""
-    if scope == "tenant":
-        query = sa.select(col(Tenant.id)).where(col(Tenant.id) == tenant_id, col(Tenant.id) == scope_id)
-    elif scope == "key":
-        query = sa.select(col(ApiKey.id)).where(col(ApiKey.tenant_id) == tenant_id, col(ApiKey.id) == scope_id)
-    elif scope == "end_user":
-        query = sa.select(col(Budget.id)).where(
-            col(Budget.tenant_id) == tenant_id, col(Budget.scope) == scope, col(Budget.scope_id) == scope_id
-        )
-    else:
-        query = sa.select(col(Membership.user_id)).where(col(Membership.tenant_id) == tenant_id, col(Membership.user_id) == scope_id)
-    return (await session.execute(query)).first() is not None
 
 
 # Granting --------------------------------------------------------------------------------------------------------------------------

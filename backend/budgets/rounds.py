@@ -21,7 +21,8 @@ from backend.budgets.repository import LeaseRow
 from backend.budgets.sharing import Answer, Pot, Verdict, Wish, share_out
 from backend.budgets.slices import Reservation, Slice
 from backend.budgets.tables import Budget
-from backend.budgets.windows import Period, day_of, period_of, start_of
+from backend.budgets.windows import Period, period_of
+from backend.kernel.days import day_of, start_of
 from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.errors import BudgetExceeded
 from backend.kernel.ids import new_id

@@ -7,22 +7,24 @@ process is granted; what processes hold already is recalled, so a lower limit bi
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.service import AuditService
 from backend.budgets import repository
-from backend.budgets.accounts import SCOPES, Payer, limit_at, places_of
+from backend.budgets.accounts import END_USER, SCOPES, Payer, limit_at, places_of
 from backend.budgets.opening import open_default_budget
 from backend.budgets.schemas import BudgetView, HolderView
 from backend.budgets.settlement import return_leases_of
 from backend.budgets.tables import Budget
-from backend.budgets.windows import check_window, day_of, period_of
-from backend.identity.principal import Principal, Role, require_role, system
+from backend.budgets.windows import check_window, period_of
+from backend.identity import repository as identity
+from backend.identity.belonging import require_in_tenant
+from backend.identity.principal import Principal, Role, require_role, require_super_admin, system
 from backend.kernel.clock import Clock
+from backend.kernel.days import day_of
 from backend.kernel.db import Database, UnitOfWork
-from backend.kernel.errors import BadRequest, Conflict, NotFound, PermissionDenied
+from backend.kernel.errors import BadRequest, Conflict, NotFound
 from backend.kernel.money import MAX_NANO_USD, format_usd, nano_from_usd
 from backend.kernel.paging import MAX_LIMIT
 from backend.settings import Settings
@@ -128,8 +130,10 @@ class BudgetService:
         now = self._clock.now()
         async with self._db.write() as unit:
             await unit.mark_changed()
-            if not await repository.exists(unit.session, tenant_id, scope, scope_id):
-                raise NotFound(f"There is no such {scope.replace('_', ' ')} in this tenant.")
+            if scope != END_USER:
+                await require_in_tenant(unit.session, tenant_id, scope, scope_id)
+            elif await repository.budget_of(unit.session, tenant_id, scope, scope_id) is None:
+                raise NotFound("There is no such end user in this tenant.")
             created = await repository.create_if_absent(
                 unit.session,
                 tenant_id=tenant_id,
@@ -197,7 +201,7 @@ class BudgetService:
         Raises:
             PermissionDenied: only a super admin may see this.
         """
-        _require_super_admin(principal)
+        require_super_admin(principal)
         async with self._db.read() as session:
             now = await self._now(session)
             return [
@@ -214,7 +218,7 @@ class BudgetService:
         Raises:
             PermissionDenied: only a super admin may do this. NotFound. Conflict: the process may be alive.
         """
-        _require_super_admin(principal)
+        require_super_admin(principal)
         async with self._db.write() as unit:
             holder = await repository.lock_holder(unit.session, holder_id)
             if holder is None:
@@ -228,7 +232,7 @@ class BudgetService:
     # -------------------------------------------------------------------------------------------------------------------------------
 
     async def _views(self, session: AsyncSession, tenant_id: str, rows: Sequence[Budget]) -> list[BudgetView]:
-        zone = ZoneInfo(await repository.zone_of(session, tenant_id) or "UTC")
+        zone = await identity.time_zone(session, tenant_id)
         now = await self._now(session)
         today = day_of(now, zone)
         periods = {row.id: period_of(row.window, today, zone) for row in rows}
@@ -267,8 +271,8 @@ class BudgetService:
         if scope not in SCOPES:
             raise BadRequest("A budget is a key's, a user's, a tenant's or an end user's.", param="scope")
         require_role(principal, tenant_id, Role.ADMIN)
-        if scope == "tenant" and not principal.is_super_admin:
-            raise PermissionDenied("Only a super admin may set a tenant's budget.")
+        if scope == "tenant":
+            require_super_admin(principal, "set a tenant's budget")
 
 
 def _facts(row: Budget) -> dict[str, Any]:
@@ -287,8 +291,3 @@ def _changed(row: Budget, now: datetime) -> None:
 def _check_amount(nano: int) -> None:
     if not 0 <= nano <= MAX_NANO_USD // 2:
         raise BadRequest("An amount of money is not negative, and at most 4.6 billion dollars.", param="limit")
-
-
-def _require_super_admin(principal: Principal) -> None:
-    if not principal.is_super_admin:
-        raise PermissionDenied("Only a super admin may do this.")

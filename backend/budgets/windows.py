@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from backend.kernel.days import day_of as day_of
-from backend.kernel.days import start_of as start_of
+from backend.kernel.days import start_of
 from backend.kernel.errors import BadRequest
 
 CALENDAR = ("calendar_month", "calendar_week", "calendar_day")

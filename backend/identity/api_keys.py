@@ -9,6 +9,7 @@ from typing import Any
 from backend.audit.service import AuditService
 from backend.budgets import repository as budgets
 from backend.identity import repository
+from backend.identity.belonging import require_in_tenant
 from backend.identity.end_users import EndUserTerms
 from backend.identity.keys import generate_key
 from backend.identity.names import allowed_names, canonical_name
@@ -86,8 +87,8 @@ class KeyService:
             tenant = await repository.tenant_by_id(unit.session, tenant_id)
             if tenant is None:
                 raise NotFound("There is no such tenant.")
-            if owner != maker and await repository.membership(unit.session, tenant_id, owner or "") is None:
-                raise NotFound("There is no such member.")
+            if owner != maker:
+                await require_in_tenant(unit.session, tenant_id, "user", owner or "")
             _check_within(models, tenant)
             row = ApiKey(
                 id=new_id("key"),

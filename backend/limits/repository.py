@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from backend.identity.tables import ApiKey, Membership, Tenant
+from backend.identity.tables import ApiKey
 from backend.limits.tables import RateLimitOverride
 
 
@@ -52,19 +52,10 @@ async def remove_override(session: AsyncSession, tenant_id: str, scope: str, sco
     await session.execute(query)
 
 
-async def tenant_exists(session: AsyncSession, tenant_id: str) -> bool:
-    return await session.get(Tenant, tenant_id) is not None
-
-
-async def is_member(session: AsyncSession, tenant_id: str, user_id: str) -> bool:
-    return await session.get(Membership, (tenant_id, user_id)) is not None
-
-
-async def key_override(session: AsyncSession, tenant_id: str, key_id: str) -> dict[str, Any] | None:
-    """A key's own limits, empty where it has none; None where the tenant has no such key."""
-    query = sa.select(col(ApiKey.rate_limit)).where(col(ApiKey.tenant_id) == tenant_id, col(ApiKey.id) == key_id)
-    row = (await session.execute(query)).first()
-    return None if row is None else dict(row[0] or {})
+async def key_override(session: AsyncSession, key_id: str) -> dict[str, Any]:
+    """A key's own limits, empty where it has none."""
+    query = sa.select(col(ApiKey.rate_limit)).where(col(ApiKey.id) == key_id)
+    return dict((await session.execute(query)).scalar_one() or {})
 
 
 async def set_key_override(session: AsyncSession, key_id: str, limits: dict[str, Any] | None) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from typing import Any, cast, get_args
 
 from backend.audit.service import AuditService
+from backend.identity.belonging import require_in_tenant
 from backend.identity.principal import Principal, Role, require_role, require_super_admin
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database, UnitOfWork
-from backend.kernel.errors import BadRequest, NotFound
+from backend.kernel.errors import BadRequest
 from backend.limits import repository
 from backend.limits.schemas import Limits, LimitView, ScopeKind, checked_key_override, checked_override, default_limits
 from backend.settings import RateLimit
@@ -89,17 +90,9 @@ class LimitService:
     async def _override(self, session: Any, tenant_id: str, scope: ScopeKind, scope_id: str) -> dict[str, Any]:
         if scope not in get_args(ScopeKind):
             raise BadRequest("Limits are set for a key, a user or a tenant.", param="scope")
-        if not await repository.tenant_exists(session, tenant_id):
-            raise NotFound("There is no such tenant.")
+        await require_in_tenant(session, tenant_id, scope, scope_id)
         if scope == "key":
-            found = await repository.key_override(session, tenant_id, scope_id)
-            if found is None:
-                raise NotFound("There is no such key.")
-            return found
-        if scope == "user" and not await repository.is_member(session, tenant_id, scope_id):
-            raise NotFound("There is no such member.")
-        if scope == "tenant" and scope_id != tenant_id:
-            raise NotFound("There is no such tenant.")
+            return await repository.key_override(session, scope_id)
         row = await repository.override(session, tenant_id, scope, scope_id)
         return {} if row is None else dict(row.limits)
 

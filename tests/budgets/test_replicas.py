@@ -10,9 +10,9 @@ import pytest
 
 from backend.audit.service import AuditService
 from backend.budgets.service import BudgetService
-from backend.budgets.windows import day_of, start_of
 from backend.identity.principal import system
 from backend.kernel.clock import SystemClock
+from backend.kernel.days import day_of, start_of
 from backend.settings import Settings
 from tests.budgets.holders import Holder
 from tests.budgets.till import Payer, Tally, open_till
