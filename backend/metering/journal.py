@@ -212,6 +212,11 @@ class Journal:
                 return segment, data[: data.rindex(b"\n") + 1]
         return None
 
+    @property
+    def may_delete(self) -> bool:
+        """Whether the next `take` may delete a segment, so that what was taken should be safe from a power cut before."""
+        return len(self._segments) > 1
+
     def take(self, segment: Segment, size: int) -> None:
         """Those bytes are in the database now. Full segments that no open call needs are deleted, whatever an older one still waits for.
 

@@ -101,6 +101,7 @@ class LedgerWriter:
                     await self.drain()
                 if not self._journal.has_open_calls:
                     await self._return_leases(self._journal.directory.name)
+                await self._db.sync()
         except Exception as error:
             log.warning("ledger.left_in_journal", bytes=self._journal.untaken_bytes, error=type(error).__name__)
             return False
@@ -116,6 +117,8 @@ class LedgerWriter:
                 segment, data = waiting
                 finals = [_final(line) for line in data.split(b"\n") if line[:8] == _FINAL]
                 await self._write(finals, self._own_rollups, self._told, fresh=True)
+                if self._journal.may_delete:
+                    await self._db.sync()
                 self._journal.take(segment, len(data))
                 self._told.clear()
                 due -= len(data)
@@ -128,6 +131,7 @@ class LedgerWriter:
             try:
                 async with self._replaying:
                     await self._replay_one(directory)
+                await self._db.sync()
                 shutil.rmtree(directory)
             except Exception as error:
                 whole = False
