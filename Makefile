@@ -36,7 +36,8 @@ help: ## list the tasks
 run: install ## install, load the catalog, build the pages if they changed, serve everything on http://localhost:3000
 	@$(python) -m backend.doctor --port-only
 	$(python) -m backend ingest
-	$(python) -m app.build
+	$(python) -m app.build --served-by $$$$
+	export REFLEX_WEB_WORKDIR=$(CURDIR)/.build/served/$$$$
 	echo 'Bourse starts on http://localhost:$(PORT) (Ctrl-C stops it)'
 	export __REFLEX_SKIP_COMPILE=1 __REFLEX_MOUNT_FRONTEND_COMPILED_APP=1 REFLEX_ENV_MODE=prod
 	exec $(uvicorn) --factory app.app:app

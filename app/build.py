@@ -4,7 +4,7 @@
     python -m app.build --force       # whether anything changed or not
     python -m app.build --copy DIR    # and leave a copy in DIR that later builds do not touch; serve it with REFLEX_WEB_WORKDIR=DIR
 
-The result is `.web/build/client`, served by the app itself. Ports and host names are not part of it (see `app.one_origin`).
+The result is `.web/build/client`; `make run` serves a copy of it, so that building again disturbs nobody. Ports and host names are not part of it (see `app.one_origin`).
 """
 
 import argparse
@@ -23,6 +23,8 @@ ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / ".build"
 STAMP = BUILD / "pages.sha256"
 LOG = BUILD / "pages.log"
+SERVED = BUILD / "served"
+"""One copy per process that serves: a build meanwhile would take its files away under the pages that are open."""
 WEB = ROOT / ".web"
 RESULT = WEB / "build" / "client" / "index.html"
 _SOURCES = ("app", "components", "state", "assets", "rxconfig.py")
@@ -35,6 +37,7 @@ def main() -> int:
     options = argparse.ArgumentParser(prog="python -m app.build", description="Build the pages if they changed.")
     options.add_argument("--force", action="store_true", help="build whether anything changed or not")
     options.add_argument("--copy", type=Path, metavar="DIR", help="leave a copy in DIR that later builds do not touch")
+    options.add_argument("--served-by", type=int, metavar="PID", help="leave it in .build/served/PID; the copies of ended processes go")
     chosen = options.parse_args()
     BUILD.mkdir(exist_ok=True)
     with (BUILD / "lock").open("w") as lock:
@@ -44,9 +47,21 @@ def main() -> int:
                 return 1
         else:
             _say("Pages are up to date.")
-        if chosen.copy:
-            shutil.copytree(RESULT.parent, chosen.copy / RESULT.parent.relative_to(WEB), dirs_exist_ok=True)
+        copy = chosen.copy
+        if chosen.served_by:
+            copy = SERVED / str(chosen.served_by)
+            forget_copies(SERVED, but=copy.name)
+            shutil.rmtree(copy, ignore_errors=True)
+        if copy:
+            shutil.copytree(RESULT.parent, copy / RESULT.parent.relative_to(WEB), dirs_exist_ok=True)
     return 0
+
+
+def forget_copies(folder: Path, *, but: str) -> None:
+    """Delete the copies of processes that have ended; a copy's name is its process's id."""
+    for copy in folder.glob("[0-9]*"):
+        if copy.name != but and not Path("/proc", copy.name).exists():
+            shutil.rmtree(copy, ignore_errors=True)
 
 
 def _is_current() -> bool:
@@ -54,8 +69,18 @@ def _is_current() -> bool:
 
 
 def fingerprint() -> str:
-    """Two hashes: of our sources with Reflex's version, and of the lock of what npm installs."""
-    return f"{_hash(_SOURCES)} {_hash(_LOCK)}"
+    """Hashes of our sources with Reflex's version and of the lock of what npm installs, and whether the first page is in the build."""
+    return _stamp(_hash(_SOURCES))
+
+
+def _stamp(sources: str) -> str:
+    return f"{sources} {_hash(_LOCK)} {'public' if _store_is_public() else 'private'}"
+
+
+def _store_is_public() -> bool:
+    from backend.configuration import load_settings
+
+    return load_settings().store.public
 
 
 def _hash(names: tuple[str, ...]) -> str:
@@ -92,7 +117,7 @@ def _build() -> bool:
         _say(f"Building the pages failed. The whole log is in {LOG.relative_to(ROOT)}; `make doctor` checks the machine.")
         return False
     # Reflex may refresh its lock while it builds, so that is read now; a source that changed meanwhile must count as changed.
-    STAMP.write_text(f"{sources} {_hash(_LOCK)}")
+    STAMP.write_text(_stamp(sources))
     _say(f"  built in {time.monotonic() - started:.0f} s.")
     return True
 

@@ -19,6 +19,7 @@ import structlog
 from backend.configuration import load_settings
 from backend.draining import drained
 from backend.gateway.pipeline import LAST_WORD_SECONDS
+from backend.identity.cookies import session_cookie, sign_in_address
 from backend.identity.first_run import announce_setup
 from backend.kernel.db import CALLERS_PATIENCE, patience
 from backend.kernel.errors import (
@@ -38,7 +39,7 @@ from backend.kernel.request import App, Message, Receive, RequestContext, Scope,
 from backend.observability.health import health_report, liveness, readiness
 from backend.observability.logging import configure_logging
 from backend.observability.request_log import RequestLog
-from backend.pages import Pages, StaticPages
+from backend.pages import Pages, StaticPages, needs_reader
 from backend.runtime import Runtime, open_runtime
 from backend.settings import Settings
 
@@ -190,7 +191,18 @@ class FrontDoor:
             patience.set(CALLERS_PATIENCE)
             await self._rest(scope, receive, send)
         else:
+            if not self.settings.store.public and needs_reader(scope["path"]) and not await self._may_read(scope):
+                elsewhere = sign_in_address(scope["path"], scope["query_string"].decode("latin-1")).encode("latin-1")
+                await _respond(send, 303, b"", content_type=None, extra=((b"location", elsewhere), (b"cache-control", b"no-store")))
+                return
             await self._pages.http(scope, receive, send)
+
+    async def _may_read(self, scope: Scope) -> bool:
+        """Whether somebody is signed in."""
+        runtime, context = self._started(), scope["bourse"]
+        cookie = session_cookie(header(scope, b"cookie") or "", self.settings)
+        view = await runtime.identity.session(cookie, address=context.address, request_id=context.request_id)
+        return view.signed_in
 
     def _started(self) -> Runtime:
         runtime = self.runtime

@@ -20,6 +20,15 @@ _CLOSED = frozenset({"_upload", "_all_routes", "_health", "ping", "_admin", "_ev
 it as configured; closed here, no setting of its can open a way in that skips the check of the origin. The websocket is not HTTP.)"""
 
 
+OPEN_PAGES = frozenset({"/sign-in", "/setup"})
+"""What anybody may see where the store is not public; files are open too, and hold nothing of the store."""
+
+
+def needs_reader(path: str) -> bool:
+    """Whether only somebody who is signed in may see that page, where the store is not public."""
+    return (path.rstrip("/") or "/") not in OPEN_PAGES and "." not in path.rsplit("/", 1)[-1]
+
+
 @dataclass(frozen=True, slots=True)
 class StaticPages:
     """Facts about the built pages, read once: which paths are prerendered, and the hash of every inline script in them."""

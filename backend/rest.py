@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -41,7 +41,9 @@ def build_api(runtime: Runtime) -> FastAPI:
     """The FastAPI app; its OpenAPI document is the snapshot-tested contract."""
     api = FastAPI(title="Bourse", version=__version__, openapi_url="/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False)
     api.include_router(identity_api.build_router(runtime.identity, runtime.settings))
-    api.include_router(catalog_api.build_router(runtime.catalog, runtime.settings))
+    known = identity_api.require_reader(runtime.identity, runtime.auth, runtime.settings)
+    readers = [] if runtime.settings.store.public else [Depends(known)]
+    api.include_router(catalog_api.build_router(runtime.catalog), dependencies=readers)
 
     @api.exception_handler(BourseError)
     async def _known(_request: Request, error: BourseError) -> JSONResponse:

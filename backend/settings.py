@@ -89,6 +89,7 @@ class ServerSettings(Section):
 
 class StoreSettings(Section):
     public: bool = True
+    """Whether anybody may read models and prices; otherwise who is signed in or has a key."""
 
 
 class ProviderSettings(Section):
@@ -355,7 +356,6 @@ class Settings(Section):
 
 
 LATER: dict[str, str] = {
-    "store.public": "kept; a store for signed-in people only comes in a later release",
     "providers.default_model": "kept; no protocol of this release asks for it",
     "providers.metadata": "kept; no protocol of this release needs it",
     "models.candidates.prefill": "kept; recovery of cut streams comes in a later release",

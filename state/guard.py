@@ -15,8 +15,10 @@ from typing import Any, TypeVar, get_type_hints
 import reflex as rx
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from backend.identity.principal import Principal, Role
-from backend.kernel.errors import BadRequest, PermissionDenied, SignInRequired
+from backend import runtime
+from backend.identity.cookies import sign_in_address
+from backend.identity.principal import Principal, Role, require_super_admin
+from backend.kernel.errors import BadRequest, PermissionDenied, SignInRequired, StorageUnavailable
 from backend.kernel.ids import new_id
 from state.base import admitted, report, session_of
 
@@ -30,11 +32,12 @@ class Access(Enum):
     """Permissions that are no role in a tenant."""
 
     PUBLIC = "anybody"
+    STORE = "anybody where `store.public` is true, and anybody who is signed in"
     SIGNED_IN = "anybody who is signed in"
     SUPER_ADMIN = "super admins"
 
 
-PUBLIC, SIGNED_IN, SUPER_ADMIN = Access.PUBLIC, Access.SIGNED_IN, Access.SUPER_ADMIN
+PUBLIC, STORE, SIGNED_IN, SUPER_ADMIN = Access.PUBLIC, Access.STORE, Access.SIGNED_IN, Access.SUPER_ADMIN
 Permission = Access | Role
 _MARK = "_bourse_permission"
 
@@ -58,7 +61,8 @@ def handler(permission: Permission, *, background: bool = False, supersedes: boo
         where = function.__qualname__
 
         async def admit(state: Any, arguments: tuple[Any, ...], named: dict[str, Any], request_id: str) -> inspect.BoundArguments:
-            session = await session_of(state, request_id=request_id) if permission is not PUBLIC else None
+            open_to_all = permission is PUBLIC or (permission is STORE and _store_is_public())
+            session = await session_of(state, request_id=request_id) if not open_to_all else None
             if session is not None:
                 require(session.principal, permission)
             bound = check(state, arguments, named)
@@ -75,7 +79,9 @@ def handler(permission: Permission, *, background: bool = False, supersedes: boo
                     async for event in _each(function(*bound.args, **bound.kwargs)):
                         yield event
                 except Exception as error:
-                    await report(state, error, request_id, where)
+                    elsewhere = await _refused(state, error, permission, request_id, where)
+                    if elsewhere is not None:
+                        yield elsewhere
 
             guarded: Any = guarded_stream
         else:
@@ -88,8 +94,7 @@ def handler(permission: Permission, *, background: bool = False, supersedes: boo
                     result = function(*bound.args, **bound.kwargs)
                     return await result if isinstance(result, Awaitable) else result
                 except Exception as error:
-                    await report(state, error, request_id, where)
-                    return None
+                    return await _refused(state, error, permission, request_id, where)
 
             guarded = guarded_call
         setattr(guarded, _MARK, permission)
@@ -113,13 +118,29 @@ def require(principal: Principal, permission: Permission) -> None:
         return
     if principal.is_anonymous:
         raise SignInRequired
-    if permission is SIGNED_IN:
+    if permission in (SIGNED_IN, STORE):
         return
     if permission is SUPER_ADMIN:
-        if not principal.is_super_admin:
-            raise PermissionDenied("Only a super admin may do this.")
+        require_super_admin(principal)
     elif not isinstance(permission, Role) or not principal.has_role(permission):
         raise PermissionDenied("Your role in this tenant does not allow this.")
+
+
+def _store_is_public() -> bool:
+    try:
+        return runtime.current().settings.store.public
+    except StorageUnavailable:
+        # The process is still starting: there is nothing to read, and the page says so itself.
+        return True
+
+
+async def _refused(state: Any, error: Exception, permission: Permission, request_id: str, where: str) -> Any:
+    """What a page is told of a handler that failed. Whoever may not read the store without signing in is taken there and back."""
+    if permission is STORE and isinstance(error, SignInRequired):
+        url = state.router.url
+        return rx.redirect(sign_in_address(url.path, url.query), replace=True)
+    await report(state, error, request_id, where)
+    return None
 
 
 class _ArgumentCheck:

@@ -14,7 +14,7 @@ from backend.kernel.errors import BourseError
 from backend.kernel.ids import new_id
 from backend.routing.table import RouteTable
 from state.base import explain
-from state.guard import PUBLIC, handler
+from state.guard import STORE, handler
 from state.offers import OfferRow, PriceRow, offer_row, other_prices, price_rows
 from state.samples import code_samples
 from state.views import NOT_STATED, Hit, date_text, hit, price_note, price_text, status_text, tokens_text
@@ -69,7 +69,7 @@ class ModelState(rx.State):
     failure_id: str = ""
     _all_offers: bool = False
 
-    @handler(PUBLIC)
+    @handler(STORE)
     async def load(self) -> None:
         """The name after /models/ decides; the same name again is only refreshed."""
         name = self._name()
@@ -78,11 +78,11 @@ class ModelState(rx.State):
         self.asked = name
         await self._try_again()
 
-    @handler(PUBLIC)
+    @handler(STORE)
     async def retry(self) -> None:
         await self._try_again()
 
-    @handler(PUBLIC)
+    @handler(STORE)
     async def open_offer(self, offer_id: str) -> None:
         """Show or hide the full price list of one offer."""
         if offer_id == self.opened:
@@ -93,7 +93,7 @@ class ModelState(rx.State):
             if offer.id == offer_id:
                 self.opened, self.prices = offer.id, price_rows(offer.prices)
 
-    @handler(PUBLIC)
+    @handler(STORE)
     async def show_all_offers(self) -> None:
         self._all_offers = True
         await self._show(self._name())

@@ -3,7 +3,7 @@
 import reflex as rx
 
 from backend import runtime
-from state.guard import PUBLIC, handler
+from state.guard import STORE, handler
 from state.views import Hit, hit
 
 _LINES = 8
@@ -15,7 +15,7 @@ class PaletteState(rx.State):
     hits: list[Hit] = []
     hits_for: str = ""
 
-    @handler(PUBLIC)
+    @handler(STORE)
     def ask(self, text: str) -> None:
         wanted = str(text).strip()[:200]
         self.hits = [hit(found) for found in runtime.current().catalog.palette(wanted, _LINES)] if wanted else []

@@ -4,10 +4,10 @@ import reflex as rx
 
 from backend import runtime
 from state.guard import PUBLIC, handler
-from state.storefront import load_storefront
+from state.storefront import first_paint
 from state.views import freshness_text
 
-_front = load_storefront()
+_front = first_paint()
 
 
 class ShellState(rx.State):

@@ -10,14 +10,14 @@ from backend.catalog.schemas import FacetValue, Freshness, StorePage, StoreQuery
 from backend.kernel.ids import new_id
 from backend.kernel.money import NANO_PER_USD, usd_from_nano
 from state.base import explain
-from state.guard import PUBLIC, handler
+from state.guard import STORE, handler
 from state.store_address import FACETS, LARGEST_FIRST, PAGE_ROWS, VIEWS, Asked, read_address, write_address
-from state.storefront import Storefront, load_storefront
+from state.storefront import Storefront, first_paint
 from state.views import Chip, Choice, ModelRow, age_text, choices, freshness_text, model_row, price_text, tokens_text
 
 _PROVIDERS_SHOWN = 6
 _PROVIDERS_FOUND = 12
-_front = load_storefront()
+_front = first_paint()
 
 ORDERS = (
     ("relevance", "Best known first"),
@@ -65,26 +65,26 @@ class StoreState(rx.State):
     failure_id: str = ""
     _asked: Asked = Asked()
 
-    @handler(PUBLIC)
+    @handler(STORE)
     def load(self) -> None:
         """The address decides: on arrival, on reload, on back and forward."""
         self._asked = read_address(self.router.url.query)
         self._try_again()
 
-    @handler(PUBLIC)
+    @handler(STORE)
     def retry(self) -> None:
         self._try_again()
 
-    @handler(PUBLIC)
+    @handler(STORE)
     def find(self, text: str) -> None:
         self._answer(self._in_force().with_query(search=str(text).strip()[:200]))
 
-    @handler(PUBLIC)
+    @handler(STORE)
     def toggle(self, facet: str, value: str) -> None:
         """Add or remove one value of a filter; `facet` is its name in the address."""
         self._answer(self._in_force().toggled(str(facet), str(value)))
 
-    @handler(PUBLIC)
+    @handler(STORE)
     def remove(self, facet: str, value: str) -> None:
         """Take away what a chip stands for."""
         cleared: dict[str, dict[str, object]] = {
@@ -98,29 +98,29 @@ class StoreState(rx.State):
         else:
             self._answer(self._in_force().toggled(str(facet), str(value)))
 
-    @handler(PUBLIC)
+    @handler(STORE)
     def clear(self) -> None:
         """All filters and the search; the order and the view stay."""
         asked, query = self._in_force(), self._in_force().query
         self.provider_search = ""
         self._answer(replace(asked, query=StoreQuery(sort=query.sort, descending=query.descending, limit=PAGE_ROWS)))
 
-    @handler(PUBLIC)
+    @handler(STORE)
     def pick_price_in(self, low: float | None, high: float | None) -> None:
         """USD per 1M input tokens; None is any."""
         self._answer(self._in_force().with_query(input_min=_nano(low), input_max=_nano(high)))
 
-    @handler(PUBLIC)
+    @handler(STORE)
     def pick_price_out(self, low: float | None, high: float | None) -> None:
         """USD per 1M output tokens; None is any."""
         self._answer(self._in_force().with_query(output_min=_nano(low), output_max=_nano(high)))
 
-    @handler(PUBLIC)
+    @handler(STORE)
     def pick_context(self, low: float | None, _high: float | None) -> None:
         """Tokens; None is any."""
         self._answer(self._in_force().with_query(context_min=int(low) if isinstance(low, int | float) and 0 < low < 10**12 else None))
 
-    @handler(PUBLIC)
+    @handler(STORE)
     def order_by(self, order: str) -> None:
         """Choosing the order in force turns it round."""
         query = self._in_force().query
@@ -128,19 +128,19 @@ class StoreState(rx.State):
             turned = order == query.sort and not self.turned
             self._answer(self._in_force().with_query(sort=order, descending=(order in LARGEST_FIRST) != turned))
 
-    @handler(PUBLIC)
+    @handler(STORE)
     def show_as(self, view: str) -> None:
         if view in VIEWS:
             self._asked = replace(self._in_force(), view=view)
             self.view, self.address = view, write_address(self._asked)
 
-    @handler(PUBLIC)
+    @handler(STORE)
     def turn_page(self, by: int) -> None:
         offset = self._in_force().query.offset + PAGE_ROWS * (1 if by > 0 else -1)
         if 0 <= offset < max(self.total, 1):
             self._answer(self._in_force().with_query(offset=offset))
 
-    @handler(PUBLIC)
+    @handler(STORE)
     def find_provider(self, text: str) -> None:
         """Only the list of providers changes, not what is asked."""
         self.provider_search = str(text).strip()[:80]

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from backend.configuration import load_settings
 from state.views import Choice, ModelRow
 
 FILE = Path(".build") / "storefront.json"
@@ -23,6 +24,11 @@ class Storefront:
     provider_count: int = 0
     rows: list[ModelRow] = dataclasses.field(default_factory=list)
     facets: dict[str, list[Choice]] = dataclasses.field(default_factory=dict)
+
+
+def first_paint() -> Storefront:
+    """What pages begin with: the snapshot, and nothing where the store is not public, because a state's defaults go to everybody."""
+    return load_storefront() if load_settings().store.public else Storefront()
 
 
 def load_storefront(path: Path = FILE) -> Storefront:

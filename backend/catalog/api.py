@@ -5,7 +5,7 @@ parameter is an error, so that a misspelt filter never silently shows everything
 """
 
 from decimal import Decimal, InvalidOperation
-from typing import Any, Protocol
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -24,19 +24,8 @@ _SINGLE = ("search", "context_min", "priceRange", "priceRangeOut", "open_weights
 PARAMETERS = frozenset({*_LISTS, *_SINGLE})
 
 
-class _StoreSettings(Protocol):
-    @property
-    def public(self) -> bool: ...
-
-
-class _Settings(Protocol):
-    @property
-    def store(self) -> _StoreSettings: ...
-
-
-def build_router(service: CatalogService, settings: _Settings | None = None) -> APIRouter:
-    """The catalog's routes. `settings` is taken for the day that reads can need a sign-in (`store.public: false`)."""
-    del settings
+def build_router(service: CatalogService) -> APIRouter:
+    """The catalog's routes."""
     router = APIRouter(prefix="/catalog", tags=["catalog"])
 
     @router.get("/models", summary="Search models", response_model=dict[str, Any])

@@ -14,7 +14,8 @@ from fastapi.responses import JSONResponse, RedirectResponse, Response
 from backend.identity.cookies import Caller, caller, clear_cookies, local_path, refuse_insecure_address, session_cookie, set_cookie
 from backend.identity.schemas import NewSession, SessionView
 from backend.identity.service import IdentityService
-from backend.kernel.errors import BadRequest, BourseError, RequestTooLarge
+from backend.identity.snapshot import AuthSnapshot
+from backend.kernel.errors import BadRequest, BourseError, RequestTooLarge, SignInRequired
 from backend.kernel.json import parse_json
 from backend.kernel.request import RequestContext
 from backend.settings import Settings
@@ -74,6 +75,23 @@ def build_router(service: IdentityService, settings: Settings) -> APIRouter:
         return JSONResponse(_describe(found), headers=_NO_STORE)
 
     return router
+
+
+def require_reader(service: IdentityService, auth: AuthSnapshot, settings: Settings) -> Callable[[Request], Awaitable[None]]:
+    """For reads that anybody may do who is known: with a session, or with an API key as for `/v1`.
+
+    Raises (when called):
+        SignInRequired: neither is there. InvalidApiKey and what else `AuthSnapshot.authenticate` raises: the key is not good.
+    """
+
+    async def check(request: Request) -> None:
+        authorization = request.headers.get("authorization")
+        if authorization is not None:
+            auth.authenticate(authorization, address=_origin(request)["address"])
+        elif not (await service.session(session_cookie(request.headers.get("cookie", ""), settings), **_origin(request))).signed_in:
+            raise SignInRequired
+
+    return check
 
 
 async def _begin_session(

@@ -8,7 +8,7 @@ address a browser drops such a cookie, so signing in is refused there with the r
 import re
 from dataclasses import dataclass
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from backend.identity.service import SESSION_LIFETIME
 from backend.kernel.errors import BadRequest, PermissionDenied
@@ -75,6 +75,12 @@ def set_cookie(who: Caller, value: str, settings: Settings) -> str:
         return f"{PLAIN_NAME}={value}; Path=/; Max-Age={max_age}; HttpOnly; SameSite=Strict"
     refuse_insecure_address(who, settings)
     return f"{SECURE_NAME}={value}; Path=/; Max-Age={max_age}; Secure; HttpOnly; SameSite=Lax"
+
+
+def sign_in_address(path: str, query: str) -> str:
+    """The sign-in page, which comes back to this address."""
+    here = quote(f"{path}?{query}" if query else path or "/", safe="/")
+    return f"/sign-in?next={here}"
 
 
 def clear_cookies() -> tuple[str, str]:

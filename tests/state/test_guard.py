@@ -21,7 +21,7 @@ from backend.kernel.db import Database
 from backend.kernel.errors import BourseError, PermissionDenied, SignInRequired
 from backend.settings import Settings
 from state.gate import REFLEX_OWN
-from state.guard import MAX_TEXT, PUBLIC, SIGNED_IN, SUPER_ADMIN, Permission, handler, permission_of, require
+from state.guard import MAX_TEXT, PUBLIC, SIGNED_IN, STORE, SUPER_ADMIN, Permission, handler, permission_of, require
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -94,6 +94,8 @@ BOSS = Principal(kind="user", id="usr_b", is_super_admin=True)
     [
         (PUBLIC, ANONYMOUS, None),
         (SIGNED_IN, ANONYMOUS, SignInRequired),
+        (STORE, ANONYMOUS, SignInRequired),
+        (STORE, STRANGER, None),
         (SIGNED_IN, STRANGER, None),
         (Role.VIEWER, ANONYMOUS, SignInRequired),
         (Role.VIEWER, STRANGER, PermissionDenied),
@@ -139,6 +141,10 @@ class GuardedState(rx.State):
         self.seen = "first"
         yield
         self.seen = "second"
+
+    @handler(STORE)
+    def read(self) -> None:
+        self.seen = "read"
 
     @handler(PUBLIC)
     def break_down(self, text: str) -> None:
@@ -253,6 +259,20 @@ async def test_an_anonymous_page_changes_nothing_and_is_told_to_sign_in(
     assert page.dirty_vars == set()
     assert [one["message"] for one in notices] == ["Sign in to do this."]
     assert notices[0]["request_id"].startswith("req_")
+
+
+@pytest.mark.parametrize("public", [True, False])
+async def test_a_handler_of_the_store_runs_for_a_stranger_only_where_it_is_public(
+    identity: IdentityService, notices: Notices, monkeypatch: pytest.MonkeyPatch, public: bool
+) -> None:
+    settings = Settings.model_validate({"store": {"public": public}})
+    monkeypatch.setattr(runtime_module, "current", lambda: Now(settings, identity))
+    page = a_page()
+    told = await GuardedState.event_handlers["read"].fn(page)
+    assert page.seen == ("read" if public else "")
+    assert notices == []
+    if not public:
+        assert "/sign-in?next=" in str(told)
 
 
 @pytest.mark.case("A6")

@@ -27,10 +27,10 @@ Open = Callable[..., Awaitable[PageSocket]]
 class PageServer:
     """Bourse with its pages' state and routes; the built pages themselves are not needed here."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, configuration: str = CONFIGURATION) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        (data_dir / "bourse.yaml").write_text(CONFIGURATION)
+        (data_dir / "bourse.yaml").write_text(configuration)
         env = clean_environment(data_dir, PORT=str(self.port)) | {"__REFLEX_SKIP_COMPILE": "1", "REFLEX_ENV_MODE": "prod"}
         command = [sys.executable, "-m", "uvicorn", "--factory", "app.app:app", "--host", "127.0.0.1", "--port", str(self.port)]
         self.log = data_dir / "server.log"

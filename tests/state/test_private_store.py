@@ -1,0 +1,119 @@
+"""`store.public: false`: who is nobody reads no model and no price, by page, by socket and by API; and comes back after signing in."""
+
+import json
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from state.guard import PUBLIC, STORE, permission_of
+from tests.state.page_socket import ROOT, PageSocket
+from tests.state.test_guard import all_handlers
+from tests.state.test_sockets import CONFIGURATION, PageServer
+
+STORE_STATE, MODEL_STATE, PALETTE = (f"{ROOT}.state___{name}____{name}_state" for name in ("store", "model", "palette"))
+
+
+@pytest.fixture(scope="module")
+def server(catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PageServer]:
+    data_dir = tmp_path_factory.mktemp("private")
+    shutil.copy(catalog_file, data_dir / "bourse.db")
+    running = PageServer(data_dir, CONFIGURATION + "store: {public: false}\n")
+    yield running
+    running.server.stop()
+
+
+@asynccontextmanager
+async def a_page(server: PageServer, path: str, cookie: str = "") -> AsyncIterator[PageSocket]:
+    page = PageSocket(server.url, cookie=cookie)
+    await page.open(path)
+    try:
+        yield page
+    finally:
+        await page.close()
+
+
+@pytest.mark.parametrize("path", ["/", "/models/gpt-4o", "/models/gpt-4o/", "/usage", "/no-such-page", "/sign-in/../models/gpt-4o"])
+def test_a_page_takes_a_stranger_to_the_sign_in_and_back(server: PageServer, path: str) -> None:
+    answer = httpx.get(server.url, params={"q": "gpt"}) if path == "/" else httpx.get(server.url + path)
+    assert answer.status_code == 303
+    back = {"/": "/%3Fq%3Dgpt", "/sign-in/../models/gpt-4o": "/models/gpt-4o"}.get(path, path)
+    assert answer.headers["location"] == f"/sign-in?next={back}"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.content == b""
+
+
+def test_the_sign_in_page_and_the_files_behind_it_are_open(server: PageServer) -> None:
+    # The pages are not built here: 404 is what the file server says to whom it was asked by.
+    for path in ("/sign-in", "/sign-in/", "/setup", "/assets/x.js", "/favicon.ico"):
+        assert httpx.get(server.url + path).status_code in (200, 404), path
+
+
+def test_who_is_signed_in_gets_pages_and_models(server: PageServer) -> None:
+    cookie = {"cookie": server.sign_in()}
+    assert httpx.get(server.url + "/models/gpt-4o", headers=cookie).status_code in (200, 404)
+    assert httpx.get(server.url + "/catalog/models", headers=cookie).json()["total"] > 1000
+    server.sign_out(cookie["cookie"])
+    assert httpx.get(server.url + "/catalog/models", headers=cookie).status_code == 401
+    assert httpx.get(server.url + "/models/gpt-4o", headers=cookie).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "path", ["/catalog/models", "/catalog/models?search=gpt", "/catalog/models/gpt-4o", "/catalog/models/nobody", "/catalog/models?x=1"]
+)
+@pytest.mark.parametrize(
+    "headers", [{}, {"cookie": "__Host-bourse=made-up"}, {"authorization": "Bearer sk-demo.wrong"}, {"authorization": "Basic eDp5"}]
+)
+def test_the_api_tells_a_stranger_nothing_not_even_whether_a_model_exists(server: PageServer, path: str, headers: dict[str, str]) -> None:
+    answer = httpx.get(server.url + path, headers=headers)
+    assert answer.status_code == 401
+    assert "gpt" not in answer.text
+
+
+def test_a_key_reads_the_catalog_too(server: PageServer) -> None:
+    answer = httpx.get(server.url + "/catalog/models/gpt-4o", headers={"authorization": "Bearer sk-demo.my-secret"})
+    assert answer.status_code == 200
+    assert answer.json()["id"] == "gpt-4o"
+
+
+@pytest.mark.case("Z2")
+async def test_no_event_of_a_strangers_socket_brings_a_model_or_a_price(server: PageServer) -> None:
+    async with a_page(server, "/") as page:
+        events: list[tuple[str, dict[str, object]]] = [
+            (f"{STORE_STATE}.load", {}),
+            (f"{STORE_STATE}.find", {"text": "gpt"}),
+            (f"{STORE_STATE}.clear", {}),
+            (f"{MODEL_STATE}.load", {}),
+            (f"{MODEL_STATE}.show_all_offers", {}),
+            (f"{MODEL_STATE}.open_offer", {"offer_id": "openai/gpt-4o"}),
+            (f"{PALETTE}.ask", {"text": "gpt"}),
+        ]
+        for name, payload in events:
+            await page.send(name, path="/models/claude-haiku-4-5", **payload)
+        # Events of one page are answered in their order, so this answer is the last.
+        await page.send(f"{ROOT}.state___usage____usage_state.load")
+        await page.until(lambda: page.value(f"{ROOT}.state___usage____usage_state", "stage") == "signed_out")
+        told = json.dumps(page.updates).lower()
+        assert "openai" not in told
+        assert "anthropic" not in told
+        assert page.value(STORE_STATE, "rows") in (None, [])
+        assert page.value(MODEL_STATE, "offers") in (None, [])
+        assert page.value(PALETTE, "hits") in (None, [])
+
+
+async def test_a_page_of_somebody_who_is_signed_in_shows_models(server: PageServer) -> None:
+    async with a_page(server, "/", server.sign_in()) as page:
+        assert page.value(STORE_STATE, "rows")
+        await page.send(f"{PALETTE}.ask", text="gpt")
+        await page.until(lambda: page.value(PALETTE, "hits_for") == "gpt")
+        assert page.value(PALETTE, "hits")
+
+
+def test_every_handler_that_reads_the_catalog_asks_whether_the_store_is_public() -> None:
+    kinds = {"StoreState", "ModelState", "PaletteState"}
+    found = {(kind.__name__, permission_of(one.fn)) for _, kind, name, one in all_handlers() if kind.__name__ in kinds and name != "setvar"}
+    assert found == {(kind, STORE) for kind in kinds}
+    assert PUBLIC is not STORE
