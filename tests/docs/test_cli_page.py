@@ -20,7 +20,14 @@ from tests.architecture.source import ROOT
 from tests.docs.commands import every_command
 
 PAGE = (ROOT / "docs" / "cli.md").read_text()
-EXAMPLES = [line for block in re.findall(r"^```sh\n(.*?)^```", PAGE, re.M | re.S) for line in block.splitlines()]
+EXAMPLES = {
+    page: [
+        line
+        for block in re.findall(r"^```sh\n(python -m backend .*?)^```", (ROOT / page).read_text(), re.M | re.S)
+        for line in block.splitlines()
+    ]
+    for page in ("docs/cli.md", "docs/budgets.md", "README.md")
+}
 Run = Callable[..., Result]
 
 
@@ -61,13 +68,23 @@ async def _first_start() -> None:
     await runtime.close()
 
 
-def test_the_examples_work_as_printed_and_records_have_the_documented_fields(run: Run) -> None:
-    assert len(EXAMPLES) >= 6
-    for line in EXAMPLES:
+def follow(page: str, run: Run) -> None:
+    for line in EXAMPLES[page]:
         program, words = shlex.split(line)[:3], shlex.split(line)[3:]
         assert program == ["python", "-m", "backend"]
         result = run(*words)
         assert result.exit_code == 0, f"{line}\n{result.output}"
+
+
+@pytest.mark.parametrize(("page", "lines"), [("README.md", 5), ("docs/budgets.md", 2)])
+def test_the_examples_of_other_pages_work_as_printed(run: Run, page: str, lines: int) -> None:
+    assert len(EXAMPLES[page]) >= lines
+    follow(page, run)
+
+
+def test_the_examples_work_as_printed_and_records_have_the_documented_fields(run: Run) -> None:
+    assert len(EXAMPLES["docs/cli.md"]) >= 6
+    follow("docs/cli.md", run)
 
     def record(*words: str) -> dict[str, object]:
         answer = json.loads(run(*words, "--json").stdout)
