@@ -15,9 +15,13 @@ from backend.providers.openai_usage import usage_from_openai, usage_to_openai
 
 DONE = b"data: [DONE]\n\n"
 _TOKEN_FIELDS = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call", "audio", "reasoning_details")
+_SPELLED = frozenset({"text", "name", "arguments", "function", "thinking", "summary", "transcript", "content"})
+"""Where the words of a delta are that is not a text."""
 _BYTES_PER_TOKEN = 4
 _LONGEST_USUAL_TOKEN = 8
 _LONGEST_TOKEN = 16
+_LEAST_SIGNS_OF_TOKENS = 2
+"""Deltas with fewer signs than that, on average, may be letters and not tokens."""
 NO_CAP = 2**62
 
 
@@ -31,14 +35,17 @@ class ChunkStream:
     """
 
     __slots__ = (
+        "_bytes_beyond_signs",
+        "_deltas",
+        "_deltas_at_usage",
         "_finished_choices",
         "_first",
-        "_frame_overhead",
         "_held",
         "_held_finish",
         "_most_tokens",
         "_open_choices",
         "_raw_usage",
+        "_signs",
         "_splitter",
         "_tokens",
         "_usage_chunk",
@@ -52,8 +59,6 @@ class ChunkStream:
         "overrun",
         "service_tier",
         "started",
-        "token_bytes",
-        "token_chunks",
         "usage",
     )
 
@@ -68,7 +73,11 @@ class ChunkStream:
         self._raw_usage: Any = None
         self._open_choices: set[Any] = set()
         self._finished_choices: set[Any] = set()
-        self._frame_overhead = 0
+        self._deltas = 0
+        """Those that hold something generated; `_tokens` is no more than the tokens in them, `_signs` their characters."""
+        self._signs = 0
+        self._bytes_beyond_signs = 0
+        self._deltas_at_usage = 0
         self._most_tokens = most_tokens if most_tokens is not None else NO_CAP
         self._tokens = 0
         self.overrun = False
@@ -84,8 +93,6 @@ class ChunkStream:
         self.heard = False
         """The last `feed` completed an event; comments, which are all that some servers send while they queue, are none."""
         self.malformed = 0
-        self.token_chunks = 0
-        self.token_bytes = 0
 
     @property
     def finished(self) -> bool:
@@ -96,6 +103,10 @@ class ChunkStream:
     def complete(self) -> bool:
         """The answer is whole: every choice finished, or the provider itself said [DONE]."""
         return self.error is None and (self.finished or (self.done and self.started) or self.overrun)
+
+    @property
+    def _all_is_counted(self) -> bool:
+        return self.usage is not None and self._deltas == self._deltas_at_usage
 
     def feed(self, data: bytes) -> bytes:
         """What may go to the caller now; b"" while everything is held.
@@ -120,9 +131,9 @@ class ChunkStream:
         if self._held_finish is not None:
             parts.append(_frame(self._held_finish if self._wants_usage else _spliced(self._held_finish, extra)))
         if self._wants_usage:
-            payload = self._usage_chunk
+            payload, raw = (self._usage_chunk, self._raw_usage) if self._all_is_counted else (None, None)
             if payload is None:
-                payload = orjson.dumps({**self._identity(), "choices": [], "usage": self._raw_usage or usage_to_openai(usage)})
+                payload = orjson.dumps({**self._identity(), "choices": [], "usage": raw or usage_to_openai(usage)})
             parts.append(_frame(_spliced(payload, extra)))
         parts.append(DONE)
         return b"".join(parts)
@@ -137,11 +148,15 @@ class ChunkStream:
             self._held_finish = orjson.dumps({**self._identity(), "choices": choices} | ({"usage": None} if self._wants_usage else {}))
 
     def estimated_output_tokens(self) -> int:
-        """Tokens delivered so far, when the provider does not say: one a chunk where chunks are small, else one per four bytes."""
-        content = self.token_bytes - self.token_chunks * self._frame_overhead
-        if content <= self.token_chunks * _LONGEST_USUAL_TOKEN:
-            return self.token_chunks
-        return -(-content // _BYTES_PER_TOKEN)
+        """Tokens delivered so far, as we count: one a delta where deltas are small, else one per four bytes."""
+        size = self._signs + self._bytes_beyond_signs
+        if size <= self._deltas * _LONGEST_USUAL_TOKEN:
+            return self._deltas
+        return -(-size // _BYTES_PER_TOKEN)
+
+    def uncounted_output_tokens(self) -> int:
+        """The same where the provider's count, if there is one, came before the last token; 0 where it came with it or after it."""
+        return 0 if self._all_is_counted else self.estimated_output_tokens()
 
     def _shape(self, events: list[bytes], untouched: bytes | None) -> bytes:
         out: list[bytes] = []
@@ -165,7 +180,7 @@ class ChunkStream:
                 choices = chunk.get("choices")
                 usage = chunk.get("usage")
                 shaped = self._choices(payload, chunk, choices, usage) if choices else self._without_choices(payload, chunk, usage)
-            except (orjson.JSONDecodeError, AttributeError, TypeError):
+            except (orjson.JSONDecodeError, AttributeError, TypeError, RecursionError):
                 # Not JSON, not an object, or with something else where objects belong: skip it, keep going.
                 self.malformed += 1
                 shaped = None
@@ -205,18 +220,22 @@ class ChunkStream:
             delta = choice.get("delta")
             if delta:
                 content = delta.get("content")
-                if content:
-                    self._tokens += 1 if len(content) < _LONGEST_TOKEN else _tokens_at_least(content)
-                elif any(map(delta.get, _TOKEN_FIELDS)):
-                    self._tokens += 1
-        if self._tokens > self._most_tokens and self.started:
+                if type(content) is not str or not content:
+                    generated = next(filter(None, map(delta.get, _TOKEN_FIELDS)), None)
+                    if generated is None:
+                        continue
+                    content = _spelled(generated)
+                size = len(content)
+                self._deltas += 1
+                self._signs += size
+                self._tokens += 1 if size < _LONGEST_TOKEN else _tokens_at_least(content)
+                if not content.isascii():
+                    self._bytes_beyond_signs += len(content.encode()) - size
+        if self._tokens > self._most_tokens and self.started and self._is_beyond_cap():
             self.overrun = True
             return None
         if not self.started:
-            self._look_for_first_token(payload, choices, finishing)
-        if self.started and not finishing:
-            self.token_chunks += 1
-            self.token_bytes += len(payload)
+            self.started = finishing or self._deltas > 0
         if usage is not None:
             self._note_usage(usage)
         shaped = self._with_usage_as_asked(payload, chunk, usage)
@@ -228,19 +247,12 @@ class ChunkStream:
             shaped_now = shaped if before is None else before + b"\n\ndata: " + shaped
         return shaped_now
 
-    def _look_for_first_token(self, payload: bytes, choices: list[dict[str, Any]], finishing: bool) -> None:
-        for choice in choices:
-            delta = choice.get("delta")
-            if not delta:
-                continue
-            for field in _TOKEN_FIELDS:
-                value = delta.get(field)
-                if value:
-                    self.started = True
-                    self._frame_overhead = len(payload) - (len(value.encode()) if isinstance(value, str) else _BYTES_PER_TOKEN)
-                    return
-        if finishing:
-            self.started = True
+    def _is_beyond_cap(self) -> bool:
+        """More deltas than tokens were allowed: that is beyond the cap unless they look like single letters, and then if all of them
+        together are long."""
+        if self._signs >= self._deltas * _LEAST_SIGNS_OF_TOKENS:
+            return True
+        return self._signs + self._bytes_beyond_signs > self._most_tokens * _LONGEST_USUAL_TOKEN
 
     def _without_choices(self, payload: bytes, chunk: dict[str, Any], usage: Any) -> bytes | None:
         if usage is not None:
@@ -265,6 +277,7 @@ class ChunkStream:
         if known is not None:
             self.usage = known
             self._raw_usage = usage
+            self._deltas_at_usage = self._deltas
 
     def _note_tier(self, chunk: dict[str, Any]) -> None:
         """At the start a provider may only know what was asked for; with the usage it says what was served."""
@@ -297,9 +310,20 @@ class ChunkStream:
         }
 
 
-def _tokens_at_least(content: Any) -> int:
+def _tokens_at_least(content: str) -> int:
     """Of a chunk that holds several. Real tokens are not longer than this on average, runs of spaces apart."""
-    return max(1, len(content.strip()) // _LONGEST_TOKEN) if isinstance(content, str) else 1
+    return max(1, len(content.strip()) // _LONGEST_TOKEN)
+
+
+def _spelled(value: Any) -> str:
+    """What a delta says that is not a plain text: the name and arguments of a tool call, a thought."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(_spelled, value))
+    if isinstance(value, dict):
+        return "".join([_spelled(inner) for name, inner in value.items() if name in _SPELLED])
+    return ""
 
 
 def _frame(payload: bytes) -> bytes:

@@ -244,7 +244,7 @@ class Pipeline:
             stream.answer.close()
             reason, refusal = watch.expired(), watch.refusal
             outcome = "client_closed" if reason is not None and refusal is None else "interrupted"
-            self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), outcome, status=200, error=refusal)
+            self._settler.cut(call, attempt, chunks.usage, chunks.uncounted_output_tokens(), outcome, status=200, error=refusal)
             if reason is None:
                 raise
             if refusal is not None:
@@ -256,20 +256,20 @@ class Pipeline:
         except Exception:
             # A mistake of ours; what was delivered was delivered.
             error = InternalError()
-            self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), "failed", status=200, error=error)
+            self._settler.cut(call, attempt, chunks.usage, chunks.uncounted_output_tokens(), "failed", status=200, error=error)
             raise
         watch.stop()
         call.service_tier = chunks.service_tier
         # The provider's connection goes first: the caller may take a minute for its last bytes.
         if failure is not None:
             stream.answer.close()
-            self._settler.cut(call, attempt, chunks.usage, chunks.estimated_output_tokens(), "failed", status=200, error=failure.error)
+            self._settler.cut(call, attempt, chunks.usage, chunks.uncounted_output_tokens(), "failed", status=200, error=failure.error)
             await writer.fail(failure.error)
             return
         if chunks.overrun:
             stream.answer.close()
         usage = self._settler.completed(
-            call, attempt, chunks.usage, estimated_output=chunks.estimated_output_tokens(), overrun=chunks.overrun
+            call, attempt, chunks.usage, estimated_output=chunks.uncounted_output_tokens(), overrun=chunks.overrun
         )
         if not chunks.overrun:
             stream.answer.release()

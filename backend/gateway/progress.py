@@ -43,4 +43,4 @@ class Progress:
         assert chunks is not None
         tokens = self._told_tokens = chunks.estimated_output_tokens()
         self.due = tokens + TOKENS
-        self._settler.progress(self._call, chunks.usage, tokens, begun=True)
+        self._settler.progress(self._call, chunks.usage, chunks.uncounted_output_tokens(), begun=True)

@@ -6,6 +6,7 @@ told now and then what it would come to by these rules.
 """
 
 import time
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -56,7 +57,8 @@ class Settler:
         status: int,
         error: BourseError | None = None,
     ) -> None:
-        """An answer that began and did not end: failed, client_closed or interrupted. The provider's own count, if it came, goes first."""
+        """An answer that began and did not end: failed, client_closed or interrupted. `delivered_tokens` are those that the provider's
+        own count, if it came, does not hold yet: the whole delivery, or 0."""
         if call.settled:
             return
         self._charge(call, attempt, usage, delivered_tokens)
@@ -90,7 +92,7 @@ class Settler:
                 "first_token_ms": record.first_token_ms,
                 "overhead_us": record.overhead_us,
                 "overrun": _overruns(call, counted),
-                **token_columns(counted, _source(usage)),
+                **token_columns(counted, _source(usage, counted)),
             }
             cost = _cost(call, counted)
             if cost is not None:
@@ -104,7 +106,7 @@ class Settler:
 
     def _charge(self, call: Call, attempt: AttemptRecord, usage: Usage | None, estimated_output: int) -> Usage:
         record, counted = call.record, _counted(call, usage, estimated_output)
-        record.count(counted, _source(usage))
+        record.count(counted, _source(usage, counted))
         attempt.usage = usage_facts(counted)
         cost = _cost(call, counted)
         if cost is not None:
@@ -171,16 +173,24 @@ class Settler:
 
 
 def _counted(call: Call, usage: Usage | None, estimated_output: int) -> Usage:
-    """The provider's count, else our estimate."""
-    if usage is not None:
-        return usage
-    if call.estimated_prompt is None:
-        call.estimated_prompt = estimated_prompt_tokens(call.body)
-    return Usage(input=call.estimated_prompt, output=estimated_output)
+    """The provider's count, else our estimate; and our estimate of the output where it is more than the provider has counted so far.
+
+    What we estimate never goes beyond what was reserved for the call: it is too coarse to charge anybody more by it.
+    """
+    bound = call.bound
+    if bound is not None:
+        estimated_output = min(estimated_output, bound.answer)
+    if usage is None:
+        if call.estimated_prompt is None:
+            call.estimated_prompt = estimated_prompt_tokens(call.body)
+        prompt = call.estimated_prompt if bound is None else min(call.estimated_prompt, bound.prompt)
+        return Usage(input=prompt, output=estimated_output)
+    missing = estimated_output - usage.total_output
+    return replace(usage, output=usage.output + missing) if missing > 0 else usage
 
 
-def _source(usage: Usage | None) -> str:
-    return "provider" if usage is not None else "estimated"
+def _source(usage: Usage | None, counted: Usage) -> str:
+    return "provider" if counted is usage else "estimated"
 
 
 def _overruns(call: Call, usage: Usage) -> bool:

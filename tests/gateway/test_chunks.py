@@ -117,3 +117,82 @@ def test_a_chunk_in_several_data_lines_reaches_the_caller_in_one(wants_usage: bo
     assert stream.malformed == 0
     assert values(out)[-1] == "[DONE]"
     assert [value["usage"] for value in values(out)[:-1] if value.get("usage")] == ([USAGE] if wants_usage else [])
+
+
+# ── counting ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+SENTENCE = "The quick brown fox jumps over the lazy dog and then it goes home to sleep well."
+PRIOR = {"prompt_tokens": 1000, "completion_tokens": 0, "total_tokens": 1000}
+
+
+def fed(*values: Any, most_tokens: int | None = None) -> ChunkStream:
+    stream = ChunkStream(wants_usage=False, with_facts=False, most_tokens=most_tokens)
+    for value in values:
+        if not stream.done:
+            stream.feed(sse(value))
+    return stream
+
+
+def test_what_surrounds_the_words_does_not_count_as_words() -> None:
+    alternatives = [{"token": f"t{number}", "logprob": -1.234567, "bytes": [97, 98, 99]} for number in range(20)]
+    logprobs = {"content": [{"token": " a", "logprob": -0.1, "bytes": [32, 97], "top_logprobs": alternatives}]}
+    with_logprobs = chunk({"content": " a"})
+    with_logprobs["choices"][0]["logprobs"] = logprobs
+    assert fed(chunk({"content": "Hi"}), *[with_logprobs] * 99).estimated_output_tokens() == 100
+
+
+@pytest.mark.parametrize(
+    ("delta", "tokens"),
+    [
+        ({"content": "abcd" * 100}, 100),
+        ({"content": "\u6f22" * 100}, 75),
+        ({"reasoning_content": "abcd" * 100}, 100),
+        ({"reasoning": "abcd" * 100, "reasoning_details": [{"type": "reasoning.text", "text": "abcd" * 100}]}, 100),
+        ({"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "find", "arguments": "abcd" * 99}}]}, 100),
+        ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "abcd" * 100}]}]}, 100),
+        ({"audio": {"id": "audio_1", "data": "QUJD" * 1000, "transcript": "abcd" * 100}}, 100),
+    ],
+)
+def test_everything_that_a_delta_says_is_estimated(delta: dict[str, Any], tokens: int) -> None:
+    assert fed(chunk(delta)).estimated_output_tokens() == tokens
+    assert fed(chunk(delta, "stop")).estimated_output_tokens() == tokens
+
+
+def test_a_count_that_came_before_the_words_does_not_stand_for_them() -> None:
+    words = [chunk({"content": " word"})] * 300
+    assert fed(chunk({"role": "assistant", "content": ""}, usage=PRIOR), *words).uncounted_output_tokens() == 300
+    assert fed(*words, chunk(None, usage=USAGE)).uncounted_output_tokens() == 0
+    running = [chunk({"content": letter}, usage={**PRIOR, "completion_tokens": 1 + at // 4}) for at, letter in enumerate(SENTENCE)]
+    stream = fed(*running)
+    assert stream.uncounted_output_tokens() == 0
+    assert stream.usage == Usage(input=1000, output=20)
+    assert fed(*words).uncounted_output_tokens() == 300
+
+
+def test_a_caller_who_asked_for_usage_is_not_told_of_a_count_that_is_out_of_date() -> None:
+    lines = [chunk({"role": "assistant"}, usage=PRIOR), *[chunk({"content": " word"})] * 3, chunk({}, "stop")]
+    stream = ChunkStream(wants_usage=True, with_facts=False)
+    stream.feed(b"".join(map(sse, lines)))
+    assert values(stream.closing(Usage(input=1000, output=3), None))[-2]["usage"]["completion_tokens"] == 3
+
+
+def test_an_answer_that_comes_letter_by_letter_is_not_cut_for_it() -> None:
+    stream = fed(*[chunk({"content": letter}) for letter in SENTENCE], chunk({}, "stop"), most_tokens=20)
+    assert not stream.overrun
+    assert stream.finished
+
+
+@pytest.mark.case("B4")
+def test_what_goes_on_letter_by_letter_far_beyond_its_cap_is_cut_in_the_end() -> None:
+    stream = fed(*[chunk({"content": letter}) for letter in SENTENCE * 10], most_tokens=20)
+    assert stream.overrun
+    assert stream.done
+
+
+@pytest.mark.case("B4")
+@pytest.mark.parametrize("word", [" a", " word", "\u6f22\u5b57", "12"])
+def test_what_goes_on_word_by_word_is_cut_at_its_cap(word: str) -> None:
+    stream = ChunkStream(wants_usage=False, with_facts=False, most_tokens=20)
+    out = b"".join(stream.feed(sse(chunk({"content": word}))) for _ in range(60) if not stream.done)
+    assert stream.overrun
+    assert "".join(value["choices"][0]["delta"]["content"] for value in values(out)) == word * 20

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from backend.pricing.cost import PriceCard, PriceLine
-from tests.fakes.openai_upstream import OpenAIUpstream, Step, chunk, completion, events, whole
+from tests.fakes.openai_upstream import OpenAIUpstream, Step, chunk, completion, events, sse, whole
 from tests.gateway.conftest import Rig, open_gateway
 
 KEY = "sk-till.local-only"
@@ -94,3 +94,52 @@ async def test_a_tier_that_a_stream_names_at_its_end_is_charged(shop: Rig, upstr
     first = chunk({"content": "word"}, service_tier="priority")
     upstream.script(events(first, chunk({}, "stop"), chunk(None, usage=USED), end="done"))
     assert await charged(shop, stream=True) == (2 * BASE, False)
+
+
+LOOK = {"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "low"}}
+WORD = chunk({"content": " word"})
+UNTIL_NOW = {"prompt_tokens": 77, "completion_tokens": 0, "total_tokens": 77}
+
+
+async def hung_up(rig: Rig, **body: Any) -> dict[str, Any]:
+    """The row of a call whose caller goes away at the first word."""
+    asked = {"model": "catalog", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 16, "stream": True, **body}
+    async with rig.http.stream("POST", "/v1/chat/completions", json=asked, headers={"authorization": f"Bearer {KEY}"}) as response:
+        assert response.status_code == 200
+        async for _ in response.aiter_bytes():
+            break
+    return await rig.last_row("client_closed")
+
+
+async def test_an_estimate_of_images_is_no_more_than_what_was_reserved_for_them(shop: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(events(WORD, end="hang"))
+    row = await hung_up(shop, messages=[{"role": "user", "content": [LOOK] * 20}])
+    assert (row["usage_source"], row["overrun"], row["output_tokens"]) == ("estimated", 0, 1)
+    assert 20 * 85 <= row["input_tokens"] <= 20 * 85 + 100
+
+
+async def test_a_whole_answer_that_nobody_counted_is_charged_its_cap_at_the_most(shop: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(whole(completion("word " * 1000, usage=None)))
+    nano, overrun = await charged(shop)
+    row = await shop.last_row()
+    assert (overrun, row["output_tokens"], row["usage_source"]) == (False, 10, "estimated")
+    assert nano == (row["input_tokens"] * INPUT + 10 * OUTPUT) // 1000
+
+
+@pytest.mark.parametrize("end", ["hang", "reset", "done"])
+async def test_words_after_an_early_count_are_charged_too(shop: Rig, upstream: OpenAIUpstream, end: str) -> None:
+    """Some servers tell the prompt's tokens with the first chunk; who hangs up then has not got the words for nothing."""
+    words = events(chunk({"role": "assistant"}, usage=UNTIL_NOW), b"".join(map(sse, [WORD] * 12)), end=end)
+    upstream.script(words)
+    if end == "hang":
+        row = await hung_up(shop)
+    else:
+        await charged(shop, stream=True, max_tokens=16)
+        row = await shop.last_row()
+    assert (row["input_tokens"], row["output_tokens"], row["usage_source"], row["overrun"]) == (77, 12, "estimated", 0)
+
+
+async def test_words_before_the_count_are_charged_as_counted(shop: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(events(*[WORD] * 12, chunk({}, "stop"), chunk(None, usage=USED), end="done"))
+    assert await charged(shop, stream=True, max_tokens=16) == (BASE, False)
+    assert (await shop.last_row())["usage_source"] == "provider"
