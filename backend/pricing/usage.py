@@ -4,11 +4,10 @@ Providers report usage in overlapping shapes (`prompt_tokens` including cached o
 adapters normalise into this one before anything is priced or stored.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """Tokens, except where the name says otherwise. `cache_write` lives for the provider's usual time, `cache_write_1h` for an hour."""
 
     input: int = 0
