@@ -1,6 +1,8 @@
 """Prometheus metrics of one process, in a registry of its own. Labels are bounded: routes and models, never tenants, users or keys."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+
+from backend.observability.tallies import Spread, Spreads, Tallies, Tally
 
 LATENCY_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -13,25 +15,19 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=True)
         ProcessCollector(registry=self.registry)
-        self.http_requests = Counter(
-            "bourse_http_requests_total", "HTTP requests answered.", ["route", "method", "status"], registry=self.registry
-        )
-        self.http_seconds = Histogram(
+        self.http_requests = Tallies("bourse_http_requests_total", "HTTP requests answered.", ["route", "method", "status"], self.registry)
+        self.http_seconds = Spreads(
             "bourse_http_request_duration_seconds",
             "Time from the request's first byte to the answer's last.",
             ["route"],
-            buckets=LATENCY_BUCKETS,
-            registry=self.registry,
+            LATENCY_BUCKETS,
+            self.registry,
         )
-        self.calls = Counter("bourse_calls_total", "Gateway calls by outcome.", ["provider", "outcome"], registry=self.registry)
-        self.tokens = Counter("bourse_tokens_total", "Tokens metered.", ["provider", "direction"], registry=self.registry)
-        self.charged_usd = Counter("bourse_charged_usd_total", "USD charged to callers.", ["provider"], registry=self.registry)
-        self.first_token_seconds = Histogram(
-            "bourse_first_token_seconds",
-            "Time to the first token of a stream.",
-            ["provider"],
-            buckets=LATENCY_BUCKETS,
-            registry=self.registry,
+        self.calls = Tallies("bourse_calls_total", "Gateway calls by outcome.", ["provider", "outcome"], self.registry)
+        self.tokens = Tallies("bourse_tokens_total", "Tokens metered.", ["provider", "direction"], self.registry)
+        self.charged_usd = Tallies("bourse_charged_usd_total", "USD charged to callers.", ["provider"], self.registry)
+        self.first_token_seconds = Spreads(
+            "bourse_first_token_seconds", "Time to the first token of a stream.", ["provider"], LATENCY_BUCKETS, self.registry
         )
         self.credentials_refused = Counter(
             "bourse_provider_credentials_refused_total",
@@ -88,7 +84,7 @@ class Metrics:
             registry=self.registry,
         )
         self.unhandled = Counter("bourse_unhandled_errors_total", "Exceptions that nobody foresaw.", registry=self.registry)
-        self._requests: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
+        self._requests: dict[tuple[str, str, int], tuple[Tally, Spread]] = {}
         self.ready = Gauge("bourse_ready", "1 once migrated, bootstrapped and loaded.", registry=self.registry)
 
     def observe_request(self, route: str, method: str, status: int, seconds: float) -> None:
