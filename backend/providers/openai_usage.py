@@ -3,6 +3,10 @@
 `prompt_tokens` includes cached, cache-written and audio tokens; `completion_tokens` includes reasoning and audio. Servers differ in
 where they put the details (or put null there, or count details beyond the whole), so every number is taken with care: what is not a
 non-negative integer counts as absent, and details never exceed the whole they are part of.
+
+xAI and Gemini leave the reasoning out of `completion_tokens`; `total_tokens` has it. What the total has beyond the two is therefore
+output, unless it is just the cached tokens, which some servers count beside the prompt. Where one of the two is missing, the total
+tells it.
 """
 
 from typing import Any
@@ -11,25 +15,40 @@ from backend.pricing.usage import Usage
 
 
 def usage_from_openai(usage: Any) -> Usage | None:
-    """The buckets of an OpenAI-shaped `usage` object; None where there is nothing to read, which is different from an explicit 0."""
+    """The buckets of an OpenAI-shaped `usage` object; None where prompt or completion were not counted, which is different from an
+    explicit 0."""
     if not isinstance(usage, dict):
         return None
-    prompt = _count(usage.get("prompt_tokens"))
-    completion = _count(usage.get("completion_tokens"))
-    if prompt is None and completion is None:
-        return None
-    prompt, completion = prompt or 0, completion or 0
+    prompt, completion, total = (
+        _count(usage.get("prompt_tokens")),
+        _count(usage.get("completion_tokens")),
+        _count(usage.get("total_tokens")),
+    )
+    if prompt is None or completion is None:
+        known = prompt if completion is None else completion
+        if known is None or total is None or total < known:
+            return None
+        prompt, completion = (known, total - known) if completion is None else (total - known, known)
     given = usage.get("prompt_tokens_details")
     details = given if isinstance(given, dict) else {}
     # DeepSeek reports prompt_cache_hit_tokens beside prompt_tokens; Moonshot cached_tokens; OpenRouter cache_write_tokens.
     cached = _first(details.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
     written = _first(details.get("cache_write_tokens"), details.get("cache_creation_tokens"))
-    cache_read = min(cached, prompt)
-    cache_write = min(written, prompt - cache_read)
-    audio_input = min(_first(details.get("audio_tokens")), prompt - cache_read - cache_write)
+    heard = _first(details.get("audio_tokens"))
     given = usage.get("completion_tokens_details")
     details = given if isinstance(given, dict) else {}
-    reasoning = min(_first(details.get("reasoning_tokens"), usage.get("reasoning_tokens")), completion)
+    thought = _first(details.get("reasoning_tokens"), usage.get("reasoning_tokens"))
+    beside = total - prompt - completion if total is not None else 0
+    if beside > 0:
+        if beside == cached + written and beside != thought:
+            prompt += beside
+        else:
+            completion += beside
+            thought = max(thought, beside)
+    cache_read = min(cached, prompt)
+    cache_write = min(written, prompt - cache_read)
+    audio_input = min(heard, prompt - cache_read - cache_write)
+    reasoning = min(thought, completion)
     audio_output = min(_first(details.get("audio_tokens")), completion - reasoning)
     return Usage(
         input=prompt - cache_read - cache_write - audio_input,

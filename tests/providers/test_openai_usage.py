@@ -51,6 +51,52 @@ COUNT = st.one_of(st.integers(-5, 3_000_000_000), st.none(), st.floats(allow_nan
             Usage(input=5, reasoning=5),
             id="details beyond the whole",
         ),
+        pytest.param(
+            {
+                "prompt_tokens": 12,
+                "completion_tokens": 2,
+                "total_tokens": 331,
+                "completion_tokens_details": {"reasoning_tokens": 317},
+            },
+            Usage(input=12, output=2, reasoning=317),
+            id="xai: reasoning beside the completion",
+        ),
+        pytest.param(
+            {"prompt_tokens": 20, "completion_tokens": 198, "total_tokens": 623},
+            Usage(input=20, output=198, reasoning=405),
+            id="gemini: unnamed",
+        ),
+        pytest.param(
+            {"prompt_tokens": 21, "completion_tokens": 0, "total_tokens": 81, "completion_tokens_details": {"reasoning_tokens": 60}},
+            Usage(input=21, reasoning=60),
+            id="gemini: nothing but thoughts",
+        ),
+        pytest.param(
+            {"prompt_tokens": 20, "completion_tokens": 50, "total_tokens": 70, "completion_tokens_details": {"reasoning_tokens": 30}},
+            Usage(input=20, output=20, reasoning=30),
+            id="a total that adds up",
+        ),
+        pytest.param(
+            {"prompt_tokens": 20, "completion_tokens": 30, "total_tokens": 100, "completion_tokens_details": {"reasoning_tokens": 10}},
+            Usage(input=20, output=30, reasoning=50),
+            id="part of the reasoning within, part beside",
+        ),
+        pytest.param(
+            {"prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 75, "prompt_tokens_details": {"cached_tokens": 60}},
+            Usage(input=10, cache_read=60, output=5),
+            id="cached tokens beside the prompt",
+        ),
+        pytest.param({"prompt_tokens": 20, "completion_tokens": 9, "total_tokens": 5}, Usage(input=20, output=9), id="a total too small"),
+        pytest.param(
+            {"prompt_tokens": 20, "completion_tokens": None, "total_tokens": 623}, Usage(input=20, output=603), id="null beside a total"
+        ),
+        pytest.param({"prompt_tokens": None, "completion_tokens": 23, "total_tokens": 623}, Usage(input=600, output=23), id="no prompt"),
+        pytest.param({"prompt_tokens": 20, "completion_tokens": None}, None, id="null is not counted"),
+        pytest.param({"prompt_tokens": 20, "completion_tokens": -7, "total_tokens": 13}, None, id="negative is not counted"),
+        pytest.param({"prompt_tokens": 20, "completion_tokens": 2**31}, None, id="nonsense is not counted"),
+        pytest.param(
+            {"prompt_tokens": 20, "completion_tokens": 5, "total_tokens": 2**31}, Usage(input=20, output=5), id="a nonsense total"
+        ),
         pytest.param({"prompt_tokens": 5.0, "completion_tokens": 2.0}, Usage(input=5, output=2), id="floats that are whole"),
         pytest.param({"prompt_tokens": "5", "completion_tokens": -2}, None, id="nothing readable"),
         pytest.param({}, None, id="empty"),
@@ -67,17 +113,19 @@ def test_shapes_of_providers(given_usage: Any, expected: Usage | None) -> None:
     completion=COUNT,
     prompt_details=st.one_of(st.none(), st.dictionaries(st.sampled_from(["cached_tokens", "audio_tokens", "cache_write_tokens"]), COUNT)),
     completion_details=st.one_of(st.none(), st.dictionaries(st.sampled_from(["reasoning_tokens", "audio_tokens"]), COUNT)),
+    total=COUNT,
 )
 def test_buckets_are_never_negative_and_add_up_to_the_whole(
-    prompt: Any, completion: Any, prompt_details: Any, completion_details: Any
+    prompt: Any, completion: Any, prompt_details: Any, completion_details: Any, total: Any
 ) -> None:
-    shape = {"prompt_tokens": prompt, "completion_tokens": completion}
+    shape = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}
     usage = usage_from_openai({**shape, "prompt_tokens_details": prompt_details, "completion_tokens_details": completion_details})
     if usage is None:
         return
     whole = usage_from_openai(shape)
     assert whole is not None
-    assert (usage.total_input, usage.total_output) == (whole.total_input, whole.total_output)
+    assert usage.total_input + usage.total_output == whole.total_input + whole.total_output
+    assert usage.total_input >= whole.total_input
     assert min(usage.input, usage.cache_read, usage.cache_write, usage.audio_input, usage.output, usage.reasoning, usage.audio_output) >= 0
     assert usage.total_input < 2**31
 
