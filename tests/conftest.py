@@ -17,6 +17,7 @@ from backend.kernel.clock import FixedClock
 from backend.kernel.db import Database
 from backend.kernel.events import EventBus
 from backend.settings import Settings
+from tests.budgets.witness import Witness
 from tests.rig.catalog import read_catalog_once
 from tests.rig.postgres import Postgres
 from tests.rig.redis import RedisServer
@@ -131,6 +132,14 @@ def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterat
     url = cluster.create()
     yield url
     cluster.drop(url)
+
+
+@pytest.fixture
+def witness(database_url: str) -> Iterator[Witness]:
+    """Reads this test's database past the code under test."""
+    opened = Witness(database_url)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture

@@ -1,9 +1,10 @@
 """The most that a call may take from each candidate: tokens for the limits, money for the budgets, and the cap that is sent upstream."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from backend.gateway.call import Call
+from backend.gateway.models_list import Catalog
 from backend.gateway.normal_form import added_bytes
 from backend.gateway.token_bound import token_bound
 from backend.gateway.token_count import TokenCounter
@@ -20,19 +21,6 @@ from backend.settings import DefaultBudget, UnknownPrice
 UNKNOWN_MODEL_CAP = 16_384
 LEAST_CAP = 256
 """Near the end of a budget an answer that nobody bounded is bounded to no less than this."""
-
-
-class Described(Protocol):
-    """What the catalog knows of a model; `ModelSummary` is one."""
-
-    @property
-    def context_tokens(self) -> int | None: ...
-    @property
-    def max_output_tokens(self) -> int | None: ...
-
-
-class Catalog(Protocol):
-    def summary(self, name: str) -> Described | None: ...
 
 
 class Bound:

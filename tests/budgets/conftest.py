@@ -11,14 +11,6 @@ from tests.budgets.witness import Witness
 
 
 @pytest.fixture
-def witness(database_url: str) -> Iterator[Witness]:
-    """Reads this test's database past the code under test."""
-    opened = Witness(database_url)
-    yield opened
-    opened.close()
-
-
-@pytest.fixture
 def sqlite_witness(sqlite_database_url: str) -> Iterator[Witness]:
     opened = Witness(sqlite_database_url)
     yield opened

@@ -45,20 +45,9 @@ async def storm(till: Till, payer: Payer, count: int, amount: int, *, least: flo
 
 
 @pytest.mark.case("B1")
-async def test_one_worker_admits_exactly_what_the_budget_holds(witness: Witness, till: Till) -> None:
-    for _ in range(3):
-        payer = witness.tenant()
-        budget = witness.budget(payer, "key", 1_000_000 * MICRO)
-        tally = await storm(till, payer, 500, 10_000 * MICRO)
-        await till.metering.flush()
-        assert (tally.admitted, tally.refused) == (100, 400)
-        assert witness.truth(budget) == Truth(spent=USD, leased=0, ledger=USD, calls=100)
-
-
-@pytest.mark.soak
-@pytest.mark.case("B1")
-async def test_one_worker_admits_exactly_what_the_budget_holds_twenty_times(witness: Witness, till: Till) -> None:
-    for _ in range(20):
+@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.soak)])
+async def test_one_worker_admits_exactly_what_the_budget_holds(witness: Witness, till: Till, times: int) -> None:
+    for _ in range(times):
         payer = witness.tenant()
         budget = witness.budget(payer, "key", 1_000_000 * MICRO)
         tally = await storm(till, payer, 500, 10_000 * MICRO)

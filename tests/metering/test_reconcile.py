@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -69,13 +69,6 @@ def record_of(payer: Payer, charged: int, now_us: int, model: str = "gpt-fake") 
 
 def attempt_of(cost: int) -> AttemptRecord:
     return AttemptRecord(1, "acme", "gpt-fake", outcome="completed", status=200, provider_cost_nano=cost)
-
-
-@pytest.fixture
-def witness(database_url: str) -> Iterator[Witness]:
-    opened = Witness(database_url)
-    yield opened
-    opened.close()
 
 
 @pytest.fixture
