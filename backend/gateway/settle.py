@@ -6,7 +6,6 @@ told now and then what it would come to by these rules.
 """
 
 import time
-from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -186,7 +185,7 @@ def _counted(call: Call, usage: Usage | None, estimated_output: int) -> Usage:
         prompt = call.estimated_prompt if bound is None else min(call.estimated_prompt, bound.prompt)
         return Usage(input=prompt, output=estimated_output)
     missing = estimated_output - usage.total_output
-    return replace(usage, output=usage.output + missing) if missing > 0 else usage
+    return usage._replace(output=usage.output + missing) if missing > 0 else usage
 
 
 def _source(usage: Usage | None, counted: Usage) -> str:
