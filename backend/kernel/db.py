@@ -197,7 +197,7 @@ class Database:
             await session.execute(sa.text("SELECT 1"))
 
     async def sync(self) -> None:
-        """What is committed survives a power cut from now on. On PostgreSQL it did before; SQLite leaves a commit to the system's memory."""
+        """What is committed survives a power cut from now on. On PostgreSQL it did before; SQLite leaves commits to the system's memory."""
         file = sa.make_url(self.url).database
         if self._write_lock is not None and file:
             with suppress(FileNotFoundError):

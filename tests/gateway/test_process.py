@@ -14,7 +14,7 @@ import httpx
 import pytest
 import yaml
 
-from tests.fakes.openai_upstream import WORDS, OpenAIUpstream, answer, canonical_chunks, events
+from tests.fakes.openai_upstream import WORDS, OpenAIUpstream, answer, canonical_chunks, events, hang
 from tests.gateway.conftest import KEY, configuration
 from tests.rig.server import AppServer
 
@@ -81,6 +81,7 @@ async def test_after_kill_9_every_call_has_exactly_one_row(app_server: Start, up
     assert len({row["id"] for row in found}) == len(found) == len(upstream.requests)
 
 
+@pytest.mark.case("D2")
 async def test_a_server_that_is_told_to_stop_says_so_and_writes_what_its_streams_had_delivered(
     app_server: Start, upstream: OpenAIUpstream, other: OpenAIUpstream
 ) -> None:
@@ -88,11 +89,23 @@ async def test_a_server_that_is_told_to_stop_says_so_and_writes_what_its_streams
     upstream.script(events(*canonical_chunks()[:6], end="hang"))
     async with httpx.AsyncClient(base_url=server.url, timeout=60) as client:
         tasks = await open_streams(client, 3)
-        await asyncio.to_thread(server.stop, signal.SIGTERM)
+        upstream.script(hang())
+        whole = asyncio.create_task(client.post("/v1/chat/completions", json=body(), headers=HEADERS))
+        async with asyncio.timeout(20):
+            while len(upstream.requests) < 4:
+                await asyncio.sleep(0.02)
+        assert await asyncio.to_thread(server.stop, signal.SIGTERM) == 0
         last = await asyncio.gather(*tasks)
+        refused = await whole
     assert [json.loads(line[6:])["error"]["message"] for line in last] == ["Bourse is restarting."] * 3
+    assert (refused.status_code, refused.json()["error"]["code"], refused.headers["retry-after"]) == (503, "unavailable", "1")
     found = rows(server)
-    assert [(row["outcome"], row["output_tokens"], row["status"]) for row in found] == [("interrupted", 5, 200)] * 3
+    assert [(row["outcome"], row["output_tokens"], row["status"]) for row in found[:3]] == [("interrupted", 5, 200)] * 3
+    # The provider has taken the whole call, too, and is going to bill its prompt.
+    assert [(row["outcome"], row["output_tokens"], row["status"], row["usage_source"]) for row in found[3:]] == [
+        ("interrupted", 0, 503, "estimated")
+    ]
+    assert all(row["charged_nano"] == row["input_tokens"] * 1000 + row["output_tokens"] * 2000 > 0 for row in found)
     assert list((server.data_dir / "journal").iterdir()) == []
 
 
