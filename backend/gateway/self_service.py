@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl
 
+from backend.budgets.accounts import Payer
 from backend.budgets.keeper import BudgetKeeper
 from backend.budgets.schemas import BudgetView
 from backend.budgets.service import BudgetService
@@ -35,18 +36,19 @@ class SelfService:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def budget(self, key: KeyRecord, query: bytes) -> dict[str, Any]:
-        """The tightest budget that binds the key, and under `budgets` all of them.
+        """The tightest budget that binds the key, and under `budgets` all of them; with `user` those that bind that end user of it.
 
         Raises:
-            BadRequest: a parameter; there are none. RateLimited: the key asks for too much at once.
+            BadRequest: another parameter, or `user` where the key does not limit its end users.
+            RateLimited: the key asks for too much at once.
             StorageUnavailable: the database cannot be asked.
         """
-        _parameters(query)
+        payer = _payer(key, _parameters(query, "user").get("user"))
         async with self._reading(key):
             if self._keeper.headroom(key) is None:
                 # The budget of a tenant that has none of its own comes to be with its first call.
                 (await self._keeper.reserve(key, 0)).release()
-            views = await self._budgets.of_payer(key)
+            views = await self._budgets.of_payer(payer)
         return {"object": "budget", **_told(views[0]), "budgets": [_told(view) for view in views]}
 
     async def usage(self, key: KeyRecord, query: bytes) -> dict[str, Any]:
@@ -79,6 +81,14 @@ class SelfService:
             self._waiting[key.key_id] -= 1
             if not self._waiting[key.key_id]:
                 del self._waiting[key.key_id]
+
+
+def _payer(key: KeyRecord, end_user: str | None) -> Payer:
+    if end_user is None:
+        return key
+    if key.end_users is None:
+        raise BadRequest("This key does not limit its end users.", param="user")
+    return key.end_user(end_user)
 
 
 def _told(view: BudgetView) -> dict[str, Any]:

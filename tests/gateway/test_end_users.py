@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 import sqlalchemy as sa
 import yaml
@@ -131,6 +132,20 @@ async def test_one_end_user_can_have_more_than_the_others_for_a_while(club: Rig)
     assert [(await club.post(by(name), key=ONE_EACH)).status_code for name in ("ann", "ann", "ann", "bob")] == [200, 200, 403, 403]
     view = await club.runtime.budgets.get(OPERATOR, key.tenant_id, "end_user", account)
     assert (view.name, view.limit_nano, view.is_default) == ("ann", 3 * CALL, False)
+
+
+async def test_a_program_can_ask_how_one_of_its_end_users_stands(club: Rig) -> None:
+    async def ask(key: str, query: str = "") -> httpx.Response:
+        return await club.http.get(f"/v1/budget{query}", headers={"authorization": f"Bearer {key}"})
+
+    assert {one["scope"] for one in (await ask(ONE_EACH, "?user=ann")).json()["budgets"]} == {"tenant"}
+    assert await accounts(club) == [], "asking makes no account"
+    assert (await club.post(by("ann"), key=ONE_EACH)).status_code == 200
+    told = (await ask(ONE_EACH, "?user=%20ann%20")).json()
+    assert (told["scope"], told["remaining_usd"], told["exceeded"]) == ("end_user", 0, True)
+    assert (await ask(ONE_EACH)).json()["scope"] == "tenant"
+    assert (await ask(ONE_EACH, "?user=")).status_code == 400
+    assert_error(await ask(TILL, "?user=ann"), 400, "invalid_request_error", None, "user")
 
 
 async def reload(rig: Rig) -> None:
