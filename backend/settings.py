@@ -98,6 +98,8 @@ class ProviderSettings(Section):
     api_key: SecretRef | None = None
     default_model: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
+    cap_field: Literal["max_tokens", "max_completion_tokens"] | None = None
+    """What this server calls the cap on an answer; None = as the model's name suggests."""
     metadata: dict[str, Any] = Field(default_factory=dict)
     """What one protocol needs and others do not: api_version, region, bedrock_…"""
 

@@ -133,9 +133,9 @@ async def _walk(
             continue
         attempt = call.begin_attempt(bound)
         call.simulated = provider.capabilities.simulated
-        request = call.request = ChatRequest(call.body, candidate.model, route.timeouts.connect, call.context.outgoing_traceparent())
-        if bound.sends_cap:
-            request.cap = bound.cap
+        request = call.request = ChatRequest(
+            call.body, candidate.model, route.timeouts.connect, call.context.outgoing_traceparent(), bound.cap
+        )
         watch.limit(seconds, limit)
         try:
             return await ask(provider, request, attempt)

@@ -1,9 +1,11 @@
 """Any server that speaks OpenAI's chat completions: OpenAI itself, OpenRouter, Groq, Together, Mistral, vLLM, Ollama, llama.cpp…
 
-The body goes through as the caller wrote it; only `model` is the upstream's own id, and a stream is always asked for its usage.
+The body goes through as the caller wrote it; only `model` is the upstream's own id, a stream is always asked for its usage, and the cap
+on the answer has the name that the model knows: it was reserved for, so it must not be overlooked.
 """
 
 import asyncio
+import re
 from typing import Any
 
 import orjson
@@ -29,7 +31,9 @@ from backend.settings import ProviderSettings
 
 log = structlog.get_logger(__name__)
 
-_KNOW_ONLY_THE_NEW_NAME = ("o1", "o3", "o4", "gpt-5")
+_KNOW_ONLY_THE_NEW_NAME = re.compile(r"(?:.*/)?(?:o\d|gpt-[5-9])")
+"""OpenAI's models that think refuse `max_tokens`. DeepSeek, Ollama and llama-cpp-python overlook `max_completion_tokens`, Mistral refuses
+it, and OpenAI refuses both together."""
 END_OF_BODY_SECONDS = 0.25
 MAX_ERROR_BYTES = 64 * 1024
 _HEADERS_OF_OURS = frozenset({"authorization", "content-type", "content-length", "transfer-encoding", "connection", "host", "accept"})
@@ -50,6 +54,7 @@ class OpenAIProvider:
         self._http = http
         self._clock = clock
         self._secret = ""
+        self._cap_field = settings.cap_field
         self._usable = True
         if settings.api_key is not None:
             try:
@@ -64,7 +69,7 @@ class OpenAIProvider:
         self._target = http.target(url, {"content-type": "application/json", "user-agent": "bourse", **headers})
 
     async def complete(self, request: ChatRequest) -> WholeAnswer:
-        body = _for_upstream(request)
+        body = self._for_upstream(request)
         response = await self._post(body, request, "application/json")
         data = await self._read_whole(response, MAX_WHOLE_BYTES)
         try:
@@ -81,7 +86,7 @@ class OpenAIProvider:
 
     async def open_stream(self, request: ChatRequest) -> StreamAnswer:
         options = request.body.get("stream_options")
-        body = _for_upstream(request)
+        body = self._for_upstream(request)
         body["stream_options"] = {**options, "include_usage": True} if isinstance(options, dict) else {"include_usage": True}
         response = await self._post(body, request, "text/event-stream")
         if response.content_type == "text/event-stream":
@@ -94,6 +99,16 @@ class OpenAIProvider:
         if isinstance(value, dict) and value.get("error"):
             raise failure_from_error_body(self.name, status_of_error(value), value, secret=self._secret)
         raise protocol_failure(self.name, f"{response.content_type} where an event stream was asked for")
+
+    def _for_upstream(self, request: ChatRequest) -> dict[str, Any]:
+        body = {**request.body, "model": request.model}
+        if request.cap is not None:
+            name = self._cap_field
+            if name is None:
+                name = "max_completion_tokens" if _KNOW_ONLY_THE_NEW_NAME.match(request.model) else "max_tokens"
+            body.pop("max_completion_tokens" if name == "max_tokens" else "max_tokens", None)
+            body[name] = request.cap
+        return body
 
     async def _post(self, body: dict[str, Any], request: ChatRequest, accept: str) -> HttpAnswer:
         """The answer with a good status, its body unread."""
@@ -162,17 +177,6 @@ class _Stream:
     def close(self) -> None:
         if not self._released:
             self._answer.close()
-
-
-def _for_upstream(request: ChatRequest) -> dict[str, Any]:
-    body = {**request.body, "model": request.model}
-    if request.cap is not None:
-        # The models that think know only the new name, and most other servers know only the old one.
-        thinks = request.model.rpartition("/")[2].startswith(_KNOW_ONLY_THE_NEW_NAME)
-        body.pop("max_tokens", None)
-        body.pop("max_completion_tokens", None)
-        body["max_completion_tokens" if thinks else "max_tokens"] = request.cap
-    return body
 
 
 def _json_or_none(data: bytes) -> Any:

@@ -30,7 +30,7 @@ class ChatRequest:
     connect_seconds: float
     traceparent: str
     cap: int | None = None
-    """The most tokens that a choice may have, where the caller named none; under the name that the model knows."""
+    """The most tokens that a choice may have, named by the caller or by us; it goes upstream under the name that the model knows."""
     sent: bool = False
     """The request went out, so that the provider may bill it."""
 

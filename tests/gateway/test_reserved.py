@@ -16,6 +16,9 @@ USED = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
 INPUT, OUTPUT = 1_000_000, 8_000_000
 """Nano-dollars per thousand tokens."""
 
+PRICE = {"input": 1, "output": 8}
+MODELS = ("deepseek-chat", "o3-mini", "openai/gpt-5.1", "gpt-oss-120b")
+
 
 def line(component: str, nano_per_thousand: int, tier: str | None = None) -> PriceLine:
     return PriceLine(f"{component}:{tier}", component, "token", nano_per_thousand * 1000, service_tier=tier)
@@ -34,8 +37,15 @@ CARD = PriceCard(
 
 def configuration(upstream: str) -> dict[str, Any]:
     return {
-        "providers": {"acme": {"protocol": "openai", "base_url": upstream}},
-        "models": [{"alias": "catalog", "candidates": [{"provider": "acme", "model": "gpt-4o"}]}],
+        "providers": {
+            "acme": {"protocol": "openai", "base_url": upstream},
+            "renamer": {"protocol": "openai", "base_url": upstream, "cap_field": "max_completion_tokens"},
+        },
+        "models": [
+            {"alias": "catalog", "candidates": [{"provider": "acme", "model": "gpt-4o"}]},
+            *({"alias": model, "candidates": [{"provider": "acme", "model": model, "price": PRICE}]} for model in MODELS),
+            {"alias": "renamed", "candidates": [{"provider": "renamer", "model": "our-own", "price": PRICE}]},
+        ],
         "budgets": {"default": {"limit_usd": 1000}},
         "bootstrap": {
             "tenants": [{"slug": "shop", "name": "Shop"}],
@@ -65,26 +75,25 @@ async def charged(rig: Rig, **body: Any) -> tuple[int, bool]:
 BASE = (100 * INPUT + 10 * OUTPUT) // 1000
 
 
-@pytest.mark.parametrize(
-    ("asked", "served", "percent"),
-    [
-        (None, None, 100),
-        (None, "priority", 200),
-        ("auto", "priority", 200),
-        ("auto", "flex", 50),
-        ("flex", None, 100),
-        ("flex", "default", 100),
-        ("flex", "flex", 50),
-        ("priority", "default", 100),
-        ("priority", "fast", 200),
-        ("ultrafast", "ultrafast", 600),
-    ],
+TIERS: tuple[tuple[str | None, str | None, int], ...] = (
+    (None, None, 100),
+    (None, "priority", 200),
+    ("auto", "priority", 200),
+    ("auto", "flex", 50),
+    ("flex", None, 100),
+    ("flex", "default", 100),
+    ("flex", "flex", 50),
+    ("priority", "default", 100),
+    ("priority", "fast", 200),
+    ("ultrafast", "ultrafast", 600),
 )
-async def test_the_tier_that_was_served_is_charged_and_covered(
-    shop: Rig, upstream: OpenAIUpstream, asked: str | None, served: str | None, percent: int
-) -> None:
-    upstream.script(whole(completion("word", usage=USED, **({"service_tier": served} if served else {}))))
-    assert await charged(shop, **({"service_tier": asked} if asked else {})) == (BASE * percent // 100, False)
+"""Asked for, served, and the price in per cent of the base price."""
+
+
+async def test_the_tier_that_was_served_is_charged_and_covered(shop: Rig, upstream: OpenAIUpstream) -> None:
+    for asked, served, percent in TIERS:
+        upstream.script(whole(completion("word", usage=USED, **({"service_tier": served} if served else {}))))
+        assert await charged(shop, **({"service_tier": asked} if asked else {})) == (BASE * percent // 100, False), (asked, served)
 
 
 async def test_a_tier_that_a_stream_names_at_its_end_is_charged(shop: Rig, upstream: OpenAIUpstream) -> None:
@@ -143,3 +152,33 @@ async def test_words_before_the_count_are_charged_as_counted(shop: Rig, upstream
     upstream.script(events(*[WORD] * 12, chunk({}, "stop"), chunk(None, usage=USED), end="done"))
     assert await charged(shop, stream=True, max_tokens=16) == (BASE, False)
     assert (await shop.last_row())["usage_source"] == "provider"
+
+
+CAP_FIELDS = {
+    "deepseek-chat": "max_tokens",
+    "gpt-oss-120b": "max_tokens",
+    "o3-mini": "max_completion_tokens",
+    "openai/gpt-5.1": "max_completion_tokens",
+    "renamed": "max_completion_tokens",
+}
+
+
+@pytest.mark.parametrize(
+    ("caps", "expected"),
+    [
+        ({"max_tokens": 7}, 7),
+        ({"max_completion_tokens": 7}, 7),
+        ({"max_tokens": 5, "max_completion_tokens": 7}, 7),
+        ({"max_tokens": 7, "max_completion_tokens": None}, 7),
+        ({}, 16_384),
+    ],
+)
+async def test_the_cap_that_was_reserved_for_is_sent_under_the_one_name_that_the_model_knows(
+    shop: Rig, upstream: OpenAIUpstream, caps: dict[str, int | None], expected: int
+) -> None:
+    """Servers overlook the other name, or refuse it, or refuse the two together."""
+    for model, name in CAP_FIELDS.items():
+        answer = await shop.post({"model": model, "messages": [{"role": "user", "content": "hi"}], **caps}, key=KEY)
+        assert answer.status_code == 200
+        sent = upstream.requests[-1].body
+        assert {name: sent[name] for name in ("max_tokens", "max_completion_tokens") if name in sent} == {name: expected}
