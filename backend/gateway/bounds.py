@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.gateway.call import Call
+from backend.gateway.media_tokens import is_sound
 from backend.gateway.models_list import Catalog
 from backend.gateway.normal_form import added_bytes
 from backend.gateway.token_bound import token_bound
@@ -176,7 +177,9 @@ def _room(cap: int, context: int, prompt: int) -> int:
 def _has_audio(body: Mapping[str, Any]) -> bool:
     for message in body["messages"]:
         content = message.get("content")
-        if type(content) is list and any(type(part) is dict and part.get("type") == "input_audio" for part in content):
+        if type(content) is list and any(type(part) is dict and is_sound(part) for part in content):
+            return True
+        if message.get("audio"):
             return True
     return False
 

@@ -15,6 +15,12 @@ _LOW_DETAIL = 85
 _SOUND_BYTES_PER_TOKEN = 16
 """The leanest codecs need 750 bytes a second, the hungriest model takes 32 tokens a second."""
 
+_TEXTS = frozenset({
+    "text", "input_text", "output_text", "refusal", "thinking", "redacted_thinking", "reasoning", "tool_use", "tool_result", "tool_call",
+})  # fmt: skip
+"""Parts that hold what they say; a link in them is not followed. What is nested in a tool's result is looked at by itself."""
+_POINTERS = ("url", "uri", "id")
+
 Size = tuple[int, int]
 
 
@@ -40,9 +46,11 @@ def _tiles(width: int, height: int) -> int:
     return min(8, ceil(width * scale / 512) * ceil(height * scale / 512))
 
 
-def sound_tokens(data: Any) -> int:
-    """The most that base64-coded sound can count."""
-    return len(data) * 3 // 4 // _SOUND_BYTES_PER_TOKEN + 64 if isinstance(data, str) else 64
+def sound_tokens(data: Any, whole_context: int) -> int:
+    """The most that sound can count: base64, plain or in a `data:` URL. One that is elsewhere fills the context."""
+    if not isinstance(data, str) or "://" in data[:64]:
+        return whole_context
+    return min(whole_context, len(data) * 3 // 4 // _SOUND_BYTES_PER_TOKEN + 64)
 
 
 def image_size(url: str) -> Size | None:
@@ -102,8 +110,13 @@ def _jpeg(data: bytes) -> Size | None:
 
 
 def media_tokens(part: Mapping[str, Any], images: Images, whole_context: int) -> int | None:
-    """The most that a content part counts if it is an image, sound, video or file, in the shapes of any of our wire formats; else None."""
+    """The most that a content part counts if it is not text, in the shapes of any of our wire formats; None if it is.
+
+    Of a type that nobody knows, what points elsewhere may be anything: it fills the context.
+    """
     kind = part.get("type")
+    if kind in _TEXTS:
+        return None
     if kind in ("image_url", "input_image", "image"):
         source: Any = part.get("image_url") or part.get("source") or part
         if isinstance(source, str):
@@ -113,14 +126,30 @@ def media_tokens(part: Mapping[str, Any], images: Images, whole_context: int) ->
         url = source.get("url") or source.get("data")
         detail = source.get("detail") or part.get("detail")
         return image_tokens(images, url if isinstance(url, str) else None, detail if isinstance(detail, str) else None)
-    if kind == "input_audio":
-        sound = part.get("input_audio")
-        return sound_tokens(sound.get("data") if isinstance(sound, Mapping) else None)
+    if is_sound(part):
+        sound = next((part[name] for name in ("input_audio", "audio_url", "audio") if name in part), None)
+        if isinstance(sound, Mapping):
+            sound = sound.get("data") or sound.get("url")
+        return sound_tokens(sound, whole_context)
     if kind in ("file", "input_file", "document"):
         return _file_tokens(part, images, whole_context)
     if kind in ("video_url", "video", "input_video"):
         return whole_context
-    return None
+    return whole_context if _points_elsewhere(part) else None
+
+
+def is_sound(part: Mapping[str, Any]) -> bool:
+    """Whether a content part is sound: `input_audio`, `audio_url` (vLLM), or named so without a type (DashScope)."""
+    kind = part.get("type")
+    return "audio" in kind if isinstance(kind, str) else "audio" in part
+
+
+def _points_elsewhere(value: Any) -> bool:
+    if isinstance(value, str):
+        return "://" in value[:64]
+    if isinstance(value, Mapping):
+        return any(name.endswith(_POINTERS) or _points_elsewhere(inner) for name, inner in value.items())
+    return isinstance(value, list) and any(map(_points_elsewhere, value))
 
 
 def _file_tokens(part: Mapping[str, Any], images: Images, whole_context: int) -> int:

@@ -80,6 +80,8 @@ def _read(message: Any, texts: list[str], structures: list[bytes], family: Famil
             for part in value:
                 tokens = media_tokens(part, family.images, context) if type(part) is dict else None
                 media += _read(part, texts, structures, family, context) if tokens is None else tokens
+        elif name == "audio" and value:
+            media += context  # an answer that was spoken before: it is with the provider
         elif value is not None:
             structures.append(orjson.dumps(value))
     return media

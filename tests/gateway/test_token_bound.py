@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
+from backend.gateway.bounds import _has_audio
 from backend.gateway.media_tokens import image_size, image_tokens, media_tokens
 from backend.gateway.token_bound import WHOLE_CONTEXT, text_bytes, token_bound
 from backend.gateway.token_count import ENCODINGS, MOST_BYTES, TokenCounter, load_encoding, vocabulary_folder
@@ -335,6 +336,64 @@ def test_every_kind_of_media_counts_and_its_bytes_are_not_read_as_text(part: dic
     assert tokens > 0
     body = {"messages": [{"role": "user", "content": [part, {"type": "text", "text": "What is it?"}]}]}
     assert tokens < token_bound(body, family_of("gpt-4o")) < tokens + 60
+
+
+CONTEXT = 131_072
+
+
+@pytest.mark.parametrize(
+    ("part", "least"),
+    [
+        ({"type": "input_audio", "input_audio": "A" * 400_000}, 400_000 * 3 // 4 // 16),
+        ({"type": "input_audio", "input_audio": {"data": "A" * 400_000}}, 400_000 * 3 // 4 // 16),
+        ({"type": "audio_url", "audio_url": {"url": "data:audio/wav;base64," + "A" * 400_000}}, 400_000 * 3 // 4 // 16),
+        ({"type": "input_audio", "input_audio": "https://example.org/hour.mp3"}, CONTEXT),
+        ({"type": "input_audio", "input_audio": {"data": "https://example.org/hour.mp3", "format": "mp3"}}, CONTEXT),
+        ({"type": "input_audio", "input_audio": {"id": "file-1"}}, CONTEXT),
+        ({"type": "audio_url", "audio_url": {"url": "https://example.org/hour.mp3"}}, CONTEXT),
+        ({"audio": "https://example.org/hour.mp3"}, CONTEXT),
+        ({"type": "document_url", "document_url": "https://example.org/book.pdf"}, CONTEXT),
+        ({"type": "image_file", "image_file": {"file_id": "file-1"}}, CONTEXT),
+        ({"type": "made_up", "made_up": [{"deep": {"address": "s3://bucket/key"}}]}, CONTEXT),
+        ({"type": "made_up", "made_up": {"uri": "x"}}, CONTEXT),
+        ({"type": "tool_result", "content": [{"type": "document_url", "document_url": "https://example.org/book.pdf"}]}, CONTEXT),
+    ],
+)
+def test_what_is_not_in_the_call_counts_as_all_that_the_model_can_read(part: dict[str, Any], least: int) -> None:
+    body = {"messages": [{"role": "user", "content": [part]}]}
+    for model in ("voxtral-small", "gpt-4o", "qwen-omni"):
+        assert token_bound(body, family_of(model), CONTEXT) >= least
+    assert token_bound(body, UNKNOWN) >= (WHOLE_CONTEXT if least == CONTEXT else least)
+
+
+def test_links_in_texts_are_texts() -> None:
+    link = "See https://example.org/a, please."
+    texts = [{"type": kind, "text": link} for kind in ("text", "input_text", "thinking")]
+    body = {"messages": [{"role": "user", "content": [*texts, {"type": "made_up", "words": "no link"}]}]}
+    assert token_bound(body, family_of("gpt-4o"), CONTEXT) < 300
+
+
+def test_a_spoken_answer_that_the_provider_keeps_counts_as_the_whole_context() -> None:
+    body = {"messages": [{"role": "assistant", "audio": {"id": "audio_abc"}}, {"role": "user", "content": "go on"}]}
+    assert token_bound(body, family_of("gpt-4o-audio-preview"), CONTEXT) == CONTEXT
+    silent = {"messages": [{"role": "assistant", "audio": None, "content": "hi"}, {"role": "user", "content": "go on"}]}
+    assert token_bound(silent, family_of("gpt-4o-audio-preview"), CONTEXT) < 200
+
+
+@pytest.mark.parametrize(
+    ("message", "heard"),
+    [
+        ({"role": "user", "content": "audio"}, False),
+        ({"role": "user", "content": [{"type": "text", "text": "audio"}]}, False),
+        ({"role": "user", "content": [{"type": "input_audio", "input_audio": "A"}]}, True),
+        ({"role": "user", "content": [{"type": "audio_url", "audio_url": {"url": "https://example.org/a"}}]}, True),
+        ({"role": "user", "content": [{"audio": "https://example.org/a"}]}, True),
+        ({"role": "assistant", "content": None, "audio": {"id": "audio_abc"}}, True),
+        ({"role": "assistant", "content": "hi", "audio": None}, False),
+    ],
+)
+def test_sound_is_priced_as_sound_wherever_it_is(message: dict[str, Any], heard: bool) -> None:
+    assert _has_audio({"messages": [{"role": "user", "content": "hi"}, message]}) is heard
 
 
 def test_a_family_without_an_encoding_keeps_its_bound(counter: TokenCounter) -> None:
