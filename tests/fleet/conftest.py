@@ -19,10 +19,18 @@ from tests.rig.processes import free_port
 from tests.rig.redis import RedisServer
 from tests.rig.server import AppServer
 
+HERE = Path(__file__).parent
 USD = 1_000_000_000
 CALL = USD // 100
 """Ten tokens of answer at $1,000 per million; prompts are free."""
 TEN = {"model": "dear", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 10}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test of a fleet waits for its start, which on a busy machine takes a while."""
+    for item in items:
+        if item.path.parent == HERE and not item.get_closest_marker("soak"):
+            item.add_marker(pytest.mark.timeout(600))
 
 
 @dataclass(frozen=True)
@@ -85,7 +93,10 @@ def start_fleet(
     postgres: Postgres,
     redis_server: RedisServer,
 ) -> Iterator[StartFleet]:
-    """Starts gateways together and waits for all of them; they end with the tests, before what they stand on."""
+    """Starts gateways together and waits for all of them; they end with the tests, before what they stand on.
+
+    `env_of(number)` may give each replica more of an environment.
+    """
     started: list[AppServer] = []
 
     def start(shape: Shape, *, redis_url: str | None = None, database_url: str | None = None, **options: Any) -> Fleet:
@@ -93,6 +104,7 @@ def start_fleet(
         if shape.postgres and database_url is None:
             database_url = postgres.create(template=request.getfixturevalue("_catalog_template"))
         home = tmp_path_factory.mktemp("fleet")
+        env_of = options.pop("env_of", lambda _: {})
         text = options.pop("configuration", configuration(upstream_port))
         servers = []
         for number in range(shape.replicas):
@@ -102,7 +114,8 @@ def start_fleet(
                 shutil.copy(catalog_file, data_dir / "bourse.db")
             else:
                 env["BOURSE_DATABASE_URL"] = database_url
-            servers.append(AppServer("gateway", data_dir, configuration=text, env=env, workers=shape.workers, wait=False, **options))
+            options |= {"configuration": text, "env": env | env_of(number), "workers": shape.workers, "wait": False}
+            servers.append(AppServer("gateway", data_dir, **options))
         started.extend(servers)
         for server in servers:
             server.wait_until_ready()

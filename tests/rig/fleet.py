@@ -146,8 +146,10 @@ class Fleet:
             try:
                 async with self.call(session, key_of(number), body, number, timeout=aiohttp.ClientTimeout(patience())) as answer:
                     return await told(answer)
-            except (aiohttp.ClientError, TimeoutError):
+            except TimeoutError:
                 return "gone"
+            except aiohttp.ClientError as error:
+                return f"gone: {type(error).__name__}"
 
         async with crowd() as session:
             return Counter(await asyncio.gather(*(one(number) for number in range(count))))
@@ -159,7 +161,9 @@ async def told(answer: aiohttp.ClientResponse) -> str:
     if answer.status == 200:
         return "200"
     try:
-        return f"{answer.status} {json.loads(body)['error']['code']}"
+        error = json.loads(body)["error"]
+        # What nobody expects says why.
+        return f"{answer.status} {error['code']}" + (f": {error['message']}" if answer.status >= 500 else "")
     except (ValueError, KeyError):
         return f"{answer.status} {body[:200]!r}"
 
