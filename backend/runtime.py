@@ -86,6 +86,7 @@ class Runtime:
         tell_of_alerts(self.events, self.metrics)
         self.limits = LimitService(self.db, clock, self.audit, settings.rate_limits.default)
         self.limit_book = LimitBook(self.db, settings.rate_limits.default)
+        alone = self.db.dialect == "sqlite"
         self.limiter = Limiter(
             self.limit_book,
             self.db,
@@ -93,7 +94,7 @@ class Runtime:
             self.metrics,
             redis_url=settings.redis_url,
             # A SQLite file has one serving process, whatever the row of a killed one says for another while.
-            known_replicas=lambda: 1 if self.db.dialect == "sqlite" else self.keeper.known_processes,
+            known_replicas=lambda: 1 if alone else self.keeper.known_processes,
         )
         self.gateway = Gateway(
             settings=settings,

@@ -156,7 +156,14 @@ class BudgetKeeper:
         if chain is None:
             return None
         now = self._clock.now()
-        return min(chain, key=lambda account: account.tightness(now)).headroom(now)
+        tightest = chain[0]
+        if len(chain) > 1:
+            least = tightest.tightness(now)
+            for account in chain[1:]:
+                tightness = account.tightness(now)
+                if tightness < least:
+                    tightest, least = account, tightness
+        return tightest.headroom(now)
 
     def _on_settled(self, event: ChargesSettled) -> None:
         self._desk.settled(event.settled)

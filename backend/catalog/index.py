@@ -151,18 +151,23 @@ class StoreIndex:
 
     def resolve(self, name: str) -> tuple[int, str | None] | None:
         """Position of the model that a model id, offer id or alias stands for, and the offer's id if it names one."""
-        for text in (name, _canonical(name)):
-            if text is None:
-                continue
-            if (position := self.position.get(text)) is not None:
+        found = self._resolve_as_written(name)
+        if found is None:
+            own = _canonical(name)
+            if own is not None and own != name:
+                found = self._resolve_as_written(own)
+        return found
+
+    def _resolve_as_written(self, text: str) -> tuple[int, str | None] | None:
+        if (position := self.position.get(text)) is not None:
+            return position, None
+        if (position := self.model_of_offer.get(text)) is not None:
+            return position, text
+        if (target := self.aliases.get(text)) is not None:
+            if (position := self.position.get(target)) is not None:
                 return position, None
-            if (position := self.model_of_offer.get(text)) is not None:
-                return position, text
-            if (target := self.aliases.get(text)) is not None:
-                if (position := self.position.get(target)) is not None:
-                    return position, None
-                if (position := self.model_of_offer.get(target)) is not None:
-                    return position, target
+            if (position := self.model_of_offer.get(target)) is not None:
+                return position, target
         return None
 
     # --- searching --------------------------------------------------------------------------------------------------------------
