@@ -27,6 +27,8 @@ ENCODINGS = ("cl100k_base", "o200k_base", "p50k_base")
 MOST_BYTES = 1024 * 1024
 """Longer prompts keep their bound: a megabyte of one letter takes a second to count."""
 PATIENCE_SECONDS = 2.0
+_BLANKS = 65_536
+"""From twice as many on in a row, blanks may be more than the encoder's stack holds."""
 _SOURCE = "https://openaipublic.blob.core.windows.net/encodings/{}.tiktoken"
 
 
@@ -68,13 +70,22 @@ class TokenCounter:
             sizes = [text_bytes(text, family) for text in prompt.texts] + [structure_bytes(text, family) for text in prompt.structures]
             return sum(sizes) + prompt.media + overhead(prompt, family)
         texts = [*prompt.texts, *[structure.decode() for structure in prompt.structures]]
-        tokens = sum(len(encoding.encode_ordinary(text)) for text in texts)
+        try:
+            tokens = sum(text_bytes(text, family) if _is_long_blank(text) else len(encoding.encode_ordinary(text)) for text in texts)
+        except BaseException as error:
+            # A panic of the encoder is no `Exception`. Nothing else that must go on is raised in this thread.
+            log.warning("tokens.not_countable", error=type(error).__name__)
+            return token_bound(body, family, context)
         return -(-tokens * family.percent // 100) + prompt.media + overhead(prompt, family)
 
     def _encoding(self, name: str) -> "tiktoken.Encoding | None":
         if name not in self._encodings:
             self._encodings[name] = load_encoding(name)
         return self._encodings[name]
+
+
+def _is_long_blank(text: str) -> bool:
+    return any(text[start : start + _BLANKS].isspace() for start in range(0, len(text) - _BLANKS + 1, _BLANKS))
 
 
 def load_encoding(name: str) -> "tiktoken.Encoding | None":

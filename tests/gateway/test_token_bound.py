@@ -158,7 +158,9 @@ def test_no_body_has_more_tokens_than_its_bound(name: str, messages: list[Any], 
 @pytest.fixture(scope="module")
 def counter() -> Any:
     one = TokenCounter()
-    yield one
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("backend.gateway.token_count.PATIENCE_SECONDS", 60.0)
+        yield one
     one.close()
 
 
@@ -201,12 +203,39 @@ def test_what_is_too_long_to_count_keeps_its_bound() -> None:
     assert fresh._thread is None
 
 
+@pytest.mark.parametrize(
+    "text", [" " * (MOST_BYTES - 1000) + "x", "x" + "\t" * 300_000 + "x" * 1000, "\u00a0" * 200_000 + "x", "\r\n" * 400_000]
+)
+def test_blanks_without_end_keep_their_bound(counter: TokenCounter, capfd: pytest.CaptureFixture[str], text: str) -> None:
+    """The encoder would panic, and write its trace to the error output."""
+    body = {"messages": [{"role": "user", "content": text}]}
+    family = family_of("gpt-4o")
+    bound = token_bound(body, family)
+    assert bound - len("user\n") <= asyncio.run(counter.count(body, family)) <= bound
+    assert "panicked" not in capfd.readouterr().err
+
+
+def test_an_encoder_that_panics_leaves_the_bound(counter: TokenCounter, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Panic(BaseException):
+        pass
+
+    class Encoding:
+        def encode_ordinary(self, text: str) -> list[int]:
+            raise Panic(text)
+
+    monkeypatch.setattr(counter, "_encodings", {"o200k_base": Encoding()})
+    body = {"messages": [{"role": "user", "content": "hello " * 100}]}
+    assert asyncio.run(counter.count(body, family_of("gpt-4o"))) == token_bound(body, family_of("gpt-4o"))
+
+
 def test_counting_loads_its_vocabulary_when_asked_and_never_litellm() -> None:
     code = (
         "import asyncio, sys\n"
+        "from backend.gateway import token_count\n"
         "from backend.gateway.token_count import TokenCounter\n"
         "from backend.gateway.token_families import family_of\n"
         "assert 'tiktoken' not in sys.modules\n"
+        "token_count.PATIENCE_SECONDS = 60.0\n"
         "counter = TokenCounter()\n"
         "print(asyncio.run(counter.count({'messages': [{'role': 'user', 'content': 'hello world'}]}, family_of('gpt-4o'))))\n"
         "assert 'tiktoken' in sys.modules and 'litellm' not in sys.modules\n"
