@@ -21,12 +21,13 @@ it as configured; closed here, no setting of its can open a way in that skips th
 
 
 OPEN_PAGES = frozenset({"/sign-in", "/setup"})
-"""What anybody may see where the store is not public; files are open too, and hold nothing of the store."""
+"""What anybody may see where the store is not public. So are files; what is built for such a store holds nothing of it."""
+_FILE = re.compile(r"\.(css|js|map|svg|ico|png|woff2|txt|webmanifest)$")
 
 
 def needs_reader(path: str) -> bool:
     """Whether only somebody who is signed in may see that page, where the store is not public."""
-    return (path.rstrip("/") or "/") not in OPEN_PAGES and "." not in path.rsplit("/", 1)[-1]
+    return (path.rstrip("/") or "/") not in OPEN_PAGES and not _FILE.search(path)
 
 
 @dataclass(frozen=True, slots=True)

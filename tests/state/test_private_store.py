@@ -36,7 +36,10 @@ async def a_page(server: PageServer, path: str, cookie: str = "") -> AsyncIterat
         await page.close()
 
 
-@pytest.mark.parametrize("path", ["/", "/models/gpt-4o", "/models/gpt-4o/", "/usage", "/no-such-page", "/sign-in/../models/gpt-4o"])
+@pytest.mark.parametrize(
+    "path",
+    ["/", "/index.html", "/models/gpt-4o", "/models/gpt-4.1", "/models/gpt-4o/", "/usage", "/no-such-page", "/sign-in/../models/gpt-4o"],
+)
 def test_a_page_takes_a_stranger_to_the_sign_in_and_back(server: PageServer, path: str) -> None:
     answer = httpx.get(server.url, params={"q": "gpt"}) if path == "/" else httpx.get(server.url + path)
     assert answer.status_code == 303
@@ -48,7 +51,7 @@ def test_a_page_takes_a_stranger_to_the_sign_in_and_back(server: PageServer, pat
 
 def test_the_sign_in_page_and_the_files_behind_it_are_open(server: PageServer) -> None:
     # The pages are not built here: 404 is what the file server says to whom it was asked by.
-    for path in ("/sign-in", "/sign-in/", "/setup", "/assets/x.js", "/favicon.ico"):
+    for path in ("/sign-in", "/sign-in/", "/setup", "/assets/x.js", "/assets/x.css", "/fonts/x.woff2", "/favicon.svg"):
         assert httpx.get(server.url + path).status_code in (200, 404), path
 
 

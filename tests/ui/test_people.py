@@ -44,6 +44,14 @@ def first_run(built_pages: Path, catalog_file: Path, tmp_path: Path) -> Iterator
 
 
 @pytest.fixture
+def closed(built_pages: Path, catalog_file: Path, tmp_path: Path) -> Iterator[AppServer]:
+    """An installation whose store is not public."""
+    server = start(built_pages, catalog_file, tmp_path / "closed", CONFIGURATION + "store: {public: false}\n")
+    yield server
+    server.stop()
+
+
+@pytest.fixture
 def arrive(browser: Browser) -> Iterator[Arrive]:
     """A visitor of the given installation with an empty browser profile; trouble in it fails the test."""
     contexts = []
@@ -217,3 +225,16 @@ def test_who_is_signed_in_is_sent_on_from_the_sign_in_page(inhabited: AppServer,
     page = signed_in(visitor)
     page.goto(inhabited.url + "/sign-in?next=/models/sandbox-chat")
     page.wait_for_url("**/models/sandbox-chat")
+
+
+def test_a_closed_store_opens_to_who_signs_in_at_the_address_he_came_for(closed: AppServer, arrive: Arrive) -> None:
+    visitor = arrive(closed)
+    page = visitor.open("/?q=gpt")
+    page.wait_for_url("**/sign-in?next=**")
+    fill_and_sign_in(page)
+    page.wait_for_url("**/?q=gpt")
+    page.locator("[data-model]").first.wait_for()
+    # Within the pages nothing asks the front door: the socket itself must say no to a stranger.
+    other = arrive(closed).open("/sign-in")
+    other.get_by_role("navigation").get_by_role("link", name="Store").click()
+    other.wait_for_url("**/sign-in?next=**")
