@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from backend.metering.record import ANSWER_TOKENS, ATTEMPT_FIELDS, CALL_FIELDS, PROMPT_TOKENS, TOKENS, CallRecord
-from backend.metering.rollups.gather import FACTS
+from backend.metering.rollups.gather import ALL, FACTS
 from backend.metering.rollups.tables import RollupSeries
 from backend.metering.schemas import CallSummary
 from backend.metering.tables import Call
@@ -172,7 +172,11 @@ async def facts_between(
     """Calls that began in [since, until), each with `FACTS`; of one tenant or all, with these values in some dimensions."""
     query = sa.select(*[col(getattr(Call, _COLUMN_OF.get(name, name))) for name in FACTS])
     # By tenant also where all are meant: the index begins with it.
-    tenants = [tenant_id] if tenant_id is not None else sa.select(col(RollupSeries.tenant_id)).distinct()
+    tenants = (
+        [tenant_id]
+        if tenant_id is not None
+        else sa.select(col(RollupSeries.tenant_id)).where(col(RollupSeries.tenant_id) != ALL).distinct()
+    )
     query = query.where(col(Call.tenant_id).in_(tenants), col(Call.created_at) >= since, col(Call.created_at) < until)
     for dimension, values in where.items():
         query = query.where(sa.func.coalesce(getattr(Call, dimension), "").in_(values))

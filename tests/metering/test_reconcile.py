@@ -3,7 +3,7 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -71,14 +71,28 @@ def attempt_of(cost: int) -> AttemptRecord:
     return AttemptRecord(1, "acme", "gpt-fake", outcome="completed", status=200, provider_cost_nano=cost)
 
 
-@pytest.fixture
-async def shop(database_url: str, witness: Witness, tmp_path: Path) -> AsyncIterator[Shop]:
+@asynccontextmanager
+async def open_shop(url: str, data_dir: Path) -> AsyncIterator[Shop]:
+    witness, clock = Witness(url), SystemClock()
     payer = witness.tenant(zone="Asia/Kathmandu")
     for scope in ("tenant", "user", "key"):
         witness.budget(payer, scope, 1_000_000 * USD)
-    async with open_till(database_url, tmp_path) as till:
-        clock = SystemClock()
-        yield Shop(till, payer, witness, ReconcileService(till.db, clock, AuditService(clock), tmp_path), tmp_path)
+    async with open_till(url, data_dir) as till:
+        yield Shop(till, payer, witness, ReconcileService(till.db, clock, AuditService(clock), data_dir), data_dir)
+    witness.close()
+
+
+@pytest.fixture
+async def shop(database_url: str, tmp_path: Path) -> AsyncIterator[Shop]:
+    async with open_shop(database_url, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def sqlite_shop(sqlite_database_url: str, tmp_path: Path) -> AsyncIterator[Shop]:
+    """For what is no matter of the database."""
+    async with open_shop(sqlite_database_url, tmp_path) as opened:
+        yield opened
 
 
 async def some_calls(shop: Shop, number: int = 40) -> int:
@@ -161,6 +175,20 @@ async def test_a_micro_dollar_in_a_rollup_is_found_named_and_repaired(shop: Shop
     assert "0.000001" in facts
 
 
+async def test_rollups_of_all_tenants_together_are_compared_and_repaired_by_those_of_each(shop: Shop) -> None:
+    await some_calls(shop, 10)
+    await shop.till.metering.flush()
+    together = "(SELECT id FROM rollup_series WHERE tenant_id = '*')"
+    shop.witness.run(f"UPDATE rollup SET charged_nano = charged_nano + 7 WHERE span = 3600 AND series_id IN {together}")
+    found = await shop.reconcile()
+    assert {(one.tenant_id, one.measure, one.difference % 7) for one in found.differences} == {(None, "charged_nano", 0)}
+    assert all("all tenants" in one.place for one in found.differences)
+    assert (await shop.reconcile(tenant_id=shop.payer.tenant_id)).agrees
+    assert (await shop.reconcile(repair=True)).agrees
+    await some_calls(shop, 3)
+    assert (await shop.reconcile()).agrees
+
+
 @pytest.mark.case("B12")
 async def test_a_micro_dollar_in_the_ledger_is_found_and_not_repaired_away(shop: Shop) -> None:
     await some_calls(shop)
@@ -170,16 +198,16 @@ async def test_a_micro_dollar_in_the_ledger_is_found_and_not_repaired_away(shop:
     found = await shop.reconcile(repair=True)
     assert {one.difference for one in found.differences} == {-MICRO}
     assert {one.reason for one in found.differences} == {LEDGER_CHANGED}
-    assert sorted(one.kind for one in found.differences) == ["budget"] * 3 + ["rollup"] * 6
+    assert sorted(one.kind for one in found.differences) == ["budget"] * 3 + ["rollup"] * 9
     assert found.repaired == 0
 
 
-async def test_a_micro_dollar_in_an_attempt_is_found_with_its_call(shop: Shop) -> None:
-    await some_calls(shop, 5)
-    await shop.till.metering.flush()
-    [[call]] = shop.witness.run("SELECT id FROM call ORDER BY id LIMIT 1")
-    shop.witness.run("UPDATE call_attempt SET provider_cost_nano = provider_cost_nano + :by WHERE call_id = :id", by=MICRO, id=call)
-    [one] = (await shop.reconcile()).differences
+async def test_a_micro_dollar_in_an_attempt_is_found_with_its_call(sqlite_shop: Shop) -> None:
+    await some_calls(sqlite_shop, 5)
+    await sqlite_shop.till.metering.flush()
+    [[call]] = sqlite_shop.witness.run("SELECT id FROM call ORDER BY id LIMIT 1")
+    sqlite_shop.witness.run("UPDATE call_attempt SET provider_cost_nano = provider_cost_nano + :by WHERE call_id = :id", by=MICRO, id=call)
+    [one] = (await sqlite_shop.reconcile()).differences
     assert (one.kind, one.place, one.difference) == ("attempts", f"call {call}", MICRO)
 
 
@@ -195,77 +223,77 @@ async def test_lost_rollups_are_rebuilt_with_their_histograms(shop: Shop) -> Non
     assert shop.witness.run(table) == before
 
 
-async def test_a_row_that_was_counted_twice_and_a_budget_nobody_has_are_found(shop: Shop) -> None:
-    await some_calls(shop, 3)
-    await shop.till.metering.flush()
-    shop.witness.run("INSERT INTO budget_day (budget_id, day, spent_nano) SELECT 'bud_nobodys', day, 5 FROM budget_day LIMIT 1")
-    shop.witness.run("UPDATE rollup SET calls = calls * 2, latency = '[56, 6]' WHERE span = 86400 AND starts > 0")
-    found = await shop.reconcile()
+async def test_a_row_that_was_counted_twice_and_a_budget_nobody_has_are_found(sqlite_shop: Shop) -> None:
+    await some_calls(sqlite_shop, 3)
+    await sqlite_shop.till.metering.flush()
+    sqlite_shop.witness.run("INSERT INTO budget_day (budget_id, day, spent_nano) SELECT 'bud_nobodys', day, 5 FROM budget_day LIMIT 1")
+    sqlite_shop.witness.run("UPDATE rollup SET calls = calls * 2, latency = '[56, 6]' WHERE span = 86400 AND starts > 0")
+    found = await sqlite_shop.reconcile()
     assert {(one.kind, one.measure) for one in found.differences} >= {("rollup", "calls"), ("budget", "spent_nano")}
     assert [one.tenant_id for one in found.differences if one.kind == "budget"] == [None]
 
 
-async def test_names_beyond_what_charts_keep_apart_still_agree(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_names_beyond_what_charts_keep_apart_still_agree(sqlite_shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(series, "MOST_NAMES", 2)
     for number in range(12):
-        await shop.call(MICRO, model=f"model-{number}")
-    assert (await shop.reconcile()).differences == ()
-    shop.witness.run("UPDATE rollup SET charged_nano = charged_nano + 1 WHERE span = 3600")
-    found = await shop.reconcile()
+        await sqlite_shop.call(MICRO, model=f"model-{number}")
+    assert (await sqlite_shop.reconcile()).differences == ()
+    sqlite_shop.witness.run("UPDATE rollup SET charged_nano = charged_nano + 1 WHERE span = 3600")
+    found = await sqlite_shop.reconcile()
     assert {one.measure for one in found.differences} == {"charged_nano"}
-    assert (await shop.reconcile(repair=True)).agrees
+    assert (await sqlite_shop.reconcile(repair=True)).agrees
 
 
-async def test_since_and_tenant_leave_the_rest_out(shop: Shop) -> None:
-    await some_calls(shop, 3)
-    await shop.till.metering.flush()
-    shop.witness.run("UPDATE budget_day SET spent_nano = spent_nano + 1")
-    shop.witness.run("UPDATE rollup SET calls = calls + 1 WHERE span = 3600")
+async def test_since_and_tenant_leave_the_rest_out(sqlite_shop: Shop) -> None:
+    await some_calls(sqlite_shop, 3)
+    await sqlite_shop.till.metering.flush()
+    sqlite_shop.witness.run("UPDATE budget_day SET spent_nano = spent_nano + 1")
+    sqlite_shop.witness.run("UPDATE rollup SET calls = calls + 1 WHERE span = 3600")
     today = SystemClock().now().date()
-    assert (await shop.reconcile(since=today + timedelta(days=3))).agrees
-    assert (await shop.reconcile(tenant_id="ten_other")).agrees
-    assert not (await shop.reconcile(tenant_id=shop.payer.tenant_id, since=today - timedelta(days=1))).agrees
+    assert (await sqlite_shop.reconcile(since=today + timedelta(days=3))).agrees
+    assert (await sqlite_shop.reconcile(tenant_id="ten_other")).agrees
+    assert not (await sqlite_shop.reconcile(tenant_id=sqlite_shop.payer.tenant_id, since=today - timedelta(days=1))).agrees
 
 
-async def test_what_is_in_flight_is_told_and_is_no_difference(shop: Shop) -> None:
-    await some_calls(shop, 3)
-    await shop.till.metering.flush()
-    running = record_of(shop.payer, 0, 1_784_116_800_000_000)
-    ticket = shop.till.metering.open_call(running)
-    dead = shop.data_dir / "journal" / "run_dead"
+async def test_what_is_in_flight_is_told_and_is_no_difference(sqlite_shop: Shop) -> None:
+    await some_calls(sqlite_shop, 3)
+    await sqlite_shop.till.metering.flush()
+    running = record_of(sqlite_shop.payer, 0, 1_784_116_800_000_000)
+    ticket = sqlite_shop.till.metering.open_call(running)
+    dead = sqlite_shop.data_dir / "journal" / "run_dead"
     dead.mkdir()
-    ended, cut = (record_of(shop.payer, MICRO, 1_784_116_800_000_000) for _ in range(2))
-    segment = next(shop.data_dir.glob("journal/run_*/000001.jsonl"))
+    ended, cut = (record_of(sqlite_shop.payer, MICRO, 1_784_116_800_000_000) for _ in range(2))
+    segment = next(sqlite_shop.data_dir.glob("journal/run_*/000001.jsonl"))
     header = segment.read_bytes().split(b"\n")[0] + b"\n"
     (dead / "000001.jsonl").write_bytes(header + open_line(ended) + open_line(cut) + final_line(ended, [attempt_of(MICRO)]))
-    found = await shop.service.run(OPERATOR)
+    found = await sqlite_shop.service.run(OPERATOR)
     assert found.agrees
     [holder] = found.leases
     assert (holder.alive, holder.leases) == (True, 3)
     assert holder.held_nano > 0
     told = {one.process: one for one in found.journals}
-    mine = told[shop.till.metering.process_id or ""]
+    mine = told[sqlite_shop.till.metering.process_id or ""]
     assert (mine.alive, mine.ended, mine.running) == (True, 0, 1)
     assert told["run_dead"].alive is False
     assert (told["run_dead"].ended, told["run_dead"].charged_nano, told["run_dead"].running) == (1, MICRO, 1)
-    shop.till.metering.record(running, [], ticket)
+    sqlite_shop.till.metering.record(running, [], ticket)
 
 
-async def test_a_row_that_was_refused_is_told_and_counted_everywhere(shop: Shop) -> None:
+async def test_a_row_that_was_refused_is_told_and_counted_everywhere(sqlite_shop: Shop) -> None:
     """The database takes no row without a cost; its charge is in the ledger all the same."""
-    await some_calls(shop, 3)
-    with await shop.reserve(USD) as reservation:
-        bad = record_of(shop.payer, MICRO, int(SystemClock().now().timestamp() * 1_000_000))
+    await some_calls(sqlite_shop, 3)
+    with await sqlite_shop.reserve(USD) as reservation:
+        bad = record_of(sqlite_shop.payer, MICRO, int(SystemClock().now().timestamp() * 1_000_000))
         bad.provider_cost_nano = None  # type: ignore[assignment]
         bad.reservations = reservation.held
-        ticket = shop.till.metering.open_call(bad)
+        ticket = sqlite_shop.till.metering.open_call(bad)
         bad.reservations = reservation.settle(MICRO)
-        shop.till.metering.record(bad, [], ticket)
-    found = await shop.reconcile()
+        sqlite_shop.till.metering.record(bad, [], ticket)
+    found = await sqlite_shop.reconcile()
     assert found.refused_rows == 1
     assert found.differences == ()
 
 
-async def test_only_a_super_admin_reconciles(shop: Shop) -> None:
+async def test_only_a_super_admin_reconciles(sqlite_shop: Shop) -> None:
     with pytest.raises(PermissionDenied):
-        await shop.service.run(ANONYMOUS)
+        await sqlite_shop.service.run(ANONYMOUS)

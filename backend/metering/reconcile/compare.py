@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime
 
 from backend.metering.reconcile.repository import Compared
 from backend.metering.reconcile.schemas import Difference
-from backend.metering.rollups.gather import ALL, DIMENSIONS, MEASURES, SPAN_NAMES, Place, Series, Totals, coarse
+from backend.metering.rollups.gather import ALL, DIMENSIONS, GRAINS, MEASURES, SPAN_NAMES, Place, Series, Totals, coarser
 from backend.metering.rollups.series import OPEN, OTHER
 
 COMPARED = (*MEASURES, "latencies", "first_tokens")
@@ -16,29 +16,28 @@ _COUNTER_CHANGED = "the budget's counter was changed outside Bourse, or the data
 LEDGER_CHANGED = "counters or rollups agree with each other against the ledger: a row of it was changed, added or deleted by hand"
 
 Found = Mapping[tuple[Series, int], Compared]
+"""By series and by the second at which a minute or hour starts."""
 
 
 def rollup_differences(
-    tenant_id: str, ledger: Found, rows: Iterable[tuple[Series, int, int, Place, Totals]], *, spans: Iterable[int], bounded: bool
+    tenant_id: str | None, ledger: Found, rows: Iterable[tuple[Series, int, int, Place, Totals]], *, spans: Iterable[int], bounded: bool
 ) -> list[Difference]:
-    """Ledger and rollups of one tenant's day.
+    """Ledger and rollups of one day, of a tenant or (None) of all tenants together.
 
     Args:
         ledger: by minute if `spans` has minutes, else by hour.
-        bounded: the tenant has more names than charts keep apart, so calls are compared without them.
+        bounded: there are more names than charts keep apart, so calls are compared without them.
     """
     found = []
-    both = [((one, at), sums) for (series, at), sums in ledger.items() for one in _series_of(_known(series, bounded))]
-    expected = {span: _added(((series, at - at % span), sums) for (series, at), sums in both) for span in spans}
-    counted = {
-        span: _added(
+    grains = [keeps for keeps in GRAINS if ("tenant_id" in keeps) == (tenant_id is not None)]
+    parts = [((coarser(_known(series, bounded), keeps), at), sums) for (series, at), sums in ledger.items() for keeps in grains]
+    for span in spans:
+        expected = added(((series, at - at % span), sums) for (series, at), sums in parts)
+        counted = added(
             ((_known(series, bounded), starts), _compared(totals)) for series, size, _, (_, starts), totals in rows if size == span
         )
-        for span in spans
-    }
-    for span in spans:
-        for place in sorted(expected[span].keys() | counted[span].keys()):
-            ours, theirs = expected[span].get(place, _NOTHING), counted[span].get(place, _NOTHING)
+        for place in sorted(expected.keys() | counted.keys()):
+            ours, theirs = expected.get(place, _NOTHING), counted.get(place, _NOTHING)
             if ours != theirs:
                 named = f"{SPAN_NAMES[span]} {_moment(place[1])}, {_named(place[0])}"
                 found += [
@@ -72,6 +71,7 @@ def explained(differences: Iterable[Difference]) -> list[Difference]:
         if one.measure in ("charged_nano", "spent_nano"):
             where.setdefault((one.tenant_id, one.difference), set()).add(one.place.partition(" ")[0] if one.kind == "rollup" else "budget")
     suspects = {key for key, places in where.items() if {"budget", "day"} <= places}
+    suspects |= {(None, amount) for _, amount in suspects}
     changed = {
         (one.tenant_id, one.place)
         for one in found
@@ -84,7 +84,8 @@ def _compared(totals: Totals) -> Compared:
     return (*totals.sums, sum(totals.latency.values()), sum(totals.first_token.values()))
 
 
-def _added(parts: Iterable[tuple[tuple[Series, int], Compared]]) -> dict[tuple[Series, int], Compared]:
+def added(parts: Iterable[tuple[tuple[Series, int], Compared]]) -> dict[tuple[Series, int], Compared]:
+    """Sums of one place are added up."""
     found: dict[tuple[Series, int], Compared] = {}
     for place, sums in parts:
         known = found.get(place)
@@ -96,16 +97,13 @@ def _known(series: Series, bounded: bool) -> Series:
     return tuple([OTHER if index in OPEN and name != ALL else name for index, name in enumerate(series)]) if bounded else series
 
 
-def _series_of(series: Series) -> tuple[Series, Series]:
-    return series, coarse(series)
-
-
 def _named(series: Series) -> str:
     names = dict(zip(DIMENSIONS, series, strict=True))
     told = [
         f"{dimension.removesuffix('_id')} {name}" for dimension, name in names.items() if name not in ("", ALL) and dimension != "tenant_id"
     ]
-    return ", ".join(["all keys", *told] if series[1] == ALL else told)
+    left_out = ["all tenants"] if series[0] == ALL else ["all keys"] if series[1] == ALL else []
+    return ", ".join([*left_out, *told])
 
 
 def _moment(seconds: int) -> str:

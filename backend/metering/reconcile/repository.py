@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from backend.budgets.tables import Budget, BudgetDay, BudgetHolder, BudgetLease
-from backend.metering.rollups.gather import DIMENSIONS, ERRORS, MEASURES, Place, Series, Totals
+from backend.metering.rollups.gather import ALL, DIMENSIONS, ERRORS, MEASURES, Place, Series, Totals
 from backend.metering.rollups.histogram import merge_encoded
 from backend.metering.rollups.tables import Rollup, RollupSeries
 from backend.metering.tables import Call, CallAttempt
@@ -29,23 +29,26 @@ async def one_moment(session: AsyncSession) -> None:
 
 async def tenants(session: AsyncSession) -> list[str]:
     """Every tenant that has calls, rollups or a budget."""
-    query = sa.union(sa.select(col(Call.tenant_id)), sa.select(col(RollupSeries.tenant_id)), sa.select(col(Budget.tenant_id)))
+    series = sa.select(col(RollupSeries.tenant_id)).where(col(RollupSeries.tenant_id) != ALL)
+    query = sa.union(sa.select(col(Call.tenant_id)), series, sa.select(col(Budget.tenant_id)))
     return sorted((await session.execute(query)).scalars())
 
 
 async def has_series_called(session: AsyncSession, tenant_id: str, model: str) -> bool:
+    """`ALL`: any tenant has."""
     query = sa.select(col(RollupSeries.id)).where(col(RollupSeries.tenant_id) == tenant_id, col(RollupSeries.model) == model).limit(1)
     return (await session.execute(query)).first() is not None
 
 
-async def days(session: AsyncSession, tenant_id: str, since: datetime | None) -> list[date]:
-    """The days of UTC on which the tenant has calls or rollups."""
+async def days(session: AsyncSession, tenant_id: str, since: date | None) -> list[date]:
+    """The days of UTC, from one on, on which the tenant has calls or rollups."""
     calls = sa.select(_text_of_moment(session, "%Y-%m-%d")).where(col(Call.tenant_id) == tenant_id).distinct()
     starts = sa.select(col(Rollup.starts)).join(RollupSeries, col(RollupSeries.id) == col(Rollup.series_id)).distinct()
     starts = starts.where(col(RollupSeries.tenant_id) == tenant_id)
     if since is not None:
-        calls = calls.where(col(Call.created_at) >= since)
-        starts = starts.where(col(Rollup.starts) >= int(since.timestamp()))
+        begins = datetime(since.year, since.month, since.day, tzinfo=UTC)
+        calls = calls.where(col(Call.created_at) >= begins)
+        starts = starts.where(col(Rollup.starts) >= int(begins.timestamp()))
     found = {date.fromisoformat(day) for day in (await session.execute(calls)).scalars()}
     return sorted(found | {datetime.fromtimestamp(start, UTC).date() for start in (await session.execute(starts)).scalars()})
 
@@ -71,11 +74,14 @@ async def ledger_sums(
     return found
 
 
-async def rollups(session: AsyncSession, tenant_id: str, first: int, last: int) -> list[tuple[Series, int, int, Place, Totals]]:
-    """Rows that start in [first, last): series, span, writer, place and what is in them."""
+async def rollups(session: AsyncSession, tenant_id: str | None, first: int, last: int) -> list[tuple[Series, int, int, Place, Totals]]:
+    """Rows that start in [first, last): series, span, writer, place and what is in them; a tenant's, those of all tenants together
+    (`ALL`), or each tenant's coarser ones (None)."""
     names = [col(getattr(RollupSeries, name)) for name in DIMENSIONS]
     query = sa.select(*names, Rollup).join(Rollup, col(Rollup.series_id) == col(RollupSeries.id))
-    query = query.where(col(RollupSeries.tenant_id) == tenant_id, col(Rollup.starts) >= first, col(Rollup.starts) < last)
+    coarser = sa.and_(col(RollupSeries.tenant_id) != ALL, col(RollupSeries.key_id) == ALL)
+    query = query.where(coarser if tenant_id is None else col(RollupSeries.tenant_id) == tenant_id)
+    query = query.where(col(Rollup.starts) >= first, col(Rollup.starts) < last)
     found = []
     for *series, row in await session.execute(query):
         totals = Totals(tuple([getattr(row, name) for name in MEASURES]))

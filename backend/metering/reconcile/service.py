@@ -19,11 +19,12 @@ from backend.kernel.db import Database
 from backend.kernel.errors import PermissionDenied
 from backend.metering import repository as ledger
 from backend.metering.reconcile import repository
-from backend.metering.reconcile.compare import LEDGER_CHANGED, budget_differences, explained, rollup_differences
+from backend.metering.reconcile.compare import LEDGER_CHANGED, added, budget_differences, explained, rollup_differences
 from backend.metering.reconcile.repair import Repairer
+from backend.metering.reconcile.repository import Compared
 from backend.metering.reconcile.schemas import Difference, HeldByProcess, Reconciliation, WaitingJournal
 from backend.metering.reconcile.waiting import JournalFolder, journals_in, refused_rows
-from backend.metering.rollups.gather import DAY, HOUR, MEASURES, MINUTE
+from backend.metering.rollups.gather import ALL, DAY, GRAINS, HOUR, MEASURES, MINUTE, SPANS, Series, coarser
 from backend.metering.rollups.keeping import MINUTES_KEPT
 from backend.metering.rollups.series import OTHER
 
@@ -38,7 +39,9 @@ class _Tally:
         self.calls = self.charged = self.cost = self.tenants = 0
         self.differences: list[Difference] = []
         self.days: list[tuple[str, date]] = []
-        """Tenants' days on which rollups differ."""
+        """Tenants' days on which rollups differ; `ALL` for all tenants together."""
+        self.together: dict[date, dict[tuple[Series, int], Compared]] = {}
+        """The ledger of all tenants, by minute or hour, as far as it was compared."""
 
 
 class ReconcileService:
@@ -69,7 +72,7 @@ class ReconcileService:
         repaired = 0
         for tenant, day in tally.days:
             if tenant not in in_doubt:
-                repaired += await self._repairer.repair(principal, tenant, day, minutes_from=self._minutes_from())
+                repaired += await self._repairer.repair(principal, tenant, day, self._stretch(day)[2])
         found, _ = await self._compare(tenant_id, since)
         return replace(found, repaired=repaired)
 
@@ -88,6 +91,7 @@ class ReconcileService:
             if tenant_id is None:
                 counted = await repository.spent_by_budget(session, None, since)
                 orphans = {place: spent for place, spent in counted.items() if place[0] not in told}
+                await self._compare_together(session, tally, since)
                 tally.differences += budget_differences(None, {}, orphans, {})
             waiting = [await _waiting(session, journal) for journal in journals]
         differences = explained(tally.differences)
@@ -114,23 +118,21 @@ class ReconcileService:
         ids = sorted({budget_id for budget_id, _ in charges} | budgets.keys())
         spent = await repository.spent_by_budget(session, ids, since)
         tally.differences += budget_differences(tenant_id, charges, spent, budgets)
-        from_when = None if since is None else datetime.combine(since, time.min, UTC)
         bounded = await repository.has_series_called(session, tenant_id, OTHER)
-        for day in await repository.days(session, tenant_id, from_when):
+        for day in await repository.days(session, tenant_id, since):
             await self._compare_day(session, tally, tenant_id, day, bounded=bounded)
         return set(ids)
 
     async def _compare_day(self, session: AsyncSession, tally: _Tally, tenant_id: str, day: date, *, bounded: bool) -> None:
-        first = datetime.combine(day, time.min, UTC)
-        last = first + timedelta(days=1)
-        minutes = int(first.timestamp()) >= self._minutes_from()
-        sums = await repository.ledger_sums(session, tenant_id, first, last, minutes=minutes)
+        first, last, spans = self._stretch(day)
+        sums = await repository.ledger_sums(session, tenant_id, first, last, minutes=MINUTE in spans)
         rows = await repository.rollups(session, tenant_id, int(first.timestamp()), int(last.timestamp()))
         for values in sums.values():
             tally.calls += values[_CALLS]
             tally.charged += values[_CHARGED]
             tally.cost += values[_COST]
-        spans = (MINUTE, HOUR, DAY) if minutes else (HOUR, DAY)
+        together = [((coarser(series, GRAINS[-1]), at), values) for (series, at), values in sums.items()]
+        tally.together[day] = added([*tally.together.get(day, {}).items(), *together])
         found = rollup_differences(tenant_id, sums, rows, spans=spans, bounded=bounded)
         if found:
             tally.days.append((tenant_id, day))
@@ -139,9 +141,22 @@ class ReconcileService:
             reason = "the call's row or one of its attempts was changed, or an attempt's row is missing"
             tally.differences.append(Difference("attempts", tenant_id, f"call {call_id}", "provider_cost_nano", cost, tries, reason))
 
-    def _minutes_from(self) -> int:
-        """From which second on all minutes of a day are there."""
-        return int((self._clock.now() - MINUTES_KEPT).timestamp())
+    async def _compare_together(self, session: AsyncSession, tally: _Tally, since: date | None) -> None:
+        """The rollups of all tenants together."""
+        bounded = await repository.has_series_called(session, ALL, OTHER)
+        for day in sorted({*tally.together, *await repository.days(session, ALL, since)}):
+            first, last, spans = self._stretch(day)
+            rows = await repository.rollups(session, ALL, int(first.timestamp()), int(last.timestamp()))
+            found = rollup_differences(None, tally.together.get(day, {}), rows, spans=spans, bounded=bounded)
+            if found:
+                tally.days.append((ALL, day))
+            tally.differences += found
+
+    def _stretch(self, day: date) -> tuple[datetime, datetime, tuple[int, ...]]:
+        """A day of UTC, and the spans in which all of it is kept."""
+        first = datetime.combine(day, time.min, UTC)
+        kept = first >= self._clock.now() - MINUTES_KEPT
+        return first, first + timedelta(days=1), SPANS if kept else (HOUR, DAY)
 
 
 async def _waiting(session: AsyncSession, journal: JournalFolder) -> WaitingJournal:

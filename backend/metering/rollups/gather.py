@@ -16,15 +16,15 @@ MEASURES = ("calls", "errors", "overruns", *TOKENS, "charged_nano", "provider_co
 ERRORS = ("failed", "interrupted")
 """Outcomes that count as errors: the fault was ours or a provider's."""
 
-COARSE = ("tenant_id", "model", "provider", "outcome")
-"""Every call is added up twice: by all dimensions, and by these, which is all that most charts need and has far fewer series."""
+GRAINS = (DIMENSIONS, ("tenant_id", "model", "provider", "outcome"), ("model", "provider", "outcome"))
+"""Every call is added up once by each of these. Most charts need no more than the coarser ones, which have far fewer series."""
 ALL = "*"
-"""A coarse series has this in all other dimensions."""
+"""What a coarser series has in the dimensions that it does not keep apart."""
 
 Names = tuple[str | None, ...]
 """A call's values in the order of `DIMENSIONS`."""
 Series = tuple[str, ...]
-"""The same with the empty text for none, or as `coarse` has it."""
+"""The same with the empty text for none, or as `coarser` has it."""
 Place = tuple[bytes, int]
 """A series' id, and the second at which a bucket of time starts."""
 
@@ -121,9 +121,14 @@ def whole(names: Names) -> Series:
     return tuple([name or "" for name in names])
 
 
-def coarse(series: Series) -> Series:
-    """The series that a whole one is part of, which charts read when they need no more than `COARSE`."""
-    return tuple([name if dimension in COARSE else ALL for name, dimension in zip(series, DIMENSIONS, strict=True)])
+def coarser(series: Series, keeps: Sequence[str]) -> Series:
+    """The series of a grain that a whole one is part of."""
+    return tuple([name if dimension in keeps else ALL for name, dimension in zip(series, DIMENSIONS, strict=True)])
+
+
+def grain_for(needed: Iterable[str]) -> Sequence[str]:
+    """The coarsest grain that keeps these dimensions apart."""
+    return next(keeps for keeps in reversed(GRAINS) if {*keeps} >= {*needed})
 
 
 def _add(places: dict[Place, Totals], place: Place, totals: Totals) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from backend.metering.rollups.gather import ALL, COARSE, DIMENSIONS, MEASURES, MINUTE, Place, Totals
+from backend.metering.rollups.gather import ALL, DIMENSIONS, MEASURES, MINUTE, Place, Totals, grain_for
 from backend.metering.rollups.histogram import Histogram, encoded, merge_encoded
 from backend.metering.rollups.tables import Rollup, RollupSeries
 
@@ -124,8 +124,12 @@ class Buckets:
             query = query.where(col(RollupSeries.tenant_id) == self.tenant_id)
         for dimension, values in self.where.items():
             query = query.where(col(getattr(RollupSeries, dimension)).in_(values))
-        is_coarse = col(RollupSeries.key_id) == ALL
-        query = query.where(is_coarse if {*COARSE} >= {*self.where, self.by or COARSE[0]} else ~is_coarse)
+        needed = {*self.where, *([self.by] if self.by else []), *(["tenant_id"] if self.tenant_id else [])}
+        keeps = grain_for(needed)
+        # A key is never called so, and a tenant neither: these two tell the grains apart.
+        for dimension in ("tenant_id", "key_id"):
+            name = col(getattr(RollupSeries, dimension))
+            query = query.where(name != ALL if dimension in keeps else name == ALL)
         return query.where(col(Rollup.span) == self.span, col(Rollup.starts) >= self.first, col(Rollup.starts) < self.last)
 
 

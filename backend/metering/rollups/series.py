@@ -7,7 +7,7 @@ import orjson
 
 from backend.kernel.db import Database
 from backend.metering.rollups import repository
-from backend.metering.rollups.gather import DIMENSIONS, Names, Series, coarse, whole
+from backend.metering.rollups.gather import DIMENSIONS, GRAINS, Names, Series, coarser, whole
 
 MOST_NAMES = 1_000
 """So many combinations of model, route and task does a tenant have in charts; calls with further ones are added up as `OTHER`. The names
@@ -22,7 +22,7 @@ class SeriesBook:
     """The ids of series by their names; every id that it answers is in the database."""
 
     def __init__(self) -> None:
-        self._ids: dict[Names, tuple[bytes, bytes]] = {}
+        self._ids: dict[Names, tuple[bytes, ...]] = {}
         self._open_names: dict[str, set[_Open]] = {}
         """By tenant, the combinations that have series of their own."""
 
@@ -41,14 +41,15 @@ class SeriesBook:
                 known = await repository.open_names(session, sorted(strangers))
             self._open_names |= {tenant: set(known.get(tenant, ())) for tenant in strangers}
         wanted = {names: self._bounded(names) for names in unknown}
-        made = {series: _digest(series) for fine in set(wanted.values()) for series in (fine, coarse(fine))}
+        grains = {fine: tuple([coarser(fine, keeps) for keeps in GRAINS]) for fine in set(wanted.values())}
+        made = {series: id_of(series) for found in grains.values() for series in found}
         async with db.write() as unit:
             await repository.add_series(unit.session, sorted([(key, *series) for series, key in made.items()]))
         for names, series in wanted.items():
-            self._ids[names] = made[series], made[coarse(series)]
+            self._ids[names] = tuple([made[one] for one in grains[series]])
 
-    def ids_of(self, names: Names) -> tuple[bytes, bytes]:
-        """The series with all names and the coarse one, of calls that were learned."""
+    def ids_of(self, names: Names) -> tuple[bytes, ...]:
+        """The series of each grain, of calls that were learned."""
         return self._ids[names]
 
     def knows(self, names: Names) -> bool:
@@ -66,5 +67,6 @@ class SeriesBook:
         return tuple([OTHER if index in OPEN else name for index, name in enumerate(series)])
 
 
-def _digest(series: Series) -> bytes:
+def id_of(series: Series) -> bytes:
+    """Any process finds the same without asking."""
     return hashlib.blake2b(orjson.dumps(series), digest_size=16).digest()

@@ -11,7 +11,7 @@ _NAME = 255
 
 
 class RollupSeries(SQLModel, table=True):
-    """Empty text where a call has no value; a coarse series has `*` for key, user, route and task. Written once, never changed."""
+    """Empty text where a call has no value; `*` in the dimensions that a coarser series leaves out. Written once, never changed."""
 
     __tablename__ = "rollup_series"
     __table_args__ = (sa.Index("ix_rollup_series_tenant_id_model", "tenant_id", "model"),)
