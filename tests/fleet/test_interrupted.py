@@ -1,7 +1,9 @@
 """kill -9 with calls running: every one of them ends as exactly one row that says what the provider was heard to deliver."""
 
 import asyncio
+import os
 import random
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -204,3 +206,50 @@ async def test_200_streams_and_a_kill_many_times(
         f" mean {sum(missing) / len(missing):.2f}, most {max(missing)}; the first of them came at most {max(late):.2f} s before the kill;"
         f" rows complete {max(replayed):.2f} s after the restart at the latest\n"
     )
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@pytest.mark.case("D1")
+async def test_one_of_four_workers_is_killed_and_the_others_go_on(
+    start_fleet: StartFleet, upstream: OpenAIUpstream, witnesses: list[Witness]
+) -> None:
+    """The parent starts another one in its place, which finds the journal that was left behind."""
+    fleet = start_fleet(FOUR_WORKERS)
+    [server] = fleet.servers
+    witness = Witness(fleet.database_url)
+    witnesses.append(witness)
+    counting = CountingUpstream(upstream, lambda: journals(server))
+    async with operator_of(fleet.database_url) as operator, crowd() as session:
+        key = await operator.key(await operator.tenant(budget=RICH), budget=RICH)
+        await fleet.knows(key)
+        broken = 0
+        everything: set[str] = set()
+        for number in range(5):
+            counting.enough.clear()
+            calls = Crowd(fleet, session, key)
+            for stream in range(80):
+                calls.call(f"r{number}-{stream}", burst=1, gap=0.1, total=20_000)
+            await asyncio.gather(*(got.first.wait() for got in calls.got.values()))
+            await asyncio.sleep(0.7)
+            before = set(journals(server))
+            victim = server.worker_pids[number % 4]
+            os.kill(victim, signal.SIGKILL)
+            await until(lambda victim=victim: len(pids := server.worker_pids) == 4 and victim not in pids)
+            await until(lambda before=before: len(now := set(journals(server))) == 4 and now != before)
+            counting.enough.set()
+            await asyncio.gather(*calls.tasks)
+            names = set(calls.got)
+            everything |= names
+            found = (await until(lambda names=names: Rows.of(witness, names), lambda rows, names=names: set(rows.rows) == names)).rows
+            for name, got in calls.got.items():
+                if got.done:
+                    assert (found[name].outcome, found[name].charged_nano) == ("completed", counting.calls[name].sent * TOKEN)
+                else:
+                    broken += 1
+                    check_interrupted(found[name], got, counting.calls[name].sent)
+        assert broken >= 5
+        assert await asyncio.to_thread(server.stop) == 0
+        truth = witness.truth(budget_of(witness, key.id))
+    assert (truth.spent, truth.leased, truth.calls) == (truth.ledger, 0, len(everything))
+    sys.stdout.write(f"\n5 workers killed, one after another: {broken} of {len(everything)} streams interrupted, the others completed\n")
