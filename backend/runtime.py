@@ -78,7 +78,7 @@ class Runtime:
         self.identity = IdentityService(self.db, clock, self.audit, settings)
         self.auth = AuthSnapshot(self.db, clock, demo_allowed=not settings.is_production)
         self.catalog = CatalogService(self.db, clock)
-        self.prices = PriceBook(self.db)
+        self.prices = PriceBook(self.db, clock)
         self.routes = RouteTable(settings, self.catalog)
         self.metering = MeteringService(self.db, clock, self.events, settings, self.metrics)
         self.budgets = BudgetService(self.db, clock, self.audit, settings)

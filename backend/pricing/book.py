@@ -1,12 +1,15 @@
 """Every price in force, in memory, for a gateway that may not ask the database: one dictionary look-up per call.
 
-Cards are kept packed (about 50 bytes a line) and unpacked when first asked for, because a process serves few of the thousands.
+Cards are kept packed (about 50 bytes a line) and unpacked when first asked for, because a process serves few of the thousands. Prices
+that were announced come into force by the clock; one that ends without a successor stays until the evidence is weighed anew.
 """
 
 import sys
 from array import array
+from datetime import datetime
 from typing import NamedTuple
 
+from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.db import Database
 from backend.pricing import repository
 from backend.pricing.cost import PriceCard, PriceLine
@@ -24,11 +27,13 @@ class _Packed(NamedTuple):
 class PriceBook:
     """`load` replaces the whole book at once, so a reader never sees half of two."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, clock: Clock | None = None) -> None:
         self._db = db
+        self._clock = clock or SystemClock()
         self._version: object = None
         self._packed: dict[str, _Packed | str] = {}
         self._cards: dict[str, PriceCard] = {}
+        self._announced: dict[str, list[tuple[datetime, PriceLine]]] = {}
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -52,7 +57,10 @@ class PriceBook:
                     current, lines = offer_id, []
                 lines.append(line)
             _pack(packed, current, lines, shapes)
-        self._packed, self._cards, self._version = packed, {}, version
+            announced: dict[str, list[tuple[datetime, PriceLine]]] = {}
+            for offer_id, day, line in await repository.announced_lines(session):
+                announced.setdefault(offer_id, []).append((day, line))
+        self._packed, self._cards, self._announced, self._version = packed, {}, announced, version
 
     def card(self, offer_id: str) -> PriceCard | None:
         """The offer's prices in force; its `state` says whether it is priced at all. None when no such offer is known."""
@@ -62,6 +70,21 @@ class PriceBook:
             if packed is None:
                 return None
             card = self._cards[offer_id] = PriceCard(offer_id, packed) if isinstance(packed, str) else _unpack(offer_id, packed)
+        return self._as_announced(card) if offer_id in self._announced else card
+
+    def _as_announced(self, card: PriceCard) -> PriceCard:
+        """The card with what has come into force since; what was announced for it is then done with."""
+        now, coming = self._clock.now(), self._announced[card.offer_id]
+        if coming[0][0] > now:
+            return card
+        lines = {_shape(line): line for line in card.lines}
+        while coming and coming[0][0] <= now:
+            _, line = coming.pop(0)
+            lines[_shape(line)] = line
+        if not coming:
+            del self._announced[card.offer_id]
+        state = "priced" if card.state == "free" and any(line.nano_per_million for line in lines.values()) else card.state
+        card = self._cards[card.offer_id] = PriceCard(card.offer_id, state, tuple(lines.values()))
         return card
 
 
@@ -73,13 +96,17 @@ def _pack(packed: dict[str, _Packed | str], offer_id: str | None, lines: list[Pr
         return
     kept: list[_Shape] = []
     for line in lines:
-        shape = (
-            line.component, line.unit, line.context_above, line.service_tier, line.time_window, line.region, line.cache_ttl, line.variant,
-        )  # fmt: skip
+        shape = _shape(line)
         kept.append(shapes.setdefault(shape, shape))
     packed[offer_id] = _Packed(
         state, " ".join(line.id for line in lines), tuple(kept), array("q", [line.nano_per_million for line in lines])
     )
+
+
+def _shape(line: PriceLine) -> _Shape:
+    return (
+        line.component, line.unit, line.context_above, line.service_tier, line.time_window, line.region, line.cache_ttl, line.variant,
+    )  # fmt: skip
 
 
 def _unpack(offer_id: str, packed: _Packed) -> PriceCard:

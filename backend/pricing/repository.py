@@ -1,6 +1,7 @@
 """Reading prices in force; the only SQL of prices that a serving process runs."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -45,6 +46,28 @@ async def lines_in_force(session: AsyncSession) -> AsyncIterator[tuple[str, Pric
     async for rows in result.partitions():
         for offer_id, *line in rows:
             yield offer_id, PriceLine(*line)
+
+
+async def announced_lines(session: AsyncSession) -> list[tuple[str, datetime, PriceLine]]:
+    """Prices that replace one in force on a day to come, with the offer and that day, the nearest first: those of sources that agree with
+    the price in force until then. Until the evidence is weighed anew, nobody else is asked."""
+    now, mine = _PRICE.alias(), _PRICE.alias()
+    same_place = [
+        sa.and_(*(other.c[name] == _PRICE.c[name] for name in ("offer_id", "component", "unit", "tier"))) for other in (now, mine)
+    ]
+    off = now.c.nano_per_million / 200
+    agrees = mine.c.nano_per_million.between(now.c.nano_per_million - off, now.c.nano_per_million + off)
+    query = (
+        sa.select(_PRICE.c.effective_at, *(_PRICE.c[name] for name in _LINE))
+        .where(_PRICE.c.status == "announced", sa.or_(_PRICE.c.nano_per_million > 0, _PRICE.c.confirmed_free))
+        .where(
+            sa.exists().where(
+                same_place[0], now.c.in_force, same_place[1], mine.c.source == _PRICE.c.source, mine.c.status == "observed", agrees
+            )
+        )
+        .order_by(_PRICE.c.effective_at, _PRICE.c.id)
+    )
+    return [(offer_id, day, PriceLine(*line)) for day, offer_id, *line in (await session.execute(query)).all()]
 
 
 async def quarantined(session: AsyncSession, limit: int = 1000) -> list[Any]:

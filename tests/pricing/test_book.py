@@ -1,10 +1,11 @@
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
 
 from backend.catalog.repository import MODEL, OFFER, PRICE, PROVIDER, RUN
+from backend.kernel.clock import FixedClock
 from backend.kernel.db import Database
 from backend.pricing import repository
 from backend.pricing.book import PriceBook
@@ -104,6 +105,73 @@ async def test_the_book_is_read_again_only_after_an_ingestion(stocked: Database)
     after = book.card("acme/m")
     assert after is not None
     assert after.lines[0].nano_per_million == 7
+
+
+LATER, STILL_LATER = NOW + timedelta(days=3), NOW + timedelta(days=5)
+
+
+@pytest.fixture
+async def announcing(stocked: Database) -> Database:
+    """s1, whose price is in force, s2 that agrees with it and s3 that does not announce prices; so does s9 for a free offer."""
+    coming = {"status": "announced", "in_force": False}
+    beside = {"in_force": False}
+    dear, day = {"nano_per_million": 3 * 10**9}, {"effective_at": LATER}
+    async with stocked.write() as unit:
+        run = unit.session.execute
+        await run(sa.update(OFFER).where(OFFER.c.id == "acme/n").values(price_state="free"))
+        await run(
+            sa.insert(PRICE),
+            [
+                price(11, source="s2", nano_per_million=1_002_000_000, **beside),
+                price(12, source="s2", **coming, **dear, **day),
+                price(13, source="s3", nano_per_million=2 * 10**9, **beside),
+                price(14, source="s3", nano_per_million=8 * 10**9, **coming, **day),
+                price(15, source="s1", nano_per_million=4 * 10**9, effective_at=STILL_LATER, **coming),
+                price(16, source="s2", component="output", **coming, **dear, **day),
+                price(17, source="s1", nano_per_million=0, effective_at=STILL_LATER + timedelta(days=1), **coming),
+                price(18, offer="acme/n", source="s9", nano_per_million=0, confirmed_free=True),
+                price(19, offer="acme/n", source="s9", **coming, **dear, **day),
+            ],
+        )
+    return stocked
+
+
+async def test_an_announced_price_comes_into_force_on_its_day_without_an_ingestion(announcing: Database) -> None:
+    clock = FixedClock(NOW)
+    book = PriceBook(announcing, clock)
+    await book.load()
+
+    def nano() -> dict[str, int]:
+        card = book.card("acme/m")
+        assert card is not None
+        return {line.component: line.nano_per_million for line in card.lines if line.service_tier is None}
+
+    assert nano() == {"input": 10**9, "output": 4 * 10**9}
+    clock.advance(LATER - NOW - timedelta(seconds=1))
+    assert nano() == {"input": 10**9, "output": 4 * 10**9}
+    clock.advance(timedelta(seconds=1))
+    assert nano() == {"input": 3 * 10**9, "output": 4 * 10**9}
+    assert book.card("acme/m") is book.card("acme/m")
+    clock.advance(timedelta(days=30))
+    assert nano() == {"input": 4 * 10**9, "output": 4 * 10**9}, "a zero that nobody confirmed is no price"
+
+
+async def test_a_book_that_is_read_late_knows_what_has_come_into_force(announcing: Database) -> None:
+    book = PriceBook(announcing, FixedClock(LATER))
+    await book.load()
+    card = book.card("acme/m")
+    assert card is not None
+    assert PriceLine("prc_012", "input", "token", 3 * 10**9) in card.lines
+
+
+async def test_a_free_offer_costs_from_the_day_on_that_was_announced(announcing: Database) -> None:
+    clock = FixedClock(NOW)
+    book = PriceBook(announcing, clock)
+    await book.load()
+    states = [book.card("acme/n")]
+    clock.advance(LATER - NOW)
+    states.append(book.card("acme/n"))
+    assert [card.state for card in states if card is not None] == ["free", "priced"]
 
 
 async def test_quarantine_is_listed_with_its_reason(stocked: Database) -> None:
