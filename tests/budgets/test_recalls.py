@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from backend.budgets import asks
 from backend.kernel.errors import BudgetExceeded, StorageUnavailable
@@ -110,3 +111,20 @@ async def test_processes_count_each_other_before_any_of_them_has_spent_anything(
             assert one.keeper.known_processes == 2
         await one.keeper.load()
         assert one.keeper.known_processes == 1
+
+
+async def test_a_call_behind_others_at_its_budgets_row_is_decided_when_its_turn_comes(
+    tills: tuple[Till, Till], witness: Witness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A row that is locked for long is no silence of the database: it answers everything else."""
+    monkeypatch.setattr(asks, "SILENCE_SECONDS", 0.5)
+    here, _ = tills
+    payer = witness.tenant()
+    budget = witness.budget(payer, "key", 1_000 * CENT)
+    with witness.engine.begin() as ahead:
+        ahead.execute(sa.text("SELECT * FROM budget WHERE id = :id FOR UPDATE"), {"id": budget})
+        waiting = asyncio.create_task(here.reserve(payer, CENT))
+        while not here.keeper._desk._asks or here.keeper._desk._asks[0].waited < 12:
+            await asyncio.sleep(0.05)
+        assert not waiting.done()
+    (await waiting).release()
