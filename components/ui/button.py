@@ -29,8 +29,3 @@ def button_link(*children: Any, to: Any, kind: str = "plain", class_name: str = 
 def page_link(*children: Any, to: Any, class_name: str = "", **props: Any) -> rx.Component:
     """A link inside the app: no reload, ordinary `<a>` for the browser and the screen reader."""
     return link(*children, to=to, class_name=class_name, **props)
-
-
-def text_link(*children: Any, to: Any, **props: Any) -> rx.Component:
-    """A link within a sentence: underlined, so that it does not rest on colour alone."""
-    return link(*children, to=to, class_name="underline decoration-line-strong underline-offset-2 hover:decoration-accent", **props)
