@@ -31,13 +31,13 @@ class TooLarge(Exception):
 
 
 class HttpAnswer:
-    """Status, headers and a body that is read while it arrives. Names of headers are in lower case; repeated ones are joined by commas."""
+    """Status, headers and a body that is read while it arrives."""
 
-    __slots__ = ("_connection", "_decoder", "_error", "_queue", "_queued", "_waiter", "done", "headers", "heard", "status")
+    __slots__ = ("_connection", "_decoder", "_error", "_headers", "_queue", "_queued", "_waiter", "done", "heard", "status")
 
     def __init__(self, connection: "Connection") -> None:
         self.status = 0
-        self.headers: dict[str, str] = {}
+        self._headers: list[tuple[bytes, bytes]] = []
         self.heard = False
         """At least one byte has come."""
         self.done = False
@@ -49,10 +49,16 @@ class HttpAnswer:
         self._error: Exception | None = None
         self._decoder: zlib._Decompress | None = None
 
+    def header(self, name: bytes) -> str | None:
+        """The value of a header, its name in lower case; repeated ones are joined by commas. Of two dozen that a provider sends, two are
+        looked at, so only those are decoded."""
+        found = [value for key, value in self._headers if key == name]
+        return b", ".join(found).decode("latin-1") if found else None
+
     @property
     def content_type(self) -> str:
         """In lower case and without parameters; "" if the provider did not say."""
-        return self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return (self.header(b"content-type") or "").partition(";")[0].strip().lower()
 
     async def begun(self) -> None:
         """Wait for status and headers.
@@ -64,7 +70,7 @@ class HttpAnswer:
             if self._error is not None:
                 raise self._error
             await self._wait()
-        encoding = self.headers.get("content-encoding", "identity").strip().lower()
+        encoding = (self.header(b"content-encoding") or "").strip().lower()
         if encoding in _WINDOW_BITS:
             self._decoder = zlib.decompressobj(_WINDOW_BITS[encoding])
         elif encoding not in ("", "identity"):
@@ -147,8 +153,9 @@ class HttpAnswer:
 
     # What the connection tells.
 
-    def got_head(self, status: int, headers: dict[str, str]) -> None:
-        self.headers = headers
+    def got_head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Names in lower case."""
+        self._headers = headers
         self.status = status
         self._wake()
 
@@ -185,7 +192,7 @@ class Connection(asyncio.Protocol):
         self._lost = lost
         self._parser = httptools.HttpResponseParser(self)
         self._answer: HttpAnswer | None = None
-        self._headers: dict[str, str] = {}
+        self._headers: list[tuple[bytes, bytes]] = []
         self._header_bytes = 0
         self._status = 0
         self._informational = self._framed = self._complete = self._keep = self._paused = False
@@ -263,7 +270,7 @@ class Connection(asyncio.Protocol):
             raise ValueError("more than was asked for")
         if self._answer is not None:
             self._answer.heard = True
-        self._headers = {}
+        self._headers = []
         self._header_bytes = 0
         self._framed = False
 
@@ -271,10 +278,9 @@ class Connection(asyncio.Protocol):
         self._header_bytes += len(name) + len(value)
         if self._header_bytes > MAX_HEADER_BYTES:
             raise ValueError("headers too large")
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        headers = self._headers
-        headers[key] = f"{headers[key]}, {text}" if key in headers else text
-        if key in ("content-length", "transfer-encoding"):
+        key = name.lower()
+        self._headers.append((key, value))
+        if key == b"content-length" or key == b"transfer-encoding":
             self._framed = True
 
     def on_headers_complete(self) -> None:

@@ -134,7 +134,7 @@ class OpenAIProvider:
         if 200 <= response.status < 400:
             response.close()
             raise protocol_failure(self.name, f"HTTP {response.status} instead of an answer")
-        after = retry_after_seconds(response.headers.get("retry-after"), self._clock)
+        after = retry_after_seconds(response.header(b"retry-after"), self._clock)
         try:
             value = _json_or_none(await self._read_whole(response, MAX_ERROR_BYTES))
         except UpstreamFailure:

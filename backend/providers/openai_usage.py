@@ -87,7 +87,6 @@ def _count(value: Any) -> int | None:
 
 def _first(*values: Any) -> int:
     for value in values:
-        number = _count(value)
-        if number is not None:
+        if value is not None and (number := _count(value)) is not None:
             return number
     return 0
