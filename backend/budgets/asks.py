@@ -9,9 +9,9 @@ from backend.budgets.accounts import Payer
 from backend.budgets.slices import Reservation
 from backend.kernel.errors import BourseError, StorageUnavailable
 
-SILENCE_SECONDS = 1.0
+SILENCE_SECONDS = 1.3
 """While the database says nothing for so long, calls that wait for it get 503,"""
-PEERS_SECONDS = 5.0
+PEERS_SECONDS = 8.0
 """and so does one that is still open then: others are ahead of it, or have not said what they can give back."""
 TICK_SECONDS = 0.1
 
@@ -56,6 +56,6 @@ class Ask:
         if self.silence * TICK_SECONDS >= SILENCE_SECONDS or self.waited * TICK_SECONDS >= PEERS_SECONDS:
             self.fail(StorageUnavailable("The budget was not decided in time; nothing was charged.", retry_after=1))
             return
-        if self.silence * TICK_SECONDS >= SILENCE_SECONDS / 2:
+        if self.silence * TICK_SECONDS >= SILENCE_SECONDS / 4:
             listen()
         self.keep_time(listen)

@@ -39,7 +39,7 @@ MARGIN_SECONDS = 10.0
 BEAT_SECONDS = 0.2
 BREATH_SECONDS = 0.02
 """Between two beats, however many recalls are heard of."""
-ROUND_SECONDS = 5.0
+ROUND_SECONDS = 8.0
 IDLE_SECONDS = 5.0
 PAUSE_SECONDS = 0.01
 """After a round in which nobody got anything."""
