@@ -89,6 +89,20 @@ def activate(tenant: TenantName, as_json: AsJson = False) -> None:
 
 
 @tenants.command()
+def timezone(
+    tenant: TenantName,
+    zone: Annotated[str, typer.Argument(metavar="ZONE", help="IANA name, such as Europe/Berlin.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say in which zone the tenant's days, weeks and months begin."""
+
+    async def work(hand: Hand, tenant_id: str) -> None:
+        await hand.identity.tenants.set_timezone(hand.principal, tenant_id, zone)
+
+    _change(tenant, work, as_json=as_json)
+
+
+@tenants.command()
 def models(
     tenant: TenantName,
     names: Annotated[list[str], typer.Argument(metavar="NAME…|all|none", help="Aliases, models or offers.")],

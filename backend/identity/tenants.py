@@ -100,6 +100,18 @@ class TenantService:
         require_super_admin(principal, "say which models a tenant uses")
         await self._change(principal, tenant_id, "tenant.set_models", models=allowed_names(models))
 
+    async def set_timezone(self, principal: Principal, tenant_id: str, timezone: str) -> None:
+        """Say in which zone the tenant's days begin. What was spent stays with the day that it was counted for; where
+        it is tomorrow already, it stays so until the new zone has caught up.
+
+        Raises:
+            PermissionDenied: only a super admin may do this: it moves the hour at which budgets begin anew. NotFound.
+            BadRequest: no IANA name.
+        """
+        if not principal.is_super_admin:
+            raise PermissionDenied("Only a super admin may change a tenant's time zone.")
+        await self._change(principal, tenant_id, "tenant.set_timezone", timezone=_timezone(timezone))
+
     async def _change(self, principal: Principal, tenant_id: str, action: str, **columns: Any) -> None:
         async with self._db.write() as unit:
             await unit.mark_changed()

@@ -247,6 +247,27 @@ async def test_a_new_day_has_a_budget_of_its_own_and_the_old_one_keeps_its_charg
 
 
 @pytest.mark.case("B8")
+@pytest.mark.parametrize(("before", "after"), [("Pacific/Auckland", "America/Los_Angeles"), ("America/Los_Angeles", "Pacific/Auckland")])
+async def test_another_time_zone_gives_nobody_a_day_twice(
+    sqlite_witness: Witness, sqlite_database_url: str, tmp_path: Path, before: str, after: str
+) -> None:
+    """21 hours lie between these zones: at noon in UTC it is tomorrow in one of them."""
+    clock = FixedClock(datetime(2026, 3, 3, 11, tzinfo=UTC))
+    payer = sqlite_witness.tenant(zone=before)
+    budget = sqlite_witness.budget(payer, "key", USD, window="calendar_day")
+    async with open_till(sqlite_database_url, tmp_path, clock=clock) as till:
+        await till.call(payer, USD // 2, USD // 2)
+        sqlite_witness.run("UPDATE tenant SET timezone = :zone WHERE id = :id", zone=after, id=payer.tenant_id)
+        await till.keeper.load()
+        tallies = [await till.call(payer, USD // 2, USD // 2) for _ in range(4)]
+        admitted = sum(tally.admitted for tally in tallies)
+    days = sqlite_witness.run("SELECT day, spent_nano FROM budget_day WHERE budget_id = :id ORDER BY day", id=budget)
+    assert all(amount <= USD for _, amount in days)
+    # Westwards the day that has begun goes on; eastwards the next one has begun already.
+    assert (admitted, len(days)) == ((1, 1) if before == "Pacific/Auckland" else (2, 2))
+
+
+@pytest.mark.case("B8")
 async def test_a_rolling_window_frees_a_day_when_it_drops_out(sqlite_witness: Witness, sqlite_database_url: str, tmp_path: Path) -> None:
     witness = sqlite_witness
     clock = FixedClock(datetime(2026, 7, 1, 12, tzinfo=UTC))

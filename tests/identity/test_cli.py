@@ -218,6 +218,7 @@ def test_what_is_wrong_is_one_sentence_on_standard_error(bourse: Bourse, words: 
 CHANGES: tuple[tuple[str, str], ...] = (
     ("tenant create acme", "tenant.create"),
     ("tenant rename acme Acme", "tenant.rename"),
+    ("tenant timezone acme Asia/Kolkata", "tenant.set_timezone"),
     ("tenant models acme fast", "tenant.set_models"),
     ("tenant suspend acme", "tenant.set_status"),
     ("tenant activate acme", "tenant.set_status"),

@@ -60,6 +60,7 @@ def tenant_methods(acme: Acme) -> dict[str, tuple[Ask, dict[Role, str]]]:
         "rename": (lambda who: tenants.rename(who, tenant, "Acme"), Role.ADMIN),
         "change_key": (lambda who: keys.change(who, tenant, key, tags=["x"]), Role.ADMIN),
         "set_models": (lambda who: tenants.set_models(who, tenant, ["fast"]), None),
+        "set_timezone": (lambda who: tenants.set_timezone(who, tenant, "Asia/Kolkata"), None),
     }
     verdicts = {}
     for name, (ask, role) in lowest.items():
@@ -74,7 +75,7 @@ async def test_each_role_may_do_its_own_and_a_stranger_finds_nothing(acme: Acme)
     for name, (ask, verdicts) in tenant_methods(acme).items():
         for role, person in acme.people.items():
             assert (name, role, await answer(ask, person)) == (name, role, verdicts[role])
-        expected = "PermissionDenied" if name == "set_models" else "NotFound"
+        expected = "PermissionDenied" if name in ("set_models", "set_timezone") else "NotFound"
         assert (name, await answer(ask, acme.stranger)) == (name, expected)
         assert await answer(ask, OPERATOR) == "done"
 
