@@ -100,6 +100,8 @@ class ProviderSettings(Section):
     headers: dict[str, str] = Field(default_factory=dict)
     cap_field: Literal["max_tokens", "max_completion_tokens"] | None = None
     """What this server calls the cap on an answer; None = as the model's name suggests."""
+    allow_fields: list[str] = Field(default_factory=list)
+    """Fields of a body that this provider may be sent although nobody can bound what they cost: `backend.gateway.unbounded_fields`."""
     metadata: dict[str, Any] = Field(default_factory=dict)
     """What one protocol needs and others do not: api_version, region, bedrock_…"""
 

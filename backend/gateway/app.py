@@ -66,7 +66,8 @@ class Gateway:
         self._model_list = ModelList(prices, catalog, clock.now())
         self._http = UpstreamHttp(addresses, proxy=settings.network.proxy, ca_file=settings.network.ca_file)
         self.providers: dict[str, Provider] = {}
-        self._bounder = Bounder(catalog, prices, self.providers, TokenCounter(), settings.budgets.default)
+        allowed = {name: frozenset(provider.allow_fields) for name, provider in settings.providers.items()}
+        self._bounder = Bounder(catalog, prices, self.providers, TokenCounter(), settings.budgets.default, allowed)
         self._standing = StandingHeaders(keeper)
         self._pipeline = Pipeline(
             clock=clock,

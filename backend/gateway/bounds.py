@@ -7,10 +7,12 @@ from backend.gateway.call import Call
 from backend.gateway.media_tokens import is_sound
 from backend.gateway.models_list import Catalog
 from backend.gateway.normal_form import added_bytes
-from backend.gateway.token_bound import token_bound
+from backend.gateway.token_bound import structure_bytes, token_bound
 from backend.gateway.token_count import TokenCounter
 from backend.gateway.token_families import Family, family_of
-from backend.kernel.errors import NoAvailableProvider
+from backend.gateway.unbounded_fields import reason, unbounded_fields
+from backend.kernel.errors import NoAvailableProvider, UnsupportedParameter
+from backend.kernel.json import dump_json
 from backend.kernel.money import nano_from_usd
 from backend.pricing.book import PriceBook
 from backend.pricing.cost import PriceCard, PriceLine
@@ -27,7 +29,7 @@ LEAST_CAP = 256
 class Bound:
     """One candidate for one call. Money is in nano-dollars; `rates` is None where nothing has to be reserved, because the offer is free."""
 
-    __slots__ = ("candidate", "cap", "card", "choices", "context", "family", "prompt", "rates", "sends_cap")
+    __slots__ = ("candidate", "cap", "card", "choices", "context", "family", "predicted", "prompt", "rates", "sends_cap")
 
     def __init__(self, candidate: Candidate, family: Family, context: int | None, prompt: int, cap: int, choices: int, sends: bool) -> None:
         self.candidate = candidate
@@ -40,22 +42,30 @@ class Bound:
         self.choices = choices
         self.sends_cap = sends
         """The caller named no cap, so ours goes upstream; it may be lowered."""
+        self.predicted = 0
+        """Tokens of a prediction: those that the answer does not take over are billed beside it."""
         self.card: PriceCard | None = None
         """The prices that the call is going to be charged by, whatever happens to them meanwhile."""
         self.rates: Rates | None = None
 
     @property
     def answer(self) -> int:
+        """The most tokens that are delivered."""
         return self.cap * self.choices
 
     @property
+    def billed(self) -> int:
+        """The most tokens of output that the provider counts."""
+        return self.cap * self.choices + self.predicted
+
+    @property
     def tokens(self) -> int:
-        return self.prompt + self.cap * self.choices
+        return self.prompt + self.cap * self.choices + self.predicted
 
     @property
     def worst(self) -> int:
         """What the call costs at the most."""
-        return self.rates.nano(self.prompt, self.cap * self.choices) if self.rates is not None else 0
+        return self.rates.nano(self.prompt, self.cap * self.choices + self.predicted) if self.rates is not None else 0
 
     @property
     def least(self) -> int:
@@ -63,12 +73,13 @@ class Bound:
         if self.rates is None:
             return 0
         cap = min(self.cap, LEAST_CAP) if self.sends_cap else self.cap
-        return self.rates.nano(self.prompt, cap * self.choices)
+        return self.rates.nano(self.prompt, cap * self.choices + self.predicted)
 
     def fit(self, nano: int) -> None:
         """Lower the cap until the call costs at most `nano`, which is not less than `least`."""
         if self.rates is not None and self.sends_cap:
-            self.cap = min(self.cap, max(1, self.rates.answer_within(nano, self.prompt) // self.choices))
+            answer = self.rates.answer_within(nano, self.prompt) - self.predicted
+            self.cap = min(self.cap, max(1, answer // self.choices))
 
 
 class Bounder:
@@ -76,15 +87,23 @@ class Bounder:
 
     Args:
         budget: what to do with an offer that has no price.
+        allowed: the fields without a bound that a provider may be sent, by its name.
     """
 
     def __init__(
-        self, catalog: Catalog, prices: PriceBook, providers: Mapping[str, Provider], counter: TokenCounter, budget: DefaultBudget
+        self,
+        catalog: Catalog,
+        prices: PriceBook,
+        providers: Mapping[str, Provider],
+        counter: TokenCounter,
+        budget: DefaultBudget,
+        allowed: Mapping[str, frozenset[str]],
     ) -> None:
         self._catalog = catalog
         self._prices = prices
         self._providers = providers
         self._counter = counter
+        self._allowed = allowed
         unknown = budget.on_unknown_price
         self._fallback = _fallback_lines(unknown) if isinstance(unknown, UnknownPrice) else ()
         added_bytes()  # now, rather than in the first call that needs it
@@ -93,6 +112,7 @@ class Bounder:
         """Set the call's bounds, one for each candidate that can be asked at all.
 
         Raises:
+            UnsupportedParameter: there would be one, but for a field whose cost has no bound.
             NoAvailableProvider: there is none.
         """
         body, route = call.body, call.route
@@ -100,10 +120,17 @@ class Bounder:
         asked = _asked_cap(body)
         choices = max(body.get("n") or 1, body.get("best_of") or 1)
         counted: dict[tuple[str, int | None], int] = {}
+        unbounded, refused = unbounded_fields(body), ""
+        prediction = body.get("prediction")
         bounds = []
         for candidate in call.candidates:
             if candidate.provider not in self._providers:
                 continue
+            if unbounded:
+                beyond = unbounded - self._allowed.get(candidate.provider, frozenset())
+                if beyond:
+                    refused = min(beyond)
+                    continue
             known = self._catalog.summary(candidate.offer_id)
             context = known.context_tokens if known is not None else None
             family = family_of(candidate.model, candidate.provider)
@@ -116,7 +143,12 @@ class Bounder:
                 if context is not None:
                     cap = _room(cap, context, prompt)
             bounds.append(Bound(candidate, family, context, prompt, cap, choices, asked is None))
+            if prediction:
+                bounds[-1].predicted = structure_bytes(dump_json(prediction), family) * choices
         if not bounds:
+            if refused:
+                message = f"'{refused}' {reason(refused)}. The operator can allow it for a provider (allow_fields)."
+                raise UnsupportedParameter(message, param=refused)
             raise NoAvailableProvider("No provider that is configured can answer for this model.", retry_after=5)
         call.bounds = bounds
 

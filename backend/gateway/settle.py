@@ -193,7 +193,7 @@ def _source(usage: Usage | None, counted: Usage) -> str:
 
 
 def _overruns(call: Call, usage: Usage) -> bool:
-    return call.bound is not None and usage.total_output > call.bound.answer
+    return call.bound is not None and usage.total_output > call.bound.billed
 
 
 def _cost(call: Call, usage: Usage) -> Cost | None:

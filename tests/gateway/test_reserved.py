@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from backend.gateway.unbounded_fields import unbounded_fields
 from backend.pricing.cost import PriceCard, PriceLine
 from tests.fakes.openai_upstream import OpenAIUpstream, Step, chunk, completion, events, sse, whole
 from tests.gateway.conftest import Rig, open_gateway
@@ -39,11 +40,20 @@ def configuration(upstream: str) -> dict[str, Any]:
     return {
         "providers": {
             "acme": {"protocol": "openai", "base_url": upstream},
-            "renamer": {"protocol": "openai", "base_url": upstream, "cap_field": "max_completion_tokens"},
+            "renamer": {
+                "protocol": "openai",
+                "base_url": upstream,
+                "cap_field": "max_completion_tokens",
+                "allow_fields": ["plugins", "tools"],
+            },
         },
         "models": [
             {"alias": "catalog", "candidates": [{"provider": "acme", "model": "gpt-4o"}]},
             *({"alias": model, "candidates": [{"provider": "acme", "model": model, "price": PRICE}]} for model in MODELS),
+            {
+                "alias": "either",
+                "candidates": [{"provider": "acme", "model": "gpt-4o"}, {"provider": "renamer", "model": "gpt-4o", "price": PRICE}],
+            },
             {"alias": "renamed", "candidates": [{"provider": "renamer", "model": "our-own", "price": PRICE}]},
         ],
         "budgets": {"default": {"limit_usd": 1000}},
@@ -182,3 +192,58 @@ async def test_the_cap_that_was_reserved_for_is_sent_under_the_one_name_that_the
         assert answer.status_code == 200
         sent = upstream.requests[-1].body
         assert {name: sent[name] for name in ("max_tokens", "max_completion_tokens") if name in sent} == {name: expected}
+
+
+SEARCH = {"type": "web_search"}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("models", ["openai/o1-pro"]),
+        ("route", "fallback"),
+        ("provider", {"order": ["x"]}),
+        ("fallbacks", ["dear"]),
+        ("plugins", [{"id": "web"}]),
+        ("web_search_options", {"search_context_size": "high"}),
+        ("search_parameters", {"mode": "on"}),
+        ("enable_search", True),
+        ("tools", [{"type": "function", "function": {"name": "f"}}, SEARCH]),
+        ("tools", [{"type": ["web_search"]}]),
+        ("modalities", ["text", "image"]),
+        ("speed", "fast"),
+        ("extra_body", {"google": {"cached_content": "cachedContents/1"}}),
+    ],
+)
+def test_a_field_whose_cost_has_no_bound_is_found(field: str, value: Any) -> None:
+    assert unbounded_fields({"model": "catalog", field: value}) == {field}
+
+
+def test_fields_that_mean_nothing_are_nobodys_business() -> None:
+    nothing = {"models": [], "provider": None, "enable_search": False, "web_search_options": None, "modalities": ["text", "audio"]}
+    tools = [{"type": "function", "function": {"name": "f"}}, {"type": "custom"}, {"name": "f"}]
+    assert unbounded_fields({"model": "catalog", "tools": tools, "web_search": "x", **nothing}) == frozenset()
+
+
+async def test_a_field_whose_cost_has_no_bound_is_refused_unless_the_operator_allows_it(shop: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(whole(completion("word", usage=USED)))
+    asked = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 16}
+    for field, value in (("models", ["openai/o1-pro"]), ("tools", [SEARCH]), ("plugins", [{"id": "web"}])):
+        refused = await shop.post({"model": "catalog", **asked, field: value}, key=KEY)
+        error = refused.json()["error"]
+        assert (refused.status_code, error["code"], error["param"]) == (400, "unsupported_parameter", field)
+    assert upstream.requests == []
+    for field, value in (("tools", [SEARCH]), ("plugins", [{"id": "web"}])):
+        answer = await shop.post({"model": "either", **asked, field: value}, key=KEY)
+        assert (answer.status_code, answer.headers["x-bourse-provider"]) == (200, "renamer")
+        assert upstream.requests[-1].body[field] == value
+    both = await shop.post({"model": "either", **asked, "tools": [SEARCH], "models": ["x"]}, key=KEY)
+    assert (both.status_code, both.json()["error"]["param"]) == (400, "models")
+
+
+async def test_the_rejected_part_of_a_prediction_is_reserved(shop: Rig, upstream: OpenAIUpstream) -> None:
+    """It is billed as output, beyond the cap."""
+    code = "def f(x):\n    return x\n" * 100
+    upstream.script(whole(completion("word", usage={"prompt_tokens": 10, "completion_tokens": 610, "total_tokens": 620})))
+    nano, overrun = await charged(shop, prediction={"type": "content", "content": code})
+    assert (nano, overrun) == ((10 * INPUT + 610 * OUTPUT) // 1000, False)
