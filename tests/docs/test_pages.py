@@ -7,6 +7,7 @@ import pytest
 from prometheus_client import Counter, Gauge, Histogram
 
 from backend.observability.metrics import Metrics
+from backend.observability.tallies import Spreads, Tallies
 from tests.architecture.source import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -106,6 +107,8 @@ def test_the_changelog_names_this_version() -> None:
 
 def test_every_metric_is_in_the_docs_with_its_labels() -> None:
     described = dict(re.findall(r"^\| `(bourse_\w+)` \| ([a-z, ]*)\|", (ROOT / "docs" / "addresses.md").read_text(), re.MULTILINE))
-    metrics = [metric for metric in vars(Metrics()).values() if isinstance(metric, Counter | Histogram | Gauge)]
-    true = {f"{metric._name}_total" if isinstance(metric, Counter) else metric._name: ", ".join(metric._labelnames) for metric in metrics}
-    assert {name: labels.strip() for name, labels in described.items()} == true
+    metrics = vars(Metrics()).values()
+    true = {f"{metric._name}_total": metric._labelnames for metric in metrics if isinstance(metric, Counter)}
+    true |= {metric._name: metric._labelnames for metric in metrics if isinstance(metric, Histogram | Gauge)}
+    true |= {metric._name: metric._labels for metric in metrics if isinstance(metric, Tallies | Spreads)}
+    assert {name: labels.strip() for name, labels in described.items()} == {name: ", ".join(labels) for name, labels in true.items()}
