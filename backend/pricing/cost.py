@@ -122,6 +122,19 @@ class PriceCard:
         self, total_input: int, at: datetime, service_tier: str | None = None, region: str | None = None, variant: str | None = None
     ) -> _Sheet:
         """The line of each bucket for a call with so many input tokens at this instant. A tier without prices is the base tier."""
+        bands = self._bands(at, service_tier, region, variant)
+        for above, sheet in bands:
+            if total_input > above:
+                return sheet
+        return bands[-1][1]
+
+    def sheets(self, most_input: int, at: datetime, service_tier: str | None = None) -> tuple[_Sheet, ...]:
+        """All that calls of no more input tokens than that may meet, and one at least."""
+        bands = self._bands(at, service_tier, None, None)
+        return tuple([sheet for above, sheet in bands if above < most_input or above < 0])
+
+    def _bands(self, at: datetime, service_tier: str | None, region: str | None, variant: str | None) -> tuple[tuple[int, _Sheet], ...]:
+        """The highest first; the last is for all calls."""
         if service_tier is not None and service_tier not in self.tiers:
             service_tier = _OTHER_NAMES.get(service_tier)
         windows = self._windows
@@ -129,10 +142,7 @@ class PriceCard:
         bands = self._sheets.get(conditions)
         if bands is None:
             bands = self._sheets[conditions] = _compile(self.lines, conditions)
-        for above, sheet in bands:
-            if total_input > above:
-                return sheet
-        return bands[-1][1]
+        return bands
 
 
 def cost_of_call(

@@ -44,8 +44,7 @@ def worst_rates(
     if card.tiers:
         tiers = _BY_DEFAULT if service_tier is None or service_tier == "auto" else (None, service_tier)
     for tier in tiers:
-        highest, lowest = card.sheet(prompt, at, tier), card.sheet(0, at, tier)
-        for sheet in (highest,) if highest is lowest else (highest, lowest):
+        for sheet in card.sheets(prompt, at, tier):
             # In the order in which `cost_of_call` reads them.
             put_in, put_out, read, thought, written, hour, heard, said, _, _, request = sheet.lines
             if "input" not in sheet.ignored and (

@@ -21,7 +21,7 @@ extra_lines = st.lists(
         ),
         components,
         st.integers(0, 10**12),
-        st.sampled_from([None, 200_000]),
+        st.sampled_from([None, 1_000, 50_000, 200_000]),
         st.sampled_from(TIERS),
         st.sampled_from([None, 3600]),
     ),
@@ -105,3 +105,17 @@ def test_what_nobody_asks_for_is_not_reserved() -> None:
     base = worst_rates(tiered_card(priority=2000, ultrafast=6000), 1000, at=AT, service_tier="default")
     assert base is not None
     assert base.nano(1000, 1000) == 2 * 1000 * 1000
+
+
+def test_a_band_between_the_lowest_and_the_highest_counts_where_it_is_the_dearest() -> None:
+    def band(component: str, nano: int, above: int | None) -> PriceLine:
+        return PriceLine(f"{component}{above}", component, "token", nano * 10**6, context_above=above)
+
+    prices = ((1000, None), (9000, 1_000), (2000, 5_000), (100_000, 50_000))
+    card = PriceCard("x/y", "priced", tuple(band(component, *price) for component in ("input", "output") for price in prices))
+    rates = worst_rates(card, 6_000, at=AT)
+    assert rates is not None
+    assert rates.nano(6_000, 1_000) == 7_000 * 9_000
+    low = worst_rates(card, 1_000, at=AT)
+    assert low is not None
+    assert low.nano(1_000, 1_000) == 2_000 * 1_000
