@@ -167,15 +167,6 @@ async def test_every_choice_is_reserved(shop: Rig, upstream: OpenAIUpstream) -> 
     assert len(upstream.requests) == 1
 
 
-@pytest.mark.case("B9")
-@pytest.mark.parametrize("change", [{"best_of": "x"}, {"best_of": 0}, {"n": 129}, {"max_tokens": -1}, {"max_tokens": 10**18}])
-async def test_numbers_that_cannot_be_meant_reserve_nothing(shop: Rig, change: dict[str, Any]) -> None:
-    assert_error(await shop.post({**TEN, **change}, key=TILL), 400, "invalid_request_error", None, next(iter(change)))
-    assert await leases(shop) == 0
-    await shop.post(TEN, key=TILL)
-    assert await leases(shop) > 0
-
-
 async def test_a_cap_that_the_caller_named_goes_upstream_as_it_is(shop: Rig, upstream: OpenAIUpstream) -> None:
     await shop.post({**TEN, "max_tokens": 7}, key=TILL)
     assert upstream.requests[0].body["max_tokens"] == 7
