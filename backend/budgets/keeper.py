@@ -151,7 +151,7 @@ class BudgetKeeper:
         return nano / NANO_PER_USD
 
     def headroom(self, payer: Payer) -> Headroom | None:
-        """How the tightest of the payer's budgets stands, for `X-Budget-*`; None before its first call. No I/O."""
+        """How the tightest of the payer's budgets stands, for `X-Budget-*`; None before his first call in its window. No I/O."""
         chain = self._books.known_chain(payer)
         if chain is None:
             return None
@@ -163,6 +163,8 @@ class BudgetKeeper:
                 tightness = account.tightness(now)
                 if tightness < least:
                     tightest, least = account, tightness
+        if tightest.resets_at is not None and tightest.resets_at <= now:
+            return None
         return tightest.headroom(now)
 
     def _on_settled(self, event: ChargesSettled) -> None:

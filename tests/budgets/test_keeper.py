@@ -238,8 +238,15 @@ async def test_a_new_day_has_a_budget_of_its_own_and_the_old_one_keeps_its_charg
         record, ticket = till.open_call(payer, over_midnight)
         with pytest.raises(BudgetExceeded):
             await till.reserve(payer, 1)
+        spent = till.keeper.headroom(payer)
+        assert spent is not None
+        assert spent.resets_at == datetime(2026, 3, 29, 22, tzinfo=UTC)
         clock.advance(timedelta(seconds=11))
+        assert till.keeper.headroom(payer) is None, "nothing is known of the new day yet"
         await till.call(payer, USD, USD // 4)
+        fresh = till.keeper.headroom(payer)
+        assert fresh is not None
+        assert (fresh.used_nano, fresh.resets_at) == (USD // 4, datetime(2026, 3, 30, 22, tzinfo=UTC))
         till.close_call(record, ticket, over_midnight, USD // 2)
     days = witness.run("SELECT day, spent_nano FROM budget_day WHERE budget_id = :id ORDER BY day", id=budget)
     assert [(str(day), amount) for day, amount in days] == [("2026-03-29", USD // 2), ("2026-03-30", USD // 4)]
