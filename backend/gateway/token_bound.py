@@ -101,9 +101,14 @@ def token_bound(body: Mapping[str, Any], family: Family, context: int | None = N
         return context
     if not text.isascii():
         size += text_bytes(text, family) - len(text)
-    if prompt.structures:
-        odd = [structure for structure in prompt.structures if not structure.isascii()]
-        size += sum(map(len, prompt.structures)) - sum(map(len, odd)) + structure_bytes(b"\n".join(odd), family)
+    odd = []
+    for structure in prompt.structures:
+        if structure.isascii():
+            size += len(structure)
+        else:
+            odd.append(structure)
+    if odd:
+        size += structure_bytes(b"\n".join(odd), family)
     return size if context is None or size < context else context
 
 
