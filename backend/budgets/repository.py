@@ -222,16 +222,8 @@ async def change_leases(session: AsyncSession, amounts: Mapping[str, int], answe
     answered = answered or {}
     if not amounts and not answered:
         return
-    left = col(BudgetLease.amount_nano) + sa.bindparam("by", type_=sa.BigInteger)
-    recall = sa.bindparam("recall", type_=sa.Integer)
-    statement = sa.update(BudgetLease).where(col(BudgetLease.id) == sa.bindparam("lease"))
-    statement = statement.values(
-        amount_nano=sa.case((left < 0, 0), else_=left),
-        answered=sa.case((col(BudgetLease.answered) < recall, recall), else_=col(BudgetLease.answered)),
-    )
-    connection = await session.connection()
-    rows = [{"lease": lease, "by": amounts.get(lease, 0), "recall": answered.get(lease, 0)} for lease in sorted({*amounts, *answered})]
-    await connection.execute(statement, rows)
+    rows = [(by := amounts.get(id_, 0), by, to := answered.get(id_, 0), to, id_) for id_ in sorted({*amounts, *answered})]
+    await _for_each(session, _CHANGE_LEASE, rows)
 
 
 async def tell_of_recall(session: AsyncSession) -> None:
@@ -365,12 +357,26 @@ async def add_spent(session: AsyncSession, amounts: Mapping[tuple[str, date], in
     """Add to what was charged, per budget and day, in their order."""
     if not amounts:
         return
-    statement = _insert(session, BudgetDay)
-    added = col(BudgetDay.spent_nano) + statement.excluded.spent_nano
-    statement = statement.on_conflict_do_update(index_elements=["budget_id", "day"], set_={"spent_nano": added})
-    rows = [{"budget_id": budget_id, "day": day, "spent_nano": amounts[budget_id, day]} for budget_id, day in sorted(amounts)]
+    as_text = session.get_bind().dialect.name == "sqlite"
+    rows = [(id_, day.isoformat() if as_text else day, amounts[id_, day]) for id_, day in sorted(amounts)]
+    await _for_each(session, _ADD_SPENT, rows)
+
+
+_CHANGE_LEASE = (
+    "UPDATE budget_lease SET amount_nano = CASE WHEN amount_nano + ? < 0 THEN 0 ELSE amount_nano + ? END,"
+    " answered = CASE WHEN answered < ? THEN ? ELSE answered END WHERE id = ?"
+)
+_ADD_SPENT = (
+    "INSERT INTO budget_day (budget_id, day, spent_nano) VALUES (?, ?, ?)"
+    " ON CONFLICT (budget_id, day) DO UPDATE SET spent_nano = budget_day.spent_nano + excluded.spent_nano"
+)
+
+
+async def _for_each(session: AsyncSession, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """The driver's own statement for each row: the ledger settles with these, and the way through the compiler costs as much again."""
     connection = await session.connection()
-    await connection.execute(statement, rows)
+    marked = statement if connection.dialect.name == "sqlite" else statement.replace("?", "%s")
+    await connection.exec_driver_sql(marked, list(rows))
 
 
 def _insert(session: AsyncSession, table: type[SQLModel]) -> Any:
