@@ -93,7 +93,7 @@ class Settler:
                 "overrun": _overruns(call, counted),
                 **token_columns(counted, _source(usage, counted)),
             }
-            cost = _cost(call, counted)
+            cost = _cost(call, counted, is_estimate=usage is None)
             if cost is not None:
                 reserved = call.reservation.amount if call.reservation is not None else 0
                 columns["charged_nano"] = columns["provider_cost_nano"] = cost.nano
@@ -107,7 +107,7 @@ class Settler:
         record, counted = call.record, _counted(call, usage, estimated_output)
         record.count(counted, _source(usage, counted))
         attempt.usage = usage_facts(counted)
-        cost = _cost(call, counted)
+        cost = _cost(call, counted, is_estimate=usage is None)
         if cost is not None:
             record.charged_nano = record.provider_cost_nano = attempt.provider_cost_nano = cost.nano
             record.price_ids = attempt.price_ids = tuple(dict.fromkeys(cost.price_ids))
@@ -196,9 +196,15 @@ def _overruns(call: Call, usage: Usage) -> bool:
     return call.bound is not None and usage.total_output > call.bound.billed
 
 
-def _cost(call: Call, usage: Usage) -> Cost | None:
+def _cost(call: Call, usage: Usage, *, is_estimate: bool) -> Cost | None:
+    """None where no price was known. What is nothing but our estimate costs no more than was reserved, whatever tier was served."""
     card = call.bound.card if call.bound is not None else None
-    return cost_of_call(usage, card, at=call.created_at, service_tier=call.service_tier) if card is not None else None
+    if card is None:
+        return None
+    cost = cost_of_call(usage, card, at=call.created_at, service_tier=call.service_tier)
+    if is_estimate and call.reservation is not None and cost.nano > call.reservation.amount:
+        return cost._replace(nano=call.reservation.amount)
+    return cost
 
 
 class _Counters:

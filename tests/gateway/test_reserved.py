@@ -137,6 +137,13 @@ async def test_an_estimate_of_images_is_no_more_than_what_was_reserved_for_them(
     assert 20 * 85 <= row["input_tokens"] <= 20 * 85 + 100
 
 
+async def test_an_estimate_at_a_dearer_tier_than_was_reserved_is_charged_as_reserved(shop: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(events(chunk({"content": " word"}, service_tier="priority"), end="hang"))
+    row = await hung_up(shop, messages=[{"role": "user", "content": [LOOK] * 20}], service_tier="default")
+    assert (row["usage_source"], row["overrun"]) == ("estimated", 0)
+    assert row["charged_nano"] == (row["input_tokens"] * INPUT + 16 * OUTPUT) // 1000
+
+
 async def test_a_whole_answer_that_nobody_counted_is_charged_its_cap_at_the_most(shop: Rig, upstream: OpenAIUpstream) -> None:
     upstream.script(whole(completion("word " * 1000, usage=None)))
     nano, overrun = await charged(shop)
