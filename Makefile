@@ -85,7 +85,8 @@ bench: install ## measure the gateway against nginx, Portkey and the LiteLLM pro
 	@exec $(python) -m benchmarks.gateway
 
 soak: install-dev test-packages ## the long reliability cases (SOAK_SECONDS each, 600 by default)
-	@exec $(python) -m pytest -m soak --timeout 0 -p no:xdist
+	@bash deploy/debian-packages.sh 'the long tests' faketime=faketime
+	exec $(python) -m pytest -m soak --timeout 0 -p no:xdist
 
 clean: ## remove the built pages and every cache; .data and .venv stay
 	@rm -rf .web .build .states .mypy_cache .ruff_cache .pytest_cache .hypothesis test-results
