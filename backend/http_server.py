@@ -5,10 +5,11 @@
 - An answer's head leaves in one packet with the first of its body, and is checked once as a whole instead of twice for each header.
 - A connection has one timer for falling idle, not one for each answer.
 - A body that came together with its head is in `scope["bourse.body"]`, so that nobody has to wait for it; `receive` gives it all the same.
+- Told to end, it gives silent connections a moment, where uvicorn would reset who has just connected.
 - Answers may bring whole header lines that are ready to be sent (`backend/kernel/header_lines.py`); the scope's extensions say so.
 
-The promise about headers is uvicorn's: nothing that a caller or a provider wrote can end a header line. Parsing, WebSockets and shutting
-down are uvicorn's own, and so is everything for whoever wants its access log.
+The promise about headers is uvicorn's: nothing that a caller or a provider wrote can end a header line. Parsing and WebSockets are its
+own, and so is everything for whoever wants its access log.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
         HTTPScope,
     )
 
+LINGER_SECONDS = 0.3
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _MAX_KNOWN = 500
 _names: dict[bytes, bytes] = {}
@@ -57,6 +59,14 @@ class Http(HttpToolsProtocol):
         if self._idle_look is not None:
             self._idle_look.cancel()
             self._idle_look = None
+
+    def shutdown(self) -> None:
+        """The server is ending. Where nothing is asked at the moment, a request may be on its way: who has just connected, or goes on with
+        a connection, still gets an answer."""
+        if self._unanswered:
+            super().shutdown()
+        else:
+            self.loop.call_later(LINGER_SECONDS, super().shutdown)
 
     def on_message_begin(self) -> None:
         self._unanswered += 1

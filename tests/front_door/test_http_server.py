@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import uvicorn
 
+from backend import http_server
 from backend.http_server import Cycle, Http
 from backend.kernel.header_lines import EXTENSION
 from backend.observability.logging import configure_logging
@@ -257,3 +258,49 @@ async def test_a_connection_is_closed_once_it_is_idle_and_not_while_a_request_ru
             writer.write(request())
             assert await reader.readexactly(len(WHOLE)) == WHOLE
         assert await reader.read() == b""
+
+
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> list[uvicorn.Server]:
+    """The servers that the test starts."""
+    started: list[uvicorn.Server] = []
+    serve = uvicorn.Server.serve
+
+    async def remember(server: uvicorn.Server) -> None:
+        started.append(server)
+        await serve(server)
+
+    monkeypatch.setattr(uvicorn.Server, "serve", remember)
+    return started
+
+
+async def stops_listening(server: uvicorn.Server) -> None:
+    listening = server.servers[0]
+    server.should_exit = True
+    async with asyncio.timeout(20):
+        while listening.is_serving():
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.case("D2")
+@pytest.mark.parametrize("used", [False, True], ids=["just connected", "kept"])
+async def test_a_request_that_was_on_its_way_when_the_server_was_told_to_end_is_answered(
+    used: bool, servers: list[uvicorn.Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "LINGER_SECONDS", 10.0)
+    async with served(hello) as (reader, writer):
+        if used:
+            writer.write(request())
+            assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+        await stops_listening(servers[0])
+        writer.write(request("GET", "connection: close"))
+        assert (await reader.read()).endswith(b"hello")
+
+
+async def test_a_silent_connection_is_closed_once_the_server_was_told_to_end(
+    servers: list[uvicorn.Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_server, "LINGER_SECONDS", 0.05)
+    async with served(hello) as (reader, _):
+        await stops_listening(servers[0])
+        assert await asyncio.wait_for(reader.read(), 20) == b""
