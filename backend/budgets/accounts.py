@@ -5,9 +5,9 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Protocol
 
-from backend.budgets.alerts import is_reached, thresholds
 from backend.budgets.slices import NoSlice, Slice
 from backend.budgets.tables import Budget
+from backend.budgets.thresholds import is_reached, thresholds
 from backend.kernel.header_lines import Lines, lines_of, pairs_of
 from backend.kernel.money import NANO_PER_USD
 

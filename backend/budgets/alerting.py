@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.budgets import repository
 from backend.budgets.accounts import Account, limit_at
-from backend.budgets.alerts import level_of, reported_level, thresholds
-from backend.budgets.events import BudgetExceeded, BudgetWarning
+from backend.budgets.events import BudgetThresholdReached
 from backend.budgets.tables import Budget
+from backend.budgets.thresholds import level_of, reported_level, thresholds
 from backend.budgets.windows import Period, period_of
 from backend.kernel.days import day_of
 from backend.kernel.db import Database, UnitOfWork
@@ -49,9 +49,8 @@ def remember(unit: UnitOfWork, budget: Budget, period: Period, spent_nano: int, 
     marks = thresholds(budget.warn_at)
     after = max(before, len(marks) if refused else level)
     for threshold in marks[before:after]:
-        kind = BudgetExceeded if threshold == 1.0 else BudgetWarning
         unit.emit(
-            kind(
+            BudgetThresholdReached(
                 budget_id=budget.id,
                 tenant_id=budget.tenant_id,
                 scope=budget.scope,

@@ -7,8 +7,11 @@ from backend.kernel.events import Event
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetAlert(Event):
-    """A threshold was reached: told once per threshold and period, by one of all processes. Amounts in nano-dollars."""
+class BudgetThresholdReached(Event):
+    """A share of the limit was spent, or for 1.0 the limit, or a call was refused for it.
+
+    Told once per threshold and period, by one of all processes. Amounts in nano-dollars.
+    """
 
     budget_id: str
     tenant_id: str
@@ -18,16 +21,6 @@ class BudgetAlert(Event):
     spent_nano: int
     limit_nano: int
     resets_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetWarning(BudgetAlert):
-    """A share of the limit from `warn_at` was spent."""
-
-
-@dataclass(frozen=True, slots=True)
-class BudgetExceeded(BudgetAlert):
-    """The limit was spent, or a call was refused for it."""
 
 
 @dataclass(frozen=True, slots=True)

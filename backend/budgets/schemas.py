@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from backend.budgets.alerts import level_of
 from backend.budgets.tables import Budget
+from backend.budgets.thresholds import level_of
 
 
 @dataclass(frozen=True, slots=True)

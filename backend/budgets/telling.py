@@ -3,7 +3,7 @@
 import structlog
 
 from backend.budgets.accounts import END_USER
-from backend.budgets.events import BudgetAlert, BudgetExceeded, BudgetWarning
+from backend.budgets.events import BudgetThresholdReached
 from backend.kernel.events import EventBus
 from backend.kernel.money import format_usd
 from backend.observability.metrics import Metrics
@@ -14,7 +14,8 @@ log = structlog.get_logger(__name__)
 def tell_of_alerts(events: EventBus, metrics: Metrics) -> None:
     """Write `budget.warning` and `budget.exceeded`. End users are many, and what they may spend is their key's affair: only noted."""
 
-    def tell(kind: str, event: BudgetAlert) -> None:
+    def tell(event: BudgetThresholdReached) -> None:
+        kind = "exceeded" if event.threshold == 1.0 else "warning"
         metrics.budget_alerts.labels(kind, event.scope).inc()
         say = log.info if event.scope == END_USER else log.warning
         say(
@@ -28,5 +29,4 @@ def tell_of_alerts(events: EventBus, metrics: Metrics) -> None:
             resets_at=event.resets_at.isoformat() if event.resets_at is not None else None,
         )
 
-    events.subscribe(BudgetWarning, lambda event: tell("warning", event))
-    events.subscribe(BudgetExceeded, lambda event: tell("exceeded", event))
+    events.subscribe(BudgetThresholdReached, tell)
