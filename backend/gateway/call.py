@@ -135,5 +135,6 @@ def usage_facts(usage: Usage) -> dict[str, int]:
         "output": usage.output,
         "reasoning": usage.reasoning,
         "audio_output": usage.audio_output,
+        "image_output": usage.image_output,
     }
     return {name: count for name, count in named.items() if count}

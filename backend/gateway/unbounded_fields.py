@@ -30,7 +30,7 @@ _REASONS: dict[str, str] = {
     # Anthropic
     "speed": _RATES,
     "inference_geo": _RATES,
-    # Images in an answer cost ten times its text, and are not told apart yet
+    # Images in an answer cost ten times its text, where that price is known at all
     "modalities": _RATES,
     # Gemini
     "extra_body": _ELSEWHERE,

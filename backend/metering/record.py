@@ -100,7 +100,7 @@ def token_columns(usage: Usage, source: str) -> dict[str, Any]:
         "cache_read_tokens": usage.cache_read,
         "cache_write_tokens": usage.cache_write + usage.cache_write_1h,
         "audio_input_tokens": usage.audio_input,
-        "output_tokens": usage.output,
+        "output_tokens": usage.output + usage.image_output,
         "reasoning_tokens": usage.reasoning,
         "audio_output_tokens": usage.audio_output,
         "usage_source": source,

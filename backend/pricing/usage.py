@@ -22,6 +22,8 @@ class Usage(NamedTuple):
     seconds: float = 0.0
     characters: int = 0
     requests: int = 1
+    image_output: int = 0
+    """Tokens of images in an answer."""
 
     @property
     def total_input(self) -> int:
@@ -29,4 +31,4 @@ class Usage(NamedTuple):
 
     @property
     def total_output(self) -> int:
-        return self.output + self.reasoning + self.audio_output
+        return self.output + self.reasoning + self.audio_output + self.image_output

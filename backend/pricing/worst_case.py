@@ -33,8 +33,8 @@ def worst_rates(
 ) -> Rates | None:
     """The dearest rates of a priced card for a prompt of at most so many tokens; None where something that the call needs has no price.
 
-    A provider decides how much of a prompt it reads from its cache or writes there, and how much of an answer it thinks; so the dearest
-    of these counts for all of it. Audio has prices of its own, a multiple: they count where the call may use it.
+    A provider decides how much of a prompt it reads from its cache or writes there, and how much of an answer it thinks or draws; so the
+    dearest of these counts for all of it. Audio has prices of its own, a multiple: they count where the call may use it.
 
     Args:
         service_tier: what the caller asks for. It is no promise: a provider may serve its base tier instead, or ignore the field.
@@ -46,7 +46,7 @@ def worst_rates(
     for tier in tiers:
         for sheet in card.sheets(prompt, at, tier):
             # In the order in which `cost_of_call` reads them.
-            put_in, put_out, read, thought, written, hour, heard, said, _, _, request = sheet.lines
+            put_in, put_out, read, thought, written, hour, heard, said, _, _, request, drawn = sheet.lines
             if "input" not in sheet.ignored and (
                 put_in is None or put_out is None or (audio_in and heard is None) or (audio_out and said is None)
             ):
@@ -54,7 +54,7 @@ def worst_rates(
             for line in (put_in, read, written, hour, heard if audio_in else None):
                 if line is not None and line.nano_per_million > paid:
                     paid = line.nano_per_million
-            for line in (put_out, thought, said if audio_out else None):
+            for line in (put_out, thought, drawn, said if audio_out else None):
                 if line is not None and line.nano_per_million > made:
                     made = line.nano_per_million
             if request is not None and request.nano_per_million > once:

@@ -50,26 +50,29 @@ def usage_from_openai(usage: Any) -> Usage | None:
     audio_input = min(heard, prompt - cache_read - cache_write)
     reasoning = min(thought, completion)
     audio_output = min(_first(details.get("audio_tokens")), completion - reasoning)
+    image_output = min(_first(details.get("image_tokens")), completion - reasoning - audio_output)
     return Usage(
         input=prompt - cache_read - cache_write - audio_input,
         cache_read=cache_read,
         cache_write=cache_write,
         audio_input=audio_input,
-        output=completion - reasoning - audio_output,
+        output=completion - reasoning - audio_output - image_output,
         reasoning=reasoning,
         audio_output=audio_output,
+        image_output=image_output,
     )
 
 
 def usage_to_openai(usage: Usage) -> dict[str, Any]:
     """The buckets as OpenAI would report them; for answers whose provider reported nothing."""
     prompt, completion = usage.total_input, usage.total_output
+    drawn = {"image_tokens": usage.image_output} if usage.image_output else {}
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": usage.cache_read, "audio_tokens": usage.audio_input},
-        "completion_tokens_details": {"reasoning_tokens": usage.reasoning, "audio_tokens": usage.audio_output},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning, "audio_tokens": usage.audio_output} | drawn,
     }
 
 

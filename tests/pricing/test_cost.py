@@ -112,6 +112,15 @@ def test_reasoning_costs_as_output_unless_it_has_a_price_of_its_own() -> None:
     assert rates(cost_of_call(usage, own, at=NOON).parts)["reasoning"] == "think"
 
 
+def test_images_in_an_answer_cost_as_output_unless_they_have_a_price_of_their_own() -> None:
+    usage = Usage(input=1000, output=100, image_output=1120)
+    assert cost_of_call(usage, card(INPUT, OUTPUT), at=NOON).nano == 2_500_000 + 12_200_000
+    drawn = PriceLine("drawn", "image_out", "token", 120_000_000_000)
+    assert cost_of_call(usage, card(INPUT, OUTPUT, drawn), at=NOON).nano == 2_500_000 + 1_000_000 + 134_400_000
+    per_image = PriceLine("each", "image_out", "image", 10**12)
+    assert cost_of_call(usage, card(INPUT, OUTPUT, per_image), at=NOON).nano == 2_500_000 + 12_200_000
+
+
 def test_cache_writes_follow_their_lifetime_and_fall_back_to_input() -> None:
     lines = card(
         INPUT,

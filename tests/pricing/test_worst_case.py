@@ -13,7 +13,7 @@ from backend.pricing.worst_case import worst_rates
 AT = datetime(2026, 5, 1, tzinfo=UTC)
 TIERS = (None, "flex", "priority")
 
-components = st.sampled_from(["input", "output", "cache_read", "cache_write", "reasoning", "audio_in", "audio_out"])
+components = st.sampled_from(["input", "output", "cache_read", "cache_write", "reasoning", "audio_in", "audio_out", "image_out"])
 extra_lines = st.lists(
     st.builds(
         lambda component, nano, above, tier, ttl: PriceLine(
@@ -34,10 +34,10 @@ def card_of(*lines: PriceLine) -> PriceCard:
     return PriceCard("x/y", "priced", (*base, *lines))
 
 
-@given(extra_lines, st.lists(st.integers(0, 100_000), min_size=8, max_size=8), st.sampled_from(TIERS), st.integers(0, 1000))
+@given(extra_lines, st.lists(st.integers(0, 100_000), min_size=9, max_size=9), st.sampled_from(TIERS), st.integers(0, 1000))
 def test_no_call_within_its_bounds_costs_more(lines: list[PriceLine], counts: list[int], tier: str | None, slack: int) -> None:
-    put_in, read, written, hour, heard, put_out, thought, said = counts
-    usage = Usage(put_in, read, written, hour, heard, put_out, thought, said)
+    put_in, read, written, hour, heard, put_out, thought, said, drawn = counts
+    usage = Usage(put_in, read, written, hour, heard, put_out, thought, said, image_output=drawn)
     card = card_of(*lines)
     prompt, answer = usage.total_input + slack, usage.total_output + slack
     for asked in (tier, "auto"):

@@ -53,6 +53,16 @@ COUNT = st.one_of(st.integers(-5, 3_000_000_000), st.none(), st.floats(allow_nan
         ),
         pytest.param(
             {
+                "prompt_tokens": 10,
+                "completion_tokens": 1345,
+                "total_tokens": 1355,
+                "completion_tokens_details": {"reasoning_tokens": 225, "text_tokens": 0, "image_tokens": 1120},
+            },
+            Usage(input=10, reasoning=225, image_output=1120),
+            id="gemini draws",
+        ),
+        pytest.param(
+            {
                 "prompt_tokens": 12,
                 "completion_tokens": 2,
                 "total_tokens": 331,
@@ -112,7 +122,7 @@ def test_shapes_of_providers(given_usage: Any, expected: Usage | None) -> None:
     prompt=COUNT,
     completion=COUNT,
     prompt_details=st.one_of(st.none(), st.dictionaries(st.sampled_from(["cached_tokens", "audio_tokens", "cache_write_tokens"]), COUNT)),
-    completion_details=st.one_of(st.none(), st.dictionaries(st.sampled_from(["reasoning_tokens", "audio_tokens"]), COUNT)),
+    completion_details=st.one_of(st.none(), st.dictionaries(st.sampled_from(["reasoning_tokens", "audio_tokens", "image_tokens"]), COUNT)),
     total=COUNT,
 )
 def test_buckets_are_never_negative_and_add_up_to_the_whole(
@@ -126,17 +136,29 @@ def test_buckets_are_never_negative_and_add_up_to_the_whole(
     assert whole is not None
     assert usage.total_input + usage.total_output == whole.total_input + whole.total_output
     assert usage.total_input >= whole.total_input
-    assert min(usage.input, usage.cache_read, usage.cache_write, usage.audio_input, usage.output, usage.reasoning, usage.audio_output) >= 0
+    assert (
+        min(
+            usage.input,
+            usage.cache_read,
+            usage.cache_write,
+            usage.audio_input,
+            usage.output,
+            usage.reasoning,
+            usage.audio_output,
+            usage.image_output,
+        )
+        >= 0
+    )
     assert usage.total_input < 2**31
 
 
-@given(st.builds(Usage, *[st.integers(0, 10_000)] * 3, st.just(0), *[st.integers(0, 10_000)] * 4))
+@given(st.builds(Usage, *[st.integers(0, 10_000)] * 3, st.just(0), *[st.integers(0, 10_000)] * 4, image_output=st.integers(0, 10_000)))
 def test_our_own_rendering_reads_back(usage: Usage) -> None:
     shown = usage_to_openai(usage)
     assert shown["total_tokens"] == usage.total_input + usage.total_output
     read = usage_from_openai(shown)
     assert read is not None
-    assert (read.cache_read, read.audio_input, read.output, read.reasoning, read.audio_output) == (
-        usage.cache_read, usage.audio_input, usage.output, usage.reasoning, usage.audio_output,
+    assert (read.cache_read, read.audio_input, read.output, read.reasoning, read.audio_output, read.image_output) == (
+        usage.cache_read, usage.audio_input, usage.output, usage.reasoning, usage.audio_output, usage.image_output,
     )  # fmt: skip
     assert read.total_input == usage.total_input
