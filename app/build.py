@@ -4,7 +4,8 @@
     python -m app.build --force       # whether anything changed or not
     python -m app.build --copy DIR    # and leave a copy in DIR that later builds do not touch; serve it with REFLEX_WEB_WORKDIR=DIR
 
-The result is `.web/build/client`; `make run` serves a copy of it, so that building again disturbs nobody. Ports and host names are not part of it (see `app.one_origin`).
+The result is `.web/build/client`; `make run` serves a copy of it, so that building again disturbs nobody. Ports and host names are not
+part of it (see `app.one_origin`).
 """
 
 import argparse

@@ -19,7 +19,6 @@ from tests.conftest import START
 BAD_ROWS = ("azure_ai/jais-30b-chat", "watsonx/core42/jais-13b-chat")
 
 
-
 def offer_of(catalog: CatalogService, offer_id: str) -> OfferEntry | None:
     position = catalog._index.model_of_offer.get(offer_id)
     return None if position is None else next(offer for offer in catalog._index.offers[position] if offer.id == offer_id)
