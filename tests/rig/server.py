@@ -100,7 +100,7 @@ class AppServer:
         return Server(command, log=self.log, env=env, cwd=ROOT)
 
     def wait_until_ready(self) -> None:
-        self.server.wait_until(self._is_ready, seconds=60, what=f"Bourse ({self.what})")
+        self.server.wait_until(self._is_ready, seconds=180, what=f"Bourse ({self.what})")
 
     def _is_ready(self) -> bool:
         """Each process has a journal of its own, and whoever of them is asked is ready."""
