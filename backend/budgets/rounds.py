@@ -346,10 +346,11 @@ class Round:
 def _refusal(ask: "Ask", standing: Standing, outcome: Outcome) -> BudgetExceeded:
     assert outcome.now is not None
     headroom = standing.account.headroom(outcome.now)
+    whose = headroom.scope.replace("_", " ")
     left = format_usd(headroom.remaining_nano)
     resets = f" until {headroom.resets_at:%Y-%m-%d %H:%M} UTC" if headroom.resets_at is not None else ""
     return BudgetExceeded(
-        f"The {headroom.scope}'s budget of {format_usd(headroom.limit_nano)} ({headroom.window}) does not cover this call{resets}: "
+        f"The {whose}'s budget of {format_usd(headroom.limit_nano)} ({headroom.window}) does not cover this call{resets}: "
         f"it may cost up to {format_usd(ask.at_least)}, and {left} is left, part of which running calls may hold.",
         headers=headroom.headers() | {"x-budget-exceeded": "true"},
     )

@@ -56,6 +56,7 @@ async def test_of_50_first_calls_of_a_new_end_user_exactly_one_is_admitted(club:
     refused = next(answer for answer in answers if answer.status_code == 403)
     assert_error(refused, 403, "insufficient_quota", "budget_exceeded")
     assert float(refused.headers["x-budget-limit"]) == CALL / 10**9
+    assert refused.json()["error"]["message"].startswith("The end user's budget of $0.01 (calendar_day) does not cover this call")
     assert (await club.post(by("bob"), key=ONE_EACH)).status_code == 200, "somebody else has an account of his own"
     assert await accounts(club) == [("ann", CALL), ("bob", CALL)]
     rows = await club.rows()
