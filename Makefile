@@ -20,7 +20,8 @@ export REFLEX_CHECK_LATEST_VERSION := false
 export PYTHONUNBUFFERED := 1
 
 # One process; open streams are ended within the limit when it is told to stop. Who a caller behind a proxy is, server.trusted_proxy_hops
-# decides: uvicorn's own reading of X-Forwarded-For believes every process of this machine, so it is off.
+# decides: uvicorn's own reading of X-Forwarded-For believes every process of this machine, so it is off. A worker that does not answer
+# its parent is killed with all its calls: after 5 s by itself, which on an overloaded machine hits those that are only slow; here after 30.
 uvicorn := $(python) -m uvicorn --host $(HOST) --port $(PORT) --loop uvloop --http backend.http_server:Http --ws wsproto \
 	--timeout-graceful-shutdown 25 --no-proxy-headers --no-access-log --no-server-header --log-level warning
 
@@ -47,7 +48,7 @@ gateway: install ## serve the gateway alone (/v1, health, metrics); WORKERS abov
 	[ '$(WORKERS)' = 1 ] || $(python) -m backend check-workers $(WORKERS)
 	$(python) -m backend ingest
 	echo 'The gateway starts on http://localhost:$(PORT)/v1 (Ctrl-C stops it)'
-	exec $(uvicorn) --workers $(WORKERS) backend.asgi:gateway
+	exec $(uvicorn) --workers $(WORKERS) --timeout-worker-healthcheck 30 backend.asgi:gateway
 
 dev: install ## hot reload for working on the pages: http://localhost:3000, API on port 8000
 	@$(python) -m backend ingest

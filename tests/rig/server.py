@@ -96,7 +96,7 @@ class AppServer:
             command += ["--factory", "app.app:app"]
             env |= SERVE_BUILT_PAGES
         else:
-            command += ["--workers", str(self.workers), "backend.asgi:gateway"]
+            command += ["--workers", str(self.workers), "--timeout-worker-healthcheck", "30", "backend.asgi:gateway"]
         return Server(command, log=self.log, env=env, cwd=ROOT)
 
     def wait_until_ready(self) -> None:
