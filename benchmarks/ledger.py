@@ -180,9 +180,11 @@ async def _measure(db: Database) -> None:
     usage = UsageService(db, FixedClock(NOW), "UTC")
     day = timedelta(days=1)
     midnight = NOW.replace(hour=0)
+    ten = [f"key_0_{key}" for key in range(10)]
     for name, query in {
         "30 days by day and model": UsageQuery(midnight - 29 * day, midnight + day, by="model", step="day"),
-        "90 days by day and key": UsageQuery(midnight - 89 * day, midnight + day, by="key_id", step="day"),
+        "90 days, total by key": UsageQuery(midnight - 89 * day, midnight + day, by="key_id"),
+        "90 days by day, ten keys": UsageQuery(midnight - 89 * day, midnight + day, by="key_id", step="day", where={"key_id": ten}),
         "90 days, total by model": UsageQuery(midnight - 89 * day, midnight + day, by="model"),
         "7 days by hour and model": UsageQuery(midnight - 6 * day, midnight + day, by="model", step="hour"),
         "24 hours by hour and outcome": UsageQuery(NOW - day, NOW, by="outcome", step="hour"),

@@ -64,7 +64,7 @@ async def sums(database: Database) -> dict[str, int]:
     return found
 
 
-WHOLE = "series_id IN (SELECT id FROM rollup_series WHERE key_id <> '*')"
+WHOLE = "series_id IN (SELECT id FROM rollup_series WHERE key_id <> '*' AND model <> '*')"
 TOGETHER = "series_id IN (SELECT id FROM rollup_series WHERE tenant_id = '*')"
 
 

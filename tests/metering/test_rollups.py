@@ -226,7 +226,18 @@ async def test_names_without_end_are_added_up_as_other(
     found = await told(metering, by="model")
     assert len(found) == 6
     assert found[series.OTHER]["calls"] == 25
-    assert len(await rows(database, "rollup_series")) == 3 * 6
+    assert len(await rows(database, "rollup_series")) == 3 * 6 + 1
+
+
+async def test_a_model_that_is_called_like_the_sign_for_all_is_not_taken_for_it(metering: MeteringService) -> None:
+    calls = [completed(a_call(model=model)) for model in ("*", "gpt-fake", "*")]
+    for call, attempts in calls:
+        metering.record(call, attempts)
+    await metering.flush()
+    found = await told(metering, by="model")
+    assert {name: sums["calls"] for name, sums in found.items()} == {series.OTHER: 2, "gpt-fake": 1}
+    assert await told(metering, by="key_id") == expected(calls, "key_id")
+    assert await told(metering) == expected(calls)
 
 
 async def test_old_minutes_go_and_what_they_told_is_still_told(metering: MeteringService, database: Database, clock: FixedClock) -> None:

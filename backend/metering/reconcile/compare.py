@@ -29,10 +29,11 @@ def rollup_differences(
         bounded: there are more names than charts keep apart, so calls are compared without them.
     """
     found = []
-    grains = [keeps for keeps in GRAINS if ("tenant_id" in keeps) == (tenant_id is not None)]
-    parts = [((coarser(_known(series, bounded), keeps), at), sums) for (series, at), sums in ledger.items() for keeps in grains]
+    grains = [(keeps, sizes) for keeps, sizes in GRAINS if ("tenant_id" in keeps) == (tenant_id is not None)]
+    calls = [(_known(series, bounded), at, sums) for (series, at), sums in ledger.items()]
     for span in spans:
-        expected = added(((series, at - at % span), sums) for (series, at), sums in parts)
+        of_span = [keeps for keeps, sizes in grains if span in sizes]
+        expected = added(((coarser(series, keeps), at - at % span), sums) for series, at, sums in calls for keeps in of_span)
         counted = added(
             ((_known(series, bounded), starts), _compared(totals)) for series, size, _, (_, starts), totals in rows if size == span
         )
@@ -102,8 +103,8 @@ def _named(series: Series) -> str:
     told = [
         f"{dimension.removesuffix('_id')} {name}" for dimension, name in names.items() if name not in ("", ALL) and dimension != "tenant_id"
     ]
-    left_out = ["all tenants"] if series[0] == ALL else ["all keys"] if series[1] == ALL else []
-    return ", ".join([*left_out, *told])
+    left_out = next((f"all {dimension.removesuffix('_id')}s" for dimension, name in names.items() if name == ALL), None)
+    return ", ".join([left_out, *told] if left_out else told)
 
 
 def _moment(seconds: int) -> str:

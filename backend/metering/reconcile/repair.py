@@ -36,7 +36,7 @@ REPAIR = 0
 """The writer id of repairs."""
 _DAY = timedelta(days=1)
 _TRIES = 5
-_OWN_GRAINS = sum("tenant_id" in keeps for keeps in GRAINS)
+_OWN_GRAINS = sum("tenant_id" in keeps for keeps, _ in GRAINS)
 _CHARGED = MEASURES.index("charged_nano")
 
 
@@ -121,6 +121,6 @@ async def _wanted_together(session: AsyncSession, first: datetime, spans: Iterab
     begins = int(first.timestamp())
     for series, span, _, (_, starts), totals in await repository.rollups(session, None, begins, begins + DAY):
         if span in spans:
-            together = coarser(series, GRAINS[-1])
+            together = coarser(series, GRAINS[-1][0])
             found.setdefault((span, (id_of(together), starts)), Totals()).add(totals)
     return found

@@ -131,7 +131,7 @@ class ReconcileService:
             tally.calls += values[_CALLS]
             tally.charged += values[_CHARGED]
             tally.cost += values[_COST]
-        together = [((coarser(series, GRAINS[-1]), at), values) for (series, at), values in sums.items()]
+        together = [((coarser(series, GRAINS[-1][0]), at), values) for (series, at), values in sums.items()]
         tally.together[day] = added([*tally.together.get(day, {}).items(), *together])
         found = rollup_differences(tenant_id, sums, rows, spans=spans, bounded=bounded)
         if found:

@@ -16,8 +16,14 @@ MEASURES = ("calls", "errors", "overruns", *TOKENS, "charged_nano", "provider_co
 ERRORS = ("failed", "interrupted")
 """Outcomes that count as errors: the fault was ours or a provider's."""
 
-GRAINS = (DIMENSIONS, ("tenant_id", "model", "provider", "outcome"), ("model", "provider", "outcome"))
-"""Every call is added up once by each of these. Most charts need no more than the coarser ones, which have far fewer series."""
+GRAINS = (
+    (DIMENSIONS, SPANS),
+    (("tenant_id", "key_id", "user_id", "outcome"), (DAY,)),
+    (("tenant_id", "model", "provider", "outcome"), SPANS),
+    (("model", "provider", "outcome"), SPANS),
+)
+"""Every call is added up once by each of these dimensions, over each of these spans. Most charts need no more than a coarser grain has,
+which has far fewer series."""
 ALL = "*"
 """What a coarser series has in the dimensions that it does not keep apart."""
 
@@ -101,10 +107,13 @@ def by_minute(rows: Iterable[Sequence[Any]], columns: Columns = JOURNAL) -> dict
 
 
 def by_span(minutes: Mapping[Names, Mapping[int, Totals]], ids: Mapping[Names, Sequence[bytes]]) -> dict[int, dict[Place, Totals]]:
-    """Minutes added up to the buckets of each span, in every series that their calls belong to."""
+    """Minutes added up to the buckets of each span, in the series of each grain that their calls belong to."""
     shorter: dict[Place, Totals] = {}
+    only_days: set[bytes] = set()
     for names, found in minutes.items():
-        for series in ids[names]:
+        for series, (_, spans) in zip(ids[names], GRAINS, strict=False):
+            if MINUTE not in spans:
+                only_days.add(series)
             for minute, totals in found.items():
                 _add(shorter, (series, minute), totals)
     result = {MINUTE: shorter}
@@ -113,6 +122,8 @@ def by_span(minutes: Mapping[Names, Mapping[int, Totals]], ids: Mapping[Names, S
         for (series, starts), totals in shorter.items():
             _add(longer, (series, starts - starts % span), totals)
         shorter = result[span] = longer
+    for span in (MINUTE, HOUR):
+        result[span] = {place: totals for place, totals in result[span].items() if place[0] not in only_days}
     return result
 
 
@@ -126,9 +137,9 @@ def coarser(series: Series, keeps: Sequence[str]) -> Series:
     return tuple([name if dimension in keeps else ALL for name, dimension in zip(series, DIMENSIONS, strict=True)])
 
 
-def grain_for(needed: Iterable[str]) -> Sequence[str]:
-    """The coarsest grain that keeps these dimensions apart."""
-    return next(keeps for keeps in reversed(GRAINS) if {*keeps} >= {*needed})
+def grain_for(needed: Iterable[str], span: int) -> Sequence[str]:
+    """The coarsest grain that keeps these dimensions apart, and has the span."""
+    return next(keeps for keeps, spans in reversed(GRAINS) if {*keeps} >= {*needed} and span in spans)
 
 
 def _add(places: dict[Place, Totals], place: Place, totals: Totals) -> None:

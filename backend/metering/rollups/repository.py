@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.operators import custom_op
 from sqlmodel import col
 
 from backend.metering.rollups.gather import ALL, DIMENSIONS, MEASURES, MINUTE, Place, Totals, grain_for
@@ -93,7 +94,7 @@ async def open_names(session: AsyncSession, tenant_ids: Sequence[str]) -> dict[s
     query = sa.select(col(series.tenant_id), col(series.model), col(series.route), col(series.task)).distinct()
     found: dict[str, list[tuple[str, str, str]]] = {}
     for tenant_id, model, route, task in await session.execute(
-        query.where(col(series.tenant_id).in_(tenant_ids), col(series.key_id) != ALL)
+        query.where(col(series.tenant_id).in_(tenant_ids), col(series.key_id) != ALL, col(series.model) != ALL)
     ):
         found.setdefault(tenant_id, []).append((model, route, task))
     return found
@@ -118,16 +119,19 @@ class Buckets:
     def split(self) -> list[sa.ColumnElement[Any]]:
         return [_or_null(None if self.by is None else getattr(RollupSeries, self.by)), _or_null(Rollup.starts if self.by_time else None)]
 
-    def rows(self, *columns: Any) -> sa.Select[Any]:
-        query = sa.select(*self.split(), *columns).select_from(RollupSeries).join(Rollup, col(Rollup.series_id) == col(RollupSeries.id))
+    def rows(self, session: AsyncSession, *columns: Any) -> sa.Select[Any]:
+        series_id: Any = col(RollupSeries.id)
+        if session.get_bind().dialect.name == "sqlite":
+            # The sign hides that a series can be looked up: it then begins with the series, instead of reading all rollups.
+            series_id = sa.UnaryExpression(series_id, operator=custom_op("+"))
+        query = sa.select(*self.split(), *columns).select_from(RollupSeries).join(Rollup, col(Rollup.series_id) == series_id)
         if self.tenant_id is not None:
             query = query.where(col(RollupSeries.tenant_id) == self.tenant_id)
         for dimension, values in self.where.items():
             query = query.where(col(getattr(RollupSeries, dimension)).in_(values))
         needed = {*self.where, *([self.by] if self.by else []), *(["tenant_id"] if self.tenant_id else [])}
-        keeps = grain_for(needed)
-        # A key is never called so, and a tenant neither: these two tell the grains apart.
-        for dimension in ("tenant_id", "key_id"):
+        keeps = grain_for(needed, self.span)
+        for dimension in ("tenant_id", "key_id", "model"):  # which tell the grains apart
             name = col(getattr(RollupSeries, dimension))
             query = query.where(name != ALL if dimension in keeps else name == ALL)
         return query.where(col(Rollup.span) == self.span, col(Rollup.starts) >= self.first, col(Rollup.starts) < self.last)
@@ -139,7 +143,7 @@ def _or_null(column: Any) -> sa.ColumnElement[Any]:
 
 async def sums(session: AsyncSession, buckets: Buckets) -> dict[Group, tuple[int, ...]]:
     """Sums in the order of `MEASURES`."""
-    query = buckets.rows(*_SUMS)
+    query = buckets.rows(session, *_SUMS)
     split = [column for column in buckets.split() if not isinstance(column, sa.Null)]
     rows = await session.execute(query.group_by(*split) if split else query)
     return {(row[0], row[1]): tuple([int(value) for value in row[2:]]) for row in rows if row[2] is not None}
@@ -148,7 +152,7 @@ async def sums(session: AsyncSession, buckets: Buckets) -> dict[Group, tuple[int
 async def histograms(session: AsyncSession, buckets: Buckets) -> dict[Group, tuple[Histogram, Histogram]]:
     """Latency and first token, merged."""
     found: dict[Group, tuple[Histogram, Histogram]] = {}
-    for value, starts, latency, first_token in await session.execute(buckets.rows(col(Rollup.latency), col(Rollup.first_token))):
+    for value, starts, latency, first_token in await session.execute(buckets.rows(session, col(Rollup.latency), col(Rollup.first_token))):
         merged = found.setdefault((value, starts), ({}, {}))
         merge_encoded(merged[0], latency)
         merge_encoded(merged[1], first_token)

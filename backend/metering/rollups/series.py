@@ -7,7 +7,7 @@ import orjson
 
 from backend.kernel.db import Database
 from backend.metering.rollups import repository
-from backend.metering.rollups.gather import DIMENSIONS, GRAINS, Names, Series, coarser, whole
+from backend.metering.rollups.gather import ALL, DIMENSIONS, GRAINS, Names, Series, coarser, whole
 
 MOST_NAMES = 1_000
 """So many combinations of model, route and task does a tenant have in charts; calls with further ones are added up as `OTHER`. The names
@@ -41,7 +41,7 @@ class SeriesBook:
                 known = await repository.open_names(session, sorted(strangers))
             self._open_names |= {tenant: set(known.get(tenant, ())) for tenant in strangers}
         wanted = {names: self._bounded(names) for names in unknown}
-        grains = {fine: tuple([coarser(fine, keeps) for keeps in GRAINS]) for fine in set(wanted.values())}
+        grains = {fine: tuple([coarser(fine, keeps) for keeps, _ in GRAINS]) for fine in set(wanted.values())}
         made = {series: id_of(series) for found in grains.values() for series in found}
         async with db.write() as unit:
             await repository.add_series(unit.session, sorted([(key, *series) for series, key in made.items()]))
@@ -61,7 +61,7 @@ class SeriesBook:
         open_names = tuple([series[index] for index in OPEN])
         if open_names in known:
             return series
-        if len(known) < MOST_NAMES:
+        if len(known) < MOST_NAMES and ALL not in open_names:
             known.add(open_names)
             return series
         return tuple([OTHER if index in OPEN else name for index, name in enumerate(series)])
