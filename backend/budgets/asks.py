@@ -53,7 +53,10 @@ class Ask:
             return
         self.waited += 1
         self.silence += 1
-        if self.silence * TICK_SECONDS >= SILENCE_SECONDS or self.waited * TICK_SECONDS >= PEERS_SECONDS:
+        if self.silence * TICK_SECONDS >= SILENCE_SECONDS:
+            self.fail(StorageUnavailable("The database did not say in time how the budget stands; nothing was charged.", retry_after=1))
+            return
+        if self.waited * TICK_SECONDS >= PEERS_SECONDS:
             self.fail(StorageUnavailable("The budget was not decided in time; nothing was charged.", retry_after=1))
             return
         if self.silence * TICK_SECONDS >= SILENCE_SECONDS / 4:
