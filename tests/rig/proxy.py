@@ -71,7 +71,8 @@ class Proxy:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pass_on(reader, to_there, lambda: 0.0))
                 group.create_task(self._pass_on(there, writer, lambda: self.delay))
-        except* (OSError, asyncio.IncompleteReadError):
+        except* (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            # Cancelled is how it ends; a stream's handler that says so would be reported as an error.
             pass
         finally:
             self._tasks.discard(task)
