@@ -112,6 +112,8 @@ class FrontDoor:
             # The catalog and all modules stay. Looking through them for garbage takes 80 ms, again and again, in which nobody is served.
             gc.collect()
             gc.freeze()
+            # Again, over next to nothing: the collector waits until a quarter of what it last found alive has come anew.
+            gc.collect()
         if self._pages is not None:
             here = self.settings.server.public_url or f"http://localhost:{os.environ.get('PORT', '3000')}"
             await announce_setup(runtime.identity, here, sys.stdout)
