@@ -55,8 +55,7 @@ class LedgerWriter:
         self._wake = asyncio.Event()
         self._draining = asyncio.Lock()
         self._replaying = asyncio.Lock()
-        series = SeriesBook()
-        self._own_rollups, self._replayed_rollups = RollupWriter(series), RollupWriter(series)
+        self._own_rollups, self._replayed_rollups = RollupWriter(SeriesBook()), RollupWriter(SeriesBook())
         self._tasks: tuple[asyncio.Task[None], ...] = ()
         self._not_replayed: set[Path] = set()
         self._failures = 0

@@ -89,7 +89,7 @@ async def test_the_operators_command_agrees_beside_a_serving_gateway_and_names_a
     assert [one["alive"] for one in told["leases"]] == [True]
     async with gateway.runtime.db.write() as unit:
         await unit.session.execute(sa.text("UPDATE budget_day SET spent_nano = spent_nano - 1000"))
-    code, told = await reconcile(tmp_path)
+    code, told = await reconcile(tmp_path, "--tenant", "demo", "--since", "2d")
     stop.set()
     await callers
     assert (code, told["agrees"], told["found"]) == (1, False, 1)
@@ -98,12 +98,12 @@ async def test_the_operators_command_agrees_beside_a_serving_gateway_and_names_a
     assert "tenant" in one["place"]
 
 
-async def reconcile(data_dir: Path) -> tuple[int | None, dict[str, Any]]:
+async def reconcile(data_dir: Path, *options: str) -> tuple[int | None, dict[str, Any]]:
     """`python -m backend reconcile --json` on the rig's database: its exit code, and what it printed."""
     settings = {"CONFIG": data_dir / "bourse.yaml", "DATA_DIR": data_dir, "DATABASE_URL": f"sqlite+aiosqlite:///{data_dir / 'bourse.db'}"}
     environment = {**os.environ, **{f"BOURSE_{name}": str(value) for name, value in settings.items()}}
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "backend", "reconcile", "--json", cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "backend", "reconcile", "--json", *options, cwd=ROOT, env=environment, stdout=asyncio.subprocess.PIPE
     )
     printed, _ = await process.communicate()
     return process.returncode, json.loads(printed)

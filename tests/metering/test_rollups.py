@@ -151,6 +151,18 @@ async def test_three_replays_out_of_order_by_several_processes_change_no_total(d
     assert len(await rows(database)) == 300
 
 
+async def test_a_call_that_its_own_process_recorded_twice_counts_once(metering: MeteringService, database: Database) -> None:
+    """The writer takes its own journal for fresh; the database says that it is not."""
+    first, second = some_calls(2, random.Random(12))
+    for finished in (first, first, second):
+        metering.record(*finished)
+    await metering.flush()
+    metering.record(*second)
+    await metering.flush()
+    assert await told(metering, by="model") == expected([first, second], "model")
+    assert len(await rows(database)) == 2
+
+
 async def test_calls_that_arrive_late_count_where_they_began(database: Database, tmp_path: Path, clock: Clock) -> None:
     yesterday, [today] = some_calls(3, random.Random(4), back_us=1), some_calls(1, random.Random(5), back_us=1)
     for call, _ in yesterday:

@@ -33,7 +33,7 @@ def journals_in(root: Path) -> Iterator[JournalFolder]:
 
 
 def refused_rows(root: Path) -> int:
-    """How many calls the database would never take; their charges are counted in budgets and nowhere else."""
+    """How many calls the database would not take as they were: of these the ledger has whose they were and what they were charged."""
     try:
         with (root / REFUSED).open("rb") as file:
             return sum(1 for line in file if line.strip())
