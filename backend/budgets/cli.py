@@ -72,7 +72,7 @@ def list_budgets(
 
 
 @budgets.command()
-def get(tenant: TenantName, user: OfUser = None, key: OfKey = None, end_user: OfEndUser = None, as_json: AsJson = False) -> None:
+def show(tenant: TenantName, user: OfUser = None, key: OfKey = None, end_user: OfEndUser = None, as_json: AsJson = False) -> None:
     """Show one budget and how it stands: limit, spent, held by running processes, and what is left."""
 
     async def nothing(*_: Any) -> None:

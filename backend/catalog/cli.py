@@ -3,10 +3,12 @@
 import asyncio
 import dataclasses
 import gc
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
+
+from backend.kernel.terminal import UNAVAILABLE, fail
 
 if TYPE_CHECKING:
     from backend.catalog.ingest import RunReport
@@ -49,8 +51,7 @@ async def _ingest(force: bool, *, silent: bool) -> "list[RunReport]":
     try:
         await asyncio.to_thread(migrations.prepare, url)
     except migrations.NotMigrated as error:
-        typer.echo(f"Nothing was read: {error}.", err=True)
-        raise typer.Exit(1) from None
+        raise fail(f"Nothing was read: {error}.", UNAVAILABLE) from None
     db = Database.open(url, EventBus())
     columns = (TextColumn("{task.description:<36}"), BarColumn(), TimeElapsedColumn())
     try:
@@ -89,7 +90,14 @@ def _print(reports: "list[RunReport]") -> None:
 @prices.command()
 def quarantine(as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False) -> None:
     """List the prices that wait for a person, and why."""
-    rows = asyncio.run(_quarantined())
+    from backend.identity.command_line import Hand, carry_out
+    from backend.pricing.repository import quarantined
+
+    async def work(hand: Hand) -> list[Any]:
+        async with hand.db.read() as session:
+            return await quarantined(session)
+
+    rows = carry_out(work)
     if as_json:
         typer.echo(orjson.dumps([row._asdict() for row in rows], option=orjson.OPT_INDENT_2).decode())
         return
@@ -101,17 +109,3 @@ def quarantine(as_json: Annotated[bool, typer.Option("--json", help="Print the r
         table.add_row(row.offer_id, row.source, f"{row.component} {row.tier}".strip(), f"${row.usd_per_million}", row.reason)
     console = Console()
     console.print(table if rows else "Nothing is in quarantine.")
-
-
-async def _quarantined() -> list:  # type: ignore[type-arg]
-    from backend.configuration import load_settings
-    from backend.kernel.db import Database
-    from backend.kernel.events import EventBus
-    from backend.pricing.repository import quarantined
-
-    db = Database.open(load_settings().database, EventBus())
-    try:
-        async with db.read() as session:
-            return await quarantined(session)
-    finally:
-        await db.close()

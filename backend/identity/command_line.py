@@ -97,6 +97,8 @@ def carry_out(work: Callable[[Hand], Awaitable[T]]) -> T:
         raise fail(f"Nothing was done: {error}.", UNAVAILABLE) from None
     except StorageUnavailable as error:
         raise fail(f"Nothing was done: {error.message}", UNAVAILABLE) from None
+    except BadRequest as error:
+        raise fail(error.message, WRONG_USE) from None
     except BourseError as error:
         raise fail(error.message, REFUSED) from None
 
@@ -160,10 +162,19 @@ def dollars(text: str) -> int:
 
 
 def names_or(words: Sequence[str], special: str) -> list[str] | None:
-    """A list of names; None for the single word `special`, an empty list for the single word `none`."""
+    """A list of names; None for the single word `special`, an empty list for the single word `none`.
+
+    Raises:
+        BadRequest: one of the two words is among names.
+    """
     if list(words) == [special]:
         return None
-    return [] if list(words) == ["none"] else list(words)
+    if list(words) == ["none"]:
+        return []
+    for word in (special, "none"):
+        if word in words:
+            raise BadRequest(f"`{word}` stands alone: it says it of all.")
+    return list(words)
 
 
 def _account() -> str:

@@ -35,7 +35,7 @@ def list_limits(tenant: TenantName, as_json: AsJson = False) -> None:
 
 
 @limits.command()
-def get(tenant: TenantName, user: OfUser = None, key: OfKey = None, as_json: AsJson = False) -> None:
+def show(tenant: TenantName, user: OfUser = None, key: OfKey = None, as_json: AsJson = False) -> None:
     """Show what binds, and what of it was set here."""
     _change(tenant, user, key, None, as_json=as_json)
 
