@@ -23,7 +23,7 @@ RECHECK_SECONDS = 10.0
 
 
 class Looks:
-    """One timer for all watches of a loop: setting and taking back one for each call costs 4 µs."""
+    """One timer for all watches of a loop: setting and taking back one for each call costs 1 µs."""
 
     def __init__(self) -> None:
         self._watches: set[Watch] = set()

@@ -45,7 +45,7 @@ async def read_body(scope: Scope, receive: Receive, *, max_bytes: int = MAX_BODY
     received = 0  # on the wire: blocks that decode to nothing must not go on for ever
     while True:
         if at_hand is not None:
-            # Our server has it already (most bodies come with their head): no timer and nothing to wait for, 9 µs less.
+            # Our server has it already (most bodies come with their head): no timer and nothing to wait for, 5 µs less.
             data, more = at_hand, False
         else:
             data, more = await _next_piece(receive, idle_seconds)

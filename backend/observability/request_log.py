@@ -1,7 +1,7 @@
 """One structured line per HTTP request. Written for the hot path: the same JSON as every other log line, without the general machinery.
 
-Lines are gathered for a tenth of a second and leave together: a write for each cost 8 µs, most of it for waking whoever else waits for
-the interpreter. What a kill -9 can cost is that tenth of a second; the ledger, which is the truth about calls, does not depend on it.
+Lines are gathered for a tenth of a second and leave together: each write is a system call, at which every thread that waits for the
+interpreter wakes. What a kill -9 can cost is that tenth of a second; the ledger, which is the truth about calls, does not depend on it.
 """
 
 import asyncio
