@@ -48,7 +48,7 @@ def _render(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> byte
 
 def one_line(line: bytes) -> bytes:
     """Without the two characters that are legal inside JSON and at which some log viewers break lines: a caller could forge a line."""
-    if b"\xe2\x80" in line:
+    if not line.isascii() and b"\xe2\x80" in line:
         line = line.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
     return line
 
