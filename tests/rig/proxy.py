@@ -9,6 +9,7 @@ import itertools
 import socket
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -51,7 +52,7 @@ class Proxy:
 
     def cut(self) -> None:
         """Reset every connection there is."""
-        for writer in self._writers:
+        for writer in list(self._writers):
             _reset(writer)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -93,6 +94,6 @@ class Proxy:
 
 def _reset(writer: asyncio.StreamWriter) -> None:
     sock = writer.get_extra_info("socket")
-    if sock is not None:
+    with suppress(OSError):  # it is closed already
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()
