@@ -29,14 +29,14 @@ class Family:
 
 async def family(operator: Operator, chance: random.Random) -> Family:
     limits: dict[str, int] = {}
-    tenant_id = await operator.tenant(chance.randint(400, 1500) * TOKEN)
+    tenant_id = await operator.tenant(chance.randint(200, 700) * TOKEN)
     limits[tenant_id] = 0
     keys = []
     for _ in range(3):
-        user_id = await operator.user(tenant_id, chance.randint(100, 800) * TOKEN)
+        user_id = await operator.user(tenant_id, chance.randint(60, 400) * TOKEN)
         limits[user_id] = 0
         for _ in range(2):
-            keys.append(await operator.key(tenant_id, owner=user_id, budget=chance.randint(50, 500) * TOKEN))
+            keys.append(await operator.key(tenant_id, owner=user_id, budget=chance.randint(30, 250) * TOKEN))
             limits[keys[-1].id] = 0
     return Family(keys, limits)
 
@@ -47,7 +47,7 @@ async def run_dry(fleet: Fleet, operator: Operator, witness: Witness, chance: ra
     await fleet.knows(*one.keys)
     answered: Counter[str] = Counter()
     while True:
-        body = {"model": "dear", "messages": [{"role": "user", "content": "hi"}], "max_tokens": chance.randint(1, 20)}
+        body = {"model": "dear", "messages": [{"role": "user", "content": "hi"}], "max_tokens": chance.randint(5, 20)}
         round_of_it = await fleet.storm(lambda _: chance.choice(one.keys), body, AT_ONCE)
         answered += round_of_it
         if not round_of_it["200"]:
