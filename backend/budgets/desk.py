@@ -80,6 +80,7 @@ class Desk:
         self._failing = False
         self._fruitful = True
         self._in_doubt = False
+        self._budgets_changed = True
         self._released = False
         self._below: set[str] = set()
         self._idle: dict[str, tuple[int, float]] = {}
@@ -242,14 +243,25 @@ class Desk:
                 return
             if self._in_doubt or overdue:
                 await self._renew_and_compare()
-            async with self._db.read() as session:
-                recalled = dict(await repository.recalled_leases(session, self.registered_as))
+            recalled = await self._recalled_leases()
             unneeded = [part for part in slices.values() if part.lease_id in recalled or self._is_unneeded(part, now)]
             if unneeded or recalled:
                 await self._give_back(unneeded, recalled)
             await self._drop_empty()
             await self._refresh()
         self._failing = False
+
+    async def _recalled_leases(self) -> dict[str, int]:
+        """Where nobody else takes part, only a change of a budget recalls, and the change feed tells of it."""
+        if not self._has_peers and not self._budgets_changed:
+            return {}
+        self._budgets_changed = False
+        try:
+            async with self._db.read() as session:
+                return dict(await repository.recalled_leases(session, self.registered_as))
+        except BaseException:
+            self._budgets_changed = True
+            raise
 
     def _is_unneeded(self, part: Slice, now: float) -> bool:
         if part.available <= 0:
@@ -385,6 +397,10 @@ class Desk:
         if not self._stopping:
             self.renewed_at = since
             self.admits_until = since + HOLDER_SECONDS - MARGIN_SECONDS
+
+    def budgets_changed(self) -> None:
+        """They were read again: a limit may be lower, and what is held beyond it recalled."""
+        self._budgets_changed = True
 
     def doubt(self) -> None:
         """The database holds more for us than we know of: bring both together with the next beat."""

@@ -62,6 +62,7 @@ class BudgetKeeper:
         async with self._db.read() as session:
             self._books.replace(await repository.all_budgets(session))
             await self._desk.count_peers(session)
+        self._desk.budgets_changed()
         self._loaded = True
 
     async def register(self) -> None:

@@ -33,8 +33,10 @@ log = structlog.get_logger(__name__)
 
 GATHER_SECONDS = 0.2
 """How long lines are gathered before a batch is written."""
-BATCH_BYTES = 256 * 1024
-BATCH_CALLS = 500
+BATCH_BYTES = 1024 * 1024
+BATCH_CALLS = 1000
+"""As large as they are for a gateway that is busy all the time: each transaction waits for its turns of the loop, and must take as many
+calls with it as came meanwhile."""
 RETRY_SECONDS = (0.5, 1.0, 2.0, 5.0)
 WRITE_SECONDS = 15.0
 REPLAY_SECONDS = 30.0

@@ -131,6 +131,7 @@ async def test_a_lower_limit_recalls_what_processes_hold(
         await till.call(payer, USD, USD)
         assert till.keeper.try_reserve(payer, USD) is not None
         await service.set(OPERATOR, payer.tenant_id, "tenant", payer.tenant_id, limit_nano=2 * USD)
+        await till.keeper.load()
         await till.keeper._desk.beat()
         assert till.keeper.try_reserve(payer, USD) is None
         assert witness.truth(budget).leased <= 2 * USD
@@ -146,6 +147,7 @@ async def test_a_lower_default_recalls_what_processes_hold(
         await till.call(payer, USD, USD)
         assert till.keeper.try_reserve(payer, USD) is not None
         await service.follow_default()
+        await till.keeper.load()
         await till.keeper._desk.beat()
         assert till.keeper.try_reserve(payer, USD) is None
         budget = (await service.get(OPERATOR, payer.tenant_id, "tenant", payer.tenant_id)).id
