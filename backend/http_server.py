@@ -92,6 +92,7 @@ class Http(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         parser = self.parser
         if not self._lean or parser.should_upgrade():
+            self.scope.pop("extensions", None)  # uvicorn answers, which does not know them
             super().on_headers_complete()
             return
         scope, url = self.scope, self.url

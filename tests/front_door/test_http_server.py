@@ -224,6 +224,21 @@ async def test_ready_lines_are_as_many_as_they_say(block: tuple[bytes, int]) -> 
         assert await reader.read() == b""
 
 
+@pytest.mark.parametrize("asked", [(), ("connection: upgrade", "upgrade: h2c")], ids=["plain", "h2c"])
+async def test_ready_lines_are_only_asked_for_where_they_will_be_sent(asked: tuple[str, ...]) -> None:
+    async def answer(scope: dict[str, Any], send: Send) -> None:
+        if EXTENSION in scope.get("extensions", ()):
+            await with_lines((b"x-one: 1\r\n", 1))(scope, send)
+        else:
+            await answering({**OK, "headers": [*OK["headers"], (b"x-one", b"1")]}, {"type": "http.response.body", "body": b"hello"})(scope, send)
+
+    async with served(answer) as (reader, writer):
+        writer.write(request("POST", *asked))
+        answered = await reader.readuntil(b"hello")
+        assert answered.replace(b"x-one: 1\r\n", b"") == WHOLE
+        assert b"x-one: 1\r\n" in answered
+
+
 @pytest.mark.parametrize("together", [True, False])
 async def test_a_body_that_came_with_its_head_need_not_be_waited_for(together: bool) -> None:
     async def app(scope: dict[str, Any], receive: Any, send: Send) -> None:
