@@ -156,7 +156,7 @@ class Bounder:
         """Keep those candidates whose cost can be bounded, each with the prices that the call is going to be charged by."""
         at, body = call.created_at, call.body
         tier = body.get("service_tier")
-        heard, said = _has_audio(body), bool(body.get("audio"))
+        heard, said = _has_audio(body), bool(body.get("audio")) or _asks_for_sound(body.get("modalities"))
         priced = []
         for bound in call.bounds:
             card = self._card(bound.candidate)
@@ -214,6 +214,10 @@ def _has_audio(body: Mapping[str, Any]) -> bool:
         if message.get("audio"):
             return True
     return False
+
+
+def _asks_for_sound(modalities: object) -> bool:
+    return isinstance(modalities, list) and "audio" in modalities
 
 
 def _fallback_lines(price: UnknownPrice) -> tuple[PriceLine, ...]:

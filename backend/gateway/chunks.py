@@ -20,8 +20,6 @@ _SPELLED = frozenset({"text", "name", "arguments", "function", "thinking", "summ
 _BYTES_PER_TOKEN = 4
 _LONGEST_USUAL_TOKEN = 8
 _LONGEST_TOKEN = 16
-_LEAST_SIGNS_OF_TOKENS = 2
-"""Deltas with fewer signs than that, on average, may be letters and not tokens."""
 NO_CAP = 2**62
 
 
@@ -42,6 +40,7 @@ class ChunkStream:
         "_first",
         "_held",
         "_held_finish",
+        "_letters",
         "_most_tokens",
         "_open_choices",
         "_raw_usage",
@@ -73,6 +72,8 @@ class ChunkStream:
         self._raw_usage: Any = None
         self._open_choices: set[Any] = set()
         self._finished_choices: set[Any] = set()
+        self._letters = 0
+        """Deltas of a single letter."""
         self._deltas = 0
         """Those that hold something generated; `_tokens` is no more than the tokens in them, `_signs` their characters."""
         self._signs = 0
@@ -229,6 +230,8 @@ class ChunkStream:
                 self._deltas += 1
                 self._signs += size
                 self._tokens += 1 if size < _LONGEST_TOKEN else _tokens_at_least(content)
+                if size == 1 and content.isascii() and content.isalpha():
+                    self._letters += 1
                 if not content.isascii():
                     self._bytes_beyond_signs += len(content.encode()) - size
         if self._tokens > self._most_tokens and self.started and self._is_beyond_cap():
@@ -248,11 +251,13 @@ class ChunkStream:
         return shaped_now
 
     def _is_beyond_cap(self) -> bool:
-        """More deltas than tokens were allowed: that is beyond the cap unless they look like single letters, and then if all of them
-        together are long."""
-        if self._signs >= self._deltas * _LEAST_SIGNS_OF_TOKENS:
+        """More deltas than tokens were allowed: that is beyond the cap unless most are single letters, and then if all together are long.
+
+        No tokenizer cuts words into letters; of digits and of other scripts a sign may be a token.
+        """
+        if self._letters * 2 < self._deltas:
             return True
-        return self._signs + self._bytes_beyond_signs > self._most_tokens * _LONGEST_USUAL_TOKEN
+        return self._signs > self._most_tokens * _LONGEST_USUAL_TOKEN
 
     def _without_choices(self, payload: bytes, chunk: dict[str, Any], usage: Any) -> bytes | None:
         if usage is not None:

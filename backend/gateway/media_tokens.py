@@ -115,7 +115,7 @@ def media_tokens(part: Mapping[str, Any], images: Images, whole_context: int) ->
     Of a type that nobody knows, what points elsewhere may be anything: it fills the context.
     """
     kind = part.get("type")
-    if kind in _TEXTS:
+    if isinstance(kind, str) and kind in _TEXTS:
         return None
     if kind in ("image_url", "input_image", "image"):
         source: Any = part.get("image_url") or part.get("source") or part
@@ -124,6 +124,8 @@ def media_tokens(part: Mapping[str, Any], images: Images, whole_context: int) ->
         if not isinstance(source, Mapping):
             return images.most
         url = source.get("url") or source.get("data")
+        if isinstance(url, str) and url.startswith("data:") and not url.startswith("data:image/"):
+            return whole_context
         detail = source.get("detail") or part.get("detail")
         return image_tokens(images, url if isinstance(url, str) else None, detail if isinstance(detail, str) else None)
     if is_sound(part):
@@ -153,10 +155,15 @@ def _points_elsewhere(value: Any) -> bool:
 
 
 def _file_tokens(part: Mapping[str, Any], images: Images, whole_context: int) -> int:
-    """A file in the call: two tokens a byte (texts in it may be compressed, pages are seen as images too); one elsewhere: all there is."""
+    """Plain text in the call: two tokens a byte. Any other file may hold more than its bytes say: a blank page of a PDF is an image, texts
+    are packed, and what is elsewhere is unknown. It fills the context."""
     source: Any = part.get("file") or part.get("source") or part
     if isinstance(source, Mapping):
-        data = source.get("file_data") or source.get("data")
-        if isinstance(data, str):
+        data, media_type = source.get("file_data") or source.get("data"), source.get("media_type")
+        if isinstance(data, str) and (data.startswith("data:text/") or (_is_text(media_type) and "://" not in data[:64])):
             return min(whole_context, len(data) * 2 + images.most)
     return whole_context
+
+
+def _is_text(media_type: Any) -> bool:
+    return isinstance(media_type, str) and media_type.startswith("text/")

@@ -190,7 +190,7 @@ def test_what_goes_on_letter_by_letter_far_beyond_its_cap_is_cut_in_the_end() ->
 
 
 @pytest.mark.case("B4")
-@pytest.mark.parametrize("word", [" a", " word", "\u6f22\u5b57", "12"])
+@pytest.mark.parametrize("word", [" a", " word", "\u6f22\u5b57", "12", "7", "\u5b57", ","])
 def test_what_goes_on_word_by_word_is_cut_at_its_cap(word: str) -> None:
     stream = ChunkStream(wants_usage=False, with_facts=False, most_tokens=20)
     out = b"".join(stream.feed(sse(chunk({"content": word}))) for _ in range(60) if not stream.done)

@@ -383,6 +383,11 @@ CONTEXT = 131_072
         ({"audio": "https://example.org/hour.mp3"}, CONTEXT),
         ({"type": "document_url", "document_url": "https://example.org/book.pdf"}, CONTEXT),
         ({"type": "image_file", "image_file": {"file_id": "file-1"}}, CONTEXT),
+        ({"type": "file", "file": {"filename": "d.pdf", "file_data": "https://example.org/1000-pages.pdf"}}, CONTEXT),
+        ({"type": "file", "file": {"filename": "d.pdf", "file_data": "data:application/pdf;base64,JVBERi0x"}}, CONTEXT),
+        ({"type": "image_url", "image_url": {"url": "data:application/pdf;base64,JVBERi0x"}}, CONTEXT),
+        ({"type": "file", "file": {"file_data": "data:text/plain;base64," + "A" * 40_000}}, 40_000),
+        ({"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "A" * 40_000}}, 40_000),
         ({"type": "made_up", "made_up": [{"deep": {"address": "s3://bucket/key"}}]}, CONTEXT),
         ({"type": "made_up", "made_up": {"uri": "x"}}, CONTEXT),
         ({"type": "tool_result", "content": [{"type": "document_url", "document_url": "https://example.org/book.pdf"}]}, CONTEXT),
@@ -393,6 +398,13 @@ def test_what_is_not_in_the_call_counts_as_all_that_the_model_can_read(part: dic
     for model in ("voxtral-small", "gpt-4o", "qwen-omni"):
         assert token_bound(body, family_of(model), CONTEXT) >= least
     assert token_bound(body, UNKNOWN) >= (WHOLE_CONTEXT if least == CONTEXT else least)
+
+
+@pytest.mark.case("C5")
+@pytest.mark.parametrize("kind", [[], {}, None, 5, True])
+def test_a_part_of_an_impossible_type_is_counted_and_no_error_of_ours(kind: Any) -> None:
+    body = {"messages": [{"role": "user", "content": [{"type": kind, "text": "Hello"}]}]}
+    assert token_bound(body, family_of("gpt-4o")) > 5
 
 
 def test_links_in_texts_are_texts() -> None:
