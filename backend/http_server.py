@@ -46,6 +46,7 @@ _ASGI = {"version": "3.0", "spec_version": "2.3"}
 class Http(HttpToolsProtocol):
     _lean = False
     _unanswered = 0
+    _running: RequestResponseCycle | None = None
     _idle_since = 0.0
     _idle_look: asyncio.TimerHandle | None = None
 
@@ -55,6 +56,11 @@ class Http(HttpToolsProtocol):
         self._lean = not logged and self.limit_concurrency is None and not self.config.reset_contextvars
 
     def connection_lost(self, exc: Exception | None) -> None:
+        # uvicorn tells the newest request alone, which may still wait for the one that runs.
+        for cycle in (self._running, *(waiting for waiting, _ in self.pipeline)):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
         super().connection_lost(exc)
         if self._idle_look is not None:
             self._idle_look.cancel()
@@ -164,6 +170,7 @@ class Http(HttpToolsProtocol):
             self.timeout_keep_alive_handler()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
+        self._running = cycle
         if type(cycle) is not Cycle:
             super()._start_asgi_task(cycle, app)
             return

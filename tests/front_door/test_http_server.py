@@ -107,6 +107,32 @@ async def test_pipelined_requests_are_answered_in_order() -> None:
         assert await reader.readexactly(3 * len(WHOLE)) == WHOLE * 3
 
 
+@pytest.mark.parametrize("more", [0, 1, 2])
+async def test_a_stream_hears_of_a_hang_up_whatever_was_asked_behind_it(more: int) -> None:
+    heard: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+
+    async def app(scope: dict[str, Any], receive: Any, send: Send) -> None:
+        assert scope["method"] == "POST", "nobody waits for the others"
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        gone = asyncio.create_task(receive())
+        for _ in range(200):
+            await asyncio.wait([gone], timeout=0.01)
+            if gone.done():
+                break
+            await send({"type": "http.response.body", "body": b"more", "more_body": True})
+        heard.set_result(gone.done() and gone.result()["type"] == "http.disconnect")
+        gone.cancel()
+        await send({"type": "http.response.body"})
+
+    async with served(app, whole_app=True) as (reader, writer):
+        writer.write(request("POST", "content-length: 0") + request() * more)
+        await reader.readuntil(b"first")
+        writer.close()
+        assert await heard
+
+
 async def test_a_stream_is_chunked_and_its_head_leaves_with_the_first_piece() -> None:
     go_on = asyncio.Event()
 
@@ -230,7 +256,9 @@ async def test_ready_lines_are_only_asked_for_where_they_will_be_sent(asked: tup
         if EXTENSION in scope.get("extensions", ()):
             await with_lines((b"x-one: 1\r\n", 1))(scope, send)
         else:
-            await answering({**OK, "headers": [*OK["headers"], (b"x-one", b"1")]}, {"type": "http.response.body", "body": b"hello"})(scope, send)
+            await answering({**OK, "headers": [*OK["headers"], (b"x-one", b"1")]}, {"type": "http.response.body", "body": b"hello"})(
+                scope, send
+            )
 
     async with served(answer) as (reader, writer):
         writer.write(request("POST", *asked))
