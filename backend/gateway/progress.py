@@ -34,9 +34,12 @@ class Progress:
         if self._chunks is not None:
             if self._chunks.estimated_output_tokens() != self._told_tokens:
                 self.tell()
-        elif len(self._call.attempts) != self._told_attempt and self._call.accepted:
-            self._told_attempt = len(self._call.attempts)
-            self._settler.progress(self._call, None, 0, begun=False)
+        elif len(self._call.attempts) != self._told_attempt:
+            told, accepted = self._told_attempt, self._call.accepted
+            self._told_attempt = len(self._call.attempts) if accepted else 0
+            if accepted or told:
+                # What was told of an attempt that has failed since is taken back.
+                self._settler.progress(self._call, None, 0, begun=False)
 
     def tell(self) -> None:
         chunks = self._chunks

@@ -76,12 +76,13 @@ class Settler:
         self._finish(call, outcome)
 
     def progress(self, call: Call, usage: Usage | None, delivered_tokens: int, *, begun: bool) -> None:
-        """Into the journal: what the call is charged if nothing more is heard of this process. `begun`: the caller sees an answer. Never
-        raises, because it runs beside the call."""
+        """Into the journal: what the call is charged if nothing more is heard of this process: nothing, as long as no provider has
+        accepted it. `begun`: the caller sees an answer. Never raises, because it runs beside the call."""
         if call.settled or call.ticket is None:
             return
         try:
-            record, counted = call.record, _counted(call, usage, delivered_tokens)
+            record, accepted = call.record, call.accepted
+            counted = _counted(call, usage, delivered_tokens) if accepted else Usage()
             columns: dict[str, Any] = {
                 "provider": record.provider,
                 "model": record.model,
@@ -91,9 +92,9 @@ class Settler:
                 "first_token_ms": record.first_token_ms,
                 "overhead_us": record.overhead_us,
                 "overrun": _overruns(call, counted),
-                **token_columns(counted, _source(usage, counted)),
+                **token_columns(counted, _source(usage, counted) if accepted else "none"),
             }
-            cost = _cost(call, counted, is_estimate=usage is None)
+            cost = _cost(call, counted, is_estimate=usage is None) if accepted else None
             if cost is not None:
                 reserved = call.reservation.amount if call.reservation is not None else 0
                 columns["charged_nano"] = columns["provider_cost_nano"] = cost.nano

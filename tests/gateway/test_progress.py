@@ -13,7 +13,9 @@ import pytest
 
 from backend.gateway.progress import TOKENS
 from backend.metering.journal import lines_of
-from tests.fakes.openai_upstream import WORDS, OpenAIUpstream, chunk, events, hang, sse, status
+from backend.metering.record import ATTEMPT_FIELDS, CALL_FIELDS
+from backend.metering.replay import Replay
+from tests.fakes.openai_upstream import WORDS, Exchange, OpenAIUpstream, chunk, events, hang, sse, status
 from tests.gateway.conftest import KEY, PLAIN, Rig
 
 Told = list[tuple[dict[str, Any], list[Any]]]
@@ -119,6 +121,48 @@ async def test_what_was_told_of_an_attempt_is_not_charged_when_all_fail(
     row = await gateway.last_row("failed")
     assert (row["charged_nano"], row["provider_cost_nano"], row["usage_source"], row["input_tokens"]) == (0, 0, "none", 0)
     assert {attempt["provider_cost_nano"] for attempt in await gateway.rows("call_attempt")} == {0}
+
+
+@pytest.mark.case("D1")
+async def test_what_was_told_of_an_attempt_that_failed_is_not_charged_when_the_process_is_killed(
+    gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream
+) -> None:
+    """The first takes the call and then breaks off; the second takes it after a while, too."""
+    breaks_off, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def first(exchange: Exchange) -> None:
+        await exchange.head(200, "text/event-stream")
+        await breaks_off.wait()
+        exchange.reset()
+
+    async def second(exchange: Exchange) -> None:
+        await goes_on.wait()
+        await exchange.head(200, "text/event-stream")
+        await exchange.until_hang_up()
+
+    def killed_now() -> dict[str, Any]:
+        replay = Replay(gateway.runtime.metering._journal.directory)
+        assert list(replay.finished()) == []
+        [(row, attempts)] = replay.interrupted()
+        return dict(zip(CALL_FIELDS, row, strict=True)) | {"tries": [dict(zip(ATTEMPT_FIELDS, one, strict=True)) for one in attempts]}
+
+    upstream.script(first)
+    other.script(second)
+    waiting = asyncio.create_task(gateway.post({**PLAIN, "stream": True, "model": "pair"}, timeout=25))
+    await until(gateway, lambda found: found)
+    prompt = killed_now()["input_tokens"]
+    assert killed_now()["charged_nano"] == prompt * 1000 > 0
+    breaks_off.set()
+    await until(gateway, lambda found: len(found) == 2)
+    row = killed_now()
+    assert (row["charged_nano"], row["provider_cost_nano"], row["input_tokens"], row["usage_source"]) == (0, 0, 0, "none")
+    assert [(attempt["provider"], attempt["provider_cost_nano"]) for attempt in row["tries"]] == [("acme", 0), ("backup", 0)]
+    goes_on.set()
+    await until(gateway, lambda found: len(found) == 3)
+    row = killed_now()
+    assert (row["provider"], row["input_tokens"], row["charged_nano"]) == ("backup", prompt, prompt * 10_000)
+    waiting.cancel()
+    await gateway.last_row("client_closed")
 
 
 @pytest.mark.case("C1")
