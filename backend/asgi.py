@@ -93,6 +93,8 @@ class FrontDoor:
     async def open(self) -> AsyncIterator[Runtime]:
         """The lifespan: the runtime exists inside of it."""
         async with AsyncExitStack() as stack:
+            # Last of all: calls that the end of the runtime cuts have their lines, too.
+            stack.callback(self._log.gather_no_more)
             runtime = await stack.enter_async_context(open_runtime(self.settings, when_ready=self._announce))
             if self._pages is not None:
                 from backend.rest import build_rest  # FastAPI is not loaded for the gateway alone
@@ -104,7 +106,6 @@ class FrontDoor:
                 yield runtime
             finally:
                 self.runtime = None
-                self._log.flush()
 
     async def _announce(self, runtime: Runtime) -> None:
         """Tell the operator's console where to make the first account; the gateway alone has no page for it."""

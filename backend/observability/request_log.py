@@ -28,6 +28,7 @@ class RequestLog:
         self._prefix = ""
         self._lines: list[bytes] = []
         self._timer: asyncio.TimerHandle | None = None
+        self._gathers = True
 
     def write(self, context: RequestContext, scope: Scope, *, route: str, status: int, seconds: float) -> None:
         """`seconds` from the request's first byte to the answer's last."""
@@ -49,10 +50,15 @@ class RequestLog:
             self._lines.append(one_line(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)))
         except orjson.JSONEncodeError:
             return
-        if len(self._lines) >= MOST_LINES:
+        if len(self._lines) >= MOST_LINES or not self._gathers:
             self.flush()
         elif self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
+
+    def gather_no_more(self) -> None:
+        """Write what was gathered, and from now on each line at once: the process ends, and no timer may be left to come."""
+        self._gathers = False
+        self.flush()
 
     def flush(self) -> None:
         """Write what was gathered."""

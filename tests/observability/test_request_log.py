@@ -46,3 +46,11 @@ async def test_memory_is_bounded_and_a_closed_pipe_is_no_error() -> None:
     broken = RequestLog(Closed())
     broken.write(CONTEXT, SCOPE, route="page", status=200, seconds=0)
     broken.flush()
+
+
+def test_once_it_gathers_no_more_a_line_needs_no_loop() -> None:
+    out = io.BytesIO()
+    log = RequestLog(out)
+    log.gather_no_more()
+    log.write(CONTEXT, SCOPE, route="page", status=200, seconds=0)
+    assert [line["status"] for line in written(out)] == [200]
