@@ -17,6 +17,10 @@ _FORGET_AT_ONCE = 1000
 _TRY_AGAIN_SECONDS = 60
 
 
+class Crowded(QuotaExceeded):
+    """The key has as many end users as it can have; `make_room` may change that."""
+
+
 async def open_accounts(session: AsyncSession, books: Books, payers: Iterable[Payer], now: datetime) -> dict[str, BourseError]:
     """Make the accounts that are missing, of end users whose budgets were just looked up.
 
@@ -41,12 +45,7 @@ async def _open(session: AsyncSession, books: Books, key_id: str, newcomers: Seq
     if terms is None or terms.limit_nano is None:
         changed = StorageUnavailable("What this key says of its end users has just changed.", retry_after=1)
         return {payer.payer_id: changed for payer in newcomers}
-    room = MOST_END_USERS - await repository.count_end_users(session, key_id)
-    if room < len(newcomers):
-        zone = (await identity.time_zone(session, newcomers[0].tenant_id)).key
-        since = period_at(terms.window, zone, now).first
-        room += await repository.forget_idle_end_users(session, key_id, since, _FORGET_AT_ONCE)
-    admitted = newcomers[: max(0, room)]
+    admitted = newcomers[: await _room(session, key_id)]
     for payer in admitted:
         await repository.create_if_absent(
             session,
@@ -65,7 +64,23 @@ async def _open(session: AsyncSession, books: Books, key_id: str, newcomers: Seq
         for row, zone in await repository.budgets_at(session, [_place(payer) for payer in admitted]):
             books.learn(row, zone)
     crowded = f"This key has {MOST_END_USERS:,} end users in this window already, and can have no more."
-    return {payer.payer_id: QuotaExceeded(crowded, retry_after=_TRY_AGAIN_SECONDS) for payer in newcomers[len(admitted) :]}
+    return {payer.payer_id: Crowded(crowded, retry_after=_TRY_AGAIN_SECONDS) for payer in newcomers[len(admitted) :]}
+
+
+async def make_room(session: AsyncSession, key_id: str, tenant_id: str, now: datetime) -> bool:
+    """Whether a newcomer whom `open_accounts` found the key too crowded for has reason to ask again: idle accounts were forgotten.
+
+    In a transaction of its own: a round goes on to lock budgets with smaller ids than those that were locked here.
+    """
+    terms = EndUserTerms.from_row(await repository.terms_of_end_users(session, key_id))
+    if terms is None or terms.limit_nano is None or await _room(session, key_id):
+        return True
+    zone = (await identity.time_zone(session, tenant_id)).key
+    return await repository.forget_idle_end_users(session, key_id, period_at(terms.window, zone, now).first, _FORGET_AT_ONCE) > 0
+
+
+async def _room(session: AsyncSession, key_id: str) -> int:
+    return max(0, MOST_END_USERS - await repository.count_end_users(session, key_id))
 
 
 def _place(payer: EndUser) -> Place:

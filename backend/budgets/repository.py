@@ -258,8 +258,8 @@ async def delete_empty_leases(session: AsyncSession, lease_ids: Sequence[str]) -
 
 
 async def terms_of_end_users(session: AsyncSession, key_id: str) -> dict[str, Any] | None:
-    """What the key says of its end users, kept from changing until the transaction ends."""
-    query = sa.select(col(ApiKey.end_users)).where(col(ApiKey.id) == key_id).with_for_update(read=True)
+    """What the key says of its end users. Until the transaction ends nobody else changes that, or how many there are."""
+    query = sa.select(col(ApiKey.end_users)).where(col(ApiKey.id) == key_id).with_for_update(key_share=True)
     return (await session.execute(query)).scalar_one_or_none()
 
 
@@ -290,6 +290,7 @@ async def forget_idle_end_users(session: AsyncSession, key_id: str, since: date,
 
 async def apply_terms(session: AsyncSession, key_id: str, *, limit_nano: int, window: str, now: datetime) -> None:
     """Bring the accounts of a key's end users, but those that somebody set, to what the key says now."""
+    await _lock_end_users(session, key_id)
     query = sa.update(Budget).where(col(Budget.key_id) == key_id, col(Budget.is_default))
     changed = {"limit_nano": limit_nano, "window": window, "updated_at": now, "alert_level": 0, "recall": col(Budget.recall) + 1}
     await session.execute(query.values(**changed))
@@ -297,14 +298,18 @@ async def apply_terms(session: AsyncSession, key_id: str, *, limit_nano: int, wi
 
 async def delete_end_users(session: AsyncSession, key_id: str) -> None:
     """All accounts of a key's end users, and what is leased of them."""
-    locked = sa.select(col(Budget.id)).where(col(Budget.key_id) == key_id).order_by(col(Budget.id)).with_for_update()
-    ids = list((await session.execute(locked)).scalars())
+    ids = await _lock_end_users(session, key_id)
     for start in range(0, len(ids), _AT_ONCE):
         part = ids[start : start + _AT_ONCE]
         leases = sa.select(col(BudgetLease.id)).where(col(BudgetLease.budget_id).in_(part)).order_by(col(BudgetLease.id))
         await session.execute(leases.with_for_update())
         await session.execute(sa.delete(BudgetLease).where(col(BudgetLease.budget_id).in_(part)))
         await session.execute(sa.delete(Budget).where(col(Budget.id).in_(part)))
+
+
+async def _lock_end_users(session: AsyncSession, key_id: str) -> list[str]:
+    query = sa.select(col(Budget.id)).where(col(Budget.key_id) == key_id).order_by(col(Budget.id)).with_for_update()
+    return list((await session.execute(query)).scalars())
 
 
 # Processes -------------------------------------------------------------------------------------------------------------------------

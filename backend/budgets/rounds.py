@@ -15,7 +15,7 @@ from backend.budgets import repository
 from backend.budgets.accounts import NO_SLICE, Account, limit_at, places_of
 from backend.budgets.alerting import remember
 from backend.budgets.books import Books
-from backend.budgets.end_users import open_accounts
+from backend.budgets.end_users import Crowded, make_room, open_accounts
 from backend.budgets.opening import open_default_budget
 from backend.budgets.repository import LeaseRow
 from backend.budgets.sharing import Answer, Pot, Verdict, Wish, share_out
@@ -88,6 +88,7 @@ class Round:
         self._returned: dict[str, int] = {}
         self._chains: dict[Ask, tuple[Account, ...]] = {}
         """Which budgets each call was decided by. The books may learn of others while the database is asked."""
+        self._crowded: dict[Ask, Crowded] = {}
 
     async def run(self) -> bool:
         """Whether anything came of it but refusals."""
@@ -97,6 +98,11 @@ class Round:
             outcome = await self._decide(unit, renews)
         if renews:
             self._desk.renewed(began)
+        fruitful = self._conclude(outcome, began)
+        await self._make_room()
+        return fruitful
+
+    def _conclude(self, outcome: Outcome, began: float) -> bool:
         self._books.forget(outcome.gone)
         if outcome.gone:
             self._desk.ask_again(self._asks, 0.0)
@@ -161,8 +167,11 @@ class Round:
             self._books.learn(row, zone)
         turned_away = await open_accounts(unit.session, self._books, new, now)
         for ask in self._asks:
-            if ask.payer.payer_id in turned_away and not ask.future.done():
-                ask.future.set_exception(turned_away[ask.payer.payer_id])
+            reason = turned_away.get(ask.payer.payer_id)
+            if isinstance(reason, Crowded):
+                self._crowded[ask] = reason
+            elif reason is not None:
+                ask.fail(reason)
         self._asks = [ask for ask in self._asks if ask.payer.payer_id not in turned_away]
         self._books.known.update(payer.payer_id for payer in new if payer.payer_id not in turned_away)
 
@@ -322,6 +331,16 @@ class Round:
         account.spent_nano = standing.spent
         account.resets_at = standing.period.ends
         account.stale = True
+
+    async def _make_room(self) -> None:
+        for key_id, tenant_id in sorted({(ask.payer.key_id, ask.payer.tenant_id) for ask in self._crowded}):
+            async with self._db.write() as unit:
+                made = await make_room(unit.session, key_id, tenant_id, await self._desk.time_of(unit.session))
+            for ask, reason in self._crowded.items():
+                if ask.payer.key_id == key_id and made:
+                    self._desk.ask_again([ask], 0.0)
+                elif ask.payer.key_id == key_id:
+                    ask.fail(reason)
 
     def _tell(self, ask: "Ask", answer: Answer, outcome: Outcome) -> None:
         if ask.future.done():

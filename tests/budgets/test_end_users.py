@@ -2,14 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from backend.budgets import repository
 from backend.identity.end_users import MOST_END_USERS, EndUser, EndUserTerms
+from backend.kernel.db import Database
 from backend.kernel.errors import QuotaExceeded
 from tests.budgets.till import Till, open_till
 from tests.budgets.witness import Witness
@@ -65,12 +68,47 @@ class Club:
         )
 
 
+@asynccontextmanager
+async def open_club(witness: Witness, url: str, folder: Path) -> AsyncIterator[Club]:
+    async with AsyncExitStack() as stack:
+        tills = [await stack.enter_async_context(open_till(url, folder / name)) for name in ("one", "two")]
+        yield Club(witness, tills)
+
+
 @pytest.fixture
 async def club(witness: Witness, database_url: str, tmp_path: Path) -> AsyncIterator[Club]:
-    async with AsyncExitStack() as stack:
-        folders = tmp_path / "one", tmp_path / "two"
-        tills = [await stack.enter_async_context(open_till(database_url, folder)) for folder in folders]
-        yield Club(witness, tills)
+    async with open_club(witness, database_url, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def postgres_club(postgres_witness: Witness, postgres_url: str, tmp_path: Path) -> AsyncIterator[Club]:
+    async with open_club(postgres_witness, postgres_url, tmp_path) as opened:
+        yield opened
+
+
+class Gate:
+    """Holds whoever first leaves a function of the repository, in the middle of his transaction."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+        self.reached, self.open = asyncio.Event(), asyncio.Event()
+        function = getattr(repository, name)
+
+        async def held(*arguments: Any) -> Any:
+            answer = await function(*arguments)
+            self.reached.set()
+            await self.open.wait()
+            return answer
+
+        monkeypatch.setattr(repository, name, held)
+
+
+async def until_waiting_for_a_lock(witness: Witness, count: int = 1, *, or_else: Callable[[], bool] = lambda: False) -> None:
+    """Until PostgreSQL says that so many transactions wait for others."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    async with asyncio.timeout(60):
+        while not or_else() and witness.run(waiting)[0][0] < count:
+            await asyncio.sleep(0.01)
 
 
 @pytest.mark.case("B6")
@@ -118,3 +156,77 @@ async def test_a_key_has_so_many_end_users_and_those_make_room_of_whom_nothing_c
     with pytest.raises(QuotaExceeded):
         await till.reserve(club.end_user("eve"), ONE)
     assert club.count() == MOST_END_USERS
+
+
+@pytest.mark.case("B5")
+async def test_forgetting_idle_end_users_and_serving_one_of_them_wait_for_each_other_in_no_circle(
+    postgres_club: Club, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    club, (here, there) = postgres_club, postgres_club.tills
+    assert (await here.call(club.end_user("ann"), ONE, ONE)).admitted == 1
+    assert (await here.call(club.end_user("bea"), ONE, 0)).admitted == 1
+    for till in club.tills:
+        await till.metering.flush()
+    club.witness.run("DELETE FROM budget_lease WHERE budget_id IN (SELECT id FROM budget WHERE name = 'bea')")
+    club.crowd("x")
+    gate = Gate(monkeypatch, "forget_idle_end_users")
+    newcomer = asyncio.create_task(here.call(club.end_user("bob"), ONE, ONE))
+    await gate.reached.wait()
+    returning = asyncio.create_task(there.call(club.end_user("bea"), ONE, ONE))
+    await until_waiting_for_a_lock(club.witness)
+    gate.open.set()
+    for tally in await asyncio.gather(newcomer, returning):
+        assert (tally.admitted, tally.unavailable) == (1, 0)
+    assert club.witness.run("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()") == [(0,)]
+
+
+@pytest.mark.case("B6")
+async def test_two_newcomers_at_two_processes_do_not_both_take_a_keys_last_place(
+    postgres_club: Club, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    club, (here, there) = postgres_club, postgres_club.tills
+    assert (await here.call(club.end_user("ann"), ONE, ONE)).admitted == 1
+    await here.metering.flush()
+    club.crowd("x")
+    club.everybody_spends()
+    club.witness.run("DELETE FROM budget WHERE id = 'bud_x1'")
+    gate = Gate(monkeypatch, "count_end_users")
+    bob = asyncio.create_task(here.reserve(club.end_user("bob"), ONE))
+    await gate.reached.wait()
+    monkeypatch.undo()
+    eve = asyncio.create_task(there.reserve(club.end_user("eve"), ONE))
+    await until_waiting_for_a_lock(club.witness, or_else=eve.done)
+    gate.open.set()
+    reserved, refused = await asyncio.gather(bob, eve, return_exceptions=True)
+    assert club.count() == MOST_END_USERS
+    assert isinstance(refused, QuotaExceeded)
+    assert not isinstance(reserved, BaseException)
+    reserved.release()
+
+
+@pytest.mark.case("B5")
+async def test_new_terms_reach_accounts_in_the_order_in_which_rounds_lock_them(
+    postgres_database: Database, postgres_witness: Witness
+) -> None:
+    payer, witness, now = postgres_witness.tenant(), postgres_witness, datetime.now(UTC)
+    ids = sorted(witness.budget(payer, scope, ONE) for scope in ("key", "user"))
+    for id_ in reversed(ids):
+        # Written anew, so that the later id comes first in the table.
+        witness.run("UPDATE budget SET key_id = :key, is_default = :yes WHERE id = :id", key=payer.key_id, yes=True, id=id_)
+
+    async def serve() -> int:
+        async with postgres_database.write() as unit:
+            return len(await repository.lock_budgets(unit.session, ids))
+
+    async def change() -> None:
+        async with postgres_database.write() as unit:
+            await repository.apply_terms(unit.session, payer.key_id, limit_nano=2 * ONE, window="calendar_day", now=now)
+
+    async with postgres_database.write() as unit:
+        await repository.lock_budgets(unit.session, ids[:1])
+        serving = asyncio.create_task(serve())
+        await until_waiting_for_a_lock(witness)
+        changing = asyncio.create_task(change())
+        await until_waiting_for_a_lock(witness, 2)
+    assert await asyncio.gather(serving, changing) == [2, None]
+    assert witness.run("SELECT limit_nano FROM budget") == [(2 * ONE,), (2 * ONE,)]
