@@ -29,7 +29,9 @@ async def open_accounts(session: AsyncSession, books: Books, payers: Iterable[Pa
     """
     newcomers: dict[str, dict[str, EndUser]] = {}
     for payer in payers:
-        if isinstance(payer, EndUser) and not books.account_at(_place(payer)).budget_id:
+        # Looked up without being made: who is turned away leaves nothing behind.
+        account = books.accounts.get(_place(payer)) if isinstance(payer, EndUser) else None
+        if isinstance(payer, EndUser) and (account is None or not account.budget_id):
             newcomers.setdefault(payer.key_id, {})[payer.payer_id] = payer
     turned_away: dict[str, BourseError] = {}
     # In one order everywhere: two processes that meet the same newcomers must not wait for each other.
