@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import structlog
 
 from backend.configuration import load_settings
 from backend.kernel.clock import FixedClock
@@ -66,6 +67,19 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     for report in measured:
         told = ", ".join(f"{name} {value}" for name, value in report.user_properties)
         terminalreporter.write_line(f"{report.nodeid} ({report.duration:.0f} s): {told}")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def loggers_follow_standard_output() -> Iterator[None]:
+    """A logger that keeps the output of the test that used it first writes, in a later test, to a file that is closed."""
+    configure = structlog.configure
+
+    def uncached(**options: Any) -> None:
+        configure(**{**options, "cache_logger_on_first_use": False})
+
+    structlog.configure = uncached
+    yield
+    structlog.configure = configure
 
 
 @pytest.fixture(autouse=True)

@@ -232,4 +232,5 @@ async def test_the_overhead_in_the_headers_is_not_the_time_of_a_provider_that_is
     assert response.content.startswith(b": keep-alive")
     overhead, elapsed = float(response.headers["x-bourse-overhead-ms"]), float(response.headers["openai-processing-ms"])
     assert elapsed >= 400
-    assert overhead < elapsed / 2
+    # The half second in which the provider alone was waited for; a busy machine adds to both.
+    assert elapsed - overhead >= 400

@@ -39,6 +39,7 @@ TABLE = [
     (errors.UpstreamError, 502, "api_error", "upstream_error"),
     (errors.UpstreamCredentials, 502, "api_error", "upstream_credentials"),
     (errors.Unavailable, 503, "api_error", "unavailable"),
+    (errors.Restarting, 503, "api_error", "unavailable"),
     (errors.NoAvailableProvider, 503, "api_error", "no_available_provider"),
     (errors.StorageUnavailable, 503, "api_error", "storage_unavailable"),
     (errors.UpstreamTimeout, 504, "api_error", "upstream_timeout"),
