@@ -19,7 +19,7 @@
     │   ├── ParallelLimitExceeded · QuotaExceeded · UpstreamRateLimited
     ├── InternalError 500
     └── Unavailable 503
-        ├── NoAvailableProvider · StorageUnavailable
+        ├── NoAvailableProvider · StorageUnavailable · Restarting
         ├── UpstreamError 502 · UpstreamCredentials 502
         └── UpstreamTimeout 504
 
