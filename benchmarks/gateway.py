@@ -303,7 +303,10 @@ def main() -> int:
         finally:
             upstream.stop()
 
-    command = " ".join(["python benchmarks/gateway.py", *(word for word in sys.argv[1:] if word != "--write")])
+    # Without the options that say where something is put: they are of one machine, and change no figure.
+    said = [word for word in sys.argv[1:] if word != "--write"]
+    kept = [word for at, word in enumerate(said) if not {word, *said[max(0, at - 1) : at]} & {"--json", "--cache"}]
+    command = " ".join(["python benchmarks/gateway.py", *kept])
     text = summary(columns, skipped, plan, pinned, "make bench" if command.endswith(".py") else command, elsewhere)
     print("\n" + text)
     if chosen.write:

@@ -64,8 +64,6 @@ class LedgerWriter:
         self._told: set[str] = set()
         """Of the piece of our journal that is being written: calls whose charges the budgets have heard of."""
         self._behind_since: float | None = None
-        self.replayed = 0
-        self.interrupted = 0
 
     def start(self) -> None:
         self._tasks = (
@@ -172,10 +170,8 @@ class LedgerWriter:
         finished = replay.finished()
         while batch := list(islice(finished, BATCH_CALLS)):
             await self._write(batch, self._replayed_rollups, set())
-            self.replayed += len(batch)
         interrupted = replay.interrupted()
         await self._write(interrupted, self._replayed_rollups, set())
-        self.interrupted += len(interrupted)
         await self._return_leases(directory.name)
         log.info("ledger.journal_replayed", journal=directory.name, interrupted=len(interrupted))
 

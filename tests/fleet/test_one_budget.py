@@ -105,7 +105,7 @@ async def test_of_fifty_first_calls_of_a_key_nobody_has_met_one_fits(
 
 @asynccontextmanager
 async def edits(operator: Operator, tenant_id: str) -> AsyncIterator[None]:
-    """Somebody changes the tenant's settings fifty times a second: its name, its models, its budget, its limits."""
+    """Somebody changes the tenant's settings some forty times a second: its name, its models, its budget, its limits."""
 
     async def edit() -> None:
         for number in range(10**9):
