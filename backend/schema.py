@@ -10,6 +10,7 @@ import backend.kernel.db
 import backend.limits.tables
 import backend.metering.rollups.tables
 import backend.metering.tables
-import backend.pricing.tables  # noqa: F401
+import backend.pricing.tables
+import backend.routing.tables  # noqa: F401
 
 metadata = SQLModel.metadata

@@ -4,6 +4,7 @@ The shape is a contract; `docs/configuration.md` describes every field and a tes
 `backend.configuration.load_settings`; this module says what there is.
 """
 
+from collections.abc import Collection
 from datetime import timedelta
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network
@@ -59,6 +60,9 @@ TimeZone = Annotated[str, AfterValidator(_timezone)]
 Slug = Annotated[str, Field(pattern=SLUG_PATTERN)]
 Usd = Annotated[Decimal, Field(ge=0, le=Decimal("9000000000"), allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
+Words = Annotated[tuple[Slug, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
+"""One word or a list of them."""
+ModelName = Annotated[str, Field(min_length=1, max_length=255)]
 Network = IPv4Network | IPv6Network
 
 
@@ -154,10 +158,30 @@ class CacheSettings(Section):
     ttl: Duration = timedelta(0)
 
 
+class RuleSettings(Section):
+    """One row of a route's selection table. What it does not name fits every call; of several rows, the first that fits counts."""
+
+    task: Words = ()
+    """Classes of work, those of `backend.routing.task` or the caller's own."""
+    tier: Words = ()
+    load: Annotated[
+        tuple[Literal["normal", "high", "degraded"], ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)
+    ] = ()
+    use: Annotated[tuple[ModelName, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)] = ()
+    """Candidates of the route as `provider/model`, or other aliases, in the order in which they are asked."""
+    reject: bool = False
+
+    @model_validator(mode="after")
+    def _says_what_to_do(self) -> "RuleSettings":
+        if bool(self.use) == self.reject:
+            raise ValueError("a rule says either whom to use or reject: true")
+        return self
+
+
 class RouteSettings(Section):
     """A name that callers use as `model`, and who may answer for it."""
 
-    alias: str = Field(min_length=1, max_length=255)
+    alias: ModelName
     strategy: Literal["weighted", "ordered", "cheapest", "fastest", "least_busy", "smart"] = "weighted"
     candidates: tuple[CandidateSettings, ...] = Field(min_length=1)
     timeouts: TimeoutSettings = TimeoutSettings()
@@ -166,7 +190,16 @@ class RouteSettings(Section):
     breaker: BreakerSettings = BreakerSettings()
     recover: Literal["auto", "off"] = "auto"
     cache: CacheSettings = CacheSettings()
+    rules: tuple[RuleSettings, ...] = ()
+    smaller: ModelName | None = None
+    """A candidate (`provider/model`) or another alias, for calls beyond a soft daily quota."""
     enabled: bool = True
+
+    def unknown_names(self, aliases: Collection[str]) -> list[str]:
+        """Names in `rules` and `smaller` that are neither a candidate of this route nor one of the other aliases."""
+        known = {f"{candidate.provider}/{candidate.model}" for candidate in self.candidates} | (set(aliases) - {self.alias})
+        named = [name for rule in self.rules for name in rule.use] + ([self.smaller] if self.smaller is not None else [])
+        return [name for name in dict.fromkeys(named) if name not in known]
 
 
 class RateLimit(Section):
@@ -220,6 +253,8 @@ class BudgetSettings(Section):
 
 class ReportingSettings(Section):
     timezone: TimeZone = "UTC"
+    classify_tasks: bool = False
+    """Whether the ledger says of every call what class of work it is; otherwise where a rule asks or the caller says it."""
 
 
 class ObservabilitySettings(Section):
@@ -240,6 +275,9 @@ class BootstrapTenant(Section):
     timezone: TimeZone | None = None
     budget: BudgetLimit | None = None
     models: tuple[str, ...] | None = None
+    default_model: ModelName | None = None
+    """What `auto` stands for; None = as `default_model` of the installation says."""
+    tier: Slug | None = None
 
 
 class BootstrapMembership(Section):
@@ -283,6 +321,8 @@ class BootstrapKey(Section):
     budget: BudgetLimit | None = None
     rate_limit: OwnRateLimit | None = None
     end_users: EndUserSettings | None = None
+    tier: Slug | None = None
+    """None = the tenant's."""
 
 
 class BootstrapSettings(Section):
@@ -305,6 +345,10 @@ class Settings(Section):
     store: StoreSettings = StoreSettings()
     providers: dict[Slug, ProviderSettings] = Field(default_factory=dict)
     models: tuple[RouteSettings, ...] = ()
+    direct_models: bool = True
+    """Whether names of the catalog and `provider/model` may be asked for without an alias."""
+    default_model: ModelName | None = None
+    """What `auto` stands for where a tenant says nothing else."""
     rate_limits: RateLimitSettings = RateLimitSettings()
     budgets: BudgetSettings = BudgetSettings()
     reporting: ReportingSettings = ReportingSettings()
@@ -337,6 +381,8 @@ class Settings(Section):
             for candidate in route.candidates:
                 if self.protocol_of(candidate.provider) is None:
                     raise ValueError(f"models: {route.alias!r} names the provider {candidate.provider!r}, which is not under providers")
+            for name in route.unknown_names(aliases):
+                raise ValueError(f"models: {route.alias!r} names {name!r}, which is neither a candidate of it nor another alias")
         if self.database_url and not self.database_url.startswith(("sqlite:", "sqlite+aiosqlite:", "postgres:", "postgresql")):
             raise ValueError("database_url must be sqlite+aiosqlite:///PATH or postgresql://…")
         return self

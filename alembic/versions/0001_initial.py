@@ -210,6 +210,15 @@ def upgrade() -> None:
         batch_op.create_index("ix_rollup_series_tenant_id_model", ["tenant_id", "model"], unique=False)
 
     op.create_table(
+        "route",
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("fields", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_by", sa.String(length=40), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_route")),
+    )
+    op.create_table(
         "system_setting",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("value", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
@@ -224,6 +233,8 @@ def upgrade() -> None:
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("timezone", sa.String(length=64), nullable=False),
         sa.Column("models", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
+        sa.Column("default_model", sa.String(length=255), nullable=True),
+        sa.Column("tier", sa.String(length=63), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_tenant")),
         sa.UniqueConstraint("slug", name=op.f("uq_tenant_slug")),
@@ -253,6 +264,7 @@ def upgrade() -> None:
         sa.Column("models", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
         sa.Column("allowed_addresses", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
         sa.Column("tags", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("tier", sa.String(length=63), nullable=True),
         sa.Column("rate_limit", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
         sa.Column("end_users", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=True),
         sa.Column("plain_bodies", sa.Boolean(), nullable=False),
@@ -483,6 +495,7 @@ def downgrade() -> None:
     op.drop_table("user")
     op.drop_table("tenant")
     op.drop_table("system_setting")
+    op.drop_table("route")
     with op.batch_alter_table("rollup_series", schema=None) as batch_op:
         batch_op.drop_index("ix_rollup_series_tenant_id_model")
 

@@ -27,6 +27,8 @@ class Tenant(SQLModel, table=True):
     status: str = Field(default="active", max_length=16, description="active, suspended")
     timezone: str = Field(default="UTC", max_length=64, description="IANA name")
     models: list[str] | None = Field(default=None, sa_type=Json, description="allowed names; NULL = all, [] = none")
+    default_model: str | None = Field(default=None, max_length=255, description="what `auto` stands for; NULL = the installation's")
+    tier: str | None = Field(default=None, max_length=63, description="a word that routes and overload choose by")
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 
@@ -53,6 +55,7 @@ class ApiKey(SQLModel, table=True):
     models: list[str] | None = Field(default=None, sa_type=Json, description="allowed names; NULL = the tenant's")
     allowed_addresses: list[str] | None = Field(default=None, sa_type=Json, description="CIDR; NULL = any")
     tags: list[str] = Field(default_factory=list, sa_type=Json)
+    tier: str | None = Field(default=None, max_length=63, description="NULL = the tenant's")
     rate_limit: dict[str, Any] | None = Field(default=None, sa_type=Json, description="fields of Limits that differ from the defaults")
     end_users: dict[str, Any] | None = Field(default=None, sa_type=Json, description="what each end user may have; see EndUserTerms")
     plain_bodies: bool = Field(default=False, description="leave answer bodies without the `bourse` object")

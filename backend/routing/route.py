@@ -34,6 +34,29 @@ class Timeouts:
 
 
 @dataclass(frozen=True, slots=True)
+class Breaker:
+    """So many failures in a row open it for so many seconds; meanwhile one call each `probe_interval` seconds is let through."""
+
+    failures: int = 3
+    open: float = 300
+    probe_interval: float = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Whom to ask, or nobody, for calls of these tasks, of these tiers and at these loads; an empty set fits every call.
+
+    `use` holds candidates of the route and names of other aliases, in the order in which they are asked.
+    """
+
+    tasks: frozenset[str]
+    tiers: frozenset[str]
+    loads: frozenset[str]
+    use: tuple["Candidate | str", ...]
+    reject: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """`name` is what permissions and the ledger know it by: the alias, `provider/model`, or the catalog's name that was asked for."""
 
@@ -44,27 +67,54 @@ class Route:
     enabled: bool = True
     timeouts: Timeouts = Timeouts(connect=5, attempt=300, first_token=60, idle=30, total=600)
     max_output_tokens: int | None = None
+    retries: int = 2
+    """Tries of one candidate beyond its first, at the most."""
+    breaker: Breaker = Breaker()
+    recover: bool = True
+    """Whether a cut stream may go on with another answer."""
+    cache_seconds: float = 0
+    """How long an answer may be given again; 0 = never."""
+    rules: tuple[Rule, ...] = ()
+    smaller: Candidate | str | None = None
+    """Who answers beyond a soft daily quota: a candidate of the route, or another alias."""
 
 
 def route_from_settings(settings: RouteSettings) -> Route:
+    candidates = tuple(
+        Candidate(
+            provider=candidate.provider,
+            model=candidate.model,
+            offer_id=f"{candidate.provider}/{candidate.model}",
+            weight=candidate.weight,
+            prefill=candidate.prefill,
+            card=_card(settings.alias, f"{candidate.provider}/{candidate.model}", candidate.price) if candidate.price else None,
+        )
+        for candidate in settings.candidates
+    )
+    own = {candidate.offer_id: candidate for candidate in reversed(candidates)}
     return Route(
         name=settings.alias,
-        candidates=tuple(
-            Candidate(
-                provider=candidate.provider,
-                model=candidate.model,
-                offer_id=f"{candidate.provider}/{candidate.model}",
-                weight=candidate.weight,
-                prefill=candidate.prefill,
-                card=_card(settings.alias, f"{candidate.provider}/{candidate.model}", candidate.price) if candidate.price else None,
-            )
-            for candidate in settings.candidates
-        ),
+        candidates=candidates,
         strategy=settings.strategy,
         is_alias=True,
         enabled=settings.enabled,
         timeouts=_timeouts(settings.timeouts),
         max_output_tokens=settings.max_output_tokens,
+        retries=settings.retries.per_candidate,
+        breaker=Breaker(settings.breaker.failures, settings.breaker.open.total_seconds(), settings.breaker.probe_interval.total_seconds()),
+        recover=settings.recover == "auto",
+        cache_seconds=settings.cache.ttl.total_seconds(),
+        rules=tuple(
+            Rule(
+                frozenset(rule.task),
+                frozenset(rule.tier),
+                frozenset(rule.load),
+                tuple(own.get(name, name) for name in rule.use),
+                rule.reject,
+            )
+            for rule in settings.rules
+        ),
+        smaller=None if settings.smaller is None else own.get(settings.smaller, settings.smaller),
     )
 
 
