@@ -12,8 +12,8 @@ from backend.identity import repository
 from backend.identity.belonging import require_in_tenant
 from backend.identity.end_users import EndUserTerms
 from backend.identity.keys import generate_key
-from backend.identity.names import allowed_names, canonical_name
-from backend.identity.principal import Principal, Role, require_role
+from backend.identity.names import allowed_names, canonical_name, canonical_tier
+from backend.identity.principal import Principal, Role, require_role, require_super_admin
 from backend.identity.schemas import KeyView, NewKey
 from backend.identity.tables import ApiKey, Tenant
 from backend.kernel.clock import Clock
@@ -200,6 +200,25 @@ class KeyService:
                 await budgets.apply_terms(unit.session, key_id, limit_nano=terms.limit_nano, window=terms.window, now=now)
             told = "none" if terms is None else terms.in_words()
             await self._audit.record(unit, principal, "api_key.end_users", key_id, tenant_id=tenant_id, name=key.name, terms=told)
+            await unit.session.refresh(key)
+        return KeyView.of(key)
+
+    async def set_tier(self, principal: Principal, tenant_id: str, key_id: str, tier: str | None) -> KeyView:
+        """Give a key a tier of its own, or with None its tenant's.
+
+        Raises:
+            PermissionDenied: only a super admin may do this: what a tier gets is the operator's to say. NotFound: no such key.
+            Conflict: the key is revoked, which is for good. BadRequest: a word that cannot be.
+        """
+        require_super_admin(principal, "say which tier a key has")
+        tier = canonical_tier(tier)
+        async with self._db.write() as unit:
+            await unit.mark_changed()
+            key = await self._own(unit, principal, tenant_id, key_id)
+            if key.status == "revoked":
+                raise Conflict("This key is revoked, and that is for good. Make a new one.")
+            await repository.update_key(unit.session, key_id, tier=tier)
+            await self._audit.record(unit, principal, "api_key.set_tier", key_id, tenant_id=tenant_id, name=key.name, tier=tier)
             await unit.session.refresh(key)
         return KeyView.of(key)
 

@@ -108,6 +108,8 @@ class Bootstrap:
             name=canonical_name(wanted.name or wanted.slug),
             timezone=wanted.timezone or self._settings.reporting.timezone,
             models=None if wanted.models is None else list(wanted.models),
+            default_model=wanted.default_model,
+            tier=wanted.tier,
             created_at=self._clock.now(),
         )
         await repository.add(unit.session, tenant)
@@ -170,6 +172,7 @@ class Bootstrap:
             models=None if wanted.models is None else list(wanted.models),
             rate_limit=None if wanted.rate_limit is None else wanted.rate_limit.model_dump(exclude_none=True) or None,
             end_users=None if wanted.end_users is None else _terms(wanted.end_users).as_row(),
+            tier=wanted.tier,
             created_at=self._clock.now(),
             created_by=_ACTOR.id,
         )

@@ -13,7 +13,14 @@ from backend.kernel.terminal import AsJson, say, show_list, show_one, usd
 keys = typer.Typer(no_args_is_help=True, help="API keys.")
 
 KeyName = Annotated[str, typer.Argument(metavar="KEY", help="Id, or the public part between `sk-` and the dot.")]
-_UNSET = {"models": "the tenant's", "addresses": "any", "expires_at": "never", "owner": "nobody", "end_users": "not limited"}
+_UNSET = {
+    "models": "the tenant's",
+    "addresses": "any",
+    "expires_at": "never",
+    "owner": "nobody",
+    "end_users": "not limited",
+    "tier": "the tenant's",
+}
 _COLUMNS = ("public_id", "name", "owner", "status", "models", "expires_at", "id")
 
 
@@ -28,6 +35,7 @@ def as_record(key: KeyView, *, tenant: str, owner: str | None) -> dict[str, Any]
         "models": None if key.models is None else list(key.models),
         "addresses": None if key.allowed_addresses is None else list(key.allowed_addresses),
         "tags": list(key.tags),
+        "tier": key.tier,
         "end_users": None if key.end_users is None else _terms(key.end_users),
         "expires_at": key.expires_at,
         "created_at": key.created_at,
@@ -148,6 +156,22 @@ def tags(
 ) -> None:
     """Say which tags a key's calls carry in the ledger."""
     _change(key, {"tags": [] if words == ["none"] else words}, as_json=as_json)
+
+
+@keys.command()
+def tier(
+    key: KeyName,
+    word: Annotated[str, typer.Argument(metavar="TIER|tenant", help="Such as free or premium; tenant = as its tenant has.")],
+    as_json: AsJson = False,
+) -> None:
+    """Give a key a tier of its own, by which routes and overload choose."""
+
+    async def work(hand: Hand) -> dict[str, Any]:
+        found = await hand.identity.keys.find(hand.principal, key)
+        tier = None if word == "tenant" else word
+        return await _record(hand, await hand.identity.keys.set_tier(hand.principal, found.tenant_id, found.id, tier))
+
+    show_one(carry_out(work), as_json=as_json, unset=_UNSET)
 
 
 @keys.command("end-users")

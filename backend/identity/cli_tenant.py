@@ -9,7 +9,7 @@ from backend.identity.schemas import TenantView
 from backend.kernel.terminal import AsJson, say, show_list, show_one
 
 tenants = typer.Typer(no_args_is_help=True, help="Tenants: who uses Bourse and pays for it.")
-_UNSET = {"models": "all"}
+_UNSET = {"models": "all", "default_model": "the installation's", "tier": "none"}
 _COLUMNS = ("slug", "name", "status", "timezone", "models")
 
 
@@ -21,6 +21,8 @@ def as_record(tenant: TenantView) -> dict[str, Any]:
         "status": tenant.status,
         "timezone": tenant.timezone,
         "models": None if tenant.models is None else list(tenant.models),
+        "default_model": tenant.default_model,
+        "tier": tenant.tier,
     }
 
 
@@ -112,6 +114,34 @@ def models(
 
     async def work(hand: Hand, tenant_id: str) -> None:
         await hand.identity.tenants.set_models(hand.principal, tenant_id, names_or(names, "all"))
+
+    _change(tenant, work, as_json=as_json)
+
+
+@tenants.command("default-model")
+def default_model(
+    tenant: TenantName,
+    name: Annotated[str, typer.Argument(metavar="NAME|none", help="An alias, a model or an offer; none = the installation's.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what the tenant's callers get who send `auto` as the model."""
+
+    async def work(hand: Hand, tenant_id: str) -> None:
+        await hand.identity.tenants.set_default_model(hand.principal, tenant_id, None if name == "none" else name)
+
+    _change(tenant, work, as_json=as_json)
+
+
+@tenants.command()
+def tier(
+    tenant: TenantName,
+    word: Annotated[str, typer.Argument(metavar="TIER|none", help="Such as free or premium.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say which tier the tenant has, by which routes and overload choose."""
+
+    async def work(hand: Hand, tenant_id: str) -> None:
+        await hand.identity.tenants.set_tier(hand.principal, tenant_id, None if word == "none" else word)
 
     _change(tenant, work, as_json=as_json)
 

@@ -12,6 +12,8 @@ import idna
 from backend.kernel.errors import BadRequest
 
 MAX_NAME_LENGTH = 255
+AUTO = "auto"
+"""What callers send as the model for their tenant's default."""
 _MOST_MODELS = 1000
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 _LOCAL_PART = re.compile(r"[^\s@\"(),:;<>\[\\\]]{1,64}")
@@ -47,6 +49,31 @@ def canonical_slug(text: str) -> str:
     if not _SLUG.fullmatch(slug):
         raise BadRequest("A slug is made of the letters a-z, digits, '-' and '_', and has at most 63 of them.", param="slug")
     return slug
+
+
+def canonical_tier(text: str | None) -> str | None:
+    """A tier such as `free` or `premium`: a word of the form of a slug, or None for none.
+
+    Raises:
+        BadRequest: it is not of that form after folding case.
+    """
+    if text is None:
+        return None
+    tier = unicodedata.normalize("NFKC", text).strip().casefold()
+    if not _SLUG.fullmatch(tier):
+        raise BadRequest("A tier is a word of the letters a-z, digits, '-' and '_', such as free or premium.", param="tier")
+    return tier
+
+
+def model_name(name: str) -> str:
+    """A name that a call could send as `model`.
+
+    Raises:
+        BadRequest: no call could.
+    """
+    if not 0 < len(name) <= MAX_NAME_LENGTH or not name.isprintable():
+        raise BadRequest(f"The name of a model has 1 to {MAX_NAME_LENGTH} visible characters.", param="model")
+    return name
 
 
 def canonical_name(text: str, *, param: str = "name") -> str:

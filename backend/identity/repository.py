@@ -33,9 +33,12 @@ class UsableKey:
     rate_limit: dict[str, Any] | None
     end_users: dict[str, Any] | None
     plain_bodies: bool
+    tier: str | None
     tenant_slug: str
     tenant_status: str
     tenant_models: list[str] | None
+    tenant_tier: str | None
+    tenant_default_model: str | None
 
 
 async def usable_keys(session: AsyncSession) -> AsyncIterator[list[UsableKey]]:
@@ -55,9 +58,12 @@ async def usable_keys(session: AsyncSession) -> AsyncIterator[list[UsableKey]]:
             col(ApiKey.rate_limit),
             col(ApiKey.end_users),
             col(ApiKey.plain_bodies),
+            col(ApiKey.tier),
             col(Tenant.slug),
             col(Tenant.status),
             col(Tenant.models),
+            col(Tenant.tier),
+            col(Tenant.default_model),
         )
         .join(Tenant, col(Tenant.id) == col(ApiKey.tenant_id))
         .outerjoin(User, col(User.id) == col(ApiKey.owner_user_id))

@@ -57,11 +57,15 @@ class TenantView:
     models: tuple[str, ...] | None
     role: Role | None = None
     """The asking person's role in it; None where he is no member."""
+    default_model: str | None = None
+    """What `auto` stands for; None = as the installation says."""
+    tier: str | None = None
 
     @classmethod
     def of(cls, row: Tenant, role: str | None = None) -> "TenantView":
         models = None if row.models is None else tuple(row.models)
-        return cls(row.id, row.slug, row.name, row.status, row.timezone, models, Role[role.upper()] if role else None)
+        standing = Role[role.upper()] if role else None
+        return cls(row.id, row.slug, row.name, row.status, row.timezone, models, standing, row.default_model, row.tier)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ class KeyView:
     created_by: str | None = None
     end_users: EndUserTerms | None = None
     """What each of its end users may have."""
+    tier: str | None = None
+    """None = its tenant's."""
 
     @classmethod
     def of(cls, row: ApiKey) -> "KeyView":
@@ -110,6 +116,7 @@ class KeyView:
             plain_bodies=row.plain_bodies,
             created_by=row.created_by,
             end_users=EndUserTerms.from_row(row.end_users),
+            tier=row.tier,
         )
 
 

@@ -54,6 +54,10 @@ class KeyRecord:
     expires_at: datetime | None
     end_users: EndUserTerms | None = None
     """What each of its end users may have; None = `user` is a tag and nothing else."""
+    tier: str | None = None
+    """Its own, else its tenant's; routes and overload choose by it."""
+    default_model: str | None = None
+    """What `auto` stands for in its tenant; None = as the installation says."""
     payer_id: str = field(init=False)
     """Under which its budgets are remembered: its own id."""
 
@@ -174,6 +178,8 @@ def _entry(row: repository.UsableKey) -> _Entry:
             rate_limit=row.rate_limit,
             expires_at=row.expires_at,
             end_users=EndUserTerms.from_row(row.end_users),
+            tier=row.tier or row.tenant_tier,
+            default_model=row.tenant_default_model,
         ),
         digest=bytes.fromhex(row.secret_sha256),
         tenant_suspended=row.tenant_status != "active",

@@ -8,7 +8,7 @@ from backend.audit.service import AuditService
 from backend.budgets.opening import open_default_budget
 from backend.identity import repository
 from backend.identity.api_keys import KeyService
-from backend.identity.names import allowed_names, canonical_email, canonical_name, canonical_slug
+from backend.identity.names import AUTO, allowed_names, canonical_email, canonical_name, canonical_slug, canonical_tier, model_name
 from backend.identity.principal import Principal, Role, require_role, require_super_admin
 from backend.identity.schemas import MemberView, TenantView
 from backend.identity.tables import Membership, Tenant
@@ -99,6 +99,27 @@ class TenantService:
         """
         require_super_admin(principal, "say which models a tenant uses")
         await self._change(principal, tenant_id, "tenant.set_models", models=allowed_names(models))
+
+    async def set_default_model(self, principal: Principal, tenant_id: str, model: str | None) -> None:
+        """Say what `auto` stands for in a tenant, or with None that it is what the installation says. It opens nothing: what the tenant
+        or a key may not use is refused under the name `auto` as well.
+
+        Raises:
+            PermissionDenied: not an admin of the tenant. NotFound. BadRequest: a name that cannot be, or `auto` itself.
+        """
+        require_role(principal, tenant_id, Role.ADMIN)
+        if model == AUTO:
+            raise BadRequest(f"'{AUTO}' stands for the default model, so it cannot be that itself.", param="model")
+        await self._change(principal, tenant_id, "tenant.set_default_model", default_model=None if model is None else model_name(model))
+
+    async def set_tier(self, principal: Principal, tenant_id: str, tier: str | None) -> None:
+        """Say which tier a tenant has, by which routes and overload choose; keys may have one of their own.
+
+        Raises:
+            PermissionDenied: only a super admin may do this. NotFound. BadRequest: a word that cannot be.
+        """
+        require_super_admin(principal, "say which tier a tenant has")
+        await self._change(principal, tenant_id, "tenant.set_tier", tier=canonical_tier(tier))
 
     async def set_timezone(self, principal: Principal, tenant_id: str, timezone: str) -> None:
         """Say in which zone the tenant's days begin. What was spent stays with the day that it was counted for; where
