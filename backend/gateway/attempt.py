@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
 
+from backend.gateway.bounds import Bound
 from backend.gateway.call import Call
 from backend.gateway.chunks import ChunkStream
 from backend.gateway.sse import EventTooLarge
@@ -53,35 +54,138 @@ class OpenedStream:
         self.ended = ended
 
 
-async def whole_answer(call: Call, providers: Mapping[str, Provider], watch: Watch, window: Window) -> tuple[WholeAnswer, AttemptRecord]:
-    """The first whole answer that a candidate gives.
+Opener = Callable[[Bound, Provider, ChatRequest], ChatRequest | None]
+"""Changes what one candidate is going to be sent; None leaves the candidate out this time."""
 
-    Raises:
-        BourseError: what the caller is to be told when nobody answers.
-        CallerGone: the caller hung up.
+
+class Asking:
+    """One call that asks its candidates: who was asked how often, who was silent, what failed, and so who is left.
+
+    `whole` is awaited once. `stream` may be awaited again after `broke`, and then goes on with the candidates that are left.
     """
 
-    async def ask(provider: Provider, request: ChatRequest, attempt: AttemptRecord) -> tuple[WholeAnswer, AttemptRecord]:
-        answer = await provider.complete(request)
-        call.end_attempt(attempt, "completed", status=200)
-        return answer, attempt
+    __slots__ = ("_call", "_failures", "_providers", "_route", "_too_small", "_tried", "_watch", "_window")
 
-    return await _walk(call, providers, watch, window, "attempt", ask)
+    def __init__(self, call: Call, watch: Watch, providers: Mapping[str, Provider], window: Window) -> None:
+        assert call.route is not None
+        self._call = call
+        self._route = call.route
+        self._watch = watch
+        self._providers = providers
+        self._window = window
+        self._tried: dict[Bound, _Tried] = {}
+        self._failures: list[UpstreamFailure] = []
+        self._too_small: Candidate | None = None
+        """The last one that said that the prompt does not fit."""
+
+    async def whole(self) -> tuple[WholeAnswer, AttemptRecord]:
+        """The first whole answer that a candidate gives.
+
+        Raises:
+            BourseError: what the caller is to be told when nobody answers.
+            CallerGone: the caller hung up.
+        """
+
+        async def ask(provider: Provider, request: ChatRequest, attempt: AttemptRecord) -> tuple[WholeAnswer, AttemptRecord]:
+            answer = await provider.complete(request)
+            self._call.end_attempt(attempt, "completed", status=200)
+            return answer, attempt
+
+        return await self._ask("attempt", self._route.timeouts.attempt, ask, None)
+
+    async def stream(self, opener: Opener | None = None) -> OpenedStream:
+        """The first stream that brings a token. Raises as `whole`."""
+
+        async def ask(provider: Provider, request: ChatRequest, attempt: AttemptRecord) -> OpenedStream:
+            answer = await provider.open_stream(request)
+            attempt.status = 200
+            try:
+                return await _first_token(self._call, provider.name, answer, attempt)
+            except BaseException:
+                answer.close()
+                raise
+
+        return await self._ask("first_token", self._route.timeouts.first_token, ask, opener)
+
+    def broke(self, failure: UpstreamFailure) -> None:
+        """The stream that was opened last is not going to be completed. Its attempt's row says why."""
+        attempt = self._call.attempts[-1]
+        attempt.outcome, attempt.error_code = "failed", failure.error.code
+        self._failed(failure)
+
+    @property
+    def left(self) -> bool:
+        """Whether somebody could be asked still."""
+        return self._next(None) is not None
+
+    async def _ask(
+        self,
+        limit: Reason,
+        seconds: float,
+        ask: Callable[[Provider, ChatRequest, AttemptRecord], Awaitable[T]],
+        opener: Opener | None,
+    ) -> T:
+        call, route = self._call, self._route
+        while (chosen := self._next(opener)) is not None:
+            bound, provider, request = chosen
+            attempt = call.begin_attempt(bound)
+            call.simulated = provider.capabilities.simulated
+            call.request = request
+            self._watch.limit(seconds, limit)
+            try:
+                return await ask(provider, request, attempt)
+            except UpstreamFailure as caught:
+                failure = caught
+            except asyncio.CancelledError:
+                failure = _expired(call, self._watch, route, bound.candidate, attempt)
+            except BaseException:
+                call.end_attempt(attempt, "failed")
+                raise
+            call.end_attempt(attempt, "failed", status=failure.status, error=failure.error)
+            self._failed(failure)
+            if not failure.elsewhere:
+                break
+        raise _verdict(self._failures)
+
+    def _next(self, opener: Opener | None) -> tuple[Bound, Provider, ChatRequest] | None:
+        """Who is asked now, and what; None when nobody is left."""
+        call = self._call
+        if len(call.attempts) >= MAX_ATTEMPTS:
+            return None
+        for bound in call.bounds:
+            candidate = bound.candidate
+            provider = self._providers.get(candidate.provider)
+            if provider is None or bound in self._tried or _is_too_small(candidate, self._too_small, self._window):
+                continue
+            connect, trace = self._route.timeouts.connect, call.context.outgoing_traceparent()
+            request: ChatRequest | None = ChatRequest(call.body, candidate.model, connect, trace, bound.cap)
+            if opener is not None and request is not None:
+                request = opener(bound, provider, request)
+            if request is not None:
+                return bound, provider, request
+        return None
+
+    def _failed(self, failure: UpstreamFailure) -> None:
+        bound = self._call.bound
+        assert bound is not None
+        tried = self._tried.get(bound)
+        if tried is None:
+            tried = self._tried[bound] = _Tried()
+        tried.times += 1
+        tried.silent = tried.silent or failure.kind == "timeout"
+        self._failures.append(failure)
+        if failure.too_long:
+            self._too_small = bound.candidate
 
 
-async def opened_stream(call: Call, providers: Mapping[str, Provider], watch: Watch, window: Window) -> OpenedStream:
-    """The first stream that brings a token. Raises as `whole_answer`."""
+class _Tried:
+    """What one candidate did in this call."""
 
-    async def ask(provider: Provider, request: ChatRequest, attempt: AttemptRecord) -> OpenedStream:
-        answer = await provider.open_stream(request)
-        attempt.status = 200
-        try:
-            return await _first_token(call, provider.name, answer, attempt)
-        except BaseException:
-            answer.close()
-            raise
+    __slots__ = ("silent", "times")
 
-    return await _walk(call, providers, watch, window, "first_token", ask)
+    def __init__(self) -> None:
+        self.times = 0
+        self.silent = False
 
 
 async def _first_token(call: Call, name: str, answer: StreamAnswer, attempt: AttemptRecord) -> OpenedStream:
@@ -111,48 +215,6 @@ def stream_failure(name: str, chunks: ChunkStream, ended: bool) -> UpstreamFailu
     if (ended or chunks.done) and not chunks.complete and not chunks.overrun:
         return reset_failure(name) if chunks.started or chunks.done or not chunks.malformed else protocol_failure(name, "no event stream")
     return None
-
-
-async def _walk(
-    call: Call,
-    providers: Mapping[str, Provider],
-    watch: Watch,
-    window: Window,
-    limit: Reason,
-    ask: Callable[[Provider, ChatRequest, AttemptRecord], Awaitable[T]],
-) -> T:
-    route = call.route
-    assert route is not None
-    seconds = route.timeouts.attempt if limit == "attempt" else route.timeouts.first_token
-    failures: list[UpstreamFailure] = []
-    too_small: Candidate | None = None
-    for bound in call.bounds[:MAX_ATTEMPTS]:
-        candidate = bound.candidate
-        provider = providers.get(candidate.provider)
-        if provider is None or _is_too_small(candidate, too_small, window):
-            continue
-        attempt = call.begin_attempt(bound)
-        call.simulated = provider.capabilities.simulated
-        request = call.request = ChatRequest(
-            call.body, candidate.model, route.timeouts.connect, call.context.outgoing_traceparent(), bound.cap
-        )
-        watch.limit(seconds, limit)
-        try:
-            return await ask(provider, request, attempt)
-        except UpstreamFailure as caught:
-            failure = caught
-        except asyncio.CancelledError:
-            failure = _expired(call, watch, route, candidate, attempt)
-        except BaseException:
-            call.end_attempt(attempt, "failed")
-            raise
-        call.end_attempt(attempt, "failed", status=failure.status, error=failure.error)
-        failures.append(failure)
-        if not failure.elsewhere:
-            break
-        if failure.too_long:
-            too_small = candidate
-    raise _verdict(failures)
 
 
 def _is_too_small(candidate: Candidate, refused_for_length: Candidate | None, window: Window) -> bool:

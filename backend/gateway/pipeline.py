@@ -1,6 +1,6 @@
 """One chat completion, top to bottom. Each step is a small module; what is not built yet has its place here and no code.
 
-    authenticate → read → resolve → bound → limit → (guard, cache) → reserve → open → attempt → relay → settle
+    authenticate → gate → read → resolve → bound → limit → (guard, cache) → reserve → open → attempt → relay → settle
 
 The key comes before the body, other than in the design's list: it is in the headers and costs no I/O, and so nobody without one can make
 us read 20 MiB.
@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from urllib.parse import parse_qsl
 
-from backend.gateway.attempt import CallerGone, OpenedStream, Window, opened_stream, whole_answer
+from backend.gateway.attempt import Asking, CallerGone, OpenedStream, Window
 from backend.gateway.bounds import Bounder
 from backend.gateway.call import Call, clean
 from backend.gateway.chat_body import check_chat_body
 from backend.gateway.chunks import splice_facts
 from backend.gateway.estimate import estimated_answer_tokens
 from backend.gateway.facts import bourse_object, fact_lines
+from backend.gateway.load.gate import Gate
 from backend.gateway.progress import Progress
 from backend.gateway.relay import relay
 from backend.gateway.reserve import Reserver
@@ -58,6 +59,7 @@ class Pipeline:
         settler: Settler,
         providers: Mapping[str, Provider],
         window: Window,
+        gate: Gate,
     ) -> None:
         self._clock = clock
         self._auth = auth
@@ -70,6 +72,7 @@ class Pipeline:
         self._settler = settler
         self._providers = providers
         self._window = window
+        self._gate = gate
         self._looks = Looks()
 
     def authenticate(self, scope: Scope) -> KeyRecord:
@@ -78,9 +81,26 @@ class Pipeline:
         context.tenant_id, context.user_id = key.tenant_id, key.user_id
         return key
 
+    async def enter(self, scope: Scope) -> KeyRecord:
+        """Who asks, once it is his turn.
+
+        Raises:
+            Overloaded: it will not be.
+        """
+        try:
+            key = self.authenticate(scope)
+        except BourseError:
+            if not self._gate.passes():
+                await self._gate.wait(None)
+            raise
+        if not self._gate.passes():
+            await self._gate.wait(key)
+        return key
+
     async def chat_completion(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer `POST /v1/chat/completions`. From the authentication on, whatever happens becomes one row of the ledger."""
-        key = self.authenticate(scope)
+        """Answer `POST /v1/chat/completions`. From here on, whatever happens becomes one row of the ledger, but for
+        calls that the gate turns away: their number has no bound."""
+        key = await self.enter(scope)
         call = self._begin(scope, key)
         try:
             await self._read(call, scope, receive)
@@ -171,7 +191,7 @@ class Pipeline:
         watch = Watch(receive, total=call.route.timeouts.total, looks=self._looks)
         watch.at_look = Progress(call, self._settler).look
         try:
-            answer, attempt = await whole_answer(call, self._providers, watch, self._window)
+            answer, attempt = await Asking(call, watch, self._providers, self._window).whole()
         finally:
             watch.stop()
         value = answer.value
@@ -198,7 +218,8 @@ class Pipeline:
         progress = Progress(call, self._settler)
         watch.at_look = progress.look
         try:
-            stream = await opened_stream(call, self._providers, watch, self._window)
+            asking = Asking(call, watch, self._providers, self._window)
+            stream = await asking.stream()
             watch.recheck(lambda: self.authenticate(scope))
             try:
                 await self._relay(call, stream, writer, watch, progress)
