@@ -22,6 +22,7 @@ from backend.budgets.telling import tell_of_alerts
 from backend.catalog.service import CatalogService
 from backend.configuration import not_yet_alive
 from backend.gateway.app import Gateway
+from backend.gateway.load.level import Load
 from backend.identity.bootstrap import BootstrapRefused
 from backend.identity.service import IdentityService
 from backend.identity.snapshot import AuthSnapshot
@@ -79,6 +80,7 @@ class Runtime:
         self.auth = AuthSnapshot(self.db, clock, demo_allowed=not settings.is_production)
         self.catalog = CatalogService(self.db, clock)
         self.prices = PriceBook(self.db, clock)
+        self.load = Load(settings.overload)
         self.routes = RouteTable(settings, self.catalog)
         self.metering = MeteringService(self.db, clock, self.events, settings, self.metrics)
         self.budgets = BudgetService(self.db, clock, self.audit, settings)
@@ -109,6 +111,7 @@ class Runtime:
             budgets=self.budgets,
             addresses=self.upstream_addresses,
             metrics=self.metrics,
+            load=self.load,
         )
         show_standing(self)
 

@@ -229,6 +229,30 @@ class RateLimitSettings(Section):
     default: RateLimit = RateLimit()
 
 
+class OverloadSettings(Section):
+    """What a process does that has more to do than it can. Times are seconds by which its loop is late, smoothed over one or two."""
+
+    high: Limit = timedelta(milliseconds=200)
+    """From here on calls of `shed_first` are refused."""
+    degraded: Limit = timedelta(seconds=1)
+    """From here on all others but `shed_last` are refused where their tenant has calls waiting already."""
+    queue: int = Field(default=1000, ge=1, le=100_000)
+    """Calls of one tenant that may wait in a process for their turn."""
+    wait: Limit = timedelta(seconds=10)
+    """How long one may wait."""
+    shed_first: Words = ("free",)
+    """Tiers of tenants and keys."""
+    shed_last: Words = ("premium",)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "OverloadSettings":
+        if self.high > self.degraded:
+            raise ValueError("high must not be beyond degraded")
+        if both := set(self.shed_first) & set(self.shed_last):
+            raise ValueError(f"the tier {min(both)!r} cannot be shed first and last")
+        return self
+
+
 class BudgetLimit(Section):
     limit_usd: Usd
     window: str = Field(default="calendar_month", pattern=WINDOW_PATTERN)
@@ -351,6 +375,7 @@ class Settings(Section):
     """What `auto` stands for where a tenant says nothing else."""
     rate_limits: RateLimitSettings = RateLimitSettings()
     budgets: BudgetSettings = BudgetSettings()
+    overload: OverloadSettings = OverloadSettings()
     reporting: ReportingSettings = ReportingSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     bootstrap: BootstrapSettings = BootstrapSettings()

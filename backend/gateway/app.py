@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 from backend.budgets.keeper import BudgetKeeper
 from backend.budgets.service import BudgetService
 from backend.gateway.bounds import Bounder
+from backend.gateway.load.gate import Gate
+from backend.gateway.load.level import Load
 from backend.gateway.models_list import Catalog, ModelList
 from backend.gateway.pipeline import Pipeline
 from backend.gateway.reserve import Reserver
@@ -59,6 +61,7 @@ class Gateway:
         budgets: BudgetService,
         addresses: AddressPolicy,
         metrics: Metrics,
+        load: Load,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -69,6 +72,8 @@ class Gateway:
         allowed = {name: frozenset(provider.allow_fields) for name, provider in settings.providers.items()}
         self._bounder = Bounder(catalog, prices, self.providers, TokenCounter(), settings.budgets.default, allowed)
         self._standing = StandingHeaders(keeper)
+        self._load = load
+        self.gate = Gate(settings.overload, load, metrics)
         self._pipeline = Pipeline(
             clock=clock,
             auth=auth,
@@ -81,6 +86,7 @@ class Gateway:
             settler=Settler(metering, metrics),
             providers=self.providers,
             window=self._model_list.window,
+            gate=self.gate,
         )
         own = SelfService(budgets, keeper, metering)
         endpoints = (
@@ -93,9 +99,11 @@ class Gateway:
         self._nothing_here = f"There is no such endpoint. There are {', '.join(self._endpoints)}."
 
     async def start(self) -> None:
+        self._load.start()
         self.providers.update(build_providers(self._settings, self._http))
 
     async def stop(self) -> None:
+        self._load.stop()
         self._bounder.close()
         await self._http.close()
 
@@ -113,7 +121,7 @@ class Gateway:
 
     async def _models(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """All models that the key may use, or the one that the path names."""
-        key = self._pipeline.authenticate(scope)
+        key = await self._pipeline.enter(scope)
         name, now, models = scope["path"][len(_MODELS) + 1 :], self._clock.now(), self._model_list
         answer = models.one(self._routes.resolve(name, key), now) if name else models.all(self._routes.usable(key), now)
         await send_json(send, 200, dump_json(answer), self._standing.of_payer(key))
@@ -122,7 +130,7 @@ class Gateway:
         """The answer to a key that asks something about itself."""
 
         async def answer(scope: Scope, _receive: Receive, send: Send) -> None:
-            key = self._pipeline.authenticate(scope)
+            key = await self._pipeline.enter(scope)
             told = await tell(key, scope["query_string"])
             await send_json(send, 200, dump_json(told), self._standing.of_payer(key))
 

@@ -19,7 +19,7 @@
     │   ├── ParallelLimitExceeded · QuotaExceeded · UpstreamRateLimited
     ├── InternalError 500
     └── Unavailable 503
-        ├── NoAvailableProvider · StorageUnavailable · Restarting
+        ├── NoAvailableProvider · StorageUnavailable · Overloaded · Restarting
         ├── UpstreamError 502 · UpstreamCredentials 502
         └── UpstreamTimeout 504
 
@@ -248,6 +248,13 @@ class Restarting(Unavailable):
 
 class NoAvailableProvider(Unavailable):
     code = "no_available_provider"
+
+
+class Overloaded(Unavailable):
+    """This process has more to do than it can; nobody was asked and nothing is charged."""
+
+    code = "overloaded"
+    default_message = "Bourse is very busy right now."
 
 
 class StorageUnavailable(Unavailable):

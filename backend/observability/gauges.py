@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from backend.gateway.load.level import LEVELS
+
 if TYPE_CHECKING:
     from backend.runtime import Runtime
 
@@ -18,4 +20,7 @@ def show_standing(runtime: "Runtime") -> None:
     metrics.journal_seconds.set_function(lambda: metering.backlog_seconds)
     metrics.change_feed_seconds.set_function(lambda: runtime.change_feed.age)
     metrics.processes.set_function(lambda: keeper.known_processes)
+    metrics.load_level.set_function(lambda: LEVELS.index(runtime.load.level))
+    metrics.load_lag.set_function(lambda: runtime.load.lag)
+    metrics.gate_waiting.set_function(lambda: runtime.gateway.gate.waiting)
     metrics.ready.set_function(lambda: runtime.missing is None and not runtime.readiness.draining)

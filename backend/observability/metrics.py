@@ -42,6 +42,15 @@ class Metrics:
         self.refusals = Counter(
             "bourse_refusals_total", "Calls of known keys that were refused before anybody was asked.", ["reason"], registry=self.registry
         )
+        self.shed_calls = Counter(
+            "bourse_shed_calls_total",
+            "Calls refused because this process has too much to do: by its level, or because a queue or a wait was too long.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self.load_level = Gauge("bourse_load_level", "0 normal, 1 high, 2 degraded.", registry=self.registry)
+        self.load_lag = Gauge("bourse_loop_lag_seconds", "By how much the event loop was late at the last look.", registry=self.registry)
+        self.gate_waiting = Gauge("bourse_gate_waiting", "Calls that wait for their turn, or to be refused, now.", registry=self.registry)
         self.limit_refusals = Counter(
             "bourse_limit_refusals_total", "Calls refused by a rate limit or quota.", ["scope", "limit"], registry=self.registry
         )

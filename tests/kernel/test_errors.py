@@ -42,6 +42,7 @@ TABLE = [
     (errors.Restarting, 503, "api_error", "unavailable"),
     (errors.NoAvailableProvider, 503, "api_error", "no_available_provider"),
     (errors.StorageUnavailable, 503, "api_error", "storage_unavailable"),
+    (errors.Overloaded, 503, "api_error", "overloaded"),
     (errors.UpstreamTimeout, 504, "api_error", "upstream_timeout"),
 ]
 
