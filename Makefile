@@ -25,7 +25,7 @@ export PYTHONUNBUFFERED := 1
 uvicorn := $(python) -m uvicorn --host $(HOST) --port $(PORT) --loop uvloop --http backend.http_server:Http --ws wsproto \
 	--timeout-graceful-shutdown 25 --no-proxy-headers --no-access-log --no-server-header --log-level warning
 
-.PHONY: help run gateway dev test check fmt migrate seed reconcile bench soak doctor clean install install-dev pages test-packages
+.PHONY: help run gateway dev test check fmt migrate seed reconcile bench faults soak doctor clean install install-dev pages test-packages
 
 help: ## list the tasks
 	@printf 'Bourse: make TASK\n\n'
@@ -84,6 +84,9 @@ fmt: install-dev ## put the code into the house format
 
 bench: install ## measure the gateway against nginx, Portkey and the LiteLLM proxy; prints one table
 	@exec $(python) -m benchmarks.gateway
+
+faults: install-dev ## play the faults of providers against a gateway at real time limits; prints one table (two minutes)
+	@exec $(python) -m tests.faults
 
 soak: install-dev test-packages ## the long reliability cases (SOAK_SECONDS each, 600 by default)
 	@bash deploy/debian-packages.sh 'the long tests' faketime=faketime

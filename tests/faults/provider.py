@@ -1,0 +1,340 @@
+"""Providers that fail as they are told, on OpenAI's wire, and know one answer by heart; their log is the witness.
+
+    async with Providers() as providers:
+        acme = providers.open("acme", cut(after=40), healthy())     # first request, second; the last step repeats
+        …  providers.url("acme")  acme.asked[0].generated
+
+All of them share one port and are told apart by the first part of the path, so that breakers and budgets see different providers.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, Seen, chunk, completion, sse
+
+# Four bytes each, so that everybody who has to estimate tokens arrives at the number that was really made.
+WORDS = tuple(
+    f"{word} "
+    for word in (
+        "act add age ago aid air all and ant any ape arc arm art ash ask bad bag bar bat bay bed bee bid big bit box boy bus buy "
+        "cab can cap car cat cow cry cup cut day den dew did dig dim dog dry due ear eat egg elm end era eye fan far fat few fit"
+    ).split()
+)
+TEXT = "".join(WORDS)
+TOKENS = len(WORDS)
+PROMPT_TOKENS = 20
+OTHER_TEXT = "".join(word.upper() for word in WORDS)
+"""What a model says that begins anew and chooses other words."""
+
+
+@dataclass
+class Asked:
+    """One question that a provider was asked.
+
+    `generated` are the tokens that it has put on the wire, which it will bill: of a stream those of its events, of a whole answer all
+    of them, or none where the answer did not get through.
+    """
+
+    at: float
+    seen: Seen
+    generated: int = 0
+    finished: bool = False
+
+    @property
+    def prefilled(self) -> str | None:
+        """The beginning of the answer that it was given, if there was one."""
+        last = self.seen.body["messages"][-1]
+        return last["content"] if last["role"] == "assistant" else None
+
+
+Step = Callable[[Exchange, Asked], Awaitable[None]]
+
+
+@dataclass
+class Provider:
+    name: str
+    steps: list[Step]
+    asked: list[Asked] = field(default_factory=list)
+    looked_at: int = 0
+    """How often somebody asked for its models, which is free."""
+
+    def next_step(self) -> Step:
+        return self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
+
+    @property
+    def generated(self) -> int:
+        return sum(asked.generated for asked in self.asked)
+
+
+class Providers:
+    def __init__(self, port: int = 0) -> None:
+        self._server = OpenAIUpstream(port)
+        self._server.script(self._serve)
+        self._open: dict[str, Provider] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._server.__aenter__()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._server.__aexit__(kind, error, trace)
+
+    def open(self, name: str, *steps: Step) -> Provider:
+        """A provider of this name; a second time it gets a new script and an empty log."""
+        self._open[name] = Provider(name, list(steps))
+        return self._open[name]
+
+    def __getitem__(self, name: str) -> Provider:
+        return self._open[name]
+
+    def url(self, name: str) -> str:
+        """The `base_url` to configure."""
+        return f"{self._server.base_url.removesuffix('/v1')}/{name}/v1"
+
+    async def _serve(self, exchange: Exchange) -> None:
+        provider = self._open[exchange.seen.path.split("/")[1]]
+        if exchange.seen.method == "GET":
+            provider.looked_at += 1
+            await whole(exchange, 200, {"object": "list", "data": [{"id": provider.name, "object": "model"}]})
+            return
+        asked = Asked(time.monotonic(), exchange.seen)
+        provider.asked.append(asked)
+        await provider.next_step()(exchange, asked)
+
+
+# ── what they can be told to do ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def healthy(*, words: Sequence[str] = WORDS, per_event: int = 1, prefill: str = "goes on", after: float = 0.0) -> Step:
+    """The good answer, whole or streamed as asked.
+
+    Args:
+        prefill: what a trailing assistant message makes it do: "goes on" from there, "refuses" it, begins "anew".
+        after: seconds of thought.
+    """
+
+    async def step(exchange: Exchange, asked: Asked) -> None:
+        rest = list(words)
+        given = asked.prefilled
+        if given is not None and prefill == "refuses":
+            await _error(exchange, 400, "invalid_request_error", None, "The last message must not be from the assistant.")
+            return
+        if given is not None and prefill == "goes on":
+            text = "".join(words)
+            assert text.startswith(given), f"asked to go on from {given!r}"
+            rest = [text[len(given) :][place : place + 4] for place in range(0, len(text) - len(given), 4)]
+        await asyncio.sleep(after)
+        if exchange.seen.body.get("stream"):
+            await _begin(exchange)
+            await _say(exchange, asked, rest, per_event)
+            await _close(exchange, asked)
+        else:
+            await whole(exchange, 200, _answer("".join(rest), len(rest)))
+            asked.generated, asked.finished = len(rest), True
+
+    return step
+
+
+def refusing(status: int, code: str | None = None, message: str | None = None, *headers: str, kind: str = "api_error") -> Step:
+    """An error status with OpenAI's body."""
+
+    async def step(exchange: Exchange, asked: Asked) -> None:
+        await _error(exchange, status, kind, code, message or f"upstream says {status}", *headers)
+
+    return step
+
+
+def resetting() -> Step:
+    """The connection is reset before anything was said."""
+
+    async def step(exchange: Exchange, asked: Asked) -> None:
+        exchange.reset()
+
+    return step
+
+
+def silent(seconds: float, then: Step | None = None) -> Step:
+    """Accept, read, and say nothing; then answer, if anybody still waits."""
+
+    async def step(exchange: Exchange, asked: Asked) -> None:
+        if await _hung_up_within(exchange, seconds):
+            return
+        await (then or healthy())(exchange, asked)
+
+    return step
+
+
+def late(seconds: float) -> Step:
+    """The headers come at once, the first token much later."""
+
+    async def step(exchange: Exchange, asked: Asked) -> None:
+        if exchange.seen.body.get("stream"):
+            await _begin(exchange)
+            if not await _hung_up_within(exchange, seconds):
+                await _say(exchange, asked, WORDS)
+                await _close(exchange, asked)
+            return
+        await _half_a_body(exchange, then=lambda: _hung_up_within(exchange, seconds), asked=asked, half=0)
+
+    return step
+
+
+def cut(after: int, how: str = "close", words: Sequence[str] = WORDS, prefill: str = "goes on") -> Step:
+    """`after` tokens of a stream, or half of a whole answer, and then the end.
+
+    Args:
+        how: "close" in the middle of the body, "reset", or a well-formed "end" of the body without any finish_reason.
+    """
+
+    async def step(exchange: Exchange, asked: Asked) -> None:
+        given = asked.prefilled
+        begun = len(given) // 4 if given is not None and prefill == "goes on" else 0
+        if exchange.seen.body.get("stream"):
+            await _begin(exchange)
+            await _say(exchange, asked, words[begun:after])
+            if how == "end":
+                await exchange.end()
+                return
+            await asyncio.sleep(0.05)  # a reset overtakes what lies in the buffers
+        else:
+            await _half_a_body(exchange)
+        if how == "reset":
+            exchange.reset()
+        else:
+            exchange.writer.close()
+            exchange.keep_alive = False
+
+    return step
+
+
+def stalled(after: int, seconds: float) -> Step:
+    """`after` tokens, silence, and the rest if anybody still waits. A whole answer falls silent in its middle."""
+
+    async def step(exchange: Exchange, asked: Asked) -> None:
+        if not exchange.seen.body.get("stream"):
+            await _half_a_body(exchange, then=lambda: _hung_up_within(exchange, seconds), asked=asked)
+            return
+        await _begin(exchange)
+        await _say(exchange, asked, WORDS[:after])
+        if not await _hung_up_within(exchange, seconds):
+            await _say(exchange, asked, WORDS[after:])
+            await _close(exchange, asked)
+
+    return step
+
+
+def garbled(event: int, *, lost: bool) -> Step:
+    """One event is no JSON: beside the others, or (`lost`) in the place of one whose token is gone. A whole answer is no JSON at all."""
+
+    async def step(exchange: Exchange, asked: Asked) -> None:
+        if not exchange.seen.body.get("stream"):
+            body = json.dumps(_answer(TEXT, TOKENS)).encode()
+            await whole(exchange, 200, body[: len(body) // 2] + b'"}{' + body[len(body) // 2 :])
+            return
+        await _begin(exchange)
+        await _say(exchange, asked, WORDS[: event - 1])
+        await exchange.chunk(b'data: {"id":"chatcmpl-fake","choices":[{"index":0,"delta":{"content":"%s\n\n' % WORDS[event - 1].encode())
+        asked.generated += lost
+        await _say(exchange, asked, WORDS[event if lost else event - 1 :])
+        await _close(exchange, asked)
+
+    return step
+
+
+def without_done() -> Step:
+    """A stream that ends after its finish_reason and usage. A whole answer without a length, which the end of the connection ends."""
+
+    async def step(exchange: Exchange, asked: Asked) -> None:
+        if exchange.seen.body.get("stream"):
+            await _begin(exchange)
+            await _say(exchange, asked, WORDS)
+            await _close(exchange, asked, done=False)
+            return
+        body = json.dumps(_answer(TEXT, TOKENS)).encode()
+        await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n" + body)
+        asked.generated, asked.finished = TOKENS, True
+        exchange.writer.close()
+        exchange.keep_alive = False
+
+    return step
+
+
+def until(seconds: float, first: Step, then: Step) -> Step:
+    """`first` for so long after the first question, `then` from then on."""
+    begun: list[float] = []
+
+    async def step(exchange: Exchange, asked: Asked) -> None:
+        begun[:] = begun or [asked.at]
+        await (first if asked.at < begun[0] + seconds else then)(exchange, asked)
+
+    return step
+
+
+# ── on the wire ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def whole(exchange: Exchange, status: int, body: Any, *headers: str) -> None:
+    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+    await exchange.head(status, headers=headers, length=len(data))
+    await exchange.send(data)
+
+
+async def _error(exchange: Exchange, status: int, kind: str, code: str | None, message: str, *headers: str) -> None:
+    await whole(exchange, status, {"error": {"message": message, "type": kind, "param": None, "code": code}}, *headers)
+
+
+def _usage(tokens: int) -> dict[str, int]:
+    return {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": tokens, "total_tokens": PROMPT_TOKENS + tokens}
+
+
+def _answer(text: str, tokens: int) -> dict[str, Any]:
+    return completion(text, usage=_usage(tokens))
+
+
+async def _begin(exchange: Exchange) -> None:
+    await exchange.head(content_type="text/event-stream")
+    await exchange.chunk(sse(chunk({"role": "assistant", "content": ""})))
+
+
+async def _say(exchange: Exchange, asked: Asked, words: Sequence[str], per_event: int = 1) -> None:
+    for place in range(0, len(words), per_event):
+        said = words[place : place + per_event]
+        asked.generated += len(said)
+        await exchange.chunk(sse(chunk({"content": "".join(said)})))
+
+
+async def _close(exchange: Exchange, asked: Asked, *, done: bool = True) -> None:
+    await exchange.chunk(sse(chunk({}, "stop")))
+    await exchange.chunk(sse(chunk(None, usage=_usage(asked.generated))))
+    if done:
+        await exchange.chunk(sse("[DONE]"))
+    await exchange.end()
+    asked.finished = True
+
+
+async def _half_a_body(
+    exchange: Exchange, *, then: Callable[[], Awaitable[bool]] | None = None, asked: Asked | None = None, half: int | None = None
+) -> None:
+    """The beginning of a whole answer, and its end if `then` comes to an end with nobody having hung up."""
+    body = json.dumps(_answer(TEXT, TOKENS)).encode()
+    place = len(body) // 2 if half is None else half
+    await exchange.head(length=len(body))
+    await exchange.send(body[:place])
+    if then is not None and not await then():
+        await exchange.send(body[place:])
+        if asked is not None:
+            asked.generated, asked.finished = TOKENS, True
+
+
+async def _hung_up_within(exchange: Exchange, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            await exchange.until_hang_up()
+    except TimeoutError:
+        return False
+    return True

@@ -1,0 +1,148 @@
+"""The faults by name: what the first candidate does, what the others do, and what the caller must get all the same."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from tests.faults.provider import (
+    OTHER_TEXT,
+    WORDS,
+    Step,
+    cut,
+    garbled,
+    healthy,
+    late,
+    refusing,
+    resetting,
+    silent,
+    stalled,
+    until,
+    without_done,
+)
+
+Mode = Literal["stream", "whole"]
+SHOUTED = tuple(word.upper() for word in WORDS)
+assert "".join(SHOUTED) == OTHER_TEXT
+POLICY_REASON = "Your request was rejected by our safety system: violence."
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a run goes: 1 is real time, 0.05 twenty times as fast. All waiting of providers and all limits of routes follow it."""
+
+    factor: float = 1.0
+
+    def __call__(self, seconds: float) -> float:
+        return seconds * self.factor
+
+    def setting(self, seconds: float) -> str:
+        return f"{seconds * self.factor * 1000:.0f}ms"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Args:
+    does: the candidates' scripts, first to last; what a list holds is one step for each question, the last one repeats.
+    prefill: candidates declare that they go on from an assistant message.
+    gets: "answer": all of the canonical one; "refusal": the provider's reason; "failure": one clear error, whole before the first
+        token and as an event after it, and never a mixture of two texts; "answer or failure".
+    seconds: within which the caller must have it, in real time.
+    waits: seconds for which the first candidate must not be asked again.
+    asked_once: the first candidate must not be asked a second time.
+    modes: where it means something.
+    """
+
+    name: str
+    title: str
+    does: Callable[[Pace], list[list[Step]]]
+    prefill: bool = False
+    gets: Literal["answer", "refusal", "failure", "answer or failure"] = "answer"
+    status: int | None = None
+    code: str | None = None
+    seconds: float = 20.0
+    waits: float = 0.0
+    asked_once: bool = False
+    modes: tuple[Mode, ...] = ("stream", "whole")
+    recover: str = "auto"
+    calls: int = 1
+    every: float = 0.0
+    """Seconds between two of several calls."""
+    numbered: bool = False
+    """One of the sixteen and one."""
+
+
+def before(*steps: Step, then: Step | None = None) -> Callable[[Pace], list[list[Step]]]:
+    """A first candidate with these steps, and a healthy second."""
+    return lambda pace: [list(steps), [then or healthy(per_event=3)]]
+
+
+def alone(*steps: Step) -> Callable[[Pace], list[list[Step]]]:
+    return lambda pace: [list(steps)]
+
+
+def limited(pace: Pace) -> Step:
+    return refusing(429, "rate_limit_exceeded", "slow down", f"retry-after: {pace(2):g}", kind="rate_limit_error")
+
+
+LIMITED_FOR_EVER = refusing(429, "rate_limit_exceeded", "slow down", kind="rate_limit_error")
+TOO_LONG = refusing(
+    400, "context_length_exceeded", "This model's maximum context length is 10 tokens.", kind="invalid_request_error"
+)
+NOT_ALLOWED = refusing(400, "content_policy_violation", POLICY_REASON, kind="invalid_request_error")
+
+SIXTEEN = (
+    Fault("limited-once", "429 with Retry-After: 2, once", lambda pace: [[limited(pace), healthy()], [healthy()]], waits=2),
+    Fault("limited", "429 for ever, without Retry-After", before(LIMITED_FOR_EVER)),
+    Fault("broken-once", "500 once", before(refusing(500), healthy())),
+    Fault("broken", "503 for ever", before(refusing(503))),
+    Fault("reset-once", "TCP reset before the headers, once", before(resetting(), healthy())),
+    Fault("silent", "accepted, then silent for 120 s", lambda pace: [[silent(pace(120))], [healthy()]], seconds=15, asked_once=True),
+    Fault("late", "headers at once, first token after 20 s", lambda pace: [[late(pace(20))], [healthy()]], seconds=15, asked_once=True),
+    Fault("cut", "stream cut after 40 of 60 tokens", before(cut(40)), modes=("stream", "whole")),
+    Fault(
+        "stalled", "silent for 30 s after 20 tokens", lambda pace: [[stalled(20, pace(30))], [healthy()]], seconds=45, asked_once=True
+    ),
+    Fault("garbled", "the tenth event is no JSON", before(garbled(10, lost=False))),
+    Fault("no-done", "no [DONE]", before(without_done())),
+    Fault("too-long", "400 context_length_exceeded", before(TOO_LONG)),
+    Fault("policy", "400 content_policy_violation", before(NOT_ALLOWED), gets="refusal", status=400, code="content_policy_violation"),
+    Fault("cut-no-prefill", "stream cut, fallback refuses prefill", before(cut(40), then=healthy(prefill="refuses")), prefill=True),
+    Fault(
+        "away", "503 for 60 s, then healthy: twenty calls",
+        lambda pace: [[until(pace(60), refusing(503), healthy())], [healthy()]], calls=20, every=4.7,
+    ),
+    Fault("accounts", "accounting of a fail-over", before(refusing(500))),
+)  # fmt: skip
+SEVENTEENTH = (
+    Fault("cut-anew", "stream cut, fallback takes prefill but starts anew", before(cut(40), then=healthy(prefill="anew"))),
+    Fault(
+        "cut-anew-declared", "the same, though declared to go on", before(cut(40), then=healthy(prefill="anew")),
+        prefill=True, gets="answer or failure",
+    ),
+)  # fmt: skip
+BEYOND = (
+    Fault("limited-once-alone", "429 with Retry-After: 2, once, nobody else", lambda pace: [[limited(pace), healthy()]], waits=2),
+    Fault("broken-once-alone", "500 once, nobody else", alone(refusing(500), healthy())),
+    Fault("reset-once-alone", "TCP reset once, nobody else", alone(resetting(), healthy())),
+    Fault("limited-both", "429 for ever, from both", lambda pace: [[LIMITED_FOR_EVER], [LIMITED_FOR_EVER]],
+          gets="failure", status=429, code="upstream_rate_limited"),
+    Fault("broken-both", "503 for ever, from both", lambda pace: [[refusing(503)], [refusing(503)]], gets="failure", status=502),
+    Fault("cut-reset", "stream reset after 40 tokens", before(cut(40, "reset")), modes=("stream",)),
+    Fault("cut-end", "body ends after 40 tokens, no finish_reason", before(cut(40, "end")), modes=("stream",)),
+    Fault("cut-first", "stream cut after its first token", before(cut(1)), modes=("stream",)),
+    Fault("cut-last", "stream cut after its last token, before the finish", before(cut(60)), modes=("stream",)),
+    Fault("cut-prefill", "stream cut, fallback goes on from prefill", before(cut(40)), prefill=True, modes=("stream",)),
+    Fault("cut-twice", "cut at 40, the second cut at 50, a third is healthy",
+          lambda pace: [[cut(40)], [cut(50)], [healthy(per_event=7)]], modes=("stream",)),
+    Fault("cut-twice-prefill", "the same with prefill", lambda pace: [[cut(40)], [cut(50)], [healthy()]], prefill=True, modes=("stream",)),
+    Fault("cut-other-words", "stream cut, fallback says it otherwise", before(cut(40), then=healthy(words=SHOUTED)),
+          gets="failure", modes=("stream",)),
+    Fault("cut-anew-other-words", "declared to go on, says something else", before(cut(40), then=healthy(words=SHOUTED, prefill="anew")),
+          prefill=True, gets="answer or failure", modes=("stream",)),
+    Fault("cut-off", "stream cut, recover: off", before(cut(40)), recover="off", gets="failure", modes=("stream",)),
+    Fault("cut-alone-once", "stream cut once, nobody else", alone(cut(40), healthy()), modes=("stream",)),
+    Fault("cut-alone", "stream cut for ever, nobody else", alone(cut(40)), gets="failure", modes=("stream",)),
+    Fault("garbled-lost", "the tenth event's own token is lost", before(garbled(10, lost=True)), gets="answer or failure",
+          modes=("stream",)),
+)  # fmt: skip
+ALL = tuple(SIXTEEN) + SEVENTEENTH + BEYOND
