@@ -147,6 +147,8 @@ class _Unrestricted:
 
     models: frozenset[str] | None = None
     tenant_models: frozenset[str] | None = None
+    default_model: str | None = None
+    tier: str | None = None
 
 
 def _is_served(routes: RouteTable, name: str) -> bool:

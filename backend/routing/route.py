@@ -77,6 +77,12 @@ class Route:
     rules: tuple[Rule, ...] = ()
     smaller: Candidate | str | None = None
     """Who answers beyond a soft daily quota: a candidate of the route, or another alias."""
+    by_price: bool = False
+    """Candidates are asked in the order of what this call costs with each."""
+    asks_task: bool = False
+    """A rule goes by the class of work."""
+    trouble: str = ""
+    """Why an alias cannot be used, in a sentence; it is then not enabled."""
 
 
 def route_from_settings(settings: RouteSettings) -> Route:
@@ -115,7 +121,14 @@ def route_from_settings(settings: RouteSettings) -> Route:
             for rule in settings.rules
         ),
         smaller=None if settings.smaller is None else own.get(settings.smaller, settings.smaller),
+        by_price=settings.strategy in ("cheapest", "smart"),
+        asks_task=any(rule.task for rule in settings.rules),
     )
+
+
+def broken_route(name: str, trouble: str) -> Route:
+    """An alias whose settings cannot be: nobody answers for it, and no other model of the name answers in its place."""
+    return Route(name=name, candidates=(), is_alias=True, enabled=False, trouble=trouble)
 
 
 def _timeouts(settings: TimeoutSettings) -> Timeouts:

@@ -1,20 +1,25 @@
 """From the name that a caller asks for to the candidates that may answer, in the order in which they are tried."""
 
 import random
-from collections.abc import Iterable, Iterator
-from typing import Protocol
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import structlog
 
+from backend.identity.names import AUTO
+from backend.kernel.db import Database
 from backend.kernel.errors import ModelNotAllowed, ModelNotFound
 from backend.providers.registry import SANDBOX, supported
 from backend.providers.sandbox import MODELS as SANDBOX_MODELS
-from backend.routing.route import Candidate, Route, route_from_settings
-from backend.settings import Settings
+from backend.routing import repository
+from backend.routing.merge import merged
+from backend.routing.route import Candidate, Route, broken_route, route_from_settings
+from backend.routing.selection import Load, Steady, chosen_rule
+from backend.routing.strategies import Conditions, NothingKnown, Strategies
+from backend.settings import RouteSettings, Settings
 
 log = structlog.get_logger(__name__)
 
-_WORKING_STRATEGIES = ("weighted", "ordered")
 _MAX_NAME = 255
 _REMEMBERED_NAMES = 1000
 
@@ -48,88 +53,114 @@ class Permitted(Protocol):
     def models(self) -> frozenset[str] | None: ...
     @property
     def tenant_models(self) -> frozenset[str] | None: ...
+    @property
+    def default_model(self) -> str | None: ...
+    @property
+    def tier(self) -> str | None: ...
+
+
+class Choice(NamedTuple):
+    """Who is asked, in this order; `by_price`: in that of their prices for this call, once it is known how long it is."""
+
+    candidates: tuple[Candidate, ...]
+    by_price: bool
 
 
 class RouteTable:
-    """Aliases from the settings, then `provider/model` of configured providers, then names that the catalog knows.
+    """Aliases of the file and the database, then `provider/model` of configured providers, then names that the catalog knows.
 
-    A strategy that is not alive yet behaves as `ordered`; the table says so once at start.
+    Args:
+        db: where operators edit routes; None = the file alone.
+        conditions: how candidates do, for strategies that go by it.
+        load: how this process does, for rules that go by it.
     """
 
-    def __init__(self, settings: Settings, catalog: Names | None, *, rng: random.Random | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        catalog: Names | None,
+        db: Database | None = None,
+        *,
+        conditions: Conditions | None = None,
+        load: Load | None = None,
+        rng: random.Random | None = None,
+    ) -> None:
         self._settings = settings
         self._catalog = catalog
-        self._random = rng or random.Random()
+        self._db = db
+        self._conditions = conditions or NothingKnown()
+        self._load = load or Steady()
+        self._strategies = Strategies(self._conditions, rng or random.Random())
         self._providers: frozenset[str] = frozenset()
+        self._edits: Mapping[str, Any] | None = None
+        self._merged: dict[str, RouteSettings] = {}
         self._aliases: dict[str, Route] = {}
         self._direct: dict[str, Route | None] = {}
 
     async def load(self) -> None:
-        """Read routes anew; subscribe this to the change feed."""
+        """Read routes anew; subscribe this to the change feed. Routes that did not change stay the same objects."""
+        edits: Mapping[str, Any] = {}
+        if self._db is not None:
+            async with self._db.read() as session:
+                edits = await repository.edits(session)
         self._providers = frozenset(supported(self._settings))
-        if not self._aliases:
-            for route in self._settings.models:
-                if route.strategy not in _WORKING_STRATEGIES:
-                    log.warning("route.strategy_not_alive_yet", alias=route.alias, strategy=route.strategy, used="ordered")
-        self._aliases = {route.alias: route_from_settings(route) for route in self._settings.models}
+        if edits != self._edits:
+            self._take(edits)
         self._direct = {}
 
+    def _take(self, edits: Mapping[str, Any]) -> None:
+        routes, troubles = merged(self._settings, edits)
+        aliases = {}
+        for name, settings in routes.items():
+            known = self._aliases.get(name)
+            aliases[name] = known if known is not None and self._merged.get(name) == settings else route_from_settings(settings)
+            if aliases[name] is not known and settings.strategy == "smart":
+                log.warning("route.smart_comes_later", alias=name, used="cheapest")
+        for name, trouble in troubles.items():
+            log.error("route.cannot_be_used", alias=name, reason=trouble)
+            aliases[name] = broken_route(name, trouble)
+        self._edits, self._merged, self._aliases = edits, routes, aliases
+
+    # Names -------------------------------------------------------------------------------------------------------------------------
+
     def resolve(self, name: str, key: Permitted) -> Route:
-        """The route of a name, if this key may use it.
+        """The route of a name, if this key may use it. `auto` is the tenant's default, else the installation's.
 
         Raises:
-            ModelNotFound: unknown, disabled, or not among the tenant's models: indistinguishable.
+            ModelNotFound: unknown, disabled, or not among the tenant's models: indistinguishable; or `auto` without a default.
             ModelNotAllowed: the tenant may use it, this key may not.
         """
-        route = self.find(name)
-        if route is None or not route.enabled or not _is_among(route, name, key.tenant_models):
-            raise ModelNotFound(f"The model {_quoted(name)} does not exist or you have no access to it.", param="model")
-        if not _is_among(route, name, key.models):
-            raise ModelNotAllowed(f"This key may not use the model {_quoted(name)}.", param="model")
+        route = self._aliases.get(name)
+        if route is None:
+            if name == AUTO:
+                return self._default(key)
+            route = self.find(name)
+        if route is None or not route.enabled or not _is_among(name, key.tenant_models):
+            raise _not_found(name)
+        if not _is_among(name, key.models):
+            raise _not_allowed(name)
         return route
 
-    def order(self, route: Route) -> tuple[Candidate, ...]:
-        """The route's candidates in the order in which this call tries them."""
-        candidates = route.candidates
-        if len(candidates) == 1 or route.strategy != "weighted":
-            return candidates
-        return self._weighted(candidates)
-
-    def usable(self, key: Permitted) -> Iterator[Route]:
-        """Every route that is listed for this key: aliases that somebody can answer for, the sandbox's models, and what the catalog says
-        configured providers sell.
-        """
-        for route in self.listed():
-            answerable = any(candidate.provider in self._providers for candidate in route.candidates)
-            if (
-                answerable
-                and route.enabled
-                and _is_among(route, route.name, key.tenant_models)
-                and _is_among(route, route.name, key.models)
-            ):
-                yield route
-
-    def listed(self) -> Iterator[Route]:
-        """Every route that may be listed, whoever asks and whether it is enabled or not."""
-        yield from self._aliases.values()
-        for provider in sorted(self._providers):
-            if self._is_sandbox(provider):
-                names = [f"{provider}/{model}" for model in SANDBOX_MODELS]
-            else:
-                names = [offer.id for offer, model in self._catalog.sold_by(provider) if model.mode == "chat"] if self._catalog else []
-            for name in names:
-                if name not in self._aliases and (route := self._find_direct(name)) is not None:
-                    yield route
-
-    def _is_sandbox(self, provider: str) -> bool:
-        """Its models are known to the last one; what others serve only they know."""
-        settings = self._settings.providers.get(provider)
-        return settings.protocol == SANDBOX if settings is not None else provider == SANDBOX
+    def _default(self, key: Permitted) -> Route:
+        name = key.default_model or self._settings.default_model
+        if name is None:
+            raise ModelNotFound(
+                f"'{AUTO}' stands for your tenant's default model, and none is set: name a model, or have the operator set one "
+                "(`tenant default-model`, or `default_model` in the configuration).",
+                param="model",
+            )
+        route = self.find(name)
+        # Whoever sets the default must not open with it what the tenant's list closes.
+        if route is None or not route.enabled or not _is_among(name, key.tenant_models):
+            raise _not_found(name)
+        if not (_is_among(name, key.models) or _is_among(AUTO, key.models)):
+            raise _not_allowed(name)
+        return route
 
     def find(self, name: str) -> Route | None:
         """The route of a name, whoever asks and whether it is enabled or not; None when no candidate would be found."""
         route = self._aliases.get(name)
-        if route is not None:
+        if route is not None or not self._settings.direct_models:
             return route
         if name in self._direct:
             return self._direct[name]
@@ -155,18 +186,100 @@ class RouteTable:
         )
         return Route(name=name, candidates=candidates) if candidates else None
 
-    def _weighted(self, candidates: tuple[Candidate, ...]) -> tuple[Candidate, ...]:
-        """A random order in which each next one is drawn by weight (Efraimidis and Spirakis 2006); weight 0 comes last, in file order."""
-        drawn = sorted((c for c in candidates if c.weight), key=lambda c: self._random.random() ** (1 / c.weight), reverse=True)
-        return (*drawn, *(c for c in candidates if not c.weight))
+    def usable(self, key: Permitted) -> Iterator[Route]:
+        """Every route that is listed for this key: aliases that somebody can answer for, the sandbox's models, and what the catalog says
+        configured providers sell.
+        """
+        for route in self.listed():
+            answerable = any(candidate.provider in self._providers for candidate in route.candidates)
+            if answerable and route.enabled and _is_among(route.name, key.tenant_models) and _is_among(route.name, key.models):
+                yield route
+
+    def listed(self) -> Iterator[Route]:
+        """Every route that may be listed, whoever asks and whether it is enabled or not."""
+        yield from self._aliases.values()
+        if not self._settings.direct_models:
+            return
+        for provider in sorted(self._providers):
+            if self._is_sandbox(provider):
+                names = [f"{provider}/{model}" for model in SANDBOX_MODELS]
+            else:
+                names = [offer.id for offer, model in self._catalog.sold_by(provider) if model.mode == "chat"] if self._catalog else []
+            for name in names:
+                if name not in self._aliases and (route := self._find_direct(name)) is not None:
+                    yield route
+
+    def _is_sandbox(self, provider: str) -> bool:
+        """Its models are known to the last one; what others serve only they know."""
+        settings = self._settings.providers.get(provider)
+        return settings.protocol == SANDBOX if settings is not None else provider == SANDBOX
+
+    # Candidates --------------------------------------------------------------------------------------------------------------------
+
+    def order(self, route: Route) -> tuple[Candidate, ...]:
+        """The route's candidates in the order in which this call tries them."""
+        candidates = route.candidates
+        return candidates if len(candidates) == 1 else self._strategies.order(route.strategy, candidates)
+
+    def choose(self, route: Route, key: Permitted, task: str | None) -> Choice:
+        """Whom the route's rules name for a call, else all of its candidates.
+
+        Raises:
+            NoAvailableProvider: a rule rejects the call at this load. ModelNotAllowed: a rule rejects it at any.
+        """
+        rule = chosen_rule(
+            route,
+            task=task,
+            tier=key.tier,
+            load=self._load,
+            is_open=lambda candidate: self._is_open(candidate, route),
+            available=lambda rule: self._named(rule.use, key),
+        )
+        return Choice(self.order(route), route.by_price) if rule is None else self._choice(rule.use, key)
+
+    def smaller(self, route: Route, key: Permitted) -> Choice | None:
+        """Who answers instead once a soft quota is used up; None: the route has nobody for it, or nobody whom this key may use."""
+        if route.smaller is None:
+            return None
+        choice = self._choice((route.smaller,), key)
+        return choice if choice.candidates else None
+
+    def _choice(self, use: tuple[Candidate | str, ...], key: Permitted) -> Choice:
+        alone = self._aliases.get(use[0]) if len(use) == 1 and isinstance(use[0], str) else None
+        return Choice(self._named(use, key), alone is not None and alone.by_price)
+
+    def _named(self, use: tuple[Candidate | str, ...], key: Permitted) -> tuple[Candidate, ...]:
+        """The candidates that are named, and those of aliases that are named, each once, as far as this key may use them now."""
+        found: dict[str, Candidate] = {}
+        for one in use:
+            if isinstance(one, Candidate):
+                found.setdefault(one.offer_id, one)
+            else:
+                route = self._aliases.get(one)
+                if route is not None and route.enabled and _is_among(one, key.tenant_models) and _is_among(one, key.models):
+                    for candidate in self.order(route):
+                        found.setdefault(candidate.offer_id, candidate)
+        return tuple(candidate for candidate in found.values() if candidate.provider in self._providers)
+
+    def _is_open(self, candidate: Candidate, route: Route) -> bool:
+        condition = self._conditions.of(candidate)
+        return condition is not None and condition.is_open(route.breaker)
 
 
-def _is_among(route: Route, name: str, allowed: frozenset[str] | None) -> bool:
-    return allowed is None or name in allowed or route.name in allowed
+def _is_among(name: str, allowed: frozenset[str] | None) -> bool:
+    return allowed is None or name in allowed
 
 
 def _is_control(name: str) -> bool:
     return any(character < " " or character == "\x7f" for character in name)
+
+
+def _not_found(name: str) -> ModelNotFound:
+    return ModelNotFound(f"The model {_quoted(name)} does not exist or you have no access to it.", param="model")
+
+
+def _not_allowed(name: str) -> ModelNotAllowed:
+    return ModelNotAllowed(f"This key may not use the model {_quoted(name)}.", param="model")
 
 
 def _quoted(name: str) -> str:
