@@ -81,7 +81,7 @@ class Runtime:
         self.catalog = CatalogService(self.db, clock)
         self.prices = PriceBook(self.db, clock)
         self.load = Load(settings.overload)
-        self.routes = RouteTable(settings, self.catalog)
+        self.routes = RouteTable(settings, self.catalog, self.db, load=self.load)
         self.metering = MeteringService(self.db, clock, self.events, settings, self.metrics)
         self.budgets = BudgetService(self.db, clock, self.audit, settings)
         self.keeper = BudgetKeeper(self.db, clock, self.events, settings, lambda: self.metering.process_id, metrics=self.metrics)
@@ -100,6 +100,7 @@ class Runtime:
         )
         self.gateway = Gateway(
             settings=settings,
+            db=self.db,
             clock=clock,
             auth=self.auth,
             routes=self.routes,

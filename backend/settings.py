@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from backend.kernel.secrets import SecretRef
 
+_SIZES = {"": 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 WINDOW_PATTERN = r"^(calendar_month|calendar_week|calendar_day|lifetime|rolling_[1-9][0-9]{0,2}d)$"
@@ -45,6 +46,18 @@ def _duration(value: Any) -> Any:
     return value
 
 
+def _size(value: Any) -> Any:
+    """`64MiB`, `512KiB`, `2GiB`, or a plain number of bytes."""
+    if isinstance(value, str):
+        text = value.strip()
+        number = text.rstrip("BGKMi")
+        unit = text[len(number) :]
+        if unit in _SIZES and number.strip().isdecimal() and len(number) < 16:
+            return int(number) * _SIZES[unit]
+        raise ValueError("must be a size such as 64MiB, 512KiB or 2GiB")
+    return value
+
+
 def _timezone(value: str) -> str:
     try:
         ZoneInfo(value)
@@ -59,6 +72,7 @@ Limit = Annotated[Duration, Field(gt=timedelta(0))]
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Slug = Annotated[str, Field(pattern=SLUG_PATTERN)]
 Usd = Annotated[Decimal, Field(ge=0, le=Decimal("9000000000"), allow_inf_nan=False)]
+Bytes = Annotated[int, BeforeValidator(_size), Field(ge=0, le=2**50)]
 Count = Annotated[int, Field(ge=0, le=MOST_COUNTED)]
 Words = Annotated[tuple[Slug, ...], BeforeValidator(lambda value: (value,) if isinstance(value, str) else value)]
 """One word or a list of them."""
@@ -225,6 +239,27 @@ class OwnRateLimit(Section):
     quota: Literal["hard", "soft"] | None = None
 
 
+class PromptCacheSettings(Section):
+    """Where answers are kept for routes with a `cache.ttl`; in Redis as well where there is one."""
+
+    memory: Bytes = 64 * 1024**2
+    """Of this process; 0 = nothing is kept in memory."""
+    max_entry: Bytes = 1024**2
+    """A larger answer is not kept."""
+
+
+class ReplaySettings(Section):
+    """What becomes of an Idempotency-Key."""
+
+    enabled: bool = True
+    keep: Limit = timedelta(hours=24)
+    """How long an answer is given again."""
+    lease: Limit = timedelta(seconds=60)
+    """How long a key stays in progress after its process died."""
+    max_bytes: Bytes = 8 * 1024**2
+    """A longer answer is not kept."""
+
+
 class RateLimitSettings(Section):
     default: RateLimit = RateLimit()
 
@@ -373,9 +408,11 @@ class Settings(Section):
     """Whether names of the catalog and `provider/model` may be asked for without an alias."""
     default_model: ModelName | None = None
     """What `auto` stands for where a tenant says nothing else."""
+    cache: PromptCacheSettings = PromptCacheSettings()
     rate_limits: RateLimitSettings = RateLimitSettings()
     budgets: BudgetSettings = BudgetSettings()
     overload: OverloadSettings = OverloadSettings()
+    replay: ReplaySettings = ReplaySettings()
     reporting: ReportingSettings = ReportingSettings()
     observability: ObservabilitySettings = ObservabilitySettings()
     bootstrap: BootstrapSettings = BootstrapSettings()
@@ -438,7 +475,6 @@ LATER: dict[str, str] = {
     "models.retries": "kept; retries come in a later release",
     "models.breaker": "kept; circuit breakers come in a later release",
     "models.recover": "kept; recovery of cut streams comes in a later release",
-    "models.cache": "kept; the prompt cache comes in a later release",
     "observability.enable_otlp": "kept; tracing export comes in a later release",
 }
 """Settings that are read and checked today and brought to life later, with what to expect; said at start when one is given."""

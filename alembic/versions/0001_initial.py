@@ -58,6 +58,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_budget_holder")),
     )
     op.create_table(
+        "cache_generation",
+        sa.Column("tenant_id", sa.String(length=40), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("cleared_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("cleared_by", sa.String(length=40), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_cache_generation")),
+    )
+    op.create_table(
         "call",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("request_id", sa.String(length=128), nullable=False),
@@ -87,6 +95,7 @@ def upgrade() -> None:
         sa.Column("usage_source", sa.String(length=12), nullable=False),
         sa.Column("charged_nano", sa.BigInteger(), nullable=False),
         sa.Column("provider_cost_nano", sa.BigInteger(), nullable=False),
+        sa.Column("saved_nano", sa.BigInteger(), nullable=False),
         sa.Column("price_ids", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("price_state", sa.String(length=16), nullable=False),
         sa.Column("overrun", sa.Boolean(), nullable=False),
@@ -171,6 +180,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_provider")),
     )
     op.create_table(
+        "replay",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("tenant_id", sa.String(length=40), nullable=False),
+        sa.Column("key_id", sa.String(length=40), nullable=False),
+        sa.Column("fingerprint", sa.String(length=64), nullable=False),
+        sa.Column("holder", sa.String(length=40), nullable=False),
+        sa.Column("held_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("answer", sa.LargeBinary(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_replay")),
+    )
+    with op.batch_alter_table("replay", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_replay_held_until"), ["held_until"], unique=False)
+
+    op.create_table(
         "rollup",
         sa.Column("series_id", sa.LargeBinary(length=16), nullable=False),
         sa.Column("span", sa.Integer(), autoincrement=False, nullable=False),
@@ -188,6 +211,7 @@ def upgrade() -> None:
         sa.Column("audio_output_tokens", sa.BigInteger(), nullable=False),
         sa.Column("charged_nano", sa.BigInteger(), nullable=False),
         sa.Column("provider_cost_nano", sa.BigInteger(), nullable=False),
+        sa.Column("saved_nano", sa.BigInteger(), nullable=False),
         sa.Column("latency", sa.Text(), nullable=False),
         sa.Column("first_token", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("series_id", "span", "starts", "writer_id", name=op.f("pk_rollup")),
@@ -501,6 +525,10 @@ def downgrade() -> None:
 
     op.drop_table("rollup_series")
     op.drop_table("rollup")
+    with op.batch_alter_table("replay", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_replay_held_until"))
+
+    op.drop_table("replay")
     op.drop_table("provider")
     with op.batch_alter_table("model", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_model_status"))
@@ -520,6 +548,7 @@ def downgrade() -> None:
         batch_op.drop_index("ix_call_key_id_created_at")
 
     op.drop_table("call")
+    op.drop_table("cache_generation")
     op.drop_table("budget_holder")
     op.drop_table("budget_day")
     with op.batch_alter_table("audit_entry", schema=None) as batch_op:

@@ -6,12 +6,15 @@ from typing import Any, NamedTuple
 from backend.budgets.keeper import BudgetKeeper
 from backend.budgets.service import BudgetService
 from backend.gateway.bounds import Bounder
+from backend.gateway.cache.prompt_cache import PromptCache
 from backend.gateway.load.gate import Gate
 from backend.gateway.load.level import Load
 from backend.gateway.models_list import Catalog, ModelList
 from backend.gateway.pipeline import Pipeline
+from backend.gateway.replay.service import Replays
 from backend.gateway.reserve import Reserver
 from backend.gateway.responses import send_json
+from backend.gateway.selecting import Selector
 from backend.gateway.self_service import SelfService
 from backend.gateway.settle import Settler
 from backend.gateway.standing_headers import StandingHeaders
@@ -19,9 +22,10 @@ from backend.gateway.token_count import TokenCounter
 from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.addresses import AddressPolicy
 from backend.kernel.clock import Clock
+from backend.kernel.db import Database
 from backend.kernel.errors import MethodNotAllowed, NotFound
 from backend.kernel.json import dump_json
-from backend.kernel.request import App, Receive, Scope, Send
+from backend.kernel.request import App, Receive, Scope, Send, header
 from backend.limits.limiter import Limiter
 from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics
@@ -50,6 +54,7 @@ class Gateway:
         self,
         *,
         settings: Settings,
+        db: Database,
         clock: Clock,
         auth: AuthSnapshot,
         routes: RouteTable,
@@ -72,22 +77,25 @@ class Gateway:
         allowed = {name: frozenset(provider.allow_fields) for name, provider in settings.providers.items()}
         self._bounder = Bounder(catalog, prices, self.providers, TokenCounter(), settings.budgets.default, allowed)
         self._standing = StandingHeaders(keeper)
+        settler = Settler(metering, metrics)
         self._load = load
         self.gate = Gate(settings.overload, load, metrics)
         self._pipeline = Pipeline(
             clock=clock,
             auth=auth,
-            routes=routes,
+            selector=Selector(routes, self._bounder, classifies=settings.reporting.classify_tasks),
             metering=metering,
             bounder=self._bounder,
             limiter=limiter,
+            cache=PromptCache(settings, clock, metrics, settler, self._standing),
             reserver=Reserver(self._bounder, keeper),
             standing=self._standing,
-            settler=Settler(metering, metrics),
+            settler=settler,
             providers=self.providers,
             window=self._model_list.window,
             gate=self.gate,
         )
+        self._replays = Replays(db, clock, settings, metrics, self._pipeline.enter) if settings.replay.enabled else None
         own = SelfService(budgets, keeper, metering)
         endpoints = (
             Endpoint("/v1/chat/completions", ("POST",), self._pipeline.chat_completion),
@@ -100,9 +108,13 @@ class Gateway:
 
     async def start(self) -> None:
         self._load.start()
+        if self._replays is not None:
+            self._replays.start()
         self.providers.update(build_providers(self._settings, self._http))
 
     async def stop(self) -> None:
+        if self._replays is not None:
+            await self._replays.stop()
         self._load.stop()
         self._bounder.close()
         await self._http.close()
@@ -117,6 +129,11 @@ class Gateway:
         scope["bourse"].route = endpoint.path
         if scope["method"] not in endpoint.methods:
             raise MethodNotAllowed(f"Use {endpoint.methods[0]} here.", headers={"allow": ", ".join(endpoint.methods)})
+        if self._replays is not None and scope["method"] == "POST":
+            idempotency_key = header(scope, b"idempotency-key")
+            if idempotency_key is not None:
+                await self._replays.answer(endpoint.answer, idempotency_key, scope, receive, send)
+                return
         await endpoint.answer(scope, receive, send)
 
     async def _models(self, scope: Scope, _receive: Receive, send: Send) -> None:

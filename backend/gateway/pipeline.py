@@ -1,6 +1,6 @@
 """One chat completion, top to bottom. Each step is a small module; what is not built yet has its place here and no code.
 
-    authenticate → gate → read → resolve → bound → limit → (guard, cache) → reserve → open → attempt → relay → settle
+    authenticate → gate → read → resolve → bound → limit → (guard) → cache → reserve → open → attempt → relay → settle
 
 The key comes before the body, other than in the design's list: it is in the headers and costs no I/O, and so nobody without one can make
 us read 20 MiB.
@@ -13,6 +13,7 @@ from urllib.parse import parse_qsl
 
 from backend.gateway.attempt import Asking, CallerGone, OpenedStream, Window
 from backend.gateway.bounds import Bounder
+from backend.gateway.cache.prompt_cache import PromptCache
 from backend.gateway.call import Call, clean
 from backend.gateway.chat_body import check_chat_body
 from backend.gateway.chunks import splice_facts
@@ -23,6 +24,7 @@ from backend.gateway.progress import Progress
 from backend.gateway.relay import relay
 from backend.gateway.reserve import Reserver
 from backend.gateway.responses import EventWriter, send_error, send_json
+from backend.gateway.selecting import Selector
 from backend.gateway.settle import CLIENT_CLOSED_STATUS, Settler
 from backend.gateway.standing_headers import StandingHeaders
 from backend.gateway.watch import STALL_SECONDS, Looks, Watch
@@ -38,8 +40,9 @@ from backend.limits.limiter import Limiter
 from backend.metering.record import CallRecord
 from backend.metering.service import MeteringService
 from backend.providers.provider import Provider
-from backend.routing.table import RouteTable
 
+ENTERED = "bourse.entered"
+"""In the scope of a request that has passed the gate already: its key."""
 LAST_WORD_SECONDS = 0.5
 """How long the process, told to end, waits for a caller to take the news of it."""
 
@@ -50,10 +53,11 @@ class Pipeline:
         *,
         clock: Clock,
         auth: AuthSnapshot,
-        routes: RouteTable,
+        selector: Selector,
         metering: MeteringService,
         bounder: Bounder,
         limiter: Limiter,
+        cache: PromptCache,
         reserver: Reserver,
         standing: StandingHeaders,
         settler: Settler,
@@ -63,10 +67,11 @@ class Pipeline:
     ) -> None:
         self._clock = clock
         self._auth = auth
-        self._routes = routes
+        self._selector = selector
         self._metering = metering
         self._bounder = bounder
         self._limiter = limiter
+        self._cache = cache
         self._reserver = reserver
         self._standing = standing
         self._settler = settler
@@ -87,6 +92,9 @@ class Pipeline:
         Raises:
             Overloaded: it will not be.
         """
+        entered: KeyRecord | None = scope.get(ENTERED)
+        if entered is not None:
+            return entered
         try:
             key = self.authenticate(scope)
         except BourseError:
@@ -104,10 +112,13 @@ class Pipeline:
         call = self._begin(scope, key)
         try:
             await self._read(call, scope, receive)
-            self._resolve(call)
+            self._selector.select(call, scope)
             self._bounder.bound(call)
             await self._limit(call)
             self._metering.require_journal()
+            assert call.route is not None
+            if call.route.cache_seconds and await self._cache.answered(call, scope, receive, send):
+                return
             await self._reserver.reserve(call)
             self._open(call)
             if call.record.stream:
@@ -129,6 +140,10 @@ class Pipeline:
             # Nobody foresaw it: the row must not be missing, and the front door says the rest.
             self._settler.unanswered(call, "failed", status=InternalError.status, error_code=InternalError.code)
             raise
+
+        finally:
+            if call.keeping is not None:
+                call.keeping.close()
 
     def _begin(self, scope: Scope, key: KeyRecord) -> Call:
         context: RequestContext = scope["bourse"]
@@ -168,15 +183,11 @@ class Pipeline:
         if end_user.terms.limit_nano is not None:
             call.payer = end_user
 
-    def _resolve(self, call: Call) -> None:
-        route = self._routes.resolve(call.body["model"], call.key)
-        call.route = route
-        call.record.route = clean(route.name)
-        call.candidates = self._routes.order(route)
-
     async def _limit(self, call: Call) -> None:
         most = max([bound.tokens for bound in call.bounds])
         call.admission = await self._limiter.admit(call.key, most, lambda: self._bounder.tokens(call), call.end_user)
+        if call.admission.soft_quota is not None:
+            self._selector.hand_over(call)
 
     def _open(self, call: Call) -> None:
         """Into the journal, with the candidate that is asked first, before anything can cost money."""
@@ -188,7 +199,7 @@ class Pipeline:
 
     async def _whole(self, call: Call, receive: Receive, send: Send) -> None:
         assert call.route is not None
-        watch = Watch(receive, total=call.route.timeouts.total, looks=self._looks)
+        watch = Watch(receive, total=call.route.timeouts.total - call.upstream_seconds, looks=self._looks)
         watch.at_look = Progress(call, self._settler).look
         try:
             answer, attempt = await Asking(call, watch, self._providers, self._window).whole()
@@ -200,7 +211,9 @@ class Pipeline:
         call.service_tier = tier if isinstance(tier, str) else None
         overhead = call.overhead
         output = 0 if answer.usage is not None else estimated_answer_tokens(value)
-        self._settler.completed(call, attempt, answer.usage, estimated_output=output)
+        usage = self._settler.completed(call, attempt, answer.usage, estimated_output=output)
+        if call.keeping is not None:
+            call.keeping.whole(value, answer.body, usage)
         body = splice_facts(answer.body, bourse_object(call)) if call.with_facts else answer.body
         await send_json(send, 200, body, lines=[fact_lines(call, overhead=overhead), *self._standing.lines(call)])
 
@@ -213,8 +226,9 @@ class Pipeline:
 
     async def _stream(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         assert call.route is not None
-        watch = Watch(receive, total=call.route.timeouts.total, looks=self._looks)
-        writer = EventWriter(send, watch, lambda: [fact_lines(call, overhead=call.overhead), *self._standing.lines(call)])
+        watch = Watch(receive, total=call.route.timeouts.total - call.upstream_seconds, looks=self._looks)
+        events = EventWriter if call.keeping is None else call.keeping.writer
+        writer = events(send, watch, lambda: [fact_lines(call, overhead=call.overhead), *self._standing.lines(call)])
         progress = Progress(call, self._settler)
         watch.at_look = progress.look
         try:
@@ -294,4 +308,7 @@ class Pipeline:
         )
         if not chunks.overrun:
             stream.answer.release()
-        await writer.finish(chunks.closing(usage, bourse_object(call) if call.with_facts else None))
+        closing = chunks.closing(usage, bourse_object(call) if call.with_facts else None)
+        if call.keeping is not None:
+            call.keeping.stream(closing, usage)
+        await writer.finish(closing)

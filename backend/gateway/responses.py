@@ -12,6 +12,8 @@ from backend.kernel.json import dump_json
 from backend.kernel.request import Send
 
 KEEP_ALIVE = b": keep-alive\n\n"
+CUT = "bourse.cut"
+"""In the last message of a stream that is no whole answer: nobody may keep it as one."""
 _JSON: Header = (b"content-type", b"application/json")
 _STREAM: tuple[Header, ...] = (
     (b"content-type", b"text/event-stream"),
@@ -53,7 +55,7 @@ class EventWriter:
             await self._start()
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
-    async def finish(self, data: bytes, *, seconds: float = STALL_SECONDS) -> None:
+    async def finish(self, data: bytes, *, seconds: float = STALL_SECONDS, cut: bool = False) -> None:
         """The last bytes; nothing follows. Given up when the caller does not take them within `seconds`: the watch has stopped by now."""
         self._finished = True
         with suppress(TimeoutError):
@@ -61,11 +63,11 @@ class EventWriter:
                 await self._comment_sent()
                 if not self.started:
                     await self._start()
-                await self._send({"type": "http.response.body", "body": data})
+                await self._send({"type": "http.response.body", "body": data, CUT: cut})
 
     async def fail(self, error: BourseError, *, seconds: float = STALL_SECONDS) -> None:
         """An error after the first byte: one event, then the end, and no [DONE]."""
-        await self.finish(b"data: " + dump_json(as_openai(error)) + b"\n\n", seconds=seconds)
+        await self.finish(b"data: " + dump_json(as_openai(error)) + b"\n\n", seconds=seconds, cut=True)
 
     def close(self) -> None:
         """No comment any more, so that whoever answers in our place is the only one."""

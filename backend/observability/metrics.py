@@ -39,6 +39,15 @@ class Metrics:
             "bourse_overruns_total", "Answers that went beyond the cap that the provider was sent.", ["provider"], registry=self.registry
         )
         self.overrun_usd = Counter("bourse_overrun_usd_total", "USD charged beyond what was reserved.", registry=self.registry)
+        self.recoveries = Counter(
+            "bourse_stream_recoveries_total",
+            "Streams that broke after the caller had a part of them: gone on with by prefill or repeat, or failed.",
+            ["by"],
+            registry=self.registry,
+        )
+        self.malformed_events = Counter(
+            "bourse_malformed_events_total", "Events of streams that were no JSON or no chunk, and left out.", ["provider"], registry=self.registry
+        )
         self.refusals = Counter(
             "bourse_refusals_total", "Calls of known keys that were refused before anybody was asked.", ["reason"], registry=self.registry
         )
@@ -53,6 +62,27 @@ class Metrics:
         self.gate_waiting = Gauge("bourse_gate_waiting", "Calls that wait for their turn, or to be refused, now.", registry=self.registry)
         self.limit_refusals = Counter(
             "bourse_limit_refusals_total", "Calls refused by a rate limit or quota.", ["scope", "limit"], registry=self.registry
+        )
+        self.cache_lookups = Tallies(
+            "bourse_cache_lookups_total",
+            "Calls on routes with a prompt cache: hit, miss or bypass, and where the answer was.",
+            ["result", "source"],
+            self.registry,
+        )
+        self.cache_not_kept = Counter("bourse_cache_not_kept_total", "Answers that were not kept.", ["reason"], registry=self.registry)
+        self.cache_saved_usd = Counter(
+            "bourse_cache_saved_usd_total", "What answers from the cache cost when they were bought.", registry=self.registry
+        )
+        self.cache_bytes = Gauge("bourse_cache_bytes", "Bytes of answers in this process's memory.", registry=self.registry)
+        self.cache_entries = Gauge("bourse_cache_entries", "Answers in this process's memory.", registry=self.registry)
+        self.cache_evictions = Counter(
+            "bourse_cache_evictions_total", "Answers in this process's memory that made room for others.", registry=self.registry
+        )
+        self.replays = Counter(
+            "bourse_replays_total",
+            "Requests with an Idempotency-Key that made no call (replayed, joined or refused), and what became of the calls of the others.",
+            ["event"],
+            registry=self.registry,
         )
         self.limits_degraded = Gauge(
             "bourse_limits_degraded", "1 while limits are counted as this process's share, without Redis.", registry=self.registry
