@@ -116,6 +116,10 @@ class ProviderSettings(Section):
     api_key: SecretRef | None = None
     default_model: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
+    max_parallel: Count = 1000
+    """Calls that this process has there at once; 0 = no limit."""
+    max_queue: Count = 100
+    """Calls that wait for one of them to end, where no other candidate can answer."""
     cap_field: Literal["max_tokens", "max_completion_tokens"] | None = None
     """What this server calls the cap on an answer; None = as the model's name suggests."""
     allow_fields: list[str] = Field(default_factory=list)
@@ -153,6 +157,8 @@ class CandidateSettings(Section):
 class TimeoutSettings(Section):
     connect: Limit = timedelta(seconds=5)
     attempt: Limit = timedelta(seconds=300)
+    first_byte: Limit | None = None
+    """Of a stream's status and headers; None = as `first_token`."""
     first_token: Limit = timedelta(seconds=60)
     idle: Limit = timedelta(seconds=30)
     total: Limit = timedelta(seconds=600)
@@ -160,6 +166,13 @@ class TimeoutSettings(Section):
 
 class RetrySettings(Section):
     per_candidate: int = Field(default=2, ge=0, le=10)
+    """Tries of one candidate beyond its first."""
+    attempts: int = Field(default=6, ge=1, le=12)
+    """Of all candidates together, for one call."""
+    backoff: Duration = timedelta(milliseconds=250)
+    """The longest pause before the first retry; it doubles with each."""
+    max_wait: Duration = timedelta(seconds=30)
+    """No pause is longer, whatever a provider asks for."""
 
 
 class BreakerSettings(Section):
@@ -203,6 +216,8 @@ class RouteSettings(Section):
     retries: RetrySettings = RetrySettings()
     breaker: BreakerSettings = BreakerSettings()
     recover: Literal["auto", "off"] = "auto"
+    fallback_on_content_policy: bool = False
+    """Whether another candidate is asked what one refused for its content."""
     cache: CacheSettings = CacheSettings()
     rules: tuple[RuleSettings, ...] = ()
     smaller: ModelName | None = None
@@ -242,9 +257,9 @@ class OwnRateLimit(Section):
 class PromptCacheSettings(Section):
     """Where answers are kept for routes with a `cache.ttl`; in Redis as well where there is one."""
 
-    memory: Bytes = 64 * 1024**2
+    memory: Bytes = Field(default="64MiB", validate_default=True)
     """Of this process; 0 = nothing is kept in memory."""
-    max_entry: Bytes = 1024**2
+    max_entry: Bytes = Field(default="1MiB", validate_default=True)
     """A larger answer is not kept."""
 
 
@@ -472,8 +487,6 @@ LATER: dict[str, str] = {
     "providers.metadata": "kept; no protocol of this release needs it",
     "models.candidates.prefill": "kept; recovery of cut streams comes in a later release",
     "network.allow_private_fetch": "kept; webhooks and image fetches come in a later release",
-    "models.retries": "kept; retries come in a later release",
-    "models.breaker": "kept; circuit breakers come in a later release",
     "models.recover": "kept; recovery of cut streams comes in a later release",
     "observability.enable_otlp": "kept; tracing export comes in a later release",
 }

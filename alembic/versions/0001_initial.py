@@ -103,6 +103,7 @@ def upgrade() -> None:
         sa.Column("first_token_ms", sa.Integer(), nullable=True),
         sa.Column("overhead_us", sa.Integer(), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("recovered", sa.String(length=16), nullable=True),
         sa.Column("tags", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("budget_ids", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("budget_day", sa.Date(), nullable=True),
@@ -360,6 +361,7 @@ def upgrade() -> None:
         sa.Column("provider_cost_nano", sa.BigInteger(), nullable=False),
         sa.Column("price_ids", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("usage", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("recovered", sa.String(length=16), nullable=True),
         sa.ForeignKeyConstraint(["call_id"], ["call.id"], name=op.f("fk_call_attempt_call_id_call")),
         sa.PrimaryKeyConstraint("call_id", "number", name=op.f("pk_call_attempt")),
     )

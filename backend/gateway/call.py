@@ -10,7 +10,10 @@ from backend.budgets.accounts import Payer
 from backend.budgets.slices import Reservation
 from backend.identity.end_users import EndUser
 from backend.identity.snapshot import KeyRecord
-from backend.kernel.errors import BourseError
+from backend.gateway.bill import Bill
+from backend.gateway.chunks import ChunkStream
+from backend.gateway.seam import Seam
+from backend.kernel.errors import BourseError, UpstreamTimeout
 from backend.kernel.request import RequestContext
 from backend.limits.admission import Admission
 from backend.metering.journal import Ticket
@@ -21,6 +24,7 @@ from backend.routing.route import Candidate, Route
 
 if TYPE_CHECKING:
     from backend.gateway.bounds import Bound
+    from backend.gateway.cache.keeping import Keeping
 
 MAX_NAME = 255
 
@@ -44,6 +48,10 @@ class Call:
     route: Route | None = None
     candidates: tuple[Candidate, ...] = ()
     """All that may be asked; `bounds` are those of them that are left."""
+    by_price: bool = False
+    """They are asked in the order of what the call is likely to cost."""
+    downgraded: str | None = None
+    """Why a smaller model answers than the route's own: quota."""
     bounds: list["Bound"] = field(default_factory=list)
     bound: "Bound | None" = None
     """Of `candidate`."""
@@ -66,8 +74,24 @@ class Call:
     upstream_seconds: float = 0.0
     """Time spent waiting for providers; the rest of the call's time is our own."""
     service_tier: str | None = None
+    cache: str = "miss"
+    """hit, miss (also where nothing is kept), or bypass: the caller, or what it asks for, kept us from looking."""
+    keeping: "Keeping | None" = None
+    """The cache wants to be told of the answer."""
     settled: bool = False
     simulated: bool = False
+    lost: tuple[Bill, ...] = ()
+    """What attempts came to that did not bring the answer, where their providers are going to bill them."""
+    delivered: Bill | None = None
+    """The one of them whose text the caller has, while somebody else has to go on from there and does not yet."""
+    keeps_text: bool = False
+    """What is generated is remembered, in case its stream breaks."""
+    seam: Seam | None = None
+    """Of the attempt that is asked to go on where another one broke."""
+    prefilled: int = 0
+    """Tokens of the answer that the attempt was sent as the beginning of it."""
+    continues: bool = False
+    """It said what comes after those, and did not begin anew."""
 
     def begin_attempt(self, bound: "Bound") -> AttemptRecord:
         self.bound, candidate = bound, bound.candidate
@@ -89,8 +113,34 @@ class Call:
         self.attempt_running = False
         attempt.latency_ms = round(elapsed * 1000)
         attempt.outcome = outcome
-        attempt.status = status
+        if status is not None:
+            attempt.status = status
         attempt.error_code = error.code if error is not None else None
+        if outcome == "failed":
+            # A whole answer is written down once it is sent: until then nothing is heard of it.
+            unheard = attempt.status is None and isinstance(error, UpstreamTimeout) and self._is_whole_and_sent
+            if attempt.status == 200 or unheard:
+                self.lose(None, 0)
+
+    def lose(self, usage: Usage | None, tokens: int) -> Bill | None:
+        """The attempt that ran last is not going to bring the answer, and its provider bills what it did all the same.
+
+        Args:
+            usage: the provider's own count, as far as it came.
+            tokens: of the output, those that are not in it.
+        """
+        if self.bound is None:
+            return None
+        bill = Bill(self.attempts[-1], self.bound, usage, tokens, self.service_tier, self.prefilled, self.continues)
+        self.lost = (*self.lost, bill)
+        return bill
+
+    def chunk_stream(self) -> ChunkStream:
+        """For what the attempt that runs is going to send."""
+        most = max(1, self.bound.answer - self.prefilled) if self.bound is not None else None
+        return ChunkStream(
+            wants_usage=self.wants_usage, with_facts=self.with_facts, most_tokens=most, keeps=self.keeps_text, seam=self.seam
+        )
 
     def answered_by(self, model: Any) -> None:
         """What the upstream calls the model that answered; its own id where it does not say."""
@@ -103,7 +153,14 @@ class Call:
         came; of a whole answer nothing is heard before its end, so it counts as accepted once the request was written."""
         if not self.attempts:
             return False
-        return self.attempts[-1].status == 200 or (not self.record.stream and self.request is not None and self.request.sent)
+        last = self.attempts[-1]
+        if last.outcome == "failed" and not self.attempt_running:
+            return False
+        return last.status == 200 or self._is_whole_and_sent
+
+    @property
+    def _is_whole_and_sent(self) -> bool:
+        return not self.record.stream and self.request is not None and self.request.sent
 
     @property
     def elapsed(self) -> float:
@@ -122,19 +179,3 @@ def clean(text: str) -> str:
     if len(text) > MAX_NAME:
         text = text[:MAX_NAME]
     return text if text.isprintable() else "".join(sign if sign.isprintable() else "?" for sign in text)
-
-
-def usage_facts(usage: Usage) -> dict[str, int]:
-    """The buckets that are not empty, for an attempt's row."""
-    named = {
-        "input": usage.input,
-        "cache_read": usage.cache_read,
-        "cache_write": usage.cache_write,
-        "cache_write_1h": usage.cache_write_1h,
-        "audio_input": usage.audio_input,
-        "output": usage.output,
-        "reasoning": usage.reasoning,
-        "audio_output": usage.audio_output,
-        "image_output": usage.image_output,
-    }
-    return {name: count for name, count in named.items() if count}

@@ -11,7 +11,8 @@ from backend.metering.record import AttemptRecord
 def fact_lines(call: Call, *, overhead: float | None) -> Lines:
     """`x-bourse-*` and `openai-processing-ms`, as far as known. The cost is left out while it is unknown, which is not the same as 0."""
     record, attempts = call.record, len(call.attempts)
-    block = b"x-bourse-cache: miss\r\nx-bourse-attempts: %d\r\nx-bourse-fallback: %b\r\nopenai-processing-ms: %d\r\n" % (
+    block = b"x-bourse-cache: %b\r\nx-bourse-attempts: %d\r\nx-bourse-fallback: %b\r\nopenai-processing-ms: %d\r\n" % (
+        call.cache.encode(),
         attempts,
         b"true" if attempts > 1 else b"false",
         call.elapsed * 1000,
@@ -43,14 +44,20 @@ def bourse_object(call: Call) -> dict[str, Any]:
         "ttftMs": record.first_token_ms,
         "co2Grams": None,
         "attempts": [_attempt(attempt) for attempt in call.attempts],
-        "cache": "miss",
+        "cache": call.cache,
         "router": None,
         "usageSource": record.usage_source,
     }
     if call.admission is not None and call.admission.soft_quota is not None:
         facts["quotaExceeded"] = call.admission.soft_quota
+        if call.downgraded is not None:
+            facts["downgraded"] = call.downgraded
+    if record.recovered is not None:
+        facts["recovered"] = {"by": record.recovered}
     if call.simulated:
         facts["simulated"] = True
+    if call.cache == "hit":
+        facts["savedUsd"] = record.saved_nano / NANO_PER_USD
     return facts
 
 
@@ -71,4 +78,6 @@ def _attempt(attempt: AttemptRecord) -> dict[str, Any]:
         facts["error"] = attempt.error_code
     if attempt.status is not None:
         facts["status"] = attempt.status
+    if attempt.recovered is not None:
+        facts["recovered"] = attempt.recovered
     return facts

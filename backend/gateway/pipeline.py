@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from urllib.parse import parse_qsl
 
-from backend.gateway.attempt import Asking, CallerGone, OpenedStream, Window
+from backend.gateway.attempt import Asking, CallerGone, OpenedStream
 from backend.gateway.bounds import Bounder
 from backend.gateway.cache.prompt_cache import PromptCache
 from backend.gateway.call import Call, clean
@@ -27,6 +27,7 @@ from backend.gateway.responses import EventWriter, send_error, send_json
 from backend.gateway.selecting import Selector
 from backend.gateway.settle import CLIENT_CLOSED_STATUS, Settler
 from backend.gateway.standing_headers import StandingHeaders
+from backend.gateway.upstreams import Upstreams
 from backend.gateway.watch import STALL_SECONDS, Looks, Watch
 from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.body import ClientDisconnected, read_body
@@ -39,7 +40,6 @@ from backend.kernel.request import Receive, RequestContext, Scope, Send, header
 from backend.limits.limiter import Limiter
 from backend.metering.record import CallRecord
 from backend.metering.service import MeteringService
-from backend.providers.provider import Provider
 
 ENTERED = "bourse.entered"
 """In the scope of a request that has passed the gate already: its key."""
@@ -61,8 +61,7 @@ class Pipeline:
         reserver: Reserver,
         standing: StandingHeaders,
         settler: Settler,
-        providers: Mapping[str, Provider],
-        window: Window,
+        upstreams: Upstreams,
         gate: Gate,
     ) -> None:
         self._clock = clock
@@ -75,8 +74,7 @@ class Pipeline:
         self._reserver = reserver
         self._standing = standing
         self._settler = settler
-        self._providers = providers
-        self._window = window
+        self._upstreams = upstreams
         self._gate = gate
         self._looks = Looks()
 
@@ -140,7 +138,6 @@ class Pipeline:
             # Nobody foresaw it: the row must not be missing, and the front door says the rest.
             self._settler.unanswered(call, "failed", status=InternalError.status, error_code=InternalError.code)
             raise
-
         finally:
             if call.keeping is not None:
                 call.keeping.close()
@@ -202,7 +199,7 @@ class Pipeline:
         watch = Watch(receive, total=call.route.timeouts.total - call.upstream_seconds, looks=self._looks)
         watch.at_look = Progress(call, self._settler).look
         try:
-            answer, attempt = await Asking(call, watch, self._providers, self._window).whole()
+            answer, attempt = await Asking(call, watch, self._upstreams).whole()
         finally:
             watch.stop()
         value = answer.value
@@ -232,7 +229,7 @@ class Pipeline:
         progress = Progress(call, self._settler)
         watch.at_look = progress.look
         try:
-            asking = Asking(call, watch, self._providers, self._window)
+            asking = Asking(call, watch, self._upstreams)
             stream = await asking.stream()
             watch.recheck(lambda: self.authenticate(scope))
             try:

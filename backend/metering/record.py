@@ -37,6 +37,8 @@ class AttemptRecord:
     provider_cost_nano: int = 0
     price_ids: tuple[str, ...] = ()
     usage: dict[str, Any] = field(default_factory=dict)
+    recovered: str | None = None
+    """How it went on with an answer that another attempt had begun: prefill or repeat."""
 
 
 @dataclass(slots=True)
@@ -71,6 +73,7 @@ class CallRecord:
     usage_source: str = "none"
     charged_nano: int = 0
     provider_cost_nano: int = 0
+    saved_nano: int = 0
     price_ids: tuple[str, ...] = ()
     price_state: str = "unpriced"
     overrun: bool = False
@@ -79,6 +82,8 @@ class CallRecord:
     overhead_us: int = 0
     attempts: int = 0
     tags: tuple[str, ...] = ()
+    recovered: str | None = None
+    """How the answer was gone on with after its stream had broken: prefill or repeat."""
     reservations: tuple[Held, ...] = ()
     """What budgets keep for the call: in the open line what is reserved, in the final line what of the charge it covered."""
 

@@ -45,6 +45,7 @@ class Call(SQLModel, table=True):
     usage_source: str = Field(default="none", max_length=12, description="provider, estimated, none")
     charged_nano: int = Field(default=0, sa_type=sa.BigInteger)
     provider_cost_nano: int = Field(default=0, sa_type=sa.BigInteger)
+    saved_nano: int = Field(default=0, sa_type=sa.BigInteger, description="what the answer cost when it was bought; of cached ones alone")
     price_ids: list[str] = Field(default_factory=list, sa_type=Json)
     price_state: str = Field(default="unpriced", max_length=16, description="priced, free, unpriced")
     overrun: bool = False
@@ -52,6 +53,7 @@ class Call(SQLModel, table=True):
     first_token_ms: int | None = None
     overhead_us: int = 0
     attempts: int = 0
+    recovered: str | None = Field(default=None, max_length=16, description="how a broken stream was gone on with: prefill, repeat")
     tags: list[str] = Field(default_factory=list, sa_type=Json)
     budget_ids: list[str] = Field(default_factory=list, sa_type=Json, description="the budgets that it was charged to")
     budget_day: date | None = Field(default=None, description="the local day that it was reserved on, and counts for")
@@ -72,3 +74,4 @@ class CallAttempt(SQLModel, table=True):
     provider_cost_nano: int = Field(default=0, sa_type=sa.BigInteger)
     price_ids: list[str] = Field(default_factory=list, sa_type=Json)
     usage: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+    recovered: str | None = Field(default=None, max_length=16, description="how it went on with what another attempt had begun")

@@ -12,7 +12,7 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 SPANS = (MINUTE, HOUR, DAY)
 SPAN_NAMES = {MINUTE: "minute", HOUR: "hour", DAY: "day"}
 DIMENSIONS = ("tenant_id", "key_id", "user_id", "model", "provider", "route", "task", "outcome")
-MEASURES = ("calls", "errors", "overruns", *TOKENS, "charged_nano", "provider_cost_nano")
+MEASURES = ("calls", "errors", "overruns", *TOKENS, "charged_nano", "provider_cost_nano", "saved_nano")
 ERRORS = ("failed", "interrupted")
 """Outcomes that count as errors: the fault was ours or a provider's."""
 
@@ -34,7 +34,7 @@ Series = tuple[str, ...]
 Place = tuple[bytes, int]
 """A series' id, and the second at which a bucket of time starts."""
 
-_SUMMED = ("overrun", *TOKENS, "charged_nano", "provider_cost_nano")
+_SUMMED = ("overrun", *TOKENS, "charged_nano", "provider_cost_nano", "saved_nano")
 FACTS = (*DIMENSIONS, "created_us", *_SUMMED, "latency_ms", "first_token_ms")
 """What of a call's row is added up."""
 _MINUTE_US = MINUTE * 1_000_000

@@ -46,6 +46,7 @@ class Usage:
     audio_output_tokens: int
     charged_nano: int
     provider_cost_nano: int
+    saved_nano: int
     _latency: Mapping[int, int]
     _first_token: Mapping[int, int]
 

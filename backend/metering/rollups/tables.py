@@ -47,5 +47,6 @@ class Rollup(SQLModel, table=True):
     audio_output_tokens: int = Field(sa_type=sa.BigInteger)
     charged_nano: int = Field(sa_type=sa.BigInteger)
     provider_cost_nano: int = Field(sa_type=sa.BigInteger)
+    saved_nano: int = Field(sa_type=sa.BigInteger, description="what answers from the cache cost when they were bought")
     latency: str = Field(sa_type=sa.Text, description="milliseconds of all calls")
     first_token: str = Field(sa_type=sa.Text, description="milliseconds of the calls that have one")
