@@ -46,8 +46,8 @@ def main() -> int:
 async def _run(faults: Sequence[Fault], folder: Path, pace: Pace) -> tuple[list[Played], str]:
     shutil.copy(read_catalog_once(), folder / "bourse.db")
     async with Providers() as providers:
-        stage = set_up(faults, providers, pace)
-        server = AppServer("gateway", folder, configuration=yaml.safe_dump(configuration(stage, providers, pace)))
+        stage = await set_up(faults, providers, pace)
+        server = AppServer("gateway", folder, configuration=yaml.safe_dump(configuration(stage, pace)))
         started = time.monotonic()
         await play(stage, server.url, pace)
         seconds = time.monotonic() - started

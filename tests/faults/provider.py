@@ -1,35 +1,30 @@
 """Providers that fail as they are told, on OpenAI's wire, and know one answer by heart; their log is the witness.
 
-    async with Providers() as providers:
-        acme = providers.open("acme", cut(after=40), healthy())     # first request, second; the last step repeats
-        …  providers.url("acme")  acme.asked[0].generated
-
-All of them share one port and are told apart by the first part of the path, so that breakers and budgets see different providers.
+async with Providers() as providers:
+    acme = await providers.open("acme", cut(after=40), healthy())     # first question, second; the last step repeats
+    …  acme.url  acme.asked[0].generated
 """
 
 import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import Any
 
 from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, Seen, chunk, completion, sse
 
-# Four bytes each, so that everybody who has to estimate tokens arrives at the number that was really made.
-WORDS = tuple(
-    f"{word} "
-    for word in (
-        "act add age ago aid air all and ant any ape arc arm art ash ask bad bag bar bat bay bed bee bid big bit box boy bus buy "
-        "cab can cap car cat cow cry cup cut day den dew did dig dim dog dry due ear eat egg elm end era eye fan far fat few fit"
-    ).split()
+TEXT = (
+    "act add age ago aid air all and ant any ape arc arm art ash ask bad bag bar bat bay bed bee bid big bit box boy bus buy "
+    "cab can cap car cat cow cry cup cut day den dew did dig dim dog dry due ear eat egg elm end era eye fan far fat few fit "
 )
-TEXT = "".join(WORDS)
+WORDS = tuple(TEXT[place : place + 4] for place in range(0, len(TEXT), 4))
+"""Four bytes each, so that everybody who has to estimate tokens arrives at the number that was really made."""
 TOKENS = len(WORDS)
 PROMPT_TOKENS = 20
-OTHER_TEXT = "".join(word.upper() for word in WORDS)
-"""What a model says that begins anew and chooses other words."""
+OTHER_WORDS = tuple(word.upper() for word in WORDS)
+"""Of a model that begins anew and says it otherwise."""
 
 
 @dataclass
@@ -55,56 +50,47 @@ class Asked:
 Step = Callable[[Exchange, Asked], Awaitable[None]]
 
 
-@dataclass
 class Provider:
-    name: str
-    steps: list[Step]
-    asked: list[Asked] = field(default_factory=list)
-    looked_at: int = 0
-    """How often somebody asked for its models, which is free."""
+    """One of them. `looked_at`: how often somebody asked for its models, which is free."""
 
-    def next_step(self) -> Step:
-        return self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
+    def __init__(self, name: str, steps: Sequence[Step], port: int = 0) -> None:
+        self.name = name
+        self.asked: list[Asked] = []
+        self.looked_at = 0
+        self._steps = list(steps)
+        self.server = OpenAIUpstream(port)
+        self.server.script(self._serve)
+
+    @property
+    def url(self) -> str:
+        """The `base_url` to configure."""
+        return self.server.base_url
 
     @property
     def generated(self) -> int:
         return sum(asked.generated for asked in self.asked)
 
-
-class Providers:
-    def __init__(self, port: int = 0) -> None:
-        self._server = OpenAIUpstream(port)
-        self._server.script(self._serve)
-        self._open: dict[str, Provider] = {}
-
-    async def __aenter__(self) -> Self:
-        await self._server.__aenter__()
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        await self._server.__aexit__(kind, error, trace)
-
-    def open(self, name: str, *steps: Step) -> Provider:
-        """A provider of this name; a second time it gets a new script and an empty log."""
-        self._open[name] = Provider(name, list(steps))
-        return self._open[name]
-
-    def __getitem__(self, name: str) -> Provider:
-        return self._open[name]
-
-    def url(self, name: str) -> str:
-        """The `base_url` to configure."""
-        return f"{self._server.base_url.removesuffix('/v1')}/{name}/v1"
+    def script(self, *steps: Step) -> None:
+        """From the next question on."""
+        self._steps = list(steps)
 
     async def _serve(self, exchange: Exchange) -> None:
-        provider = self._open[exchange.seen.path.split("/")[1]]
         if exchange.seen.method == "GET":
-            provider.looked_at += 1
-            await whole(exchange, 200, {"object": "list", "data": [{"id": provider.name, "object": "model"}]})
+            self.looked_at += 1
+            await whole(exchange, 200, {"object": "list", "data": [{"id": self.name, "object": "model"}]})
             return
         asked = Asked(time.monotonic(), exchange.seen)
-        provider.asked.append(asked)
-        await provider.next_step()(exchange, asked)
+        self.asked.append(asked)
+        await (self._steps.pop(0) if len(self._steps) > 1 else self._steps[0])(exchange, asked)
+
+
+class Providers(AsyncExitStack):
+    """Any number of them, each on a port of its own; they end together."""
+
+    async def open(self, name: str, *steps: Step, port: int = 0) -> Provider:
+        provider = Provider(name, steps or [healthy()], port)
+        await self.enter_async_context(provider.server)
+        return provider
 
 
 # ── what they can be told to do ──────────────────────────────────────────────────────────────────────────────────────

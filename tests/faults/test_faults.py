@@ -1,4 +1,4 @@
-"""Seventeen faults of providers and their relatives, streamed and whole, twenty times as fast as `make faults` plays them."""
+"""Seventeen faults of providers and their relatives, streamed and whole, ten times as fast as `make faults` plays them."""
 
 import asyncio
 import shutil
@@ -16,7 +16,7 @@ from tests.faults.verdict import complaints
 from tests.gateway.conftest import open_gateway
 from tests.rig.schema import sqlite_url
 
-PACE = Pace(0.05)
+PACE = Pace(0.1)
 NAMES = [f"{fault.name}-{mode}" for fault in ALL for mode in fault.modes]
 
 
@@ -29,9 +29,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path) -> M
 async def _played(folder: Path, template: Path) -> Mapping[str, Played]:
     url = sqlite_url(Path(shutil.copy(template, folder / "bourse.db")))
     async with Providers() as providers:
-        stage = set_up(ALL, providers, PACE)
+        stage = await set_up(ALL, providers, PACE)
         file = folder / "bourse.yaml"
-        file.write_text(yaml.safe_dump(configuration(stage, providers, PACE)))
+        file.write_text(yaml.safe_dump(configuration(stage, PACE)))
         async with open_gateway(file, folder, url) as gateway:
             await play(stage, gateway.url, PACE)
             await gateway.runtime.metering.flush()
