@@ -114,9 +114,9 @@ def _postgres_template(postgres: Postgres) -> str:
 @pytest.fixture
 def postgres_url(postgres: Postgres, _postgres_template: str) -> Iterator[str]:
     """The URL of a migrated PostgreSQL database of this test."""
-    url = postgres.create(template=_postgres_template)
+    url = postgres.lend(_postgres_template)
     yield url
-    postgres.drop(url)
+    postgres.take_back(url, _postgres_template)
 
 
 @pytest.fixture(scope="session")
