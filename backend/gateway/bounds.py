@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.gateway.call import Call
+from backend.gateway.cheapest import cheapest_first
 from backend.gateway.media_tokens import is_sound
 from backend.gateway.models_list import Catalog
 from backend.gateway.normal_form import added_bytes
@@ -151,6 +152,8 @@ class Bounder:
                 raise UnsupportedParameter(message, param=refused)
             raise NoAvailableProvider("No provider that is configured can answer for this model.", retry_after=5)
         call.bounds = bounds
+        if call.by_price and len(bounds) > 1:
+            cheapest_first(call, self._card)
 
     def price(self, call: Call) -> None:
         """Keep those candidates whose cost can be bounded, each with the prices that the call is going to be charged by."""

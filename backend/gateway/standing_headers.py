@@ -18,6 +18,8 @@ class StandingHeaders:
             blocks.append(call.admission.lines)
             if call.admission.soft_quota is not None:
                 blocks.append((b"x-bourse-quota-exceeded: %b\r\n" % call.admission.soft_quota.encode(), 1))
+                if call.downgraded is not None:
+                    blocks.append((b"x-bourse-downgraded: %b\r\n" % call.downgraded.encode(), 1))
         if call.lowered_cap:
             bound = call.bound or call.bounds[0]
             blocks.append((b"x-bourse-max-output-lowered: %d\r\n" % bound.cap, 1))

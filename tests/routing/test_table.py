@@ -1,8 +1,8 @@
 """From a name to candidates: who may use it, and who is asked first."""
 
 import random
-from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
@@ -15,6 +15,8 @@ from backend.settings import CandidateSettings, PriceOverride, ProviderSettings,
 class Key:
     models: frozenset[str] | None = None
     tenant_models: frozenset[str] | None = None
+    default_model: str | None = None
+    tier: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ ANYBODY = Key()
 ACME = ProviderSettings(base_url="https://acme.example/v1")
 
 
-async def table(*routes: RouteSettings, env: str = "development", seed: int = 1) -> RouteTable:
-    settings = Settings(env=env, providers={"acme": ACME, "cheap": ACME}, models=routes)  # type: ignore[arg-type]
+async def table(*routes: RouteSettings, env: str = "development", seed: int = 1, **more: Any) -> RouteTable:
+    settings = Settings(env=env, providers={"acme": ACME, "cheap": ACME}, models=routes, **more)  # type: ignore[arg-type]
     made = RouteTable(settings, Catalog(), rng=random.Random(seed))
     await made.load()
     return made
@@ -128,22 +130,54 @@ async def test_unknown_disabled_and_hidden_models_are_told_apart_by_nobody() -> 
     assert len(messages) == 1
 
 
-async def test_weights_decide_how_often_a_candidate_is_first_and_zero_means_last_resort() -> None:
-    routes = RouteSettings(alias="w", candidates=(candidate("never", weight=0), candidate("three", weight=3), candidate("one", weight=1)))
-    made = await table(routes)
-    route = made.resolve("w", ANYBODY)
-    orders = [[c.model for c in made.order(route)] for _ in range(4000)]
-    first = Counter(order[0] for order in orders)
-    assert first["never"] == 0
-    assert 0.70 < first["three"] / 4000 < 0.80
-    assert all(order[-1] == "never" and len(order) == 3 for order in orders)
+async def test_without_leave_only_aliases_are_names() -> None:
+    made = await table(RouteSettings(alias="fast", candidates=(candidate("m"),)), direct_models=False)
+    assert made.resolve("fast", ANYBODY).is_alias
+    for name in ("gpt-4o", "acme/m", "sandbox/chat"):
+        with pytest.raises(ModelNotFound):
+            made.resolve(name, ANYBODY)
+    assert [route.name for route in made.usable(ANYBODY)] == ["fast"]
 
 
-@pytest.mark.parametrize("strategy", ["ordered", "cheapest", "fastest", "least_busy", "smart"])
-async def test_other_strategies_keep_the_order_of_the_file_for_now(strategy: str) -> None:
-    made = await table(RouteSettings(alias="o", strategy=strategy, candidates=(candidate("a"), candidate("b", weight=9))))  # type: ignore[arg-type]
-    route = made.resolve("o", ANYBODY)
-    assert {tuple(c.model for c in made.order(route)) for _ in range(50)} == {("a", "b")}
+async def test_no_spelling_goes_around_a_list_of_aliases() -> None:
+    """Neither a catalog id, nor an offer of it, nor another case, nor the default opens what the alias stands for."""
+    made = await table(RouteSettings(alias="fast", candidates=(candidate("gpt-4o-2024"),)), default_model="acme/gpt-4o-2024")
+    for name in ("acme/gpt-4o-2024", "gpt-4o", "GPT-4O", "Fast", "fast ", "auto"):
+        with pytest.raises(ModelNotFound):
+            made.resolve(name, Key(tenant_models=frozenset({"fast"})))
+        if name not in ("Fast", "fast "):
+            with pytest.raises(ModelNotAllowed):
+                made.resolve(name, Key(models=frozenset({"fast"})))
+
+
+async def test_auto_is_the_tenants_default_else_the_installations() -> None:
+    routes = (RouteSettings(alias="fast", candidates=(candidate("m"),)), RouteSettings(alias="big", candidates=(candidate("b"),)))
+    made = await table(*routes, default_model="fast")
+    assert made.resolve("auto", ANYBODY).name == "fast"
+    assert made.resolve("auto", Key(default_model="big")).name == "big"
+    assert made.resolve("auto", Key(default_model="acme/x")).candidates[0].model == "x"
+    with pytest.raises(ModelNotFound, match="'gone' does not exist"):
+        made.resolve("auto", Key(default_model="gone"))
+
+
+async def test_auto_without_a_default_says_what_to_set() -> None:
+    with pytest.raises(ModelNotFound, match="`tenant default-model`, or `default_model`"):
+        (await table()).resolve("auto", ANYBODY)
+
+
+async def test_a_key_may_be_given_auto_alone_and_a_tenant_may_not() -> None:
+    """A tenant's admin sets its default: were `auto` in the tenant's list, he could open any model by it."""
+    made = await table(RouteSettings(alias="fast", candidates=(candidate("m"),)), default_model="fast")
+    assert made.resolve("auto", Key(models=frozenset({"auto"}))).name == "fast"
+    with pytest.raises(ModelNotAllowed):
+        made.resolve("fast", Key(models=frozenset({"auto"})))
+    with pytest.raises(ModelNotFound):
+        made.resolve("auto", Key(tenant_models=frozenset({"auto"})))
+
+
+async def test_an_alias_called_auto_is_that_alias() -> None:
+    made = await table(RouteSettings(alias="auto", candidates=(candidate("mine"),)), default_model="acme/other")
+    assert made.resolve("auto", ANYBODY).candidates[0].model == "mine"
 
 
 async def test_the_operators_price_becomes_a_card_and_zero_is_a_price() -> None:
