@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from backend.budgets.accounts import Payer
 from backend.budgets.slices import Reservation
-from backend.identity.end_users import EndUser
-from backend.identity.snapshot import KeyRecord
 from backend.gateway.bill import Bill
 from backend.gateway.chunks import ChunkStream
 from backend.gateway.seam import Seam
+from backend.identity.end_users import EndUser
+from backend.identity.snapshot import KeyRecord
 from backend.kernel.errors import BourseError, UpstreamTimeout
 from backend.kernel.request import RequestContext
 from backend.limits.admission import Admission
@@ -84,6 +84,8 @@ class Call:
     """What attempts came to that did not bring the answer, where their providers are going to bill them."""
     delivered: Bill | None = None
     """The one of them whose text the caller has, while somebody else has to go on from there and does not yet."""
+    malformed: int = 0
+    """Events of its streams that were left out."""
     keeps_text: bool = False
     """What is generated is remembered, in case its stream breaks."""
     seam: Seam | None = None
@@ -146,6 +148,11 @@ class Call:
         """What the upstream calls the model that answered; its own id where it does not say."""
         if isinstance(model, str) and model:
             self.record.model = clean(model)
+
+    @property
+    def fell_back(self) -> bool:
+        """Whether another candidate was asked last than the one whose turn it was."""
+        return self.bound is not None and self.bound is not self.bounds[0]
 
     @property
     def accepted(self) -> bool:

@@ -1,5 +1,6 @@
 """What must be right about a chat body before anybody is asked: the fields that we act on. Everything else is the provider's to judge."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from backend.kernel.errors import BadRequest
@@ -53,6 +54,13 @@ def check_chat_body(body: Any) -> ChatFacts:
     if end_user is not None and (not isinstance(end_user, str) or len(end_user) > MAX_END_USER):
         raise BadRequest(f"'{field}' must be a text of at most {MAX_END_USER} characters.", param=field)
     return ChatFacts(model, bool(stream), wants_usage, end_user)
+
+
+def must_be_structured(body: Mapping[str, Any]) -> bool:
+    """Whether the answer has to be JSON, or a call of a tool."""
+    form, choice = body.get("response_format"), body.get("tool_choice")
+    is_json = isinstance(form, dict) and form.get("type") in ("json_object", "json_schema")
+    return is_json or choice == "required" or isinstance(choice, dict)
 
 
 def _wants_usage(body: dict[str, Any], stream: bool) -> bool:

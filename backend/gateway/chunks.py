@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from backend.gateway.seam import Seam
 from backend.gateway.sse import EventSplitter
 from backend.pricing.usage import Usage
 from backend.providers.openai_usage import usage_from_openai, usage_to_openai
@@ -21,6 +22,8 @@ _BYTES_PER_TOKEN = 4
 _LONGEST_USUAL_TOKEN = 8
 _LONGEST_TOKEN = 16
 NO_CAP = 2**62
+MOST_KEPT_DELTAS = 32_768
+MOST_KEPT_SIGNS = 1024 * 1024
 
 
 class ChunkStream:
@@ -30,6 +33,8 @@ class ChunkStream:
         wants_usage: the caller set `stream_options.include_usage`.
         with_facts: the last chunk is to carry the `bourse` object.
         most_tokens: the cap that the provider was sent, all choices together; what it generates beyond is cut off.
+        keeps: remember what was generated, in case the stream breaks and somebody else has to go on from there.
+        seam: this stream goes on where another one broke.
     """
 
     __slots__ = (
@@ -44,6 +49,7 @@ class ChunkStream:
         "_most_tokens",
         "_open_choices",
         "_raw_usage",
+        "_seam",
         "_signs",
         "_splitter",
         "_tokens",
@@ -53,6 +59,7 @@ class ChunkStream:
         "done",
         "error",
         "heard",
+        "kept",
         "malformed",
         "model",
         "overrun",
@@ -61,7 +68,9 @@ class ChunkStream:
         "usage",
     )
 
-    def __init__(self, *, wants_usage: bool, with_facts: bool, most_tokens: int | None = None) -> None:
+    def __init__(
+        self, *, wants_usage: bool, with_facts: bool, most_tokens: int | None = None, keeps: bool = False, seam: Seam | None = None
+    ) -> None:
         self._splitter = EventSplitter()
         self._wants_usage = wants_usage
         self._waits_for_usage = with_facts and not wants_usage
@@ -94,6 +103,9 @@ class ChunkStream:
         self.heard = False
         """The last `feed` completed an event; comments, which are all that some servers send while they queue, are none."""
         self.malformed = 0
+        self.kept: list[Any] | None = [] if keeps else None
+        """What was generated so far: texts, and whole deltas where there is more to them; None if it is not kept."""
+        self._seam = seam
 
     @property
     def finished(self) -> bool:
@@ -103,7 +115,21 @@ class ChunkStream:
     @property
     def complete(self) -> bool:
         """The answer is whole: every choice finished, or the provider itself said [DONE]."""
-        return self.error is None and (self.finished or (self.done and self.started) or self.overrun)
+        return self.error is None and not self.behind and (self.finished or (self.done and self.started) or self.overrun)
+
+    @property
+    def differs(self) -> bool:
+        """It is another answer than the one that it has to go on with."""
+        return self._seam is not None and self._seam.differs
+
+    @property
+    def behind(self) -> bool:
+        """It has to go on where another one broke, and has not come to that yet: nothing of it was shown."""
+        return self._seam is not None and not self._seam.passed
+
+    @property
+    def has_one_choice(self) -> bool:
+        return len(self._open_choices) <= 1
 
     @property
     def _all_is_counted(self) -> bool:
@@ -132,7 +158,8 @@ class ChunkStream:
         if self._held_finish is not None:
             parts.append(_frame(self._held_finish if self._wants_usage else _spliced(self._held_finish, extra)))
         if self._wants_usage:
-            payload, raw = (self._usage_chunk, self._raw_usage) if self._all_is_counted else (None, None)
+            known = self._all_is_counted and self._seam is None
+            payload, raw = (self._usage_chunk, self._raw_usage) if known else (None, None)
             if payload is None:
                 payload = orjson.dumps({**self._identity(), "choices": [], "usage": raw or usage_to_openai(usage)})
             parts.append(_frame(_spliced(payload, extra)))
@@ -147,6 +174,11 @@ class ChunkStream:
                 parts.append(_frame(self._held_finish))
             choices = [{"index": index, "delta": {}, "finish_reason": "length"} for index in cut]
             self._held_finish = orjson.dumps({**self._identity(), "choices": choices} | ({"usage": None} if self._wants_usage else {}))
+
+    def keep_no_more_than_is_good(self) -> None:
+        """A long answer is not kept: it is not gone on with if it breaks."""
+        if self.kept is not None and (self._deltas > MOST_KEPT_DELTAS or self._signs > MOST_KEPT_SIGNS):
+            self.kept = None
 
     def estimated_output_tokens(self) -> int:
         """Tokens delivered so far, as we count: one a delta where deltas are small, else one per four bytes."""
@@ -187,7 +219,7 @@ class ChunkStream:
                 shaped = None
             if shaped is None:
                 untouched = None
-                if self.overrun:
+                if self.overrun or self.differs:
                     self.done = True
                     break
                 continue
@@ -211,7 +243,7 @@ class ChunkStream:
             model = chunk.get("model")
             self.model = model if isinstance(model, str) else None
             self._note_tier(chunk)
-        finishing = False
+        finishing, kept = False, self.kept
         for choice in choices:
             index = choice.get("index", 0)
             self._open_choices.add(index)
@@ -222,10 +254,14 @@ class ChunkStream:
             if delta:
                 content = delta.get("content")
                 if type(content) is not str or not content:
+                    if kept is not None:
+                        kept.append(delta)
                     generated = next(filter(None, map(delta.get, _TOKEN_FIELDS)), None)
                     if generated is None:
                         continue
                     content = _spelled(generated)
+                elif kept is not None:
+                    kept.append(content if len(delta) == 1 or (len(delta) == 2 and "role" in delta) else delta)
                 size = len(content)
                 self._deltas += 1
                 self._signs += size
@@ -241,6 +277,10 @@ class ChunkStream:
             self.started = finishing or self._deltas > 0
         if usage is not None:
             self._note_usage(usage)
+        if self._seam is not None:
+            if not self._seam.shows(chunk, finishing):
+                return None
+            payload = orjson.dumps(chunk)
         shaped = self._with_usage_as_asked(payload, chunk, usage)
         before, self._held_finish = self._held_finish, None
         if finishing and self._waits_for_usage:
@@ -270,6 +310,8 @@ class ChunkStream:
             return None
         if chunk.get("object") != "chat.completion.chunk":
             # Heart-beats and the like of single providers; no client of this API knows them.
+            return None
+        if self._seam is not None:
             return None
         if chunk.get("choices") is None:
             chunk["choices"] = []
@@ -305,14 +347,14 @@ class ChunkStream:
         del chunk["usage"]
         return orjson.dumps(chunk)
 
-    def _identity(self) -> dict[str, Any]:
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the caller knows the answer by."""
         first = self._first or {}
-        return {
-            "id": first.get("id", ""),
-            "object": "chat.completion.chunk",
-            "created": first.get("created", 0),
-            "model": first.get("model", ""),
-        }
+        return {"id": first.get("id", ""), "created": first.get("created", 0)}
+
+    def _identity(self) -> dict[str, Any]:
+        return {**self.identity, "object": "chat.completion.chunk", "model": (self._first or {}).get("model", "")}
 
 
 def _tokens_at_least(content: str) -> int:

@@ -14,7 +14,7 @@ def fact_lines(call: Call, *, overhead: float | None) -> Lines:
     block = b"x-bourse-cache: %b\r\nx-bourse-attempts: %d\r\nx-bourse-fallback: %b\r\nopenai-processing-ms: %d\r\n" % (
         call.cache.encode(),
         attempts,
-        b"true" if attempts > 1 else b"false",
+        b"true" if call.fell_back else b"false",
         call.elapsed * 1000,
     )
     lines = 4

@@ -29,6 +29,12 @@ class Progress:
         self._chunks = chunks
         self.tell()
 
+    def breaks(self) -> None:
+        """The stream is over before its end, and somebody else is asked to go on."""
+        self._chunks = None
+        self._told_attempt = len(self._call.attempts)
+        self._settler.progress(self._call, None, 0, begun=True)
+
     def look(self) -> None:
         """Tell if something is new."""
         if self._chunks is not None:
@@ -39,11 +45,12 @@ class Progress:
             self._told_attempt = len(self._call.attempts) if accepted else 0
             if accepted or told:
                 # What was told of an attempt that has failed since is taken back.
-                self._settler.progress(self._call, None, 0, begun=False)
+                self._settler.progress(self._call, None, 0, begun=self._call.delivered is not None)
 
     def tell(self) -> None:
         chunks = self._chunks
         assert chunks is not None
         tokens = self._told_tokens = chunks.estimated_output_tokens()
         self.due = tokens + TOKENS
+        chunks.keep_no_more_than_is_good()
         self._settler.progress(self._call, chunks.usage, chunks.uncounted_output_tokens(), begun=True)

@@ -26,7 +26,8 @@ async def relay(
     now = asyncio.get_running_loop().time
     watch.limit_idle(route.timeouts.idle)
     progress.begins(chunks)
-    await write(stream.first)
+    if stream.first:
+        await write(stream.first)
     watch.last = now()
     waiting_for_the_end = False
     ended = stream.ended

@@ -10,20 +10,18 @@ from typing import Any
 
 import structlog
 
-from backend.gateway.call import Call, usage_facts
-from backend.gateway.estimate import estimated_prompt_tokens
-from backend.kernel.errors import BourseError, UpstreamCredentials
+from backend.gateway.bill import bill_lost, reckon, reckon_delivered, usage_facts
+from backend.gateway.call import Call
+from backend.kernel.errors import BourseError
 from backend.kernel.money import NANO_PER_USD
 from backend.metering.record import AttemptRecord, token_columns
 from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics
-from backend.pricing.cost import Cost, cost_of_call
+from backend.pricing.cost import Cost
 from backend.pricing.usage import Usage
 
 log = structlog.get_logger(__name__)
 
-TELL_AGAIN_SECONDS = 60.0
-"""How often the log says of one provider that it refuses our credentials."""
 CLIENT_CLOSED_STATUS = 499
 """Never sent: what the row says when the caller went away before anything was."""
 
@@ -33,7 +31,6 @@ class Settler:
         self._metering = metering
         self._metrics = metrics
         self._counters: dict[tuple[str, str], _Counters] = {}
-        self._told_until: dict[str, float] = {}
 
     def completed(
         self, call: Call, attempt: AttemptRecord, usage: Usage | None, *, estimated_output: int = 0, overrun: bool = False
@@ -44,6 +41,13 @@ class Settler:
         call.record.overrun = overrun or _overruns(call, counted)
         self._finish(call, "completed")
         return counted
+
+    def cached(self, call: Call, saved_nano: int) -> None:
+        """Answered by what was bought for another call: nothing was used, and nothing is charged. `saved_nano`: what it cost then."""
+        record = call.record
+        record.status, record.price_state, record.saved_nano = 200, "free", saved_nano
+        self._metrics.cache_saved_usd.inc(saved_nano / NANO_PER_USD)
+        self._finish(call, "cached")
 
     def cut(
         self,
@@ -60,11 +64,13 @@ class Settler:
         own count, if it came, does not hold yet: the whole delivery, or 0."""
         if call.settled:
             return
-        self._charge(call, attempt, usage, delivered_tokens)
-        attempt.outcome = outcome
-        attempt.error_code = error.code if error is not None else None
         call.record.status = status
-        call.record.error_code = attempt.error_code
+        call.record.error_code = error.code if error is not None else None
+        if call.delivered is None:
+            self._charge(call, attempt, usage, delivered_tokens)
+            attempt.outcome, attempt.error_code = outcome, call.record.error_code
+        else:
+            self._charge_delivered(call, attempt, usage, delivered_tokens, outcome)
         self._finish(call, outcome)
 
     def unanswered(self, call: Call, outcome: str, *, status: int, error_code: str | None = None) -> None:
@@ -82,7 +88,7 @@ class Settler:
             return
         try:
             record, accepted = call.record, call.accepted
-            counted = _counted(call, usage, delivered_tokens) if accepted else Usage()
+            delivered = call.delivered
             columns: dict[str, Any] = {
                 "provider": record.provider,
                 "model": record.model,
@@ -91,29 +97,63 @@ class Settler:
                 "latency_ms": round(call.elapsed * 1000),
                 "first_token_ms": record.first_token_ms,
                 "overhead_us": record.overhead_us,
-                "overrun": _overruns(call, counted),
-                **token_columns(counted, _source(usage, counted) if accepted else "none"),
             }
-            cost = _cost(call, counted, is_estimate=usage is None) if accepted else None
-            if cost is not None:
-                reserved = call.reservation.amount if call.reservation is not None else 0
-                columns["charged_nano"] = columns["provider_cost_nano"] = cost.nano
-                columns["price_ids"], columns["price_state"] = tuple(dict.fromkeys(cost.price_ids)), cost.state
-                columns["overrun"] |= cost.nano > reserved
-            self._metering.progress(record, call.attempts, columns, usage_facts(counted), call.ticket)
+            if call.lost:
+                bill_lost(call)
+                columns["provider_cost_nano"] = sum([attempt.provider_cost_nano for attempt in call.attempts])
+            used = Usage()
+            if accepted or delivered is not None:
+                used, cost, charged, price, source = reckon(call, usage, delivered_tokens) if accepted else reckon_delivered(call)
+                columns |= token_columns(charged, source)
+                columns["overrun"] = _overruns(call, charged)
+                if cost is not None:
+                    columns["provider_cost_nano"] = columns.get("provider_cost_nano", 0) + cost.nano
+                if price is not None:
+                    reserved = call.reservation.amount if call.reservation is not None else 0
+                    columns["charged_nano"] = price.nano
+                    columns["price_ids"], columns["price_state"] = tuple(dict.fromkeys(price.price_ids)), price.state
+                    columns["overrun"] |= price.nano > reserved
+                if delivered is not None:
+                    columns |= _who(delivered.attempt)
+            else:
+                columns |= token_columns(used, "none") | {"overrun": False}
+            facts = usage_facts(used) if accepted or not call.lost else call.attempts[-1].usage
+            self._metering.progress(record, call.attempts, columns, facts, call.ticket)
         except Exception:
             log.exception("journal.progress_failed", call=call.record.id)
 
     def _charge(self, call: Call, attempt: AttemptRecord, usage: Usage | None, estimated_output: int) -> Usage:
-        record, counted = call.record, _counted(call, usage, estimated_output)
-        record.count(counted, _source(usage, counted))
-        attempt.usage = usage_facts(counted)
-        cost = _cost(call, counted, is_estimate=usage is None)
+        used, cost, charged, price, source = reckon(call, usage, estimated_output)
+        attempt.usage = usage_facts(used)
         if cost is not None:
-            record.charged_nano = record.provider_cost_nano = attempt.provider_cost_nano = cost.nano
-            record.price_ids = attempt.price_ids = tuple(dict.fromkeys(cost.price_ids))
-            record.price_state = cost.state
-        return counted
+            call.record.provider_cost_nano = attempt.provider_cost_nano = cost.nano
+            attempt.price_ids = tuple(dict.fromkeys(cost.price_ids))
+        if call.lost:
+            bill_lost(call, usage)
+        self._charge_caller(call, charged, price, source)
+        return charged
+
+    def _charge_delivered(self, call: Call, attempt: AttemptRecord, usage: Usage | None, tokens: int, outcome: str) -> None:
+        """The caller has a part of an answer from an attempt before this one, which has not come to where it should go on."""
+        bill = call.delivered
+        assert bill is not None
+        if call.accepted:
+            call.lose(usage, tokens)
+            attempt.outcome = outcome
+            attempt.error_code = call.record.error_code
+        bill_lost(call)
+        for name, value in _who(bill.attempt).items():
+            setattr(call.record, name, value)
+        _, _, charged, price, source = reckon_delivered(call)
+        self._charge_caller(call, charged, price, source)
+
+    def _charge_caller(self, call: Call, charged: Usage, price: Cost | None, source: str) -> None:
+        record = call.record
+        record.count(charged, source)
+        if price is not None:
+            record.charged_nano = price.nano
+            record.price_ids = tuple(dict.fromkeys(price.price_ids))
+            record.price_state = price.state
 
     def _finish(self, call: Call, outcome: str) -> None:
         if call.settled:
@@ -122,6 +162,10 @@ class Settler:
         record = call.record
         elapsed = call.elapsed
         record.outcome = outcome
+        if call.lost:
+            if record.usage_source == "none":
+                bill_lost(call)
+            record.provider_cost_nano = sum([attempt.provider_cost_nano for attempt in call.attempts])
         record.latency_ms = round(elapsed * 1000)
         if call.attempts:
             if record.outcome != "refused" and record.stream:
@@ -133,16 +177,6 @@ class Settler:
             record.overhead_us = round(call.overhead * 1_000_000)
         self._metering.record(record, call.attempts, call.ticket)
         self._measure(call)
-        for attempt in call.attempts:
-            if attempt.error_code == UpstreamCredentials.code:
-                self._tell_operator(attempt)
-
-    def _tell_operator(self, attempt: AttemptRecord) -> None:
-        self._metrics.credentials_refused.labels(attempt.provider).inc()
-        now = time.monotonic()
-        if now >= self._told_until.get(attempt.provider, 0.0):
-            self._told_until[attempt.provider] = now + TELL_AGAIN_SECONDS
-            log.error("provider.credentials_refused", provider=attempt.provider, status=attempt.status)
 
     def _let_go(self, call: Call) -> None:
         """What limits and budgets kept for the call is free again, but for what it used."""
@@ -168,44 +202,21 @@ class Settler:
             counters.input(record.input_tokens + record.cache_read_tokens + record.cache_write_tokens + record.audio_input_tokens)
             counters.output(record.output_tokens + record.reasoning_tokens + record.audio_output_tokens)
             counters.charged(record.charged_nano / NANO_PER_USD)
+        if call.malformed:
+            self._metrics.malformed_events.labels(provider).inc(call.malformed)
+        if record.recovered is not None or call.delivered is not None:
+            self._metrics.recoveries.labels("failed" if call.delivered is not None else record.recovered).inc()
         if record.first_token_ms is not None:
             counters.first_token(record.first_token_ms / 1000)
-
-
-def _counted(call: Call, usage: Usage | None, estimated_output: int) -> Usage:
-    """The provider's count, else our estimate; and our estimate of the output where it is more than the provider has counted so far.
-
-    What we estimate never goes beyond what was reserved for the call: it is too coarse to charge anybody more by it.
-    """
-    bound = call.bound
-    if bound is not None:
-        estimated_output = min(estimated_output, bound.answer)
-    if usage is None:
-        if call.estimated_prompt is None:
-            call.estimated_prompt = estimated_prompt_tokens(call.body)
-        prompt = call.estimated_prompt if bound is None else min(call.estimated_prompt, bound.prompt)
-        return Usage(input=prompt, output=estimated_output)
-    missing = estimated_output - usage.total_output
-    return usage._replace(output=usage.output + missing) if missing > 0 else usage
-
-
-def _source(usage: Usage | None, counted: Usage) -> str:
-    return "provider" if counted is usage else "estimated"
 
 
 def _overruns(call: Call, usage: Usage) -> bool:
     return call.bound is not None and usage.total_output > call.bound.billed
 
 
-def _cost(call: Call, usage: Usage, *, is_estimate: bool) -> Cost | None:
-    """None where no price was known. What is nothing but our estimate costs no more than was reserved, whatever tier was served."""
-    card = call.bound.card if call.bound is not None else None
-    if card is None:
-        return None
-    cost = cost_of_call(usage, card, at=call.created_at, service_tier=call.service_tier)
-    if is_estimate and call.reservation is not None and cost.nano > call.reservation.amount:
-        return cost._replace(nano=call.reservation.amount)
-    return cost
+def _who(attempt: AttemptRecord) -> dict[str, Any]:
+    """Who answered, as the call's row names it."""
+    return {"provider": attempt.provider, "model": attempt.model, "offer_id": attempt.offer_id}
 
 
 class _Counters:

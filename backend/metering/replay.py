@@ -77,7 +77,10 @@ def _interrupted(row: list[Any], told: dict[str, Any], usage: dict[str, int], at
         attempts = [[getattr(attempt, name) for name in ATTEMPT_FIELDS]]
     if attempts:
         last = dict(zip(ATTEMPT_FIELDS, attempts[-1], strict=True)) | {"outcome": "interrupted", "usage": usage}
-        last |= {name: known[name] for name in ("provider_cost_nano", "price_ids")}
+        # Earlier attempts know what they came to; the rest is the last one's.
+        last["provider_cost_nano"] = known["provider_cost_nano"] - sum(row[_ATTEMPT_COST] for row in attempts[:-1])
+        if last["offer_id"] == known["offer_id"]:
+            last["price_ids"] = known["price_ids"]
         attempts = [*attempts[:-1], [last[name] for name in ATTEMPT_FIELDS]]
     known["attempts"] = len(attempts)
     return [known[name] for name in CALL_FIELDS], attempts
@@ -93,5 +96,6 @@ def _defaults(kind: type[CallRecord] | type[AttemptRecord]) -> dict[str, Any]:
     return found
 
 
+_ATTEMPT_COST = ATTEMPT_FIELDS.index("provider_cost_nano")
 _CALL_DEFAULTS = _defaults(CallRecord)
 _ATTEMPT_DEFAULTS = _defaults(AttemptRecord)

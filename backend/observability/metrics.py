@@ -46,7 +46,10 @@ class Metrics:
             registry=self.registry,
         )
         self.malformed_events = Counter(
-            "bourse_malformed_events_total", "Events of streams that were no JSON or no chunk, and left out.", ["provider"], registry=self.registry
+            "bourse_malformed_events_total",
+            "Events of streams that were no JSON or no chunk, and left out.",
+            ["provider"],
+            registry=self.registry,
         )
         self.refusals = Counter(
             "bourse_refusals_total", "Calls of known keys that were refused before anybody was asked.", ["reason"], registry=self.registry

@@ -379,7 +379,7 @@ async def test_a_mistake_of_ours_is_a_500_with_the_request_id_and_a_row(
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("a secret of the implementation")
 
-    monkeypatch.setattr("backend.gateway.settle.cost_of_call", broken)
+    monkeypatch.setattr("backend.gateway.bill.cost_of_call", broken)
     response = await gateway.post({**PLAIN, "stream": stream})
     assert "secret of" not in response.text
     assert response.headers["x-request-id"] in response.text

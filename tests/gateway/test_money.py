@@ -292,7 +292,7 @@ async def test_a_mistake_of_ours_holds_nothing(shop: Rig, monkeypatch: pytest.Mo
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("nobody foresaw it")
 
-    monkeypatch.setattr("backend.gateway.settle.cost_of_call", broken)
+    monkeypatch.setattr("backend.gateway.bill.cost_of_call", broken)
     assert (await shop.post(TEN, key=TILL)).status_code == 500
     assert not any(await held(shop))
 
