@@ -12,6 +12,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
 
 from backend.identity.cookies import Caller, caller, clear_cookies, local_path, refuse_insecure_address, session_cookie, set_cookie
+from backend.identity.principal import Principal
 from backend.identity.schemas import NewSession, SessionView
 from backend.identity.service import IdentityService
 from backend.identity.snapshot import AuthSnapshot
@@ -90,6 +91,23 @@ def require_reader(service: IdentityService, auth: AuthSnapshot, settings: Setti
             auth.authenticate(authorization, address=_origin(request)["address"])
         elif not (await service.session(session_cookie(request.headers.get("cookie", ""), settings), **_origin(request))).signed_in:
             raise SignInRequired
+
+    return check
+
+
+def signed_in(service: IdentityService, settings: Settings) -> Callable[[Request], Awaitable[Principal]]:
+    """For what only a person with a session may do: who he is, in the tenant that comes first. What he may do the service decides.
+
+    Raises (when called):
+        SignInRequired: there is no session. PermissionDenied: another site's page sent the request.
+    """
+
+    async def check(request: Request) -> Principal:
+        caller(request.scope, settings)
+        found = await service.session(session_cookie(request.headers.get("cookie", ""), settings), **_origin(request))
+        if not found.signed_in:
+            raise SignInRequired
+        return found.principal
 
     return check
 
