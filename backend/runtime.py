@@ -40,7 +40,10 @@ from backend.metering.service import MeteringService
 from backend.observability.gauges import show_standing
 from backend.observability.metrics import Metrics
 from backend.pricing.book import PriceBook
+from backend.routing.bulkhead import Bulkhead
+from backend.routing.health import Health
 from backend.routing.table import RouteTable
+from backend.routing.telling import tell_of_health
 from backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -81,7 +84,10 @@ class Runtime:
         self.catalog = CatalogService(self.db, clock)
         self.prices = PriceBook(self.db, clock)
         self.load = Load(settings.overload)
-        self.routes = RouteTable(settings, self.catalog, self.db, load=self.load)
+        bulkheads = {name: Bulkhead(provider.max_parallel, provider.max_queue) for name, provider in settings.providers.items()}
+        self.health = Health(bulkheads, events=self.events)
+        tell_of_health(self.events, self.metrics)
+        self.routes = RouteTable(settings, self.catalog, self.db, conditions=self.health, load=self.load)
         self.metering = MeteringService(self.db, clock, self.events, settings, self.metrics)
         self.budgets = BudgetService(self.db, clock, self.audit, settings)
         self.keeper = BudgetKeeper(self.db, clock, self.events, settings, lambda: self.metering.process_id, metrics=self.metrics)
@@ -113,6 +119,7 @@ class Runtime:
             addresses=self.upstream_addresses,
             metrics=self.metrics,
             load=self.load,
+            health=self.health,
         )
         show_standing(self)
 

@@ -19,6 +19,7 @@ from backend.gateway.self_service import SelfService
 from backend.gateway.settle import Settler
 from backend.gateway.standing_headers import StandingHeaders
 from backend.gateway.token_count import TokenCounter
+from backend.gateway.upstreams import Upstreams
 from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.addresses import AddressPolicy
 from backend.kernel.clock import Clock
@@ -33,6 +34,7 @@ from backend.pricing.book import PriceBook
 from backend.providers.http import UpstreamHttp
 from backend.providers.provider import Provider
 from backend.providers.registry import build_providers
+from backend.routing.health import Health
 from backend.routing.table import RouteTable
 from backend.settings import Settings
 
@@ -67,6 +69,7 @@ class Gateway:
         addresses: AddressPolicy,
         metrics: Metrics,
         load: Load,
+        health: Health,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -91,8 +94,7 @@ class Gateway:
             reserver=Reserver(self._bounder, keeper),
             standing=self._standing,
             settler=settler,
-            providers=self.providers,
-            window=self._model_list.window,
+            upstreams=Upstreams(self.providers, self._model_list.window, health),
             gate=self.gate,
         )
         self._replays = Replays(db, clock, settings, metrics, self._pipeline.enter) if settings.replay.enabled else None

@@ -1,82 +1,68 @@
 """Asking the candidates, one after another, until one answers.
 
-The order is the route's. A whole answer counts once all of it is here, a stream once it has brought its first token: until then the
-caller has seen nothing and another candidate may still answer. What was refused for the request's own sake is not asked elsewhere; only
-a prompt that is too long goes to candidates whose window is larger or unknown.
+The order is the route's, without those whose breaker is open, who asked us to come back later, or who have all the calls that they may
+have. A whole answer counts once all of it is here, a stream once it has brought its first token: until then the caller has seen nothing
+and another candidate may still answer.
+
+Who broke off or failed is asked again at once, after a short pause; who says that we ask too much is left alone while somebody else is
+left. Who was silent until a limit passed, and who refused, is not asked again in the same call. What was refused for the request's own
+sake is not asked elsewhere either; only a prompt that is too long goes to candidates whose window is larger or unknown.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from backend.gateway.bounds import Bound
 from backend.gateway.call import Call
-from backend.gateway.chunks import ChunkStream
-from backend.gateway.sse import EventTooLarge
-from backend.gateway.watch import Reason, Watch
-from backend.kernel.errors import BourseError, NoAvailableProvider, UpstreamRateLimited, UpstreamTimeout
+from backend.gateway.first_token import OpenedStream, first_token, stream_failure
+from backend.gateway.upstreams import Upstreams, Window
+from backend.gateway.verdict import nobody_to_ask, verdict
+from backend.gateway.watch import Watch
+from backend.kernel.errors import UpstreamTimeout
 from backend.metering.record import AttemptRecord
-from backend.providers.failures import (
-    UpstreamFailure,
-    failure_from_error_body,
-    protocol_failure,
-    reset_failure,
-    status_of_error,
-    timeout_failure,
-)
+from backend.providers.failures import UpstreamFailure, timeout_failure
 from backend.providers.provider import ChatRequest, Provider, StreamAnswer, WholeAnswer
-from backend.routing.route import Candidate, Route
+from backend.routing.health import CandidateHealth
+from backend.routing.route import Candidate
+
+__all__ = ["Asking", "CallerGone", "OpenedStream", "Opener", "Window", "stream_failure"]
 
 T = TypeVar("T")
-Window = Callable[[Candidate], int | None]
-"""Tokens that a candidate's model holds, as far as known."""
-
-MAX_ATTEMPTS = 12
-DEFAULT_RETRY_SECONDS = 1.0
-_RANK = {"rate_limited": 1, "refused": 2, "credentials": 3, "not_found": 4}
-"""Which failure the caller is told of, lowest first; everything else (server, timeout, connect, reset, protocol) goes before these."""
+Opener = Callable[[Bound, Provider, ChatRequest], ChatRequest | None]
+"""Changes what one candidate is going to be sent; None leaves the candidate out this time."""
 
 
 class CallerGone(Exception):
     """The caller hung up (or stopped reading); there is nobody to answer."""
 
 
-class OpenedStream:
-    """A stream that has brought its first token: `first` is what may go to the caller at once."""
-
-    __slots__ = ("answer", "attempt", "chunks", "ended", "first")
-
-    def __init__(self, answer: StreamAnswer, chunks: ChunkStream, attempt: AttemptRecord, first: bytes, ended: bool) -> None:
-        self.answer = answer
-        self.chunks = chunks
-        self.attempt = attempt
-        self.first = first
-        self.ended = ended
-
-
-Opener = Callable[[Bound, Provider, ChatRequest], ChatRequest | None]
-"""Changes what one candidate is going to be sent; None leaves the candidate out this time."""
-
-
 class Asking:
     """One call that asks its candidates: who was asked how often, who was silent, what failed, and so who is left.
 
-    `whole` is awaited once. `stream` may be awaited again after `broke`, and then goes on with the candidates that are left.
+    `whole` is awaited once. `stream` may be awaited again after `broke`, and then goes on with the candidates that are left. The candidate
+    of a stream counts as busy until `broke` or `close`.
     """
 
-    __slots__ = ("_call", "_failures", "_providers", "_route", "_too_small", "_tried", "_watch", "_window")
+    __slots__ = ("_asked", "_call", "_failures", "_left_out", "_retry", "_route", "_too_small", "_tried", "_upstreams", "_waits", "_watch")
 
-    def __init__(self, call: Call, watch: Watch, providers: Mapping[str, Provider], window: Window) -> None:
+    def __init__(self, call: Call, watch: Watch, upstreams: Upstreams) -> None:
         assert call.route is not None
         self._call = call
         self._route = call.route
         self._watch = watch
-        self._providers = providers
-        self._window = window
+        self._upstreams = upstreams
+        self._asked: CandidateHealth | None = None
+        """Whoever is answering."""
         self._tried: dict[Bound, _Tried] = {}
         self._failures: list[UpstreamFailure] = []
+        self._retry: Bound | None = None
+        """Who is asked again before anybody else."""
+        self._left_out: set[Bound] = set()
         self._too_small: Candidate | None = None
         """The last one that said that the prompt does not fit."""
+        self._waits = 0
+        upstreams.retries.calls += 1
 
     async def whole(self) -> tuple[WholeAnswer, AttemptRecord]:
         """The first whole answer that a candidate gives.
@@ -85,180 +71,293 @@ class Asking:
             BourseError: what the caller is to be told when nobody answers.
             CallerGone: the caller hung up.
         """
+        seconds = self._route.timeouts.attempt
 
         async def ask(provider: Provider, request: ChatRequest, attempt: AttemptRecord) -> tuple[WholeAnswer, AttemptRecord]:
+            self._watch.limit(seconds, "attempt")
             answer = await provider.complete(request)
             self._call.end_attempt(attempt, "completed", status=200)
             return answer, attempt
 
-        return await self._ask("attempt", self._route.timeouts.attempt, ask, None)
+        answered = await self._ask(ask, None)
+        asked = self._asked
+        assert asked is not None
+        asked.took(answered[1].latency_ms, streamed=False)
+        self.close()
+        return answered
 
     async def stream(self, opener: Opener | None = None) -> OpenedStream:
         """The first stream that brings a token. Raises as `whole`."""
+        timeouts, watch = self._route.timeouts, self._watch
 
         async def ask(provider: Provider, request: ChatRequest, attempt: AttemptRecord) -> OpenedStream:
-            answer = await provider.open_stream(request)
+            if timeouts.first_byte is None:
+                watch.limit(timeouts.first_token, "first_token")
+                answer = await provider.open_stream(request)
+            else:
+                answer = await self._first_byte(provider, request, timeouts.first_byte)
             attempt.status = 200
             try:
-                return await _first_token(self._call, provider.name, answer, attempt)
+                return await first_token(self._call, provider.name, answer, attempt)
             except BaseException:
                 answer.close()
                 raise
 
-        return await self._ask("first_token", self._route.timeouts.first_token, ask, opener)
+        opened = await self._ask(ask, opener)
+        asked = self._asked
+        assert asked is not None
+        asked.took(opened.attempt.latency_ms, streamed=True)
+        return opened
 
     def broke(self, failure: UpstreamFailure) -> None:
         """The stream that was opened last is not going to be completed. Its attempt's row says why."""
         attempt = self._call.attempts[-1]
         attempt.outcome, attempt.error_code = "failed", failure.error.code
         self._failed(failure)
+        # Another model may be in a better state; it was the first one's turn.
+        self._retry = None
 
-    @property
-    def left(self) -> bool:
-        """Whether somebody could be asked still."""
-        return self._next(None) is not None
+    def close(self) -> None:
+        """The call has its answer, or needs none any more. May be called twice, and after `broke`."""
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked.answered()
 
-    async def _ask(
-        self,
-        limit: Reason,
-        seconds: float,
-        ask: Callable[[Provider, ChatRequest, AttemptRecord], Awaitable[T]],
-        opener: Opener | None,
-    ) -> T:
-        call, route = self._call, self._route
-        while (chosen := self._next(opener)) is not None:
-            bound, provider, request = chosen
+    async def _first_byte(self, provider: Provider, request: ChatRequest, seconds: float) -> StreamAnswer:
+        watch, limit, started = self._watch, self._route.timeouts.first_token, self._call.attempt_started
+        watch.limit(min(seconds, limit), "first_byte")
+        answer = await provider.open_stream(request)
+        watch.limit(max(0.0, limit - (self._upstreams.health.now() - started)), "first_token")
+        return answer
+
+    async def _ask(self, ask: Callable[[Provider, ChatRequest, AttemptRecord], Awaitable[T]], opener: Opener | None) -> T:
+        call, upstreams = self._call, self._upstreams
+        if self._left_out:
+            self._left_out = set()
+        while True:
+            bound = await self._again() if self._retry is not None else None
+            if bound is None:
+                bound = self._next() or await self._later()
+            if bound is None:
+                raise self._verdict()
+            candidate = bound.candidate
+            provider = upstreams.providers[candidate.provider]
+            request = ChatRequest(call.body, candidate.model, self._route.timeouts.connect, call.context.outgoing_traceparent(), bound.cap)
+            health = upstreams.health.of(candidate)
+            if opener is not None:
+                changed = opener(bound, provider, request)
+                if changed is None:
+                    health.provider.bulkhead.leave()
+                    self._left_out.add(bound)
+                    continue
+                request = changed
             attempt = call.begin_attempt(bound)
             call.simulated = provider.capabilities.simulated
             call.request = request
-            self._watch.limit(seconds, limit)
+            health.begin()
+            self._asked = health
             try:
                 return await ask(provider, request, attempt)
             except UpstreamFailure as caught:
                 failure = caught
             except asyncio.CancelledError:
-                failure = _expired(call, self._watch, route, bound.candidate, attempt)
+                failure = self._expired(attempt)
             except BaseException:
                 call.end_attempt(attempt, "failed")
+                self._let_go()
                 raise
             call.end_attempt(attempt, "failed", status=failure.status, error=failure.error)
             self._failed(failure)
-            if not failure.elsewhere:
-                break
-        raise _verdict(self._failures)
+            if not self._goes_elsewhere(failure):
+                raise self._verdict()
 
-    def _next(self, opener: Opener | None) -> tuple[Bound, Provider, ChatRequest] | None:
-        """Who is asked now, and what; None when nobody is left."""
-        call = self._call
-        if len(call.attempts) >= MAX_ATTEMPTS:
+    # Who is next. Each of these takes a place in the bulkhead of the provider whose candidate it returns.
+
+    def _next(self) -> Bound | None:
+        """The first one that was not asked yet and may be."""
+        call, upstreams, breaker = self._call, self._upstreams, self._route.breaker
+        if self._failures and len(call.attempts) >= self._route.retries.attempts:
             return None
         for bound in call.bounds:
-            candidate = bound.candidate
-            provider = self._providers.get(candidate.provider)
-            if provider is None or bound in self._tried or _is_too_small(candidate, self._too_small, self._window):
+            if bound in self._tried or not self._may_be_asked(bound):
                 continue
-            connect, trace = self._route.timeouts.connect, call.context.outgoing_traceparent()
-            request: ChatRequest | None = ChatRequest(call.body, candidate.model, connect, trace, bound.cap)
-            if opener is not None and request is not None:
-                request = opener(bound, provider, request)
-            if request is not None:
-                return bound, provider, request
+            health = upstreams.health.of(bound.candidate)
+            if not health.well:
+                if health.cooling or health.wait(breaker):
+                    continue
+                # Who failed lately is no help to many calls at once; who is well is, however many there are.
+                if self._failures and not upstreams.retries.take():
+                    continue
+            elif self._failures:
+                upstreams.retries.take()
+            bulkhead = health.provider.bulkhead
+            if bulkhead.running < bulkhead.limit:
+                bulkhead.running += 1
+                return bound
         return None
 
-    def _failed(self, failure: UpstreamFailure) -> None:
-        bound = self._call.bound
+    async def _again(self) -> Bound | None:
+        """The one that failed last, after a pause; None where it is better to ask others."""
+        bound, self._retry = self._retry, None
         assert bound is not None
+        pause = self._pause(self._tried[bound].times)
+        if len(self._call.attempts) >= self._route.retries.attempts or pause > self._watch.left:
+            return None
+        if self._upstreams.health.of(bound.candidate).wait(self._route.breaker) or not self._upstreams.retries.take():
+            return None
+        await self._sleep(pause)
+        return self._enter(bound)
+
+    async def _later(self) -> Bound | None:
+        """Nobody can be asked now. Wait for whoever can be first, if that is soon enough."""
+        route = self._route
+        patience = min(route.retries.max_wait, self._watch.left)
+        if self._left_out:
+            # The caller sits before half an answer.
+            patience = min(patience, route.timeouts.idle)
+        while self._waits < route.retries.attempts and len(self._call.attempts) < route.retries.attempts:
+            self._waits += 1
+            pause, bound = min(self._pauses(), key=lambda one: one[0], default=(0.0, None))
+            if bound is None or pause > patience:
+                return None
+            if not pause:
+                return bound if await self._queue(bound, patience) else None
+            if not self._upstreams.retries.take():
+                return None
+            await self._sleep(pause)
+            found = self._enter(bound) or self._next()
+            if found is not None:
+                return found
+            patience = min(patience - pause, self._watch.left)
+        return None
+
+    def _pauses(self) -> list[tuple[float, Bound | None]]:
+        """How long each that is left would have to be waited for; 0: it only has to have a place free."""
+        found: list[tuple[float, Bound | None]] = []
+        for bound in self._call.bounds:
+            if not self._may_be_asked(bound):
+                continue
+            health = self._upstreams.health.of(bound.candidate)
+            if health.wait(self._route.breaker):
+                continue
+            tried, bulkhead = self._tried.get(bound), health.provider.bulkhead
+            if tried is not None or health.cooling:
+                found.append((health.cooling + self._pause(tried.times if tried is not None else 1), bound))
+            elif bulkhead.running >= bulkhead.limit and bulkhead.has_room_to_wait:
+                found.append((0.0, bound))
+        return found
+
+    def _may_be_asked(self, bound: Bound) -> bool:
+        """As far as this call is concerned."""
+        if bound.candidate.provider not in self._upstreams.providers or bound in self._left_out:
+            return False
+        tried = self._tried.get(bound)
+        return not (tried is not None and tried.out) and not (self._too_small is not None and self._is_too_small(bound.candidate))
+
+    def _is_too_small(self, candidate: Candidate) -> bool:
+        """Known to hold no more than the one that said that the prompt does not fit."""
+        assert self._too_small is not None
+        known, was = self._upstreams.window(candidate), self._upstreams.window(self._too_small)
+        return known is not None and was is not None and known <= was
+
+    def _enter(self, bound: Bound) -> Bound | None:
+        """The candidate, if it may be asked after the pause still."""
+        health = self._upstreams.health.of(bound.candidate)
+        bulkhead = health.provider.bulkhead
+        if health.cooling or health.wait(self._route.breaker) or bulkhead.running >= bulkhead.limit:
+            return None
+        bulkhead.running += 1
+        return bound
+
+    def _pause(self, times: int) -> float:
+        """Seconds, drawn between none and the most: calls that failed together must not come back together."""
+        retries = self._route.retries
+        longest: float = retries.backoff * 2 ** (times - 1)
+        return min(self._upstreams.random() * longest, retries.max_wait)
+
+    async def _sleep(self, seconds: float) -> None:
+        self._watch.limit_total()
+        try:
+            await asyncio.sleep(seconds)
+        except asyncio.CancelledError:
+            self._expired(None)
+
+    async def _queue(self, bound: Bound, seconds: float) -> bool:
+        self._watch.limit_total()
+        try:
+            return await self._upstreams.health.of(bound.candidate).provider.bulkhead.wait(seconds)
+        except asyncio.CancelledError:
+            self._expired(None)
+            return False
+
+    # What became of it.
+
+    def _failed(self, failure: UpstreamFailure) -> None:
+        bound, asked = self._call.bound, self._asked
+        assert bound is not None
+        if asked is not None:
+            self._asked = None
+            asked.failed(failure, self._route.breaker)
         tried = self._tried.get(bound)
         if tried is None:
             tried = self._tried[bound] = _Tried()
         tried.times += 1
-        tried.silent = tried.silent or failure.kind == "timeout"
+        if not failure.may_pass or tried.times > self._route.retries.per_candidate:
+            tried.out = True
+        elif failure.kind not in ("rate_limited", "differs") and not failure.retry_after:
+            self._retry = bound
         self._failures.append(failure)
         if failure.too_long:
             self._too_small = bound.candidate
+
+    def _let_go(self) -> None:
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            asked.left()
+
+    def _goes_elsewhere(self, failure: UpstreamFailure) -> bool:
+        return failure.elsewhere or (failure.is_policy and self._route.fallback_on_content_policy)
+
+    def _verdict(self) -> Exception:
+        if self._failures:
+            return verdict(self._failures)
+        health = self._upstreams.health
+        return nobody_to_ask([health.of(bound.candidate) for bound in self._call.bounds], self._route.breaker)
+
+    def _expired(self, attempt: AttemptRecord | None) -> UpstreamFailure:
+        """What a cancellation means, during an attempt or a pause: a limit of ours, the caller's hang-up, a key that is good no more, or
+        the end of this process. Only a limit of the attempt is its failure; everything else ends the call."""
+        watch, timeouts, call = self._watch, self._route.timeouts, self._call
+        reason = watch.expired()
+        if reason in ("attempt", "first_byte", "first_token"):
+            watch.reason = None
+            name = call.candidate.provider if call.candidate is not None else ""
+            if reason == "attempt":
+                return timeout_failure(name, "no whole answer", timeouts.attempt)
+            if reason == "first_byte":
+                return timeout_failure(name, "no sign of an answer", timeouts.first_byte or 0.0)
+            return timeout_failure(name, "no first token", timeouts.first_token)
+        self._let_go()
+        if reason == "total":
+            error = UpstreamTimeout(f"No answer within the route's {timeouts.total:g} s.")
+            if attempt is not None:
+                call.end_attempt(attempt, "failed", error=error)
+            raise error
+        if attempt is not None:
+            call.end_attempt(attempt, "client_closed" if reason is not None else "interrupted", status=attempt.status)
+        if watch.refusal is not None:
+            raise watch.refusal
+        if reason is not None:
+            raise CallerGone
+        raise
 
 
 class _Tried:
     """What one candidate did in this call."""
 
-    __slots__ = ("silent", "times")
+    __slots__ = ("out", "times")
 
     def __init__(self) -> None:
         self.times = 0
-        self.silent = False
-
-
-async def _first_token(call: Call, name: str, answer: StreamAnswer, attempt: AttemptRecord) -> OpenedStream:
-    most = call.bound.answer if call.bound is not None else None
-    chunks = ChunkStream(wants_usage=call.wants_usage, with_facts=call.with_facts, most_tokens=most)
-    ended = False
-    while True:
-        data = await answer.read()
-        try:
-            first = chunks.feed(data) if data else chunks.end()
-        except EventTooLarge:
-            raise protocol_failure(name, "an event without end") from None
-        ended = not data
-        failure = stream_failure(name, chunks, ended)
-        if failure is not None and not chunks.started:
-            raise failure
-        if chunks.started:
-            # An error after the first token, in the same bytes, is the relay's to tell.
-            call.end_attempt(attempt, "completed", status=200)
-            return OpenedStream(answer, chunks, attempt, first, ended)
-
-
-def stream_failure(name: str, chunks: ChunkStream, ended: bool) -> UpstreamFailure | None:
-    """What is wrong with a stream so far, if anything; `ended`: its body is over."""
-    if chunks.error is not None:
-        return failure_from_error_body(name, status_of_error(chunks.error), chunks.error)
-    if (ended or chunks.done) and not chunks.complete and not chunks.overrun:
-        return reset_failure(name) if chunks.started or chunks.done or not chunks.malformed else protocol_failure(name, "no event stream")
-    return None
-
-
-def _is_too_small(candidate: Candidate, refused_for_length: Candidate | None, window: Window) -> bool:
-    """Known to hold no more than the one that said that the prompt does not fit."""
-    if refused_for_length is None:
-        return False
-    known, was = window(candidate), window(refused_for_length)
-    return known is not None and was is not None and known <= was
-
-
-def _expired(call: Call, watch: Watch, route: Route, candidate: Candidate, attempt: AttemptRecord) -> UpstreamFailure:
-    """What a cancellation during an attempt means: a limit of ours, the caller's hang-up, or the end of this process."""
-    reason = watch.expired()
-    if reason in ("attempt", "first_token"):
-        watch.reason = None
-        if reason == "attempt":
-            return timeout_failure(candidate.provider, "no whole answer", route.timeouts.attempt)
-        return timeout_failure(candidate.provider, "no first token", route.timeouts.first_token)
-    if reason == "total":
-        error = UpstreamTimeout(f"No answer within the route's {route.timeouts.total:g} s.")
-        call.end_attempt(attempt, "failed", error=error)
-        raise error
-    if reason is not None:
-        call.end_attempt(attempt, "client_closed", status=attempt.status)
-        raise CallerGone
-    call.end_attempt(attempt, "interrupted", status=attempt.status)
-    raise
-
-
-def _verdict(failures: list[UpstreamFailure]) -> BourseError:
-    """What the caller is told when nobody answered: what may pass before what stays, and a refusal of the request itself before all."""
-    if not failures:
-        return NoAvailableProvider("No provider that is configured can answer for this model.", retry_after=5)
-    if all(failure.kind == "rate_limited" for failure in failures):
-        return UpstreamRateLimited(failures[-1].error.message, retry_after=_shortest_wait(failures))
-    if not failures[-1].elsewhere:
-        return failures[-1].error
-    told = min(reversed(failures), key=lambda failure: _RANK.get(failure.kind, 0))
-    if told.kind == "rate_limited":
-        # Somebody may answer later, which none of the others' reasons would say.
-        return NoAvailableProvider("No provider can answer for this model right now.", retry_after=_shortest_wait(failures))
-    return told.error
-
-
-def _shortest_wait(failures: list[UpstreamFailure]) -> float:
-    waits = [failure.retry_after for failure in failures if failure.kind == "rate_limited" and failure.retry_after is not None]
-    return min(waits, default=DEFAULT_RETRY_SECONDS)
+        self.out = False
+        """It is not asked again in this call."""

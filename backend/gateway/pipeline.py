@@ -7,7 +7,6 @@ us read 20 MiB.
 """
 
 import asyncio
-from collections.abc import Mapping
 from contextlib import suppress
 from urllib.parse import parse_qsl
 
@@ -21,7 +20,7 @@ from backend.gateway.estimate import estimated_answer_tokens
 from backend.gateway.facts import bourse_object, fact_lines
 from backend.gateway.load.gate import Gate
 from backend.gateway.progress import Progress
-from backend.gateway.relay import relay
+from backend.gateway.recovery import Delivery, may_recover
 from backend.gateway.reserve import Reserver
 from backend.gateway.responses import EventWriter, send_error, send_json
 from backend.gateway.selecting import Selector
@@ -228,12 +227,13 @@ class Pipeline:
         writer = events(send, watch, lambda: [fact_lines(call, overhead=call.overhead), *self._standing.lines(call)])
         progress = Progress(call, self._settler)
         watch.at_look = progress.look
+        asking = Asking(call, watch, self._upstreams)
         try:
-            asking = Asking(call, watch, self._upstreams)
+            call.keeps_text = call.route.recover and may_recover(call.body)
             stream = await asking.stream()
             watch.recheck(lambda: self.authenticate(scope))
             try:
-                await self._relay(call, stream, writer, watch, progress)
+                await self._relay(call, asking, stream, writer, watch, progress)
             finally:
                 stream.answer.close()
         except BourseError as error:
@@ -258,54 +258,61 @@ class Pipeline:
                 await writer.fail(InternalError(f"Something went wrong on our side. Quote request {call.context.request_id}."))
             raise
         finally:
+            asking.close()
             watch.stop()
             writer.close()
 
-    async def _relay(self, call: Call, stream: OpenedStream, writer: EventWriter, watch: Watch, progress: Progress) -> None:
-        assert call.route is not None
-        assert call.candidate is not None
-        chunks, attempt, record = stream.chunks, stream.attempt, call.record
-        call.answered_by(chunks.model)
-        call.service_tier = chunks.service_tier
+    async def _relay(self, call: Call, asking: Asking, stream: OpenedStream, writer: EventWriter, watch: Watch, progress: Progress) -> None:
+        record = call.record
+        call.answered_by(stream.chunks.model)
+        call.service_tier = stream.chunks.service_tier
         record.first_token_ms = round(call.elapsed * 1000)
-        attempt.first_token_ms = attempt.latency_ms
+        stream.attempt.first_token_ms = stream.attempt.latency_ms
         record.overhead_us = round(call.overhead * 1_000_000)
+        delivery = Delivery(call, asking, stream, writer, watch, progress)
         try:
-            failure = await relay(stream, writer, watch, progress, call.route, call.candidate)
-        except asyncio.CancelledError:
-            stream.answer.close()
+            failure = await delivery.run()
+        except (asyncio.CancelledError, CallerGone, BourseError):
             reason, refusal = watch.expired(), watch.refusal
             outcome = "client_closed" if reason is not None and refusal is None else "interrupted"
-            self._settler.cut(call, attempt, chunks.usage, chunks.uncounted_output_tokens(), outcome, status=200, error=refusal)
+            self._cut(call, delivery, outcome, refusal)
             if reason is None:
                 raise
-            if refusal is not None:
-                # The watch is over, so nothing would end a wait for a caller that does not read.
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(STALL_SECONDS):
-                        await writer.fail(refusal)
+            if refusal is None:
+                return
+            # The watch is over, so nothing would end a wait for a caller that does not read.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STALL_SECONDS):
+                    await writer.fail(refusal)
             return
         except Exception:
             # A mistake of ours; what was delivered was delivered.
-            error = InternalError()
-            self._settler.cut(call, attempt, chunks.usage, chunks.uncounted_output_tokens(), "failed", status=200, error=error)
+            self._cut(call, delivery, "failed", InternalError())
             raise
         watch.stop()
+        if failure is not None:
+            self._cut(call, delivery, "failed", failure)
+            await writer.fail(failure)
+            return
+        answer, chunks, attempt = delivery.stream.answer, delivery.stream.chunks, delivery.stream.attempt
         call.service_tier = chunks.service_tier
         # The provider's connection goes first: the caller may take a minute for its last bytes.
-        if failure is not None:
-            stream.answer.close()
-            self._settler.cut(call, attempt, chunks.usage, chunks.uncounted_output_tokens(), "failed", status=200, error=failure.error)
-            await writer.fail(failure.error)
-            return
         if chunks.overrun:
-            stream.answer.close()
+            answer.close()
         usage = self._settler.completed(
             call, attempt, chunks.usage, estimated_output=chunks.uncounted_output_tokens(), overrun=chunks.overrun
         )
         if not chunks.overrun:
-            stream.answer.release()
+            answer.release()
         closing = chunks.closing(usage, bourse_object(call) if call.with_facts else None)
         if call.keeping is not None:
             call.keeping.stream(closing, usage)
         await writer.finish(closing)
+
+    def _cut(self, call: Call, delivery: Delivery, outcome: str, error: BourseError | None) -> None:
+        """The caller has a part of the answer, and is not going to get the rest."""
+        stream, last = delivery.stream, call.attempts[-1]
+        stream.answer.close()
+        is_last = stream.attempt is last
+        usage, tokens = (stream.chunks.usage, stream.chunks.uncounted_output_tokens()) if is_last else (None, 0)
+        self._settler.cut(call, last, usage, tokens, outcome, status=200, error=error)

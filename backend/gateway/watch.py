@@ -12,7 +12,7 @@ from typing import Literal
 from backend.kernel.errors import BourseError
 from backend.kernel.request import Receive
 
-Reason = Literal["client_closed", "total", "attempt", "first_token", "idle", "stalled", "revoked"]
+Reason = Literal["client_closed", "total", "attempt", "first_byte", "first_token", "idle", "stalled", "revoked"]
 
 LOOK_SECONDS = 0.5
 """The hang-up is noticed within this, and limits are kept to the millisecond all the same: a look is set to the next one due."""
@@ -100,6 +100,15 @@ class Watch:
         self._idle = None
         self._deadline, self._deadline_reason = (now + seconds, reason) if now + seconds < self._total else (self._total, "total")
         self._arm()
+
+    @property
+    def left(self) -> float:
+        """Seconds until the total."""
+        return self._total - self._loop.time()
+
+    def limit_total(self) -> None:
+        """From now on the total alone: nobody is being asked."""
+        self.limit(float("inf"), "total")
 
     def limit_idle(self, seconds: float) -> None:
         """From now on the total, and `seconds` of silence."""

@@ -23,9 +23,14 @@ from backend.kernel.errors import (
     UpstreamTimeout,
 )
 
-Kind = Literal["connect", "reset", "timeout", "server", "rate_limited", "credentials", "not_found", "refused", "protocol"]
+Kind = Literal[
+    "connect", "forbidden", "reset", "timeout", "server", "rate_limited", "credentials", "not_found", "refused", "protocol", "differs"
+]  # fmt: skip
 
 MAX_RETRY_AFTER_SECONDS = 3600.0
+_MAY_PASS = frozenset({"connect", "reset", "server", "rate_limited", "differs"})
+_BLAMELESS = frozenset({"refused", "not_found", "differs"})
+_CONFLICT = 409
 _MAX_REASON = 400
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+", re.IGNORECASE)
 _CREDENTIAL = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai|api|bearer|token)[-_ ][A-Za-z0-9._*\-]{6,}|\b[A-Za-z0-9_\-*]{32,}\b", re.IGNORECASE)
@@ -62,6 +67,23 @@ class UpstreamFailure(Exception):
         """The prompt does not fit this model; it may fit one with a larger window."""
         return isinstance(self.error, ContextLengthExceeded)
 
+    @property
+    def is_policy(self) -> bool:
+        """The provider does not want to answer this; another one may."""
+        return isinstance(self.error, ContentPolicyViolation)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same model may answer if it is asked once more. One that was silent until a limit of ours passed is not asked to be
+        silent again; 408 and 504 were said in time."""
+        return self.kind in _MAY_PASS or (self.kind == "timeout" and self.status is not None)
+
+    @property
+    def blames_provider(self) -> bool:
+        """Whether it says that the provider is not well: everything but a refusal of the request, an unknown model, another answer than
+        the one to go on with, and a conflict."""
+        return self.kind not in _BLAMELESS and self.status != _CONFLICT
+
 
 def connect_failure(name: str) -> UpstreamFailure:
     return UpstreamFailure("connect", UpstreamError(f"The provider {name} cannot be reached."))
@@ -69,7 +91,8 @@ def connect_failure(name: str) -> UpstreamFailure:
 
 def address_failure(name: str) -> UpstreamFailure:
     return UpstreamFailure(
-        "connect", UpstreamError(f"The provider {name} is in a private network that the operator has not allowed (network.allow_private).")
+        "forbidden",
+        UpstreamError(f"The provider {name} is in a private network that the operator has not allowed (network.allow_private)."),
     )
 
 
@@ -84,6 +107,11 @@ def timeout_failure(name: str, what: str, seconds: float) -> UpstreamFailure:
 
 def protocol_failure(name: str, what: str) -> UpstreamFailure:
     return UpstreamFailure("protocol", UpstreamError(f"The provider {name} sent {what}."))
+
+
+def other_answer(name: str) -> UpstreamFailure:
+    """Asked to go on where another one broke off, it gave an answer of its own; nothing is wrong with it."""
+    return UpstreamFailure("differs", UpstreamError(f"The provider {name} gave another answer than the one that it should go on with."))
 
 
 def failure_from_error_body(name: str, status: int, body: Any, *, retry_after: float | None = None, secret: str = "") -> UpstreamFailure:

@@ -34,7 +34,7 @@ def edited(name: str, file: RouteSettings | None, edits: Edits) -> RouteSettings
     """
     if file is not None and not edits:
         return file
-    whole = _over(file.model_dump() if file is not None else {}, edits)
+    whole = over(file.model_dump() if file is not None else {}, edits)
     if not whole.get("candidates"):
         raise BadRequest("A route needs at least one candidate.", param="candidates")
     try:
@@ -66,11 +66,12 @@ def checked(settings: Settings, edits: Mapping[str, Edits], name: str) -> RouteS
     return route
 
 
-def _over(base: dict[str, Any], edits: Edits) -> dict[str, Any]:
+def over(base: Edits, edits: Edits) -> dict[str, Any]:
+    """`edits` over `base`: sections are merged, everything else is replaced."""
     whole = dict(base)
     for name, value in edits.items():
         below = whole.get(name)
-        whole[name] = _over(below, value) if isinstance(below, dict) and isinstance(value, Mapping) else value
+        whole[name] = over(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
     return whole
 
 

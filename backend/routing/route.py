@@ -31,6 +31,17 @@ class Timeouts:
     first_token: float
     idle: float
     total: float
+    first_byte: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """How often and when a call asks once more; see `RetrySettings`. Times in seconds."""
+
+    per_candidate: int = 2
+    attempts: int = 6
+    backoff: float = 0.25
+    max_wait: float = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +78,12 @@ class Route:
     enabled: bool = True
     timeouts: Timeouts = Timeouts(connect=5, attempt=300, first_token=60, idle=30, total=600)
     max_output_tokens: int | None = None
-    retries: int = 2
-    """Tries of one candidate beyond its first, at the most."""
+    retries: Retries = Retries()
     breaker: Breaker = Breaker()
     recover: bool = True
     """Whether a cut stream may go on with another answer."""
+    fallback_on_content_policy: bool = False
+    """Whether another candidate is asked what one refused for its content."""
     cache_seconds: float = 0
     """How long an answer may be given again; 0 = never."""
     rules: tuple[Rule, ...] = ()
@@ -106,9 +118,15 @@ def route_from_settings(settings: RouteSettings) -> Route:
         enabled=settings.enabled,
         timeouts=_timeouts(settings.timeouts),
         max_output_tokens=settings.max_output_tokens,
-        retries=settings.retries.per_candidate,
+        retries=Retries(
+            settings.retries.per_candidate,
+            settings.retries.attempts,
+            settings.retries.backoff.total_seconds(),
+            settings.retries.max_wait.total_seconds(),
+        ),
         breaker=Breaker(settings.breaker.failures, settings.breaker.open.total_seconds(), settings.breaker.probe_interval.total_seconds()),
         recover=settings.recover == "auto",
+        fallback_on_content_policy=settings.fallback_on_content_policy,
         cache_seconds=settings.cache.ttl.total_seconds(),
         rules=tuple(
             Rule(
@@ -138,6 +156,7 @@ def _timeouts(settings: TimeoutSettings) -> Timeouts:
         first_token=settings.first_token.total_seconds(),
         idle=settings.idle.total_seconds(),
         total=settings.total.total_seconds(),
+        first_byte=settings.first_byte.total_seconds() if settings.first_byte is not None else None,
     )
 
 

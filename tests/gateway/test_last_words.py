@@ -54,7 +54,7 @@ async def test_a_prompt_that_is_too_long_is_asked_where_the_window_is_larger_or_
 ) -> None:
     """The windows are put where the catalog is asked: the test's own catalog is empty."""
     windows = {"gpt-fake": 8192, "gpt-other": larger}
-    monkeypatch.setattr(gateway.runtime.gateway._pipeline, "_window", lambda candidate: windows[candidate.model])
+    monkeypatch.setattr(gateway.runtime.gateway._pipeline._upstreams, "window", lambda candidate: windows[candidate.model])
     too_long = {"error": {"message": "Too long.", "type": "invalid_request_error", "code": "context_length_exceeded", "param": None}}
     upstream.script(status(400, too_long))
     for stream in (False, True):
@@ -73,7 +73,8 @@ async def test_refused_credentials_are_said_to_the_operator_once_a_minute_and_co
             assert (await gateway.post(PLAIN)).status_code == 502
     said = [entry for entry in logs if entry["event"] == "provider.credentials_refused"]
     assert [(entry["provider"], entry["log_level"]) for entry in said] == [("acme", "error")]
-    assert b'bourse_provider_credentials_refused_total{provider="acme"} 3.0' in gateway.runtime.metrics.render()
+    assert b'bourse_provider_credentials_refused_total{provider="acme"} 1.0' in gateway.runtime.metrics.render()
+    assert len(upstream.requests) == 1, "a key that was refused is tried again by a probe, not by every call"
 
 
 # ── what is charged ──────────────────────────────────────────────────────────────────────────────────────────────────

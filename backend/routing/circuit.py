@@ -1,0 +1,62 @@
+"""Whether somebody who failed again and again may be asked: nobody for a while, but for one call now and then that finds out."""
+
+from backend.routing.route import Breaker
+
+_TRIPPED = 1_000_000
+"""Failures that open every breaker, whatever its threshold."""
+_MOST_BREAKERS = 16
+
+
+class Circuit:
+    """The facts are shared, and each route's breaker judges them. Times are seconds of one monotonic clock, which the callers read."""
+
+    __slots__ = ("_opened", "_probed_at", "failed_at", "failures")
+
+    def __init__(self) -> None:
+        self.failures = 0
+        """In a row, up to now."""
+        self.failed_at = 0.0
+        self._probed_at = float("-inf")
+        self._opened: dict[Breaker, float] = {}
+
+    def fail(self, now: float) -> None:
+        self.failures += 1
+        self.failed_at = now
+
+    def trip(self, now: float) -> None:
+        """Open at once, for all breakers."""
+        self.failures = max(self.failures + 1, _TRIPPED)
+        self.failed_at = now
+
+    def close(self) -> bool:
+        """All is well again; returns whether a breaker had been open."""
+        self.failures = 0
+        was_open = bool(self._opened)
+        self._opened.clear()
+        return was_open
+
+    def is_open(self, breaker: Breaker, now: float) -> bool:
+        """Closed again for everybody once `breaker.open` has passed, and open again with the next failure after that."""
+        opened = self._opened_at(breaker)
+        return opened is not None and now < opened + breaker.open
+
+    def wait(self, breaker: Breaker, now: float) -> float:
+        """Seconds until a call may be made: 0 while closed, and when it is time for a probe."""
+        opened = self._opened_at(breaker)
+        if opened is None:
+            return 0.0
+        return max(0.0, min(opened + breaker.open, max(opened, self._probed_at) + breaker.probe_interval) - now)
+
+    def probe(self, now: float) -> None:
+        """A call is being made; while open, the next may be made a `probe_interval` from now."""
+        self._probed_at = now
+
+    def _opened_at(self, breaker: Breaker) -> float | None:
+        if self.failures < breaker.failures:
+            return None
+        opened = self._opened.get(breaker)
+        if opened is None or self.failed_at >= opened + breaker.open:
+            if len(self._opened) >= _MOST_BREAKERS:
+                self._opened.clear()
+            opened = self._opened[breaker] = self.failed_at
+        return opened

@@ -1,0 +1,231 @@
+"""How providers and their models are doing, learnt from the calls that they were sent.
+
+What is known is kept for each pair of provider and model and shared by all routes; each route's breaker judges it. Nothing here asks
+anybody anything: whoever asked a candidate tells how it went.
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+
+from backend.kernel.events import Event, EventBus
+from backend.providers.failures import UpstreamFailure
+from backend.routing.bulkhead import Bulkhead
+from backend.routing.circuit import Circuit
+from backend.routing.events import CandidateClosed, CandidateOpened, CredentialsAccepted, CredentialsRefused
+from backend.routing.route import Breaker, Candidate
+
+MOST_REMEMBERED = 2000
+"""Pairs of provider and model. Callers name models too, so those that are idle and well are forgotten beyond this."""
+_NEWEST = 0.2
+"""The part of the newest latency in the smoothed one."""
+_FORBIDDEN = 403
+
+
+class ProviderHealth:
+    """What all models of one provider share: the calls that it may have at once, and whether it accepts our key."""
+
+    __slots__ = ("answered_at", "bulkhead", "credentials", "name")
+
+    def __init__(self, name: str, bulkhead: Bulkhead) -> None:
+        self.name = name
+        self.bulkhead = bulkhead
+        self.credentials = Circuit()
+        """Open from the first refusal on."""
+        self.answered_at = float("-inf")
+
+
+class CandidateHealth:
+    """One model of one provider. Latencies are milliseconds, None until there was an answer; times are those of `Health.now`."""
+
+    __slots__ = (
+        "_health", "circuit", "cool_until", "first_token_ms", "in_flight", "last_error", "limited", "model", "provider", "since",
+        "whole_ms",
+    )  # fmt: skip
+
+    def __init__(self, health: "Health", provider: ProviderHealth, model: str) -> None:
+        self._health = health
+        self.provider = provider
+        self.model = model
+        self.circuit = Circuit()
+        self.cool_until = 0.0
+        """It asked us not to come back before this; 0 = it did not, or was asked since."""
+        self.limited = False
+        """The newest failure said that we ask too much."""
+        self.in_flight = 0
+        """Calls that it is answering, streams until their end."""
+        self.first_token_ms: float | None = None
+        """Smoothed, of streams."""
+        self.whole_ms: float | None = None
+        """Smoothed, of whole answers."""
+        self.last_error: str | None = None
+        """The newest failure, such as `server 503` or `timeout`; kept when it answers again."""
+        self.since = health.now()
+        """When the row of answers, or of failures, began that still lasts."""
+
+    @property
+    def latency_ms(self) -> float | None:
+        """The time to the first token where streams were seen, else that of whole answers."""
+        return self.first_token_ms if self.first_token_ms is not None else self.whole_ms
+
+    @property
+    def well(self) -> bool:
+        """Nothing is known against it: it answered the last time, or was never asked."""
+        return not (self.circuit.failures or self.cool_until or self.provider.credentials.failures)
+
+    def is_open(self, breaker: Breaker) -> bool:
+        """Whether a route with this breaker leaves it out, probes aside."""
+        now = self._health.now()
+        return self.provider.credentials.is_open(breaker, now) or self.circuit.is_open(breaker, now)
+
+    def has_refused_key(self, breaker: Breaker) -> bool:
+        """Whether it is left out because the operator's key is not accepted."""
+        return self.provider.credentials.is_open(breaker, self._health.now())
+
+    def wait(self, breaker: Breaker) -> float:
+        """Seconds until the breaker lets a call through, at once (0) or as a probe."""
+        now = self._health.now()
+        return max(self.provider.credentials.wait(breaker, now), self.circuit.wait(breaker, now))
+
+    @property
+    def cooling(self) -> float:
+        """Seconds for which it asked not to be asked."""
+        return max(0.0, self.cool_until - self._health.now()) if self.cool_until else 0.0
+
+    def begin(self) -> None:
+        """A call is sent to it; the place in the provider's bulkhead is taken by the caller. One of `answered`, `failed` and `left`
+        follows."""
+        self.in_flight += 1
+        if not self.well:
+            now = self._health.now()
+            self.cool_until = 0.0
+            self.circuit.probe(now)
+            self.provider.credentials.probe(now)
+
+    def left(self) -> None:
+        """The call is over and says nothing about the candidate."""
+        self.in_flight -= 1
+        self.provider.bulkhead.leave()
+
+    def answered(self) -> None:
+        """The call is over, and it answered."""
+        self.in_flight -= 1
+        provider = self.provider
+        provider.bulkhead.leave()
+        provider.answered_at = self._health.now()
+        if not self.well:
+            self._recovered()
+
+    def took(self, milliseconds: float, *, streamed: bool) -> None:
+        """How long the first token of a stream, or a whole answer, was waited for."""
+        if streamed:
+            before = self.first_token_ms
+            self.first_token_ms = milliseconds if before is None else before + _NEWEST * (milliseconds - before)
+        else:
+            before = self.whole_ms
+            self.whole_ms = milliseconds if before is None else before + _NEWEST * (milliseconds - before)
+
+    def failed(self, failure: UpstreamFailure, breaker: Breaker) -> None:
+        """The call is over without an answer."""
+        self.left()
+        now = self._health.now()
+        if failure.kind == "credentials":
+            self._refused_credentials(failure, breaker, now)
+        elif not failure.blames_provider:
+            # It understood us well enough to refuse the request.
+            self._answers_again(now)
+            return
+        else:
+            self._count(failure, breaker, now)
+        self.last_error = f"{failure.kind} {failure.status or ''}".rstrip()
+
+    def _count(self, failure: UpstreamFailure, breaker: Breaker, now: float) -> None:
+        circuit = self.circuit
+        if not circuit.failures:
+            self.since = now
+        was_open = circuit.is_open(breaker, now)
+        circuit.fail(now)
+        self.limited = failure.kind == "rate_limited"
+        if failure.retry_after:
+            self.cool_until = max(self.cool_until, now + failure.retry_after)
+        if not was_open and circuit.is_open(breaker, now):
+            self._health.tell(CandidateOpened(self.provider.name, self.model, str(failure), circuit.failures))
+
+    def _refused_credentials(self, failure: UpstreamFailure, breaker: Breaker, now: float) -> None:
+        """A 403 may be about one model; where others of the provider have answered lately, the key is good."""
+        provider = self.provider
+        others_answer = failure.status == _FORBIDDEN and now < provider.answered_at + breaker.open
+        if not others_answer:
+            provider.credentials.trip(now)
+            provider.credentials.is_open(breaker, now)
+        if not self.circuit.failures:
+            self.since = now
+        self.circuit.trip(now)
+        self._health.tell(CredentialsRefused(provider.name, self.model, failure.status, not others_answer))
+
+    def _recovered(self) -> None:
+        credentials = self.provider.credentials
+        if credentials.failures:
+            credentials.close()
+            self._health.tell(CredentialsAccepted(self.provider.name))
+        self._answers_again(self.provider.answered_at)
+
+    def _answers_again(self, now: float) -> None:
+        self.cool_until = 0.0
+        self.limited = False
+        if self.circuit.failures:
+            self.since = now
+            if self.circuit.close():
+                self._health.tell(CandidateClosed(self.provider.name, self.model))
+
+
+class Health:
+    """Of one process.
+
+    Args:
+        bulkheads: by provider; one without has no limit.
+        now: a monotonic clock in seconds.
+    """
+
+    def __init__(
+        self,
+        bulkheads: Mapping[str, Bulkhead] | None = None,
+        *,
+        events: EventBus | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.now = now
+        self._events = events
+        self._providers = {name: ProviderHealth(name, bulkhead) for name, bulkhead in (bulkheads or {}).items()}
+        self._candidates: dict[tuple[str, str], CandidateHealth] = {}
+
+    def of(self, candidate: Candidate) -> CandidateHealth:
+        """What is known of a candidate: `health.of(candidate).in_flight`, `.latency_ms`, `.is_open(route.breaker)`."""
+        found = self._candidates.get((candidate.provider, candidate.model))
+        return found if found is not None else self._remember(candidate.provider, candidate.model)
+
+    def all(self) -> Iterable[CandidateHealth]:
+        """Everybody who was ever asked and is not forgotten."""
+        return self._candidates.values()
+
+    def tell(self, event: Event) -> None:
+        if self._events is not None:
+            self._events.publish(event)
+
+    def _remember(self, name: str, model: str) -> CandidateHealth:
+        if len(self._candidates) >= MOST_REMEMBERED:
+            self._forget()
+        provider = self._providers.get(name)
+        if provider is None:
+            provider = self._providers[name] = ProviderHealth(name, Bulkhead())
+        found = self._candidates[name, model] = CandidateHealth(self, provider, model)
+        return found
+
+    def _forget(self) -> None:
+        """Those that are well, and of the others the older half; nobody who is being asked."""
+        idle = [(key, health) for key, health in self._candidates.items() if not health.in_flight]
+        ailing = [key for key, health in idle if not health.well]
+        for key in ailing[: len(ailing) // 2]:
+            del self._candidates[key]
+        for key, health in idle:
+            if health.well:
+                del self._candidates[key]
