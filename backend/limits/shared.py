@@ -9,8 +9,6 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import structlog
-
 from backend.kernel.days import day_number
 from backend.kernel.errors import RateLimited
 from backend.kernel.header_lines import Header
@@ -18,14 +16,11 @@ from backend.limits.admission import Admission, rate_headers, refusal
 from backend.limits.memory import Hold, MemoryLimiter
 from backend.limits.redis_link import LinkDown, RedisLink, Script, packed
 from backend.limits.schemas import Scope, Unit
-
-log = structlog.get_logger(__name__)
+from backend.limits.standing_link import StandingLink
 
 ANSWER_SECONDS = 0.095
 LEASE_SECONDS = 50
 RENEWALS_PER_LEASE = 5
-PROBE_SECONDS = (0.1, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
-"""Pauses between probes while Redis is away; the last one repeats. No call ever waits for a probe."""
 
 _UNITS = (Unit.REQUESTS, Unit.TOKENS, Unit.PARALLEL, Unit.DAY_REQUESTS, Unit.DAY_TOKENS)
 _PER_SCOPE = 5
@@ -67,40 +62,38 @@ class SharedLimiter:
         lease_seconds: float = LEASE_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
-        self._url = url
-        self._answer_seconds = answer_seconds
         self._lease = b"%d" % (lease_seconds * 1000)
-        self._renew_seconds = lease_seconds / RENEWALS_PER_LEASE
         self._memory = memory
-        self._on_change = on_change
         self._admit, self._settle, self._renew = _script("admit"), _script("settle"), _script("renew")
-        self._link: RedisLink | None = None
-        self._lost = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._standing = StandingLink(
+            url,
+            "limits",
+            "limits are counted here, as this process's share",
+            answer_seconds=answer_seconds,
+            on_change=on_change,
+            on_beat=self.renew,
+            beat_seconds=lease_seconds / RENEWALS_PER_LEASE,
+            scripts=(self._admit, self._settle, self._renew),
+        )
         self._wire: dict[str, tuple[bytes, bytes, Scope]] = {}
         self._running: dict[bytes, RunningCall] = {}
         self._nonce = os.urandom(6).hex().encode()
         self._count = 0
 
     @property
+    def _link(self) -> RedisLink | None:
+        return self._standing.link
+
+    @property
     def is_up(self) -> bool:
-        return self._link is not None
+        return self._standing.link is not None
 
     async def start(self) -> None:
         """Look for Redis once, and go on looking in the background."""
-        if not await self._probe():
-            log.warning("limits.redis_not_found", consequence="limits are counted here, as this process's share")
-        self._task = asyncio.create_task(self._tend(), name="limits-redis")
+        await self._standing.start()
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        if self._link is not None:
-            # What was settled a moment ago is still on its way out.
-            await asyncio.gather(self._link.call("PING"), return_exceptions=True)
-            self._link.close()
-            self._link = None
+        await self._standing.stop()
 
     # Calls -------------------------------------------------------------------------------------------------------------------------
 
@@ -237,43 +230,6 @@ class SharedLimiter:
             _bulk(call_id),
             b"".join(numbers),
         )
-
-    # The connection ----------------------------------------------------------------------------------------------------------------
-
-    async def _tend(self) -> None:
-        """Renew leases while Redis is there, look for it while it is not."""
-        while True:
-            if self._link is not None:
-                self._lost.clear()
-                try:
-                    async with asyncio.timeout(self._renew_seconds):
-                        await self._lost.wait()
-                except TimeoutError:
-                    self.renew()
-                continue
-            for pause in (*PROBE_SECONDS, None):
-                await asyncio.sleep(pause or PROBE_SECONDS[-1])
-                if await self._probe():
-                    break
-
-    async def _probe(self) -> bool:
-        scripts = (self._admit, self._settle, self._renew)
-        try:
-            self._link = await RedisLink.connect(self._url, timeout=self._answer_seconds, on_down=self._went_down, scripts=scripts)
-        except LinkDown as error:
-            log.info("limits.redis_away", reason=str(error))
-            self._on_change(False)
-            return False
-        self._on_change(True)
-        self.renew()
-        log.info("limits.redis_found")
-        return True
-
-    def _went_down(self, reason: LinkDown) -> None:
-        self._link = None
-        self._lost.set()
-        self._on_change(False)
-        log.warning("limits.redis_lost", reason=str(reason), consequence="limits are counted here, as this process's share")
 
     def renew(self) -> None:
         """Another lease for the slots of all running calls, in one batch."""

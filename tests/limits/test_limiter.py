@@ -14,7 +14,8 @@ from backend.limits.admission import DEGRADED_HEADER, Admission
 from backend.limits.book import LimitBook
 from backend.limits.limiter import Limiter
 from backend.limits.redis_link import SECOND_LOOK_SECONDS
-from backend.limits.shared import ANSWER_SECONDS, PROBE_SECONDS
+from backend.limits.shared import ANSWER_SECONDS
+from backend.limits.standing_link import PROBE_SECONDS
 from backend.observability.metrics import Metrics
 from backend.settings import RateLimit
 from tests.limits.conftest import KeyFactory
