@@ -13,6 +13,7 @@ from backend.identity import api as identity_api
 from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.errors import BadRequest, BourseError, InternalError, MethodNotAllowed, NotFound, as_rest, response_headers
 from backend.kernel.request import App, Receive, Scope, Send
+from backend.routing import api as routing_api
 from backend.runtime import Runtime
 
 MAX_REST_BODY_BYTES = 2 * 1024 * 1024
@@ -42,6 +43,8 @@ def build_api(runtime: Runtime) -> FastAPI:
     api = FastAPI(title="Bourse", version=__version__, openapi_url="/openapi.json", docs_url=None, redoc_url=None, redirect_slashes=False)
     api.include_router(identity_api.build_router(runtime.identity, runtime.settings))
     known = identity_api.require_reader(runtime.identity, runtime.auth, runtime.settings)
+    person = identity_api.signed_in(runtime.identity, runtime.settings)
+    api.include_router(routing_api.build_router(runtime.routing, person))
     readers = [] if runtime.settings.store.public else [Depends(known)]
     api.include_router(catalog_api.build_router(runtime.catalog), dependencies=readers)
 

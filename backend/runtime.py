@@ -40,8 +40,11 @@ from backend.metering.service import MeteringService
 from backend.observability.gauges import show_standing
 from backend.observability.metrics import Metrics
 from backend.pricing.book import PriceBook
+from backend.providers.service import ProviderService
 from backend.routing.bulkhead import Bulkhead
+from backend.routing.edits import RouteEdits
 from backend.routing.health import Health
+from backend.routing.service import RouteService
 from backend.routing.table import RouteTable
 from backend.routing.telling import tell_of_health
 from backend.settings import Settings
@@ -131,6 +134,13 @@ class Runtime:
         network = self.settings.network
         return OutboundClient(AddressPolicy(network.allow_private_fetch), proxy=network.proxy, ca_file=network.ca_file)
 
+    @cached_property
+    def routing(self) -> RouteService:
+        """What operators do with routes."""
+        edits = RouteEdits(self.db, self.clock, self.audit, self.settings)
+        providers = ProviderService(self.settings, self.catalog)
+        return RouteService(self.settings, self.clock, self.routes, self.prices, providers, edits)
+
     @property
     def missing(self) -> str | None:
         """Why no new call can be taken just now, as a sentence for the operator; None while all is well."""
@@ -164,6 +174,7 @@ class Runtime:
         await self._catalog()
         await self.prices.load()
         await self.routes.load()
+        await self.gateway.cache.load()
         await self.change_feed.start(seen=seen)
 
     async def _schema(self) -> None:
@@ -227,6 +238,7 @@ async def open_runtime(
         stack.push_async_callback(runtime.change_feed.stop)
         runtime.change_feed.subscribe(runtime.keeper.load)
         runtime.change_feed.subscribe(runtime.limit_book.load)
+        runtime.change_feed.subscribe(runtime.gateway.cache.load)
         runtime.change_feed.subscribe(runtime.auth.load, vital=True)
         # Routes last: they remember what the catalog said about names.
         for reload in (_reload_catalog(runtime.catalog), runtime.prices.load, runtime.routes.load):

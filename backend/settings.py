@@ -224,11 +224,16 @@ class RouteSettings(Section):
     """A candidate (`provider/model`) or another alias, for calls beyond a soft daily quota."""
     enabled: bool = True
 
-    def unknown_names(self, aliases: Collection[str]) -> list[str]:
-        """Names in `rules` and `smaller` that are neither a candidate of this route nor one of the other aliases."""
-        known = {f"{candidate.provider}/{candidate.model}" for candidate in self.candidates} | (set(aliases) - {self.alias})
+    @property
+    def names(self) -> list[str]:
+        """The candidates and other aliases that `rules` and `smaller` name, each once."""
         named = [name for rule in self.rules for name in rule.use] + ([self.smaller] if self.smaller is not None else [])
-        return [name for name in dict.fromkeys(named) if name not in known]
+        return list(dict.fromkeys(named))
+
+    def unknown_names(self, aliases: Collection[str]) -> list[str]:
+        """Those of `names` that are neither a candidate of this route nor one of the other aliases."""
+        known = {f"{candidate.provider}/{candidate.model}" for candidate in self.candidates} | (set(aliases) - {self.alias})
+        return [name for name in self.names if name not in known]
 
 
 class RateLimit(Section):

@@ -1,14 +1,30 @@
 """`python -m backend route …`."""
 
+from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
 import typer
+import yaml
 
 from backend.identity.command_line import Hand, carry_out
-from backend.kernel.terminal import AsJson, show_list, show_one, usd
+from backend.kernel.terminal import WRONG_USE, AsJson, fail, say, show_list, show_one, usd
 from backend.routing.service import CandidateView, RouteService, RouteView
 
 routes = typer.Typer(no_args_is_help=True, help="Names that callers send as `model`.")
+
+Alias = Annotated[str, typer.Argument(metavar="ALIAS")]
+Fields = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[FIELD=VALUE]…",
+        help="As in the file, in YAML: strategy=cheapest, timeouts.total=60s, 'rules=[{task: code, use: [big]}]'.",
+    ),
+]
+Candidates = Annotated[
+    list[str] | None,
+    typer.Option("--candidate", metavar="PROVIDER/MODEL[=WEIGHT]", help="All of them, in their order: once for each."),
+]
+_UNSET = {"why": "", "max_output_tokens": "the model's", "origin": ""}
 
 
 def mount(app: typer.Typer) -> None:
@@ -25,6 +41,9 @@ def as_record(view: RouteView) -> dict[str, Any]:
         "usable": view.usable,
         "max_output_tokens": view.max_output_tokens,
         "why": view.why or None,
+        "origin": view.origin or None,
+        "edited": list(view.edited),
+        "notes": list(view.notes),
     }
 
 
@@ -48,15 +67,15 @@ def list_routes(
     all_: Annotated[bool, typer.Option("--all", help="Also every model that configured providers sell.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """List the aliases of the configuration, and whether a call would find somebody to answer."""
+    """List the aliases, and whether a call would find somebody to answer."""
 
     async def work(hand: Hand) -> list[dict[str, Any]]:
         views = (await _service(hand)).all(hand.principal)
         return [as_record(view) | {"candidates": len(view.candidates)} for view in views if all_ or view.kind == "alias"]
 
-    columns = ("name", "kind", "strategy", "candidates", "usable", "why")
-    empty = "The configuration has no alias; `route list --all` lists what providers sell."
-    show_list(carry_out(work), columns, as_json=as_json, empty=empty, unset={"why": ""})
+    columns = ("name", "kind", "origin", "strategy", "candidates", "usable", "why")
+    empty = "There is no alias; `route list --all` lists what providers sell."
+    show_list(carry_out(work), columns, as_json=as_json, empty=empty, unset=_UNSET)
 
 
 @routes.command()
@@ -66,22 +85,120 @@ def show(
     """Show what a name stands for: its candidates, their prices, and why one would not be asked."""
 
     async def work(hand: Hand) -> dict[str, Any]:
-        view = (await _service(hand)).get(hand.principal, name)
-        return as_record(view) | {"candidates": [_candidate(candidate) for candidate in view.candidates]}
+        return _whole((await _service(hand)).get(hand.principal, name))
 
-    show_one(carry_out(work), as_json=as_json, unset={"why": "", "max_output_tokens": "the model's"})
+    show_one(carry_out(work), as_json=as_json, unset=_UNSET)
+
+
+@routes.command()
+def create(name: Alias, fields: Fields = None, candidate: Candidates = None, as_json: AsJson = False) -> None:
+    """Make an alias that is in the database alone."""
+    given = _fields(fields, candidate)
+    _change(name, lambda service, hand: service.edits.create(hand.principal, name, given), as_json=as_json)
+
+
+@routes.command("set")
+def set_fields(name: Alias, fields: Fields = None, candidate: Candidates = None, as_json: AsJson = False) -> None:
+    """Edit fields of an alias; for these the database then decides, for the others the file."""
+    given = _fields(fields, candidate)
+    _change(name, lambda service, hand: service.edits.change(hand.principal, name, given), as_json=as_json)
+
+
+@routes.command()
+def reset(
+    name: Alias,
+    fields: Annotated[list[str] | None, typer.Argument(metavar="[FIELD]…", help="Such as timeouts.total; all if not given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take back what was edited: the file decides again."""
+    _change(name, lambda service, hand: service.edits.reset(hand.principal, name, tuple(fields or ())), as_json=as_json)
+
+
+@routes.command()
+def enable(name: Alias, as_json: AsJson = False) -> None:
+    """Take an alias into service again."""
+    _change(name, lambda service, hand: service.edits.change(hand.principal, name, {"enabled": True}), as_json=as_json)
+
+
+@routes.command()
+def disable(name: Alias, as_json: AsJson = False) -> None:
+    """Take an alias out of service: calls are answered 404, as if there were none."""
+    _change(name, lambda service, hand: service.edits.change(hand.principal, name, {"enabled": False}), as_json=as_json)
+
+
+@routes.command()
+def delete(name: Alias, as_json: AsJson = False) -> None:
+    """End an alias that is in the database alone."""
+
+    async def work(hand: Hand) -> dict[str, Any]:
+        await (await _service(hand)).edits.delete(hand.principal, name)
+        return {"name": name, "deleted": True}
+
+    show_one(carry_out(work), as_json=as_json)
+
+
+def _change(name: str, change: Callable[[RouteService, Hand], Awaitable[object]], *, as_json: bool) -> None:
+    async def work(hand: Hand) -> dict[str, Any]:
+        service = await _service(hand)
+        await change(service, hand)
+        return _whole(await service.seen(hand.principal, name))
+
+    record = carry_out(work)
+    say("Done. Running servers follow within a second.", as_json=as_json)
+    show_one(record, as_json=as_json, unset=_UNSET)
+
+
+def _whole(view: RouteView) -> dict[str, Any]:
+    return as_record(view) | {"settings": dict(view.settings), "candidates": [_candidate(candidate) for candidate in view.candidates]}
+
+
+def _fields(words: list[str] | None, candidates: list[str] | None) -> dict[str, Any]:
+    """What the words say, as a part of a file.
+
+    Raises:
+        typer.Exit: they say nothing, or not in YAML.
+    """
+    fields: dict[str, Any] = {}
+    for word in words or ():
+        path, equals, text = word.partition("=")
+        if not equals:
+            raise fail(f"{word!r} is no FIELD=VALUE, such as strategy=cheapest.", WRONG_USE)
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise fail(f"The value of {path} is not valid YAML.", WRONG_USE) from None
+        target = fields
+        *above, last = path.split(".")
+        for part in above:
+            target = target.setdefault(part, {})
+        target[last] = value
+    if candidates:
+        fields["candidates"] = [_candidate_of(text) for text in candidates]
+    if not fields:
+        raise fail("Say what is to be set, as FIELD=VALUE or --candidate.", WRONG_USE)
+    return fields
+
+
+def _candidate_of(text: str) -> dict[str, Any]:
+    name, _, weight = text.partition("=")
+    provider, _, model = name.partition("/")
+    if not provider or not model or (weight and not weight.isdecimal()):
+        raise fail(f"{text!r} is no PROVIDER/MODEL or PROVIDER/MODEL=WEIGHT.", WRONG_USE)
+    return {"provider": provider, "model": model} | ({"weight": int(weight)} if weight else {})
 
 
 async def _service(hand: Hand) -> RouteService:
     from backend.catalog.service import CatalogService
     from backend.pricing.book import PriceBook
     from backend.providers.service import ProviderService
+    from backend.routing.edits import RouteEdits
     from backend.routing.table import RouteTable
 
     catalog = CatalogService(hand.db, hand.clock)
     await catalog.load()
     prices = PriceBook(hand.db)
     await prices.load()
-    table = RouteTable(hand.settings, catalog)
+    table = RouteTable(hand.settings, catalog, hand.db)
     await table.load()
-    return RouteService(hand.settings, hand.clock, table, prices, ProviderService(hand.settings, catalog))
+    edits = RouteEdits(hand.db, hand.clock, hand.audit, hand.settings)
+    return RouteService(hand.settings, hand.clock, table, prices, ProviderService(hand.settings, catalog), edits)

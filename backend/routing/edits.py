@@ -96,7 +96,7 @@ class RouteEdits:
         async with self._db.write() as unit:
             edits = await self._known(unit, name)
             if name in self._in_file:
-                raise Conflict(f"{name!r} is in the configuration file, so it cannot be deleted here: disable it, or reset what was edited.")
+                raise Conflict(f"{name!r} is in the configuration file: disable it here, or reset what was edited.")
             routes, _ = merged(self._settings, edits)
             naming = [other.alias for other in routes.values() if name in other.names]
             if naming:
@@ -126,9 +126,8 @@ class RouteEdits:
         *,
         told: Edits | None = None,
     ) -> RouteSettings:
+        _storable(fields)
         route = checked(self._settings, {**edits, name: fields}, name)
-        if len(json.dumps(fields)) > _MOST_BYTES:
-            raise BadRequest("A route is described in at most 64 KiB.")
         if fields:
             await repository.put_edit(unit.session, name, dict(fields), now=self._clock.now(), by=principal.id[:40])
         else:
@@ -166,6 +165,18 @@ def _without(edits: Edits, path: list[str], field: str) -> Edits:
     rest = {other: value for other, value in edits.items() if other != name}
     left = _without(inner, below, field) if below and isinstance(inner, Mapping) else {}
     return {**rest, name: left} if left else rest
+
+
+def _storable(fields: Edits) -> None:
+    try:
+        text = json.dumps(fields, ensure_ascii=False, allow_nan=False)
+        size = len(text.encode())
+    except (TypeError, ValueError, RecursionError):
+        raise BadRequest("A field holds something that is neither text, number, list nor mapping.") from None
+    if size > _MOST_BYTES:
+        raise BadRequest("A route is described in at most 64 KiB.")
+    if "\\u0" in text:
+        raise BadRequest("A field holds a control character.")
 
 
 def _new_name(name: str) -> str:

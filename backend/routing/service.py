@@ -1,14 +1,16 @@
 """What a name stands for, in the operator's eyes: its candidates, what each would cost and why one would not be asked."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from backend.identity.principal import Principal, require_super_admin
 from backend.kernel.clock import Clock
 from backend.kernel.errors import NotFound
 from backend.pricing.cost import PriceCard
 from backend.providers.service import ProviderService
+from backend.routing.edits import RouteEdits, as_written, field_names
 from backend.routing.route import Candidate, Route
 from backend.routing.table import RouteTable
 from backend.settings import Settings
@@ -45,7 +47,11 @@ class CandidateView:
 
 @dataclass(frozen=True, slots=True)
 class RouteView:
-    """`kind` is alias (of the configuration), or offers (a provider's model, or a name of the catalog)."""
+    """`kind` is alias, or offers (a provider's model, or a name of the catalog); `origin` of an alias is configuration, database or both.
+
+    `edited` are the fields that the database decides, in dots; `settings` is all that an alias is made of, as it would stand in the file,
+    empty where it cannot be used.
+    """
 
     name: str
     kind: str
@@ -53,6 +59,12 @@ class RouteView:
     enabled: bool
     max_output_tokens: int | None
     candidates: tuple[CandidateView, ...]
+    origin: str = ""
+    edited: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """Sentences about what may surprise."""
+    trouble: str = ""
 
     @property
     def usable(self) -> bool:
@@ -61,13 +73,21 @@ class RouteView:
     @property
     def why(self) -> str:
         """A sentence why no call would be answered; empty if one would."""
+        if self.trouble:
+            return f"What was edited and what the configuration says do not fit together any more: {self.trouble}"
         if not self.enabled:
-            return "It is switched off in the configuration (enabled: false)."
+            return f"It is switched off (enabled: false{' in the database' if 'enabled' in self.edited else ''})."
         return "" if self.usable else "; ".join(dict.fromkeys(candidate.why.rstrip(".") for candidate in self.candidates)) + "."
 
 
 class RouteService:
-    def __init__(self, settings: Settings, clock: Clock, table: RouteTable, prices: Prices, providers: ProviderService) -> None:
+    """`edits` changes routes; `seen` then tells how one came out."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock, table: RouteTable, prices: Prices, providers: ProviderService, edits: RouteEdits
+    ) -> None:
+        self.edits = edits
+        self._in_file = {route.alias for route in settings.models}
         self._fallback = settings.budgets.default.on_unknown_price != "refuse"
         self._clock = clock
         self._table = table
@@ -95,9 +115,25 @@ class RouteService:
             raise NotFound("That name is no alias, and no configured provider sells a model of that name.")
         return self._view(route)
 
+    async def seen(self, principal: Principal, name: str) -> RouteView:
+        """A route as it is after a change that was just made; raises as `get`."""
+        await self._table.load()
+        return self.get(principal, name)
+
     def _view(self, route: Route) -> RouteView:
         now = self._clock.now()
+        edits, settings = self._table.edits.get(route.name, {}), self._table.settings_of(route.name)
+        notes = []
+        if route.is_alias and self._table.shadows(route.name):
+            notes.append("It goes before the model of the same name that a provider sells, which callers cannot ask for directly then.")
+        if settings is not None and settings.strategy == "smart":
+            notes.append("The strategy smart comes in a later release: until then it is cheapest.")
         return RouteView(
+            origin=("both" if edits else "configuration") if route.name in self._in_file else "database" if route.is_alias else "",
+            edited=tuple(field_names(edits)),
+            settings=as_written(settings) if settings is not None else {},
+            notes=tuple(notes),
+            trouble=route.trouble,
             name=route.name,
             kind="alias" if route.is_alias else "offers",
             strategy=route.strategy,

@@ -97,6 +97,19 @@ class RouteTable:
         self._aliases: dict[str, Route] = {}
         self._direct: dict[str, Route | None] = {}
 
+    @property
+    def edits(self) -> Mapping[str, Any]:
+        """What operators edited of aliases, by name, as of the last load."""
+        return self._edits or {}
+
+    def settings_of(self, alias: str) -> RouteSettings | None:
+        """What an alias is made of; None for what is no alias, or one that cannot be used."""
+        return self._merged.get(alias)
+
+    def shadows(self, alias: str) -> bool:
+        """Whether the name would stand for something without the alias: an offer of a provider, or a name of the catalog."""
+        return self._settings.direct_models and self._find_direct(alias) is not None
+
     async def load(self) -> None:
         """Read routes anew; subscribe this to the change feed. Routes that did not change stay the same objects."""
         edits: Mapping[str, Any] = {}
