@@ -293,7 +293,6 @@ def test_without_a_database_url_there_is_a_sqlite_file_in_the_data_folder(load: 
 def test_settings_that_wait_for_a_later_release_are_named_only_when_given(load: Load) -> None:
     assert not_yet_alive(load("")) == []
     given_ = not_yet_alive(load(WHOLE))
-    assert any(note.startswith("models.retries: ") for note in given_)
     assert any(note.startswith("budgets: ") for note in given_) == ("budgets" in LATER)
     provider = "providers: {a: {base_url: http://h/v1, default_model: m}}"
     assert [note.partition(":")[0] for note in not_yet_alive(load(provider))] == ["providers.default_model"]
