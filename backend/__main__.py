@@ -9,6 +9,7 @@ from backend import doctor
 from backend.budgets import cli as budgets
 from backend.catalog import cli as catalog
 from backend.configuration import ConfigurationError, load_settings
+from backend.gateway.cache import cli as cache
 from backend.identity import cli as identity
 from backend.kernel import migrations
 from backend.kernel.db import is_sqlite
@@ -27,6 +28,7 @@ providers.mount(app)
 catalog.mount(app)
 doctor.mount(app)
 limits.mount(app)
+cache.mount(app)
 reconcile.mount(app)
 
 

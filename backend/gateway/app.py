@@ -81,6 +81,7 @@ class Gateway:
         self._bounder = Bounder(catalog, prices, self.providers, TokenCounter(), settings.budgets.default, allowed)
         self._standing = StandingHeaders(keeper)
         settler = Settler(metering, metrics)
+        self.cache = PromptCache(settings, clock, metrics, settler, self._standing, db)
         self._load = load
         self.gate = Gate(settings.overload, load, metrics)
         self._pipeline = Pipeline(
@@ -90,7 +91,7 @@ class Gateway:
             metering=metering,
             bounder=self._bounder,
             limiter=limiter,
-            cache=PromptCache(settings, clock, metrics, settler, self._standing),
+            cache=self.cache,
             reserver=Reserver(self._bounder, keeper),
             standing=self._standing,
             settler=settler,
@@ -112,11 +113,13 @@ class Gateway:
         self._load.start()
         if self._replays is not None:
             self._replays.start()
+        await self.cache.start()
         self.providers.update(build_providers(self._settings, self._http))
 
     async def stop(self) -> None:
         if self._replays is not None:
             await self._replays.stop()
+        await self.cache.stop()
         self._load.stop()
         self._bounder.close()
         await self._http.close()

@@ -125,6 +125,7 @@ def _row(call: CallSummary) -> dict[str, Any]:
         "reasoning_tokens": call.reasoning_tokens,
         "usage_source": call.usage_source,
         "cost_usd": None if unknown else call.charged_nano / NANO_PER_USD,
+        "saved_usd": call.saved_nano / NANO_PER_USD,
         "overrun": call.overrun,
         "attempts": call.attempts,
         "latency_ms": call.latency_ms,

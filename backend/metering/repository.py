@@ -209,6 +209,7 @@ def _summary(call: Call) -> CallSummary:
         first_token_ms=call.first_token_ms,
         attempts=call.attempts,
         overrun=call.overrun,
+        saved_nano=call.saved_nano,
     )
 
 

@@ -31,6 +31,7 @@ class CallSummary:
     first_token_ms: int | None
     attempts: int
     overrun: bool = False
+    saved_nano: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,10 @@ class Metrics:
             ["event"],
             registry=self.registry,
         )
+        self.cache_redis_up = Gauge("bourse_cache_redis_up", "1 while answers are kept in Redis as well.", registry=self.registry)
+        self.cache_redis_failures = Counter(
+            "bourse_cache_redis_failures_total", "Times that the cache lost Redis, or looked for it and did not find it.", registry=self.registry
+        )
         self.limits_degraded = Gauge(
             "bourse_limits_degraded", "1 while limits are counted as this process's share, without Redis.", registry=self.registry
         )

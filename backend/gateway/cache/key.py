@@ -26,7 +26,7 @@ _WITHOUT_PART_IN_THE_ANSWER = frozenset(
 )
 
 
-def key_of(call: Call, servers: Mapping[str, str], generation: str) -> bytes:
+def key_of(call: Call, servers: Mapping[str, str], generation: tuple[int, int]) -> bytes:
     """The full SHA-256 of whose the call is, who may answer it, and every field that has a part in the answer.
 
     Args:

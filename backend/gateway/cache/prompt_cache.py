@@ -8,9 +8,11 @@ import orjson
 
 from backend.gateway.cache.entry import Entry
 from backend.gateway.cache.flight import Flight
+from backend.gateway.cache.generations import Generations
 from backend.gateway.cache.keeping import Keeping
 from backend.gateway.cache.key import key_of, wants_more_than_an_answer
 from backend.gateway.cache.memory import MemoryStore
+from backend.gateway.cache.redis_store import RedisStore
 from backend.gateway.cache.unfolding import stream_of
 from backend.gateway.cache.wish import Wish, wish_of
 from backend.gateway.call import Call
@@ -21,6 +23,7 @@ from backend.gateway.settle import Settler
 from backend.gateway.standing_headers import StandingHeaders
 from backend.gateway.watch import Looks, Watch
 from backend.kernel.clock import Clock
+from backend.kernel.db import Database
 from backend.kernel.header_lines import Lines
 from backend.kernel.request import Receive, Scope, Send, header
 from backend.observability.metrics import Metrics
@@ -34,18 +37,36 @@ _Found = tuple[Entry, str]
 
 
 class PromptCache:
-    def __init__(self, settings: Settings, clock: Clock, metrics: Metrics, settler: Settler, standing: StandingHeaders) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, metrics: Metrics, settler: Settler, standing: StandingHeaders, db: Database
+    ) -> None:
         self._clock = clock
         self._metrics = metrics
         self._settler = settler
         self._standing = standing
         self._servers = {name: f"{one.protocol} {one.base_url}" for name, one in settings.providers.items()}
         self._memory = MemoryStore(settings.cache.memory)
+        self._redis = RedisStore(settings.redis_url, metrics) if settings.redis_url is not None else None
+        self._generations = Generations(db)
         self.most_bytes = settings.cache.max_entry
         self._flights: dict[bytes, Flight] = {}
         self._looks = Looks()
         metrics.cache_bytes.set_function(lambda: self._memory.bytes)
         metrics.cache_entries.set_function(lambda: len(self._memory))
+
+    async def start(self) -> None:
+        if self._redis is not None:
+            await self._redis.start()
+
+    async def load(self) -> None:
+        """Learn what was cleared; subscribe this to the change feed."""
+        if await self._generations.load():
+            # Nothing leads to it any more, and this happens once in a while: whoever was not meant buys anew.
+            self._memory.clear()
+
+    async def stop(self) -> None:
+        if self._redis is not None:
+            await self._redis.stop()
 
     async def answered(self, call: Call, scope: Scope, receive: Receive, send: Send) -> bool:
         """Whether the call was answered, and settled, from what is kept. If not, `call.keeping` is to be told of its answer if that is to
@@ -58,7 +79,7 @@ class PromptCache:
         if not (wish.read or wish.store) or wants_more_than_an_answer(call.body):
             self._bypassed(call)
             return False
-        key = key_of(call, self._servers, "")
+        key = key_of(call, self._servers, self._generations.of(call.record.tenant_id))
         if not wish.read:
             self._bypassed(call)
             call.keeping = Keeping(self, call, key, None)
@@ -98,6 +119,10 @@ class PromptCache:
                 return None
         flight = self._flights[key] = Flight()
         call.keeping = Keeping(self, call, key, flight)
+        if self._redis is not None and (entry := await self._redis.get(key)) is not None and self.now() - entry.bought_at <= most:
+            self._put(key, entry)
+            call.keeping.found(entry)
+            return entry, "redis"
         return None
 
     async def _answer(self, call: Call, entry: Entry, source: str, receive: Receive, send: Send) -> None:
@@ -121,6 +146,9 @@ class PromptCache:
         call.cache = "bypass"
         self._metrics.cache_lookups.labels("bypass", "").inc()
 
+    def _put(self, key: bytes, entry: Entry) -> None:
+        self._metrics.cache_evictions.inc(self._memory.put(key, entry))
+
     # For `Keeping` -----------------------------------------------------------------------------------------------------------------
 
     def now(self) -> float:
@@ -128,7 +156,9 @@ class PromptCache:
 
     def keep(self, key: bytes, entry: Entry, seconds: float) -> None:
         """From now on, and for so many seconds, this is the answer."""
-        self._metrics.cache_evictions.inc(self._memory.put(key, entry))
+        self._put(key, entry)
+        if self._redis is not None:
+            self._redis.put(key, entry, seconds)
 
     def landed(self, key: bytes, flight: Flight, entry: Entry | None, *, lost: bool = False) -> None:
         """The call that others wait for is answered, or is not going to be."""
