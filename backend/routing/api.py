@@ -59,6 +59,6 @@ def _shown(view: RouteView) -> dict[str, Any]:
     for candidate, one in zip(shown["candidates"], view.candidates, strict=True):
         for kind in ("input", "output"):
             nano = candidate.pop(f"{kind}_nano")
-            candidate[f"{kind}_usd_per_million"] = None if nano is None else f"{usd_from_nano(nano):f}"
+            candidate[f"{kind}_usd_per_million"] = None if nano is None else f"{usd_from_nano(nano).normalize():f}"
         candidate |= {"usable": one.usable, "why": one.why or None}
     return shown

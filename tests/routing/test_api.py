@@ -1,0 +1,76 @@
+"""Routes over HTTP: for super admins with a session, from our own pages."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from backend.asgi import FrontDoor
+from backend.configuration import load_settings
+from backend.kernel.clock import SystemClock
+from backend.rest import build_rest
+from backend.runtime import Runtime
+from tests.routing.test_edits import FILE
+
+EMAIL, PASSWORD = "ann@example.org", "correct horse battery"
+
+
+@pytest.fixture
+async def http(tmp_path: Path, sqlite_database_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    """A browser at the front door, in which nobody has signed in yet."""
+    people = {"admin_users": [{"email": EMAIL, "password": PASSWORD}]}
+    (tmp_path / "bourse.yaml").write_text(yaml.safe_dump({**FILE, "bootstrap": people}))
+    settings = load_settings(
+        {"BOURSE_CONFIG": str(tmp_path / "bourse.yaml"), "BOURSE_DATA_DIR": str(tmp_path), "BOURSE_DATABASE_URL": sqlite_database_url}
+    )
+    runtime = Runtime(settings, SystemClock())
+    await runtime.identity.bootstrap()
+    await runtime.routes.load()
+    runtime.readiness.missing = None
+    door = FrontDoor(settings)
+    door.runtime, door._rest, door._pages = runtime, build_rest(runtime), object()  # type: ignore[assignment]
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(door), base_url="http://localhost:3000") as client:
+        yield client
+    await runtime.close()
+
+
+async def sign_in(http: httpx.AsyncClient) -> None:
+    answer = await http.post("/auth/sign-in", json={"email": EMAIL, "password": PASSWORD})
+    http.headers["cookie"] = answer.headers["set-cookie"].partition(";")[0]
+
+
+async def test_a_route_is_made_looked_at_changed_and_ended(http: httpx.AsyncClient) -> None:
+    await sign_in(http)
+    listed = (await http.get("/admin/routes")).json()["routes"]
+    assert [(one["name"], one["origin"]) for one in listed] == [("fast", "configuration"), ("big", "configuration")]
+    assert listed[0]["candidates"][0]["input_usd_per_million"] == "1"
+    made = await http.put("/admin/routes/mine/new", json={"candidates": [{"provider": "cheap", "model": "n"}]})
+    assert (made.status_code, made.json()["origin"]) == (200, "database")
+    changed = await http.patch("/admin/routes/mine/new", json={"strategy": "fastest", "max_output_tokens": None})
+    assert changed.json()["edited"] == ["candidates", "max_output_tokens", "strategy"]
+    assert (await http.get("/admin/routes/mine/new")).json() == changed.json()
+    assert (await http.delete("/admin/routes/mine/new")).status_code == 204
+    assert (await http.get("/admin/routes/mine/new")).status_code == 404
+
+
+async def test_what_cannot_be_is_told_with_its_field(http: httpx.AsyncClient) -> None:
+    await sign_in(http)
+    wrong = await http.patch("/admin/routes/fast", json={"strategy": "best"})
+    assert (wrong.status_code, wrong.json()["error"]["param"]) == (400, "strategy")
+    assert (await http.patch("/admin/routes/fast", json=["strategy"])).status_code == 400
+    assert (await http.delete("/admin/routes/fast")).status_code == 409
+    assert (await http.patch("/admin/routes/gone", json={"enabled": False})).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE"])
+async def test_only_a_super_admin_with_a_session_and_from_our_own_page(http: httpx.AsyncClient, method: str) -> None:
+    async def status(**headers: str) -> int:
+        body = None if method in ("GET", "DELETE") else {"enabled": False}
+        return (await http.request(method, "/admin/routes/fast", json=body, headers=headers)).status_code
+
+    assert await status() == 401
+    assert await status(authorization="Bearer sk-demo.my-secret") == 401
+    await sign_in(http)
+    assert await status(origin="https://evil.example") == 403

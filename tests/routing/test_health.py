@@ -1,0 +1,246 @@
+"""What is learnt of candidates, on a clock that is moved by hand."""
+
+from collections.abc import Callable
+
+import pytest
+
+from backend.kernel.events import Event, EventBus
+from backend.providers.failures import (
+    UpstreamFailure,
+    connect_failure,
+    failure_from_error_body,
+    other_answer,
+    protocol_failure,
+    reset_failure,
+    timeout_failure,
+)
+from backend.routing.events import CandidateClosed, CandidateOpened, CredentialsAccepted, CredentialsRefused
+from backend.routing.health import MOST_REMEMBERED, CandidateHealth, Health
+from backend.routing.route import Breaker, Candidate
+
+BREAKER = Breaker(failures=3, open=300, probe_interval=10)
+HASTY = Breaker(failures=1, open=5, probe_interval=1)
+SERVER = failure_from_error_body("acme", 503, None)
+
+
+class Scene:
+    def __init__(self) -> None:
+        self.at = 1000.0
+        self.told: list[Event] = []
+        events = EventBus()
+        for kind in (CandidateOpened, CandidateClosed, CredentialsRefused, CredentialsAccepted):
+            events.subscribe(kind, self.told.append)
+        self.health = Health(events=events, now=lambda: self.at)
+
+    def of(self, model: str = "m", provider: str = "acme") -> CandidateHealth:
+        return self.health.of(Candidate(provider, model, f"{provider}/{model}"))
+
+    def call(self, end: UpstreamFailure | None, *, model: str = "m", breaker: Breaker = BREAKER) -> None:
+        """One call that was let through and ended so."""
+        health = self.of(model)
+        health.provider.bulkhead.running += 1
+        health.begin()
+        if end is None:
+            health.answered()
+        else:
+            health.failed(end, breaker)
+
+
+@pytest.fixture
+def scene() -> Scene:
+    return Scene()
+
+
+def status(code: int, *, retry_after: float | None = None) -> UpstreamFailure:
+    return failure_from_error_body("acme", code, None, retry_after=retry_after)
+
+
+@pytest.mark.case("U5")
+def test_three_failures_in_a_row_leave_it_out_and_nothing_less(scene: Scene) -> None:
+    for end in (SERVER, SERVER, None, SERVER, SERVER):
+        scene.call(end)
+    assert scene.of().wait(BREAKER) == 0
+    assert not scene.of().is_open(BREAKER)
+    scene.call(SERVER)
+    assert scene.of().is_open(BREAKER)
+    assert scene.of().wait(BREAKER) == 10
+    assert scene.told == [CandidateOpened("acme", "m", "server 503", 3)]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [connect_failure("a"), reset_failure("a"), timeout_failure("a", "no first token", 1), protocol_failure("a", "a web page"), status(429),
+     status(500), status(408)],
+    ids=str,
+)  # fmt: skip
+def test_what_the_provider_is_to_blame_for_counts(scene: Scene, failure: UpstreamFailure) -> None:
+    for _ in range(3):
+        scene.call(failure)
+    assert scene.of().is_open(BREAKER)
+
+
+@pytest.mark.parametrize("failure", [status(400), status(404), status(413), status(422), status(409), other_answer("a")], ids=str)
+def test_a_refusal_of_the_request_counts_never_and_ends_a_row_of_failures(scene: Scene, failure: UpstreamFailure) -> None:
+    for end in (SERVER, SERVER, failure, SERVER, SERVER):
+        scene.call(end)
+    assert not scene.of().is_open(BREAKER)
+
+
+@pytest.mark.case("U5")
+def test_while_open_one_call_each_interval_is_the_probe(scene: Scene) -> None:
+    for _ in range(3):
+        scene.call(SERVER)
+    probes = 0
+    for _ in range(600):
+        scene.at += 0.1
+        if not scene.of().wait(BREAKER):
+            probes += 1
+            scene.call(SERVER)
+    assert probes == 5, "one each ten seconds of a minute, the first ten seconds after it opened"
+
+
+def test_a_probe_that_is_running_is_not_joined_by_others(scene: Scene) -> None:
+    for _ in range(3):
+        scene.call(SERVER)
+    scene.at += 10
+    assert scene.of().wait(BREAKER) == 0
+    scene.of().begin()
+    assert scene.of().wait(BREAKER) == 10
+
+
+def test_a_probe_that_is_answered_closes_it_for_everybody(scene: Scene) -> None:
+    for _ in range(3):
+        scene.call(SERVER)
+    scene.at += 10
+    scene.call(None)
+    assert scene.of().wait(BREAKER) == 0
+    assert scene.of().well
+    assert scene.told[1:] == [CandidateClosed("acme", "m")]
+
+
+def test_after_its_time_everybody_may_try_and_the_next_failure_opens_it_again(scene: Scene) -> None:
+    for _ in range(3):
+        scene.call(SERVER)
+    scene.at += 300
+    assert not scene.of().is_open(BREAKER)
+    assert scene.of().wait(BREAKER) == 0
+    scene.of().begin()
+    assert scene.of().wait(BREAKER) == 0, "two at once: it is not a probe"
+    scene.of().failed(SERVER, BREAKER)
+    assert scene.of().is_open(BREAKER)
+    assert scene.of().wait(BREAKER) == 10
+
+
+def test_each_route_judges_the_same_facts_by_its_own_breaker(scene: Scene) -> None:
+    scene.call(SERVER, breaker=HASTY)
+    assert (scene.of().is_open(HASTY), scene.of().is_open(BREAKER)) == (True, False)
+    scene.at += 6
+    assert not scene.of().is_open(HASTY)
+    scene.call(SERVER)
+    scene.call(SERVER)
+    assert (scene.of().is_open(HASTY), scene.of().is_open(BREAKER)) == (True, True)
+    scene.at += 6
+    assert (scene.of().is_open(HASTY), scene.of().is_open(BREAKER)) == (False, True)
+
+
+def test_models_of_one_provider_fail_each_for_itself(scene: Scene) -> None:
+    for _ in range(3):
+        scene.call(SERVER, model="a")
+    assert (scene.of("a").is_open(BREAKER), scene.of("b").is_open(BREAKER)) == (True, False)
+
+
+@pytest.mark.parametrize("code", [401, 402, 403])
+@pytest.mark.case("U6")
+def test_a_refused_key_leaves_out_all_models_of_the_provider_at_once_and_a_probe_heals_it(scene: Scene, code: int) -> None:
+    scene.of("other")
+    scene.call(status(code))
+    for model in ("m", "other", "never asked"):
+        assert scene.of(model).has_refused_key(BREAKER)
+        assert scene.of(model).wait(BREAKER) == 10
+    assert scene.told == [CredentialsRefused("acme", "m", code, True)]
+    scene.at += 10
+    scene.call(None, model="other")
+    assert scene.of("never asked").well
+    assert scene.of().wait(BREAKER) == 0, "its own row of failures began ten seconds ago"
+    assert CredentialsAccepted("acme") in scene.told
+    scene.call(None)
+    assert scene.of().well
+
+
+def test_a_probe_of_a_refused_key_is_one_for_all_models(scene: Scene) -> None:
+    scene.call(status(401))
+    scene.at += 10
+    assert scene.of("other").wait(BREAKER) == 0
+    scene.call(status(401), model="other")
+    assert scene.of("third").wait(BREAKER) == 10
+
+
+def test_a_403_for_one_model_while_others_answer_is_about_that_model(scene: Scene) -> None:
+    scene.call(None, model="other")
+    scene.at += 60
+    scene.call(status(403))
+    assert scene.of().is_open(BREAKER)
+    assert scene.of("other").well
+    scene.call(status(401))
+    assert scene.of("other").is_open(BREAKER), "a 401 is about the key"
+
+
+def test_who_names_a_time_is_left_alone_until_then(scene: Scene) -> None:
+    scene.call(status(429, retry_after=30))
+    assert (scene.of().cooling, scene.of().limited) == (30, True)
+    scene.at += 29
+    assert scene.of().cooling == 1
+    scene.at += 1
+    assert not scene.of().cooling
+    scene.call(None)
+    assert scene.of().well
+
+
+def test_latencies_are_smoothed_and_calls_in_flight_counted(scene: Scene) -> None:
+    health = scene.of()
+    assert health.latency_ms is None
+    for milliseconds in (100.0, 200.0):
+        health.took(milliseconds, streamed=False)
+    assert health.latency_ms == 120
+    health.took(40, streamed=True)
+    assert (health.latency_ms, health.whole_ms) == (40, 120)
+    health.begin()
+    health.begin()
+    assert health.in_flight == 2
+    health.left()
+    health.answered()
+    assert health.in_flight == 0
+
+
+def test_what_callers_make_up_is_forgotten_and_what_fails_or_runs_is_kept(scene: Scene) -> None:
+    scene.of("busy").begin()
+    for _ in range(3):
+        scene.call(SERVER, model="ailing")
+        scene.call(SERVER, model="ailing too")
+    for number in range(MOST_REMEMBERED + 10):
+        scene.of(f"made up {number}")
+    known = {health.model for health in scene.health.all()}
+    assert len(known) <= MOST_REMEMBERED
+    assert {"busy", "ailing too"} <= known
+
+
+def test_ten_thousand_failing_names_are_bounded_too(scene: Scene) -> None:
+    for number in range(10_000):
+        scene.call(SERVER, model=str(number))
+    assert len(list(scene.health.all())) <= MOST_REMEMBERED
+
+
+@pytest.mark.parametrize("order", [lambda ends: ends, lambda ends: tuple(reversed(ends))])
+def test_calls_that_end_in_any_order_leave_nothing_in_flight(
+    scene: Scene, order: Callable[[tuple[UpstreamFailure | None, ...]], tuple[UpstreamFailure | None, ...]]
+) -> None:
+    ends = (None, SERVER, status(401), status(400), None)
+    for _ in ends:
+        scene.of().provider.bulkhead.running += 1
+        scene.of().begin()
+    for end in order(ends):
+        if end is None:
+            scene.of().answered()
+        else:
+            scene.of().failed(end, BREAKER)
+    assert (scene.of().in_flight, scene.of().provider.bulkhead.running) == (0, 0)
