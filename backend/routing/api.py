@@ -50,6 +50,7 @@ def build_router(service: RouteService, signed_in: Callable[[Request], Awaitable
     async def delete_route(admin: Admin, name: str) -> None:
         """End an alias that is in the database alone."""
         await service.edits.delete(admin, name)
+        await service.refresh()
 
     return router
 

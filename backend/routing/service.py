@@ -117,8 +117,12 @@ class RouteService:
 
     async def seen(self, principal: Principal, name: str) -> RouteView:
         """A route as it is after a change that was just made; raises as `get`."""
-        await self._table.load()
+        await self.refresh()
         return self.get(principal, name)
+
+    async def refresh(self) -> None:
+        """Take up a change that was just made, without waiting for the change feed."""
+        await self._table.load()
 
     def _view(self, route: Route) -> RouteView:
         now = self._clock.now()
