@@ -105,22 +105,18 @@ def healthy(*, words: Sequence[str] = WORDS, per_event: int = 1, prefill: str = 
     """
 
     async def step(exchange: Exchange, asked: Asked) -> None:
-        rest = list(words)
         given = asked.prefilled
         if given is not None and prefill == "refuses":
             await _error(exchange, 400, "invalid_request_error", None, "The last message must not be from the assistant.")
             return
-        if given is not None and prefill == "goes on":
-            text = "".join(words)
-            assert text.startswith(given), f"asked to go on from {given!r}"
-            rest = [text[len(given) :][place : place + 4] for place in range(0, len(text) - len(given), 4)]
+        rest = list(words) if given is None or prefill == "anew" else _rest(words, given)
         await asyncio.sleep(after)
         if exchange.seen.body.get("stream"):
             await _begin(exchange)
             await _say(exchange, asked, rest, per_event)
             await _close(exchange, asked)
         else:
-            await whole(exchange, 200, _answer("".join(rest), len(rest)))
+            await whole(exchange, 200, _answer("".join(rest), asked, len(rest)))
             asked.generated, asked.finished = len(rest), True
 
     return step
@@ -165,12 +161,12 @@ def late(seconds: float) -> Step:
                 await _say(exchange, asked, WORDS)
                 await _close(exchange, asked)
             return
-        await _half_a_body(exchange, then=lambda: _hung_up_within(exchange, seconds), asked=asked, half=0)
+        await _half_a_body(exchange, asked, then=lambda: _hung_up_within(exchange, seconds), half=0)
 
     return step
 
 
-def cut(after: int, how: str = "close", words: Sequence[str] = WORDS, prefill: str = "goes on") -> Step:
+def cut(after: int, how: str = "close", words: Sequence[str] = WORDS) -> Step:
     """`after` tokens of a stream, or half of a whole answer, and then the end.
 
     Args:
@@ -178,17 +174,16 @@ def cut(after: int, how: str = "close", words: Sequence[str] = WORDS, prefill: s
     """
 
     async def step(exchange: Exchange, asked: Asked) -> None:
-        given = asked.prefilled
-        begun = len(given) // 4 if given is not None and prefill == "goes on" else 0
         if exchange.seen.body.get("stream"):
             await _begin(exchange)
-            await _say(exchange, asked, words[begun:after])
+            given = asked.prefilled
+            await _say(exchange, asked, words[:after] if given is None else _rest(words, given)[: max(0, after - len(given) // 4)])
             if how == "end":
                 await exchange.end()
                 return
             await asyncio.sleep(0.05)  # a reset overtakes what lies in the buffers
         else:
-            await _half_a_body(exchange)
+            await _half_a_body(exchange, asked)
         if how == "reset":
             exchange.reset()
         else:
@@ -203,7 +198,7 @@ def stalled(after: int, seconds: float) -> Step:
 
     async def step(exchange: Exchange, asked: Asked) -> None:
         if not exchange.seen.body.get("stream"):
-            await _half_a_body(exchange, then=lambda: _hung_up_within(exchange, seconds), asked=asked)
+            await _half_a_body(exchange, asked, then=lambda: _hung_up_within(exchange, seconds))
             return
         await _begin(exchange)
         await _say(exchange, asked, WORDS[:after])
@@ -219,7 +214,7 @@ def garbled(event: int, *, lost: bool) -> Step:
 
     async def step(exchange: Exchange, asked: Asked) -> None:
         if not exchange.seen.body.get("stream"):
-            body = json.dumps(_answer(TEXT, TOKENS)).encode()
+            body = json.dumps(_answer(TEXT, asked, TOKENS)).encode()
             await whole(exchange, 200, body[: len(body) // 2] + b'"}{' + body[len(body) // 2 :])
             return
         await _begin(exchange)
@@ -241,7 +236,7 @@ def without_done() -> Step:
             await _say(exchange, asked, WORDS)
             await _close(exchange, asked, done=False)
             return
-        body = json.dumps(_answer(TEXT, TOKENS)).encode()
+        body = json.dumps(_answer(TEXT, asked, TOKENS)).encode()
         await exchange.send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\n\r\n" + body)
         asked.generated, asked.finished = TOKENS, True
         exchange.writer.close()
@@ -274,12 +269,23 @@ async def _error(exchange: Exchange, status: int, kind: str, code: str | None, m
     await whole(exchange, status, {"error": {"message": message, "type": kind, "param": None, "code": code}}, *headers)
 
 
-def _usage(tokens: int) -> dict[str, int]:
-    return {"prompt_tokens": PROMPT_TOKENS, "completion_tokens": tokens, "total_tokens": PROMPT_TOKENS + tokens}
+def _usage(asked: Asked, tokens: int) -> dict[str, int]:
+    prompt = PROMPT_TOKENS + -(-len(asked.prefilled or "") // 4)
+    return {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens}
 
 
-def _answer(text: str, tokens: int) -> dict[str, Any]:
-    return completion(text, usage=_usage(tokens))
+def _answer(text: str, asked: Asked, tokens: int) -> dict[str, Any]:
+    return completion(text, usage=_usage(asked, tokens))
+
+
+def _rest(words: Sequence[str], given: str) -> list[str]:
+    """What is missing; the end of a word that was given in part goes with the next."""
+    text = "".join(words)
+    assert text.startswith(given), f"asked to go on from {given!r}"
+    begun = -(-len(given) // 4)
+    left = text[len(given) : 4 * begun]
+    rest = list(words[begun:])
+    return [left + rest[0], *rest[1:]] if rest else [left] if left else []
 
 
 async def _begin(exchange: Exchange) -> None:
@@ -296,7 +302,7 @@ async def _say(exchange: Exchange, asked: Asked, words: Sequence[str], per_event
 
 async def _close(exchange: Exchange, asked: Asked, *, done: bool = True) -> None:
     await exchange.chunk(sse(chunk({}, "stop")))
-    await exchange.chunk(sse(chunk(None, usage=_usage(asked.generated))))
+    await exchange.chunk(sse(chunk(None, usage=_usage(asked, asked.generated))))
     if done:
         await exchange.chunk(sse("[DONE]"))
     await exchange.end()
@@ -304,17 +310,16 @@ async def _close(exchange: Exchange, asked: Asked, *, done: bool = True) -> None
 
 
 async def _half_a_body(
-    exchange: Exchange, *, then: Callable[[], Awaitable[bool]] | None = None, asked: Asked | None = None, half: int | None = None
+    exchange: Exchange, asked: Asked, *, then: Callable[[], Awaitable[bool]] | None = None, half: int | None = None
 ) -> None:
     """The beginning of a whole answer, and its end if `then` comes to an end with nobody having hung up."""
-    body = json.dumps(_answer(TEXT, TOKENS)).encode()
+    body = json.dumps(_answer(TEXT, asked, TOKENS)).encode()
     place = len(body) // 2 if half is None else half
     await exchange.head(length=len(body))
     await exchange.send(body[:place])
     if then is not None and not await then():
         await exchange.send(body[place:])
-        if asked is not None:
-            asked.generated, asked.finished = TOKENS, True
+        asked.generated, asked.finished = TOKENS, True
 
 
 async def _hung_up_within(exchange: Exchange, seconds: float) -> bool:

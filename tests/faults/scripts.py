@@ -61,6 +61,10 @@ class Fault:
     asked_once: bool = False
     modes: tuple[Mode, ...] = ("stream", "whole")
     recover: str = "auto"
+    left_writing: bool = False
+    """We hang up on somebody who writes still; what he wrote beyond what we read, only he knows."""
+    needs_retry: bool = False
+    """Nobody else can answer, so that the process must have a retry left: three a second, or a fifth of its calls."""
     calls: int = 1
     every: float = 0.0
     """Seconds between two of several calls."""
@@ -93,7 +97,8 @@ SIXTEEN = (
     Fault("late", "headers at once, first token after 20 s", lambda pace: [[late(pace(20))], [healthy()]], seconds=15, asked_once=True),
     Fault("cut", "stream cut after 40 of 60 tokens", before(cut(40)), modes=("stream", "whole")),
     Fault(
-        "stalled", "silent for 30 s after 20 tokens", lambda pace: [[stalled(20, pace(30))], [healthy()]], seconds=45, asked_once=True
+        "stalled", "silent for 30 s after 20 tokens", lambda pace: [[stalled(20, pace(30))], [healthy()]],
+        seconds=45, asked_once=True, left_writing=True,
     ),
     Fault("garbled", "the tenth event is no JSON", before(garbled(10, lost=False))),
     Fault("no-done", "no [DONE]", before(without_done())),
@@ -114,9 +119,10 @@ SEVENTEENTH = (
     ),
 )  # fmt: skip
 BEYOND = (
-    Fault("limited-once-alone", "429 with Retry-After: 2, once, nobody else", lambda pace: [[limited(pace), healthy()]], waits=2),
-    Fault("broken-once-alone", "500 once, nobody else", alone(refusing(500), healthy())),
-    Fault("reset-once-alone", "TCP reset once, nobody else", alone(resetting(), healthy())),
+    Fault("limited-once-alone", "429 with Retry-After: 2, once, nobody else", lambda pace: [[limited(pace), healthy()]],
+          waits=2, needs_retry=True),
+    Fault("broken-once-alone", "500 once, nobody else", alone(refusing(500), healthy()), needs_retry=True),
+    Fault("reset-once-alone", "TCP reset once, nobody else", alone(resetting(), healthy()), needs_retry=True),
     Fault("limited-both", "429 for ever, from both", lambda pace: [[LIMITED_FOR_EVER], [LIMITED_FOR_EVER]],
           gets="failure", status=429, code="upstream_rate_limited"),
     Fault("broken-both", "503 for ever, from both", lambda pace: [[refusing(503)], [refusing(503)]], gets="failure"),
@@ -127,13 +133,19 @@ BEYOND = (
     Fault("cut-prefill", "stream cut, fallback goes on from prefill", before(cut(40)), prefill=True, modes=("stream",)),
     Fault("cut-twice", "cut at 40, the second cut at 50, a third is healthy",
           lambda pace: [[cut(40)], [cut(50)], [healthy(per_event=7)]], modes=("stream",)),
+    Fault("stalled-for-ever", "silent for ever after 20 tokens", lambda pace: [[stalled(20, 3600)], [healthy()]],
+          seconds=45, asked_once=True, modes=("stream",)),
+    Fault("stalled-first", "silent for ever after its first token", lambda pace: [[stalled(1, 3600)], [healthy(per_event=2)]],
+          seconds=45, asked_once=True, modes=("stream",)),
+    Fault("cut-last-prefill", "cut before the finish, fallback goes on from prefill", before(cut(60)), prefill=True, modes=("stream",)),
     Fault("cut-twice-prefill", "the same with prefill", lambda pace: [[cut(40)], [cut(50)], [healthy()]], prefill=True, modes=("stream",)),
     Fault("cut-other-words", "stream cut, fallback says it otherwise", before(cut(40), then=healthy(words=OTHER_WORDS)),
-          gets="failure", modes=("stream",)),
+          gets="failure", modes=("stream",), left_writing=True),
     Fault("cut-anew-other-words", "declared to go on, says something else",
-          before(cut(40), then=healthy(words=OTHER_WORDS, prefill="anew")), prefill=True, gets="answer or failure", modes=("stream",)),
+          before(cut(40), then=healthy(words=OTHER_WORDS, prefill="anew")), prefill=True, gets="answer or failure",
+          modes=("stream",), left_writing=True),
     Fault("cut-off", "stream cut, recover: off", before(cut(40)), recover="off", gets="failure", modes=("stream",)),
-    Fault("cut-alone-once", "stream cut once, nobody else", alone(cut(40), healthy()), modes=("stream",)),
+    Fault("cut-alone-once", "stream cut once, nobody else", alone(cut(40), healthy()), modes=("stream",), needs_retry=True),
     Fault("cut-alone", "stream cut for ever, nobody else", alone(cut(40)), gets="failure", modes=("stream",)),
     Fault("garbled-lost", "the tenth event's own token is lost", before(garbled(10, lost=True)), gets="answer or failure",
           modes=("stream",)),

@@ -67,6 +67,8 @@ def _told(played: Played, got: Got) -> Iterator[str]:
     asked = played.asked
     if len(tries) != asked:
         yield f"bourse.attempts lists {len(tries)} of {asked}"
+    if played.fault.left_writing:
+        return  # who of them finished, nobody can tell from their logs
     answered = next((provider.name for provider in played.providers if any(question.finished for question in provider.asked)), None)
     if answered is not None and facts["provider"] != answered:
         yield f"bourse.provider is {facts['provider']}, {answered} answered"
@@ -165,8 +167,7 @@ def _ledger(played: Played) -> Iterator[str]:
         yield f"{len(tries)} attempts in the ledger, {played.asked} upstream"
     for provider in played.providers:
         cost = sum(one["provider_cost_nano"] for one in tries if one["provider"] == provider.name)
-        # What it still wrote while we hung up, nobody has seen.
-        unseen = TOKENS if fault.name == "stalled" and provider is played.providers[0] and not provider.asked[0].finished else 0
+        unseen = TOKENS if fault.left_writing else 0
         if not 0 <= provider.generated - cost / cost_of[provider.name] <= unseen:
             yield f"{provider.name} will bill {provider.generated} tokens, the ledger says {cost / cost_of[provider.name]:g}"
 
