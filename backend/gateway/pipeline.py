@@ -18,7 +18,7 @@ from backend.gateway.chat_body import check_chat_body
 from backend.gateway.chunks import splice_facts
 from backend.gateway.estimate import estimated_answer_tokens
 from backend.gateway.facts import bourse_object, fact_lines
-from backend.gateway.load.gate import Gate
+from backend.gateway.load.gate import STRANGERS, Gate
 from backend.gateway.progress import Progress
 from backend.gateway.recovery import Delivery, may_recover
 from backend.gateway.reserve import Reserver
@@ -95,10 +95,10 @@ class Pipeline:
         try:
             key = self.authenticate(scope)
         except BourseError:
-            if not self._gate.passes():
+            if not self._gate.passes(STRANGERS):
                 await self._gate.wait(None)
             raise
-        if not self._gate.passes():
+        if not self._gate.passes(key.tenant_id):
             await self._gate.wait(key)
         return key
 
@@ -269,7 +269,7 @@ class Pipeline:
         record.first_token_ms = round(call.elapsed * 1000)
         stream.attempt.first_token_ms = stream.attempt.latency_ms
         record.overhead_us = round(call.overhead * 1_000_000)
-        delivery = Delivery(call, asking, stream, writer, watch, progress)
+        delivery = Delivery(call, asking, self._upstreams.providers, stream, writer, watch, progress)
         try:
             failure = await delivery.run()
         except (asyncio.CancelledError, CallerGone, BourseError):

@@ -1,9 +1,8 @@
-"""Whose call begins next: one tenant's flood costs the others little, and a process that is behind takes the most important calls.
+"""When a call begins: one tenant's flood costs the others little, and a process that is behind takes the most important calls.
 
-What calls compete for is the loop's time. So the gate lets a few calls begin in each turn of the loop; whoever comes beyond that waits, in
-a line of his tenant's, and the tenants take turns. A caller who waits cannot ask for more on his connection, which is what bounds the
-cost of a flood: turning it away at once would only make it come back at once. A call that has begun is not held again; while it waits for
-its provider it costs nobody anything.
+What calls compete for is the loop's time. So in each turn of the loop each tenant may begin one call, and what a tenant asks beyond that
+waits in a line of its own. A caller who waits cannot ask for more on his connection, which is what bounds the cost of a flood: who is
+turned away at once comes back at once. A call that has begun is not held again: while it waits for its provider it costs nobody anything.
 """
 
 import asyncio
@@ -15,23 +14,22 @@ from backend.kernel.errors import Overloaded
 from backend.observability.metrics import Metrics
 from backend.settings import OverloadSettings
 
-PER_TURN = 2
-"""Calls that begin in one turn of the loop. A call takes some 0.2 ms until it waits for its provider; a turn by itself takes 0.01 ms."""
-REFUSED_PER_TURN = 1
-_STRANGERS = ""
-_WEIGHTS = {"first": 1, "between": 2, "last": 4}
-"""By when a tier is shed: calls that a tenant may begin when its turn comes."""
+STRANGERS = ""
+"""Callers without a good key share a line as if they were a tenant."""
+_SHED_LAST_BEGIN = 2
+_RETRY_SECONDS = {"high": 2.0, "degraded": 5.0}
 
-Waiting = tuple["asyncio.Future[Overloaded | None]", float]
+Told = Overloaded | None
+"""What a waiting call is told: to begin, or why not."""
 
 
 class _Line:
-    __slots__ = ("tenant_id", "waiting", "weight")
+    __slots__ = ("begin", "waiting")
 
-    def __init__(self, tenant_id: str, weight: int) -> None:
-        self.tenant_id = tenant_id
-        self.weight = weight
-        self.waiting: deque[Waiting] = deque()
+    def __init__(self, begin: int) -> None:
+        self.begin = begin
+        """Calls that begin in a turn."""
+        self.waiting: deque[tuple[asyncio.Future[Told], float]] = deque()
 
 
 class Gate:
@@ -40,48 +38,43 @@ class Gate:
     def __init__(self, settings: OverloadSettings, load: Load, metrics: Metrics) -> None:
         self._longest = settings.queue
         self._patience = settings.wait.total_seconds()
-        self._shed = dict.fromkeys(settings.shed_last, "last") | dict.fromkeys(settings.shed_first, "first")
+        self._first, self._last = frozenset(settings.shed_first), frozenset(settings.shed_last)
         self._load = load
         self._metrics = metrics
-        self._left = PER_TURN
-        """Calls that may still begin in this turn without waiting; 0 while others wait or calls are being shed."""
+        self._had_theirs: set[str] = set()
+        """Tenants that have begun a call in this turn, or have calls waiting."""
         self._turning = False
         self._lines: dict[str, _Line] = {}
-        self._round: deque[_Line] = deque()
-        """The lines in the order of their turns."""
-        self._refused: deque[tuple[asyncio.Future[Overloaded | None], Overloaded]] = deque()
+        self._refused: deque[tuple[asyncio.Future[Told], Overloaded]] = deque()
         load.waited = self.tenants_wait
 
-    def passes(self) -> bool:
-        """Whether a call may begin at once. It is counted as begun then."""
-        left = self._left
-        if left <= 0:
+    def passes(self, tenant_id: str) -> bool:
+        """Whether a call may begin at once. It is taken to begin then."""
+        if tenant_id in self._had_theirs or self._load.level != "normal":
             return False
-        self._left = left - 1
+        self._had_theirs.add(tenant_id)
         if not self._turning:
             self._turn_next(asyncio.get_running_loop())
         return True
 
     async def wait(self, key: KeyRecord | None) -> None:
-        """Return when a call of this key (None: somebody whom we do not know) may begin.
+        """Return when a call of this key (None: of a stranger) may begin.
 
         Raises:
             Overloaded: it may not, and when to come back.
         """
         loop = asyncio.get_running_loop()
-        shed = self._shed.get(key.tier or "", "between") if key is not None else "between"
-        tenant_id, weight = (key.tenant_id, _WEIGHTS[shed]) if key is not None else (_STRANGERS, 1)
+        tenant_id, tier = (key.tenant_id, key.tier) if key is not None else (STRANGERS, None)
         line = self._lines.get(tenant_id)
-        future: asyncio.Future[Overloaded | None] = loop.create_future()
-        refusal = self._refusal(shed, line)
+        future: asyncio.Future[Told] = loop.create_future()
+        refusal = self._refusal(tier, line, loop.time())
         if refusal is not None:
             self._refused.append((future, refusal))
         else:
             if line is None:
-                line = self._lines[tenant_id] = _Line(tenant_id, weight)
-                self._round.append(line)
+                line = self._lines[tenant_id] = _Line(_SHED_LAST_BEGIN if tier in self._last else 1)
+                self._had_theirs.add(tenant_id)
             line.waiting.append((future, loop.time()))
-        self._left = 0
         if not self._turning:
             self._turn_next(loop)
         told = await future
@@ -91,27 +84,27 @@ class Gate:
     @property
     def waiting(self) -> int:
         """Calls that wait now, for their turn or to be refused."""
-        return sum(len(line.waiting) for line in self._round) + len(self._refused)
+        return sum(len(line.waiting) for line in self._lines.values()) + len(self._refused)
 
     def tenants_wait(self) -> float:
         """How long the median of the tenants that wait has waited for its turn, in seconds; 0 if there are not several."""
-        if len(self._round) < 2:
+        if len(self._lines) < 2:
             return 0.0
         now = asyncio.get_running_loop().time()
-        waited = sorted(now - line.waiting[0][1] for line in self._round)
+        waited = sorted(now - line.waiting[0][1] for line in self._lines.values())
         return waited[(len(waited) - 1) // 2]
 
-    def _refusal(self, shed: str, line: _Line | None) -> Overloaded | None:
+    def _refusal(self, tier: str | None, line: _Line | None, now: float) -> Told:
         """Why a call is not even let into its line."""
         level = self._load.level
-        if level != "normal" and (shed == "first" or (level == "degraded" and shed == "between" and line is not None)):
-            return self._count(level, "Bourse is very busy and serves other calls first.", 5 if level == "degraded" else 2)
+        if level != "normal" and (tier in self._first or (level == "degraded" and line is not None and tier not in self._last)):
+            return self._counted(level, "Bourse is very busy and takes other calls first.", _RETRY_SECONDS[level])
         if line is not None and len(line.waiting) >= self._longest:
-            waited = asyncio.get_running_loop().time() - line.waiting[0][1]
-            return self._count("queue", f"Too many calls of yours are waiting already ({self._longest}).", max(1.0, waited))
+            waited = now - line.waiting[0][1]
+            return self._counted("queue", f"Too many calls of yours wait for their turn already ({self._longest}).", max(1.0, waited))
         return None
 
-    def _count(self, reason: str, message: str, retry_after: float) -> Overloaded:
+    def _counted(self, reason: str, message: str, retry_after: float) -> Overloaded:
         self._metrics.shed_calls.labels(reason).inc()
         return Overloaded(message, retry_after=retry_after)
 
@@ -120,37 +113,31 @@ class Gate:
         loop.call_soon(self._turn, loop)
 
     def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        left = PER_TURN
-        while left > 0 and self._round:
-            line = self._round.popleft()
-            left -= self._let_in(line, loop.time())
-            if line.waiting:
-                self._round.append(line)
-            else:
-                del self._lines[line.tenant_id]
-        for _ in range(min(REFUSED_PER_TURN, len(self._refused))):
+        """The loop has turned: everybody may begin a call again, first of all those who wait, and one more of the refused is told so."""
+        self._had_theirs.clear()
+        self._turning = False
+        if self._refused:
             future, refusal = self._refused.popleft()
             if not future.done():
                 future.set_result(refusal)
-        if self._round or self._refused:
-            self._left = 0
-            self._turn_next(loop)
-            return
-        self._left = left if self._load.level == "normal" else 0
-        self._turning = False
-        if left < PER_TURN:
+        if self._lines:
+            now = loop.time()
+            for tenant_id, line in list(self._lines.items()):
+                self._begin(line, now)
+                self._had_theirs.add(tenant_id)
+                if not line.waiting:
+                    del self._lines[tenant_id]
+        if self._had_theirs or self._refused:
             self._turn_next(loop)
 
-    def _let_in(self, line: _Line, now: float) -> int:
-        """As many as the line's weight allows; how many began. Whoever has hung up or waited too long is only taken out."""
+    def _begin(self, line: _Line, now: float) -> None:
         begun = 0
-        while line.waiting and begun < line.weight:
+        while line.waiting and begun < line.begin:
             future, since = line.waiting.popleft()
             if future.done():
-                continue
+                continue  # the caller has left
             if now - since <= self._patience:
                 future.set_result(None)
             else:
-                future.set_result(self._count("wait", "Too much was to be done before it was this call's turn.", 1))
+                future.set_result(self._counted("wait", "So much was to be done that this call's turn did not come in time.", 1))
             begun += 1
-        return begun

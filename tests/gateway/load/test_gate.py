@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from backend.gateway.load.gate import PER_TURN, Gate
+from backend.gateway.load.gate import Gate
 from backend.gateway.load.level import Load
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.errors import Overloaded
@@ -37,7 +37,7 @@ class Door:
 
     async def _call(self, key: KeyRecord) -> None:
         try:
-            if not self.gate.passes():
+            if not self.gate.passes(key.tenant_id):
                 await self.gate.wait(key)
         except Overloaded:
             self.refused.append(key.tenant_id)
@@ -72,7 +72,7 @@ async def opened() -> AsyncIterator[Callable[..., Door]]:
 async def test_a_call_that_nobody_else_disturbs_does_not_wait(opened: Callable[..., Door]) -> None:
     door = opened()
     for _ in range(20):
-        assert door.gate.passes()
+        assert door.gate.passes("a")
         await asyncio.sleep(0)
         await asyncio.sleep(0)
     assert door.gate.waiting == 0
@@ -87,7 +87,7 @@ async def test_a_newcomer_is_served_next_however_many_calls_of_another_tenant_wa
         await asyncio.sleep(0)
     before = len(door.begun)
     await door.call("modest")
-    assert door.begun.index("modest") - before <= 4 * PER_TURN
+    assert door.begun.index("modest") - before <= 3
     await door.all_told()
     assert len(door.begun) == 501
     assert door.refused == []
@@ -99,7 +99,7 @@ async def test_tenants_take_turns_and_those_shed_last_begin_twice_as_many(opened
         for _ in range(40):
             door.call(tenant, tier)
     await door.all_told()
-    settled = door.begun[PER_TURN : PER_TURN + 64]
+    settled = door.begun[3:67]
     assert {tenant: settled.count(tenant) for tenant in "abp"} == {"a": 16, "b": 16, "p": 32}
 
 
@@ -107,7 +107,7 @@ async def test_calls_of_one_tenant_begin_in_the_order_in_which_they_came(opened:
     door, order = opened(), []
 
     async def call(number: int) -> None:
-        if not door.gate.passes():
+        if not door.gate.passes("a"):
             await door.gate.wait(key_of("a"))
         order.append(number)
 
@@ -122,19 +122,19 @@ async def test_what_goes_beyond_the_queue_is_refused_one_at_a_time_and_the_rest_
     door.call("modest")
     await door.all_told()
     assert door.begun.count("modest") == 1
-    assert door.begun.count("flood") == 10 + PER_TURN
-    assert door.refused == ["flood"] * (90 - PER_TURN)
+    assert door.begun.count("flood") == 11
+    assert door.refused == ["flood"] * 89
     assert door.begun[-1] == "flood", "refusals do not hold up who is served"
-    assert door.metrics.registry.get_sample_value("bourse_shed_calls_total", {"reason": "queue"}) == 90 - PER_TURN
+    assert door.metrics.registry.get_sample_value("bourse_shed_calls_total", {"reason": "queue"}) == 89
 
 
 async def test_a_call_that_has_waited_too_long_is_refused(opened: Callable[..., Door]) -> None:
     door = opened(wait="1ms")
-    for _ in range(PER_TURN + 1):
+    for _ in range(2):
         door.call("a")
     asyncio.get_running_loop().call_soon(lambda: _stop_the_world(0.01))
     await door.all_told()
-    assert (len(door.begun), len(door.refused)) == (PER_TURN, 1)
+    assert (len(door.begun), len(door.refused)) == (1, 1)
 
 
 def _stop_the_world(seconds: float) -> None:
@@ -147,10 +147,10 @@ async def test_a_caller_who_leaves_while_he_waits_takes_nobodys_turn(opened: Cal
     door = opened()
     tasks = [door.call("a") for _ in range(20)]
     await asyncio.sleep(0)
-    for task in tasks[PER_TURN:-1]:
+    for task in tasks[1:-1]:
         task.cancel()
     await door.all_told()
-    assert len(door.begun) == PER_TURN + 1
+    assert len(door.begun) == 2
     assert door.gate.waiting == 0
 
 
