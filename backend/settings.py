@@ -490,9 +490,7 @@ class Settings(Section):
 LATER: dict[str, str] = {
     "providers.default_model": "kept; no protocol of this release asks for it",
     "providers.metadata": "kept; no protocol of this release needs it",
-    "models.candidates.prefill": "kept; recovery of cut streams comes in a later release",
     "network.allow_private_fetch": "kept; webhooks and image fetches come in a later release",
-    "models.recover": "kept; recovery of cut streams comes in a later release",
     "observability.enable_otlp": "kept; tracing export comes in a later release",
 }
 """Settings that are read and checked today and brought to life later, with what to expect; said at start when one is given."""

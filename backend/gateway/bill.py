@@ -116,7 +116,12 @@ def _charge_of(call: "Call", bill: Bill) -> tuple[Usage, Cost | None, str]:
 
 
 def _one_answer(used: Usage, prefilled: int, *, continues: bool) -> Usage:
-    """As if the attempt had given all of the answer: the beginning that it was sent is no prompt of the caller's."""
+    """As if the attempt had given all of the answer: the beginning that it was sent is no prompt of the caller's.
+
+    A prompt that is counted as no longer than its beginning was counted without it.
+    """
+    if prefilled >= used.total_input:
+        return used._replace(output=used.output + prefilled) if continues else used
     beginning = min(prefilled, used.input)
     again = min(prefilled - beginning, used.cache_read)
     output = used.output + prefilled if continues else used.output

@@ -219,7 +219,7 @@ class ChunkStream:
                 shaped = None
             if shaped is None:
                 untouched = None
-                if self.overrun or self.differs:
+                if self.overrun:
                     self.done = True
                     break
                 continue
@@ -279,6 +279,8 @@ class ChunkStream:
             self._note_usage(usage)
         if self._seam is not None:
             if not self._seam.shows(chunk, finishing):
+                # What else has come with a difference is counted, as it is going to be billed.
+                self.done = self.differs
                 return None
             payload = orjson.dumps(chunk)
         shaped = self._with_usage_as_asked(payload, chunk, usage)

@@ -34,11 +34,21 @@ def may_recover(body: Mapping[str, Any]) -> bool:
 class Delivery:
     """Made with the call's first opened stream, whose text `call.keeps_text` has kept if the route recovers."""
 
-    __slots__ = ("_asking", "_call", "_delivered", "_no_prefill", "_no_repeat", "_progress", "_watch", "_writer", "stream")
+    __slots__ = ("_asking", "_call", "_delivered", "_no_prefill", "_no_repeat", "_progress", "_providers", "_watch", "_writer", "stream")
 
-    def __init__(self, call: Call, asking: Asking, stream: OpenedStream, writer: EventWriter, watch: Watch, progress: Progress) -> None:
+    def __init__(
+        self,
+        call: Call,
+        asking: Asking,
+        providers: Mapping[str, Provider],
+        stream: OpenedStream,
+        writer: EventWriter,
+        watch: Watch,
+        progress: Progress,
+    ) -> None:
         self._call = call
         self._asking = asking
+        self._providers = providers
         self._writer = writer
         self._watch = watch
         self._progress = progress
@@ -111,9 +121,10 @@ class Delivery:
         """The next stream that brings a token; whether it goes on where the other broke is not known yet."""
         delivered = self._delivered
         assert delivered is not None
-        ways: list[Opener] = [self._repeat]
-        if delivered.is_plain and delivered.text.strip() and not must_be_structured(self._call.body):
-            ways.insert(0, self._prefill)
+        may_be_prefilled = delivered.is_plain and delivered.text.strip() and not must_be_structured(self._call.body)
+        ways: list[Opener] = (
+            [self._prefill, self._repeat] if may_be_prefilled and any(map(self._prefills, self._call.bounds)) else [self._repeat]
+        )
         for way in ways:
             try:
                 return await self._asking.stream(way)
@@ -124,16 +135,19 @@ class Delivery:
                     return None
         return None
 
+    def _prefills(self, bound: Bound) -> bool:
+        """Whether the candidate says that it goes on from a trailing assistant message, and has not shown otherwise."""
+        declared, provider = bound.candidate.prefill, self._providers.get(bound.candidate.provider)
+        return provider is not None and bound not in self._no_prefill and (provider.capabilities.prefill if declared is None else declared)
+
     def _prefill(self, bound: Bound, provider: Provider, request: ChatRequest) -> ChatRequest | None:
-        declared = bound.candidate.prefill
-        if bound in self._no_prefill or not (provider.capabilities.prefill if declared is None else declared):
+        if not self._prefills(bound):
             return None
         call, delivered = self._call, self._delivered
         assert delivered is not None
         self._no_prefill.add(bound)
         tokens = self._delivered_tokens()
-        # A trailing blank is refused by some; what the model says first is then its own.
-        text = delivered.text.rstrip()
+        text = delivered.text.rstrip() if provider.capabilities.trims_prefill else delivered.text
         call.prefilled, call.continues, call.seam = tokens, False, Continuation(delivered, text, self._goes_on)
         messages = [*call.body["messages"], {"role": "assistant", "content": text}]
         cap = max(1, request.cap - tokens) if request.cap is not None else None

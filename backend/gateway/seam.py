@@ -94,6 +94,8 @@ class Repeat:
         self.passed = False
 
     def shows(self, chunk: dict[str, Any], finishing: bool) -> bool:
+        if self.differs:
+            return False
         chunk.update(self._delivered.identity)
         for choice in chunk["choices"]:
             delta = choice.get("delta") or {}

@@ -17,6 +17,8 @@ class Capabilities:
 
     prefill: bool = False
     """Whether its models go on from a trailing assistant message."""
+    trims_prefill: bool = False
+    """They refuse one that ends in white space."""
     simulated: bool = False
 
 

@@ -35,6 +35,7 @@ def configuration(upstream: str, other: str) -> dict[str, Any]:
     routes: list[dict[str, Any]] = [
         {"alias": "fast", "strategy": "ordered", "candidates": [first]},
         {"alias": "pair", "strategy": "ordered", "candidates": [first, second]},
+        {"alias": "no-recovery", "strategy": "ordered", "candidates": [first, second], "timeouts": hasty, "recover": "off"},
         {"alias": "hasty", "strategy": "ordered", "candidates": [first, second], "timeouts": hasty},
         {"alias": "hasty-alone", "strategy": "ordered", "candidates": [first], "timeouts": hasty},
         {

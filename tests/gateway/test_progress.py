@@ -119,8 +119,11 @@ async def test_what_was_told_of_an_attempt_is_not_charged_when_all_fail(
     assert response.status_code == 504
     assert len(told(gateway)) == 2
     row = await gateway.last_row("failed")
-    assert (row["charged_nano"], row["provider_cost_nano"], row["usage_source"], row["input_tokens"]) == (0, 0, "none", 0)
-    assert {attempt["provider_cost_nano"] for attempt in await gateway.rows("call_attempt")} == {0}
+    assert (row["charged_nano"], row["usage_source"], row["input_tokens"]) == (0, "none", 0)
+    # Both have taken the prompt, and are going to bill it.
+    costs = [attempt["provider_cost_nano"] for attempt in await gateway.rows("call_attempt")]
+    assert costs[1] == 10 * costs[0] > 0
+    assert row["provider_cost_nano"] == sum(costs)
 
 
 @pytest.mark.case("D1")
@@ -155,12 +158,16 @@ async def test_what_was_told_of_an_attempt_that_failed_is_not_charged_when_the_p
     breaks_off.set()
     await until(gateway, lambda found: len(found) == 2)
     row = killed_now()
-    assert (row["charged_nano"], row["provider_cost_nano"], row["input_tokens"], row["usage_source"]) == (0, 0, 0, "none")
-    assert [(attempt["provider"], attempt["provider_cost_nano"]) for attempt in row["tries"]] == [("acme", 0), ("backup", 0)]
+    assert (row["charged_nano"], row["input_tokens"], row["usage_source"]) == (0, 0, "none")
+    # The provider bills the prompt that it had taken; the caller got nothing for it.
+    assert row["provider_cost_nano"] == prompt * 1000
+    assert [(attempt["provider"], attempt["provider_cost_nano"]) for attempt in row["tries"]] == [("acme", prompt * 1000), ("backup", 0)]
     goes_on.set()
     await until(gateway, lambda found: len(found) == 3)
     row = killed_now()
     assert (row["provider"], row["input_tokens"], row["charged_nano"]) == ("backup", prompt, prompt * 10_000)
+    assert [attempt["provider_cost_nano"] for attempt in row["tries"]] == [prompt * 1000, prompt * 10_000]
+    assert row["provider_cost_nano"] == prompt * 11_000
     waiting.cancel()
     await gateway.last_row("client_closed")
 

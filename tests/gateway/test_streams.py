@@ -187,7 +187,7 @@ async def test_every_kind_of_first_token_opens_the_stream(
 ) -> None:
     token: Any = [{"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": ""}}] if field == "tool_calls" else "x"
     upstream.script(events(HEAD, chunk({field: token}), end="reset"))
-    _, values = await gateway.events(model="pair")
+    _, values = await gateway.events(model="no-recovery")
     assert "error" in json.loads(values[-1])
     assert not other.requests
 
