@@ -298,6 +298,10 @@ class Asking:
         if asked is not None:
             self._asked = None
             asked.failed(failure, self._route.breaker)
+        self._failures.append(failure)
+        if self._call.prefilled and failure.kind in ("refused", "differs"):
+            # It does not go on from a beginning; the caller's own question is another one.
+            return
         tried = self._tried.get(bound)
         if tried is None:
             tried = self._tried[bound] = _Tried()
@@ -306,7 +310,6 @@ class Asking:
             tried.out = True
         elif failure.kind not in ("rate_limited", "differs") and not failure.retry_after:
             self._retry = bound
-        self._failures.append(failure)
         if failure.too_long:
             self._too_small = bound.candidate
 
@@ -316,7 +319,7 @@ class Asking:
             asked.left()
 
     def _goes_elsewhere(self, failure: UpstreamFailure) -> bool:
-        return failure.elsewhere or (failure.is_policy and self._route.fallback_on_content_policy)
+        return failure.elsewhere or bool(self._call.prefilled) or (failure.is_policy and self._route.fallback_on_content_policy)
 
     def _verdict(self) -> Exception:
         if self._failures:
