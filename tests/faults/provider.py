@@ -112,7 +112,7 @@ def healthy(*, words: Sequence[str] = WORDS, per_event: int = 1, prefill: str = 
         rest = list(words) if given is None or prefill == "anew" else _rest(words, given)
         await asyncio.sleep(after)
         if exchange.seen.body.get("stream"):
-            await _begin(exchange)
+            await _begin(exchange, asked)
             await _say(exchange, asked, rest, per_event)
             await _close(exchange, asked)
         else:
@@ -156,7 +156,7 @@ def late(seconds: float) -> Step:
 
     async def step(exchange: Exchange, asked: Asked) -> None:
         if exchange.seen.body.get("stream"):
-            await _begin(exchange)
+            await _begin(exchange, asked)
             if not await _hung_up_within(exchange, seconds):
                 await _say(exchange, asked, WORDS)
                 await _close(exchange, asked)
@@ -175,7 +175,7 @@ def cut(after: int, how: str = "close", words: Sequence[str] = WORDS) -> Step:
 
     async def step(exchange: Exchange, asked: Asked) -> None:
         if exchange.seen.body.get("stream"):
-            await _begin(exchange)
+            await _begin(exchange, asked)
             given = asked.prefilled
             await _say(exchange, asked, words[:after] if given is None else _rest(words, given)[: max(0, after - len(given) // 4)])
             if how == "end":
@@ -200,7 +200,7 @@ def stalled(after: int, seconds: float) -> Step:
         if not exchange.seen.body.get("stream"):
             await _half_a_body(exchange, asked, then=lambda: _hung_up_within(exchange, seconds))
             return
-        await _begin(exchange)
+        await _begin(exchange, asked)
         await _say(exchange, asked, WORDS[:after])
         if not await _hung_up_within(exchange, seconds):
             await _say(exchange, asked, WORDS[after:])
@@ -217,7 +217,7 @@ def garbled(event: int, *, lost: bool) -> Step:
             body = json.dumps(_answer(TEXT, asked, TOKENS)).encode()
             await whole(exchange, 200, body[: len(body) // 2] + b'"}{' + body[len(body) // 2 :])
             return
-        await _begin(exchange)
+        await _begin(exchange, asked)
         await _say(exchange, asked, WORDS[: event - 1])
         await exchange.chunk(b'data: {"id":"chatcmpl-fake","choices":[{"index":0,"delta":{"content":"%s\n\n' % WORDS[event - 1].encode())
         asked.generated += lost
@@ -232,7 +232,7 @@ def without_done() -> Step:
 
     async def step(exchange: Exchange, asked: Asked) -> None:
         if exchange.seen.body.get("stream"):
-            await _begin(exchange)
+            await _begin(exchange, asked)
             await _say(exchange, asked, WORDS)
             await _close(exchange, asked, done=False)
             return
@@ -269,13 +269,18 @@ async def _error(exchange: Exchange, status: int, kind: str, code: str | None, m
     await whole(exchange, status, {"error": {"message": message, "type": kind, "param": None, "code": code}}, *headers)
 
 
+def _model(asked: Asked) -> str:
+    """What the provider calls the model that it was asked for."""
+    return f"{asked.seen.body['model']}-2026-01-01"
+
+
 def _usage(asked: Asked, tokens: int) -> dict[str, int]:
     prompt = PROMPT_TOKENS + -(-len(asked.prefilled or "") // 4)
     return {"prompt_tokens": prompt, "completion_tokens": tokens, "total_tokens": prompt + tokens}
 
 
 def _answer(text: str, asked: Asked, tokens: int) -> dict[str, Any]:
-    return completion(text, usage=_usage(asked, tokens))
+    return completion(text, usage=_usage(asked, tokens), model=_model(asked))
 
 
 def _rest(words: Sequence[str], given: str) -> list[str]:
@@ -288,21 +293,21 @@ def _rest(words: Sequence[str], given: str) -> list[str]:
     return [left + rest[0], *rest[1:]] if rest else [left] if left else []
 
 
-async def _begin(exchange: Exchange) -> None:
+async def _begin(exchange: Exchange, asked: Asked) -> None:
     await exchange.head(content_type="text/event-stream")
-    await exchange.chunk(sse(chunk({"role": "assistant", "content": ""})))
+    await exchange.chunk(sse(chunk({"role": "assistant", "content": ""}, model=_model(asked))))
 
 
 async def _say(exchange: Exchange, asked: Asked, words: Sequence[str], per_event: int = 1) -> None:
     for place in range(0, len(words), per_event):
         said = words[place : place + per_event]
         asked.generated += len(said)
-        await exchange.chunk(sse(chunk({"content": "".join(said)})))
+        await exchange.chunk(sse(chunk({"content": "".join(said)}, model=_model(asked))))
 
 
 async def _close(exchange: Exchange, asked: Asked, *, done: bool = True) -> None:
-    await exchange.chunk(sse(chunk({}, "stop")))
-    await exchange.chunk(sse(chunk(None, usage=_usage(asked, asked.generated))))
+    await exchange.chunk(sse(chunk({}, "stop", model=_model(asked))))
+    await exchange.chunk(sse(chunk(None, usage=_usage(asked, asked.generated), model=_model(asked))))
     if done:
         await exchange.chunk(sse("[DONE]"))
     await exchange.end()

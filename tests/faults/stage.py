@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from openai import AsyncOpenAI
 
 from tests.budgets.witness import Witness
@@ -33,6 +34,8 @@ class Played:
     got: list[Got] = field(default_factory=list)
     rows: list[dict[str, Any]] = field(default_factory=list)
     """The ledger's rows of the calls, each with its attempts under `tries`."""
+    usage: list[dict[str, Any]] = field(default_factory=list)
+    """What `GET /v1/usage` tells the caller of them."""
 
     @property
     def name(self) -> str:
@@ -98,6 +101,7 @@ async def play(stage: Sequence[Played], url: str, pace: Pace) -> None:
             for played in order:
                 group.create_task(_play(played, client, pace, at))
                 at += max(between, RETRY_SECONDS) if played.fault.needs_retry else between
+    await _read_usage(stage, url)
 
 
 async def _play(played: Played, client: AsyncOpenAI, pace: Pace, at: float) -> None:
@@ -108,6 +112,20 @@ async def _play(played: Played, client: AsyncOpenAI, pace: Pace, at: float) -> N
             await asyncio.sleep(max(0.0, at + pace(number * fault.every) - time.monotonic()))
             calls.append(group.create_task(call(client, played.name, stream=played.mode == "stream")))
     played.got = [done.result() for done in calls]
+
+
+async def _read_usage(stage: Sequence[Played], url: str) -> None:
+    told: dict[str, dict[str, Any]] = {}
+    cursor: str | None = None
+    async with httpx.AsyncClient(base_url=url, headers={"authorization": f"Bearer {KEY}"}, timeout=30) as http:
+        while True:
+            page = (await http.get("/v1/usage", params={"limit": 100} | ({"cursor": cursor} if cursor else {}))).json()
+            told |= {row["request_id"]: row for row in page["data"]}
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+    for played in stage:
+        played.usage = [told[got.request_id] for got in played.got if got.request_id in told]
 
 
 def read_ledger(stage: Sequence[Played], witness: Witness) -> None:

@@ -17,7 +17,17 @@ from tests.gateway.conftest import open_gateway
 from tests.rig.schema import sqlite_url
 
 PACE = Pace(0.1)
-NAMES = [f"{fault.name}-{mode}" for fault in ALL for mode in fault.modes]
+FAULTS = {fault.name: fault for fault in ALL}
+BEFORE_ANYTHING = ("broken-once", "broken", "reset-once", "silent", "late", "broken-once-alone", "reset-once-alone", "broken-both")
+LIMITED_OR_AWAY = ("limited-once", "limited", "limited-once-alone", "limited-both", "away")
+RECOVERED = (
+    *("cut", "cut-no-prefill", "cut-anew", "cut-reset", "cut-end", "cut-first", "cut-last", "cut-prefill", "cut-last-prefill"),
+    *("cut-alone-once", "stalled", "stalled-for-ever", "stalled-first"),
+)
+NOT_RECOVERED = ("cut-anew-declared", "cut-other-words", "cut-anew-other-words", "cut-off", "cut-alone")
+MALFORMED = ("garbled", "garbled-lost", "no-done")
+REFUSED = ("too-long", "policy")
+ACCOUNTS = ("accounts", "cut-twice", "cut-twice-prefill")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +51,54 @@ async def _played(folder: Path, template: Path) -> Mapping[str, Played]:
     return {played.name: played for played in stage}
 
 
+def well(stage: Mapping[str, Played], name: str) -> None:
+    """However the caller asked for it."""
+    played = {mode: stage[f"{name}-{mode}"] for mode in FAULTS[name].modes}
+    assert {mode: wrong for mode, one in played.items() if (wrong := complaints(one, PACE))} == {}
+
+
+@pytest.mark.case("U1")
+@pytest.mark.parametrize("name", BEFORE_ANYTHING)
+def test_a_provider_that_does_not_begin_costs_the_caller_nothing(stage: Mapping[str, Played], name: str) -> None:
+    well(stage, name)
+
+
+@pytest.mark.case("U5")
+@pytest.mark.parametrize("name", LIMITED_OR_AWAY)
+def test_a_provider_that_is_limited_or_away_is_left_alone_until_it_is_back(stage: Mapping[str, Played], name: str) -> None:
+    well(stage, name)
+
+
 @pytest.mark.case("U3")
-@pytest.mark.parametrize("name", NAMES)
-def test_the_caller_gets_the_whole_answer_or_one_clear_error(stage: Mapping[str, Played], name: str) -> None:
-    assert complaints(stage[name], PACE) == []
+@pytest.mark.parametrize("name", RECOVERED)
+def test_an_answer_that_breaks_off_is_gone_on_with(stage: Mapping[str, Played], name: str) -> None:
+    well(stage, name)
+
+
+@pytest.mark.case("U2")
+@pytest.mark.case("U3")
+@pytest.mark.parametrize("name", NOT_RECOVERED)
+def test_where_nobody_can_go_on_there_is_one_error_and_no_mixture(stage: Mapping[str, Played], name: str) -> None:
+    well(stage, name)
+
+
+@pytest.mark.case("U4")
+@pytest.mark.parametrize("name", MALFORMED)
+def test_what_is_malformed_is_survived(stage: Mapping[str, Played], name: str) -> None:
+    well(stage, name)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refusal_is_told_or_taken_where_it_can_help(stage: Mapping[str, Played], name: str) -> None:
+    well(stage, name)
+
+
+@pytest.mark.case("B10")
+@pytest.mark.parametrize("name", ACCOUNTS)
+def test_each_attempt_is_billed_and_the_caller_pays_for_one_answer(stage: Mapping[str, Played], name: str) -> None:
+    well(stage, name)
+
+
+def test_every_fault_is_judged_once() -> None:
+    groups = (BEFORE_ANYTHING, LIMITED_OR_AWAY, RECOVERED, NOT_RECOVERED, MALFORMED, REFUSED, ACCOUNTS)
+    assert sorted(name for group in groups for name in group) == sorted(FAULTS)

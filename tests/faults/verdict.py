@@ -14,7 +14,7 @@ CLOSES_AGAIN_SECONDS = 30.0
 def complaints(played: Played, pace: Pace) -> list[str]:
     """Everything that is not as promised; empty if all is well. Upper limits of time are only judged at real pace: a fast run on a busy
     machine says nothing about them."""
-    return [*_calls(played, pace), *_providers(played, pace), *_ledger(played)]
+    return [*_calls(played, pace), *_providers(played, pace), *_ledger(played), *_usage(played)]
 
 
 def _calls(played: Played, pace: Pace) -> Iterator[str]:
@@ -72,6 +72,14 @@ def _told(played: Played, got: Got) -> Iterator[str]:
     answered = next((provider.name for provider in played.providers if any(question.finished for question in provider.asked)), None)
     if answered is not None and facts["provider"] != answered:
         yield f"bourse.provider is {facts['provider']}, {answered} answered"
+    if answered is not None and not facts.get("recovered"):
+        number = next(number for number, provider in enumerate(played.providers) if provider.name == answered)
+        if got.models != [f"model-{number}-2026-01-01"]:
+            yield f"model is {got.models}, {answered} answered"
+        if got.headers.get("x-bourse-model") != got.models[0]:
+            yield f"x-bourse-model is {got.headers.get('x-bourse-model')}"
+        if got.headers.get("x-bourse-attempts") != str(asked):
+            yield f"x-bourse-attempts is {got.headers.get('x-bourse-attempts')} of {asked}"
     streamed_before = played.mode == "stream" and len(played.providers[0].asked) and played.providers[0].asked[0].generated
     header = got.headers.get("x-bourse-fallback")
     if answered == played.providers[0].name or streamed_before:
@@ -170,6 +178,22 @@ def _ledger(played: Played) -> Iterator[str]:
         unseen = TOKENS if fault.left_writing else 0
         if not 0 <= provider.generated - cost / cost_of[provider.name] <= unseen:
             yield f"{provider.name} will bill {provider.generated} tokens, the ledger says {cost / cost_of[provider.name]:g}"
+
+
+def _usage(played: Played) -> Iterator[str]:
+    """What a caller reads about its own calls is what the ledger says."""
+    if len(played.usage) != len(played.got):
+        yield f"{len(played.usage)} rows of /v1/usage for {len(played.got)} calls"
+        return
+    for got, told, row in zip(played.got, played.usage, played.rows, strict=True):
+        if round((told["cost_usd"] or 0) * 1e9) != row["charged_nano"]:
+            yield f"/v1/usage says ${told['cost_usd']}, the ledger {row['charged_nano']} nano-dollars"
+        if told["attempts"] != len(row["tries"]) or told["outcome"] != row["outcome"]:
+            yield f"/v1/usage says {told['outcome']} after {told['attempts']} attempts"
+        if got.usage is not None and told["completion_tokens"] != got.usage["completion_tokens"]:
+            yield f"/v1/usage says {told['completion_tokens']} tokens, the answer {got.usage['completion_tokens']}"
+        if got.bourse is not None and told["provider"] != got.bourse["provider"]:
+            yield f"/v1/usage says that {told['provider']} answered"
 
 
 def _common(text: str) -> str:
