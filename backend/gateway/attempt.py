@@ -10,7 +10,7 @@ sake is not asked elsewhere either; only a prompt that is too long goes to candi
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
 from backend.gateway.bounds import Bound
@@ -24,7 +24,6 @@ from backend.metering.record import AttemptRecord
 from backend.providers.failures import UpstreamFailure, timeout_failure
 from backend.providers.provider import ChatRequest, Provider, StreamAnswer, WholeAnswer
 from backend.routing.health import CandidateHealth
-from backend.routing.route import Candidate
 
 __all__ = ["Asking", "CallerGone", "OpenedStream", "Opener", "Window", "stream_failure"]
 
@@ -44,7 +43,7 @@ class Asking:
     of a stream counts as busy until `broke` or `close`.
     """
 
-    __slots__ = ("_asked", "_call", "_failures", "_left_out", "_retry", "_route", "_too_small", "_tried", "_upstreams", "_waits", "_watch")
+    __slots__ = ("_asked", "_call", "_failures", "_left_out", "_outgrown", "_retry", "_route", "_tried", "_upstreams", "_waits", "_watch")
 
     def __init__(self, call: Call, watch: Watch, upstreams: Upstreams) -> None:
         assert call.route is not None
@@ -59,8 +58,8 @@ class Asking:
         self._retry: Bound | None = None
         """Who is asked again before anybody else."""
         self._left_out: set[Bound] = set()
-        self._too_small: Candidate | None = None
-        """The last one that said that the prompt does not fit."""
+        self._outgrown = 0
+        """The largest window, as far as known, that the prompt did not fit into."""
         self._waits = 0
         upstreams.retries.calls += 1
 
@@ -217,12 +216,11 @@ class Asking:
             patience = min(patience, route.timeouts.idle)
         while self._waits < route.retries.attempts and len(self._call.attempts) < route.retries.attempts:
             self._waits += 1
-            pause, bound = min(self._pauses(), key=lambda one: one[0], default=(0.0, None))
-            if bound is None or pause > patience:
-                return None
-            if not pause:
-                return bound if await self._queue(bound, patience) else None
-            if not self._upstreams.retries.take():
+            full = self._full()
+            if full is not None:
+                return full if await self._queue(full, patience) else None
+            pause, _, bound = min(self._pauses(), key=lambda one: one[:2], default=(0.0, 0, None))
+            if bound is None or pause > patience or not self._upstreams.retries.take():
                 return None
             await self._sleep(pause)
             found = self._enter(bound) or self._next()
@@ -231,34 +229,33 @@ class Asking:
             patience = min(patience - pause, self._watch.left)
         return None
 
-    def _pauses(self) -> list[tuple[float, Bound | None]]:
-        """How long each that is left would have to be waited for; 0: it only has to have a place free."""
-        found: list[tuple[float, Bound | None]] = []
+    def _full(self) -> Bound | None:
+        """The first that only has no place free."""
         for bound in self._call.bounds:
-            if not self._may_be_asked(bound):
-                continue
-            health = self._upstreams.health.of(bound.candidate)
-            if health.wait(self._route.breaker):
-                continue
-            tried, bulkhead = self._tried.get(bound), health.provider.bulkhead
-            if tried is not None or health.cooling:
-                found.append((health.cooling + self._pause(tried.times if tried is not None else 1), bound))
-            elif bulkhead.running >= bulkhead.limit and bulkhead.has_room_to_wait:
-                found.append((0.0, bound))
-        return found
+            if bound not in self._tried and self._may_be_asked(bound):
+                health = self._upstreams.health.of(bound.candidate)
+                bulkhead = health.provider.bulkhead
+                if bulkhead.running >= bulkhead.limit and bulkhead.has_room_to_wait and not health.cooling:
+                    return bound if not health.wait(self._route.breaker) else None
+        return None
+
+    def _pauses(self) -> Iterator[tuple[float, int, Bound | None]]:
+        """How long each that is left has to be waited for, and how often it was asked."""
+        for bound in self._call.bounds:
+            if self._may_be_asked(bound):
+                health, tried = self._upstreams.health.of(bound.candidate), self._tried.get(bound)
+                times = tried.times if tried is not None else 0
+                if (times or health.cooling) and not health.wait(self._route.breaker):
+                    yield health.cooling + self._pause(max(times, 1)), times, bound
 
     def _may_be_asked(self, bound: Bound) -> bool:
         """As far as this call is concerned."""
         if bound.candidate.provider not in self._upstreams.providers or bound in self._left_out:
             return False
         tried = self._tried.get(bound)
-        return not (tried is not None and tried.out) and not (self._too_small is not None and self._is_too_small(bound.candidate))
-
-    def _is_too_small(self, candidate: Candidate) -> bool:
-        """Known to hold no more than the one that said that the prompt does not fit."""
-        assert self._too_small is not None
-        known, was = self._upstreams.window(candidate), self._upstreams.window(self._too_small)
-        return known is not None and was is not None and known <= was
+        if tried is not None and tried.out:
+            return False
+        return not self._outgrown or (self._upstreams.window(bound.candidate) or self._outgrown + 1) > self._outgrown
 
     def _enter(self, bound: Bound) -> Bound | None:
         """The candidate, if it may be asked after the pause still."""
@@ -311,7 +308,7 @@ class Asking:
         elif failure.kind not in ("rate_limited", "differs") and not failure.retry_after:
             self._retry = bound
         if failure.too_long:
-            self._too_small = bound.candidate
+            self._outgrown = max(self._outgrown, self._upstreams.window(bound.candidate) or 0)
 
     def _let_go(self) -> None:
         asked, self._asked = self._asked, None

@@ -154,12 +154,10 @@ class CandidateHealth:
         """A 403 may be about one model; where others of the provider have answered lately, the key is good."""
         provider = self.provider
         others_answer = failure.status == _FORBIDDEN and now < provider.answered_at + breaker.open
-        if not others_answer:
-            provider.credentials.trip(now)
-            provider.credentials.is_open(breaker, now)
         if not self.circuit.failures:
             self.since = now
-        self.circuit.trip(now)
+        refused = self.circuit if others_answer else provider.credentials
+        refused.trip(now)
         self._health.tell(CredentialsRefused(provider.name, self.model, failure.status, not others_answer))
 
     def _recovered(self) -> None:
