@@ -71,6 +71,14 @@ class OpenAIProvider:
     async def complete(self, request: ChatRequest) -> WholeAnswer:
         body = self._for_upstream(request)
         response = await self._post(body, request, "application/json")
+        try:
+            return await self._whole(response)
+        except UpstreamFailure as failure:
+            # It took the call on, so it is going to bill it, unless it says itself that it failed.
+            failure.status = failure.status or response.status
+            raise
+
+    async def _whole(self, response: HttpAnswer) -> WholeAnswer:
         data = await self._read_whole(response, MAX_WHOLE_BYTES)
         try:
             value = orjson.loads(data)
