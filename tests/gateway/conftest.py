@@ -45,7 +45,6 @@ def configuration(upstream: str, other: str) -> dict[str, Any]:
             "timeouts": {**hasty, "first_token": "5s", "total": "400ms"},
         },
         {"alias": "slow-pair", "strategy": "ordered", "candidates": [first, second], "timeouts": {"first_token": "900ms"}},
-        {"alias": "kept", "strategy": "ordered", "candidates": [first, second], "cache": {"ttl": "60s"}},
         {"alias": "off", "strategy": "ordered", "candidates": [first], "enabled": False},
     ]
     return {

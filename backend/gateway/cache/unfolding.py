@@ -41,7 +41,7 @@ def _told(choice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if "tool_calls" in things:
         things["tool_calls"] = [{**call, "index": number} for number, call in enumerate(things["tool_calls"])]
     where_logprobs = "content" if "content" in texts else "refusal" if "refusal" in texts else ""
-    yield _delta(index, opening, choice, "logprobs" in choice and (logprobs is None or not where_logprobs))
+    yield _delta(index, opening, choice, "logprobs" in choice and logprobs is None)
     for name, text in texts.items():
         if name == where_logprobs and logprobs is not None:
             yield _delta(index, {name: text}, choice, True)
@@ -51,7 +51,8 @@ def _told(choice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if things:
         yield _delta(index, things, choice, False)
     rest = {name: value for name, value in choice.items() if name not in ("index", "message", "logprobs")}
-    yield {"index": index, "delta": {}, "finish_reason": None, **rest}
+    # Not with the first chunk: OpenAI's own SDK counts the tokens of one that begins a further choice twice.
+    yield _delta(index, {}, choice, logprobs is not None and not where_logprobs) | rest
 
 
 def _delta(index: int, delta: dict[str, Any], choice: Mapping[str, Any], with_logprobs: bool) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Whole answers and streams are two ways to tell the same thing: nothing is lost on the way from one to the other, or back."""
 
+import itertools
 import json
 from typing import Any
 
@@ -61,7 +62,7 @@ WHOLE = st.builds(
 def assembled(data: bytes, *cuts: int) -> dict[str, Any]:
     assembly = Assembly()
     places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in itertools.pairwise(places):
         assembly.feed(data[start:end])
     return assembly.whole()
 
@@ -78,7 +79,9 @@ def test_a_whole_answer_told_as_a_stream_and_put_together_again_is_the_same(
 
 @given(data=st.data(), whole=WHOLE, wants_usage=st.booleans())
 @settings(max_examples=100, deadline=None)
-def test_however_a_provider_cuts_its_answer_into_chunks_the_same_is_kept(data: st.DataObject, whole: dict[str, Any], wants_usage: bool) -> None:
+def test_however_a_provider_cuts_its_answer_into_chunks_the_same_is_kept(
+    data: st.DataObject, whole: dict[str, Any], wants_usage: bool
+) -> None:
     """Texts in pieces of any length, choices in any order among each other, usage shown to the caller or not."""
     upstream = b"".join(b"data: " + json.dumps(chunk).encode() + b"\n\n" for chunk in shuffled_chunks(data, whole)) + b"data: [DONE]\n\n"
     relayed = ChunkStream(wants_usage=wants_usage, with_facts=True)
