@@ -37,16 +37,18 @@ def values(out: bytes) -> list[Any]:
 
 WORDS = st.lists(st.text(st.characters(blacklist_categories=["Cs"]), max_size=12), min_size=1, max_size=12)
 
-
-@pytest.mark.case("U4")
-@settings(max_examples=2500, deadline=None)
-@given(
+any_answer_cut_anywhere = given(
     words=WORDS,
     cuts=st.lists(st.integers(0, 3000), max_size=12),
     wants_usage=st.booleans(),
     with_facts=st.booleans(),
     wire=st.fixed_dictionaries({name: st.booleans() for name in ("null_usage", "spaced", "crlf", "malformed", "done")}),
 )
+
+
+@pytest.mark.case("U4")
+@settings(max_examples=400, deadline=None)
+@any_answer_cut_anywhere
 def test_the_text_is_whole_however_it_is_cut(
     words: list[str], cuts: list[int], wants_usage: bool, with_facts: bool, wire: dict[str, bool]
 ) -> None:
@@ -77,10 +79,11 @@ ODD = (
     '{"choices":[{"finish_reason":"stop"}]}', '{"choices":[],"usage":{"prompt_tokens":-1}}', '{"choices":[{"delta":[]}]}', "[DONE]",
 )  # fmt: skip
 PIECES = [*map(sse, canonical_chunks()[:3]), *map(sse, ODD), b": c\n\n", b"data:\n\n", b"\xff\n"]
+anything_sent = given(pieces=st.lists(st.sampled_from(PIECES), max_size=12), wants_usage=st.booleans(), with_facts=st.booleans())
 
 
-@settings(max_examples=2500, deadline=None)
-@given(pieces=st.lists(st.sampled_from(PIECES), max_size=12), wants_usage=st.booleans(), with_facts=st.booleans())
+@settings(max_examples=400, deadline=None)
+@anything_sent
 def test_nothing_that_a_provider_sends_breaks_the_stream(pieces: list[bytes], wants_usage: bool, with_facts: bool) -> None:
     out, stream = run(b"".join(pieces), [], wants_usage=wants_usage, with_facts=with_facts)
     got = values(out)
@@ -88,6 +91,20 @@ def test_nothing_that_a_provider_sends_breaks_the_stream(pieces: list[bytes], wa
     assert stream.estimated_output_tokens() >= 0
     if "[DONE]" in got:
         assert got[-1] == "[DONE]"
+
+
+test_the_text_is_whole_ten_thousand_times = many(
+    (any_answer_cut_anywhere(test_the_text_is_whole_however_it_is_cut.hypothesis.inner_test))
+)
+
+
+def many(test: Any) -> Any:
+    return pytest.mark.soak(pytest.mark.case("U4")(settings(max_examples=10_000, deadline=None)(test)))
+
+
+test_nothing_breaks_the_stream_ten_thousand_times = many(
+    (anything_sent(test_nothing_that_a_provider_sends_breaks_the_stream.hypothesis.inner_test))
+)
 
 
 def test_ordinary_chunks_are_passed_on_as_the_same_object() -> None:

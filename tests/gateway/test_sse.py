@@ -1,5 +1,7 @@
 """Splitting event streams: whatever way the bytes are cut, the same events come out."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,11 +24,14 @@ def events_of(pieces: list[bytes]) -> list[bytes]:
     return found + splitter.finish()
 
 
-@pytest.mark.case("U4")
-@settings(max_examples=3000)
-@given(
+any_events = given(
     events=EVENTS, end=ENDS, bom=st.booleans(), space=st.booleans(), cuts=st.lists(st.integers(0, 400), max_size=12), comment=st.booleans()
 )
+
+
+@pytest.mark.case("U4")
+@settings(max_examples=400)
+@any_events
 def test_any_cut_gives_the_same_events(events: list[str], end: str, bom: bool, space: bool, cuts: list[int], comment: bool) -> None:
     prefix = "data: " if space else "data:"
     # Without the space in the prefix one leading space of the data belongs to the framing.
@@ -36,23 +41,44 @@ def test_any_cut_gives_the_same_events(events: list[str], end: str, bom: bool, s
     assert events_of(split(data, cuts)) == [event.encode() for event in expected]
 
 
-@settings(max_examples=2000)
-@given(data=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=10))
+any_bytes = given(data=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=10))
+
+
+@settings(max_examples=400)
+@any_bytes
 def test_rubbish_is_cut_the_same_way_wherever_it_is_cut(data: bytes, cuts: list[int]) -> None:
     assert events_of(split(data, cuts)) == events_of([data])
 
 
-@settings(max_examples=2000)
-@given(
+any_grammar = given(
     pieces=st.lists(
         st.sampled_from([b"data: {}", b"data:x", b"\n", b"\r", b"\r\n", b"\n\n", b": c", b"event: e", b"\xef\xbb\xbf", b"data", b" "]),
         max_size=30,
     ),
     cuts=st.lists(st.integers(0, 200), max_size=10),
 )
+
+
+@settings(max_examples=400)
+@any_grammar
 def test_pieces_of_the_grammar_are_cut_the_same_way_wherever_they_are_cut(pieces: list[bytes], cuts: list[int]) -> None:
     data = b"".join(pieces)
     assert events_of(split(data, cuts)) == events_of([data])
+
+
+
+
+def many(test: Any) -> Any:
+    return pytest.mark.soak(pytest.mark.case("U4")(settings(max_examples=10_000)(test)))
+
+
+test_any_cut_ten_thousand_times = many(any_events(test_any_cut_gives_the_same_events.hypothesis.inner_test))
+test_rubbish_ten_thousand_times = pytest.mark.soak(
+    many(any_bytes(test_rubbish_is_cut_the_same_way_wherever_it_is_cut.hypothesis.inner_test))
+)
+test_the_grammar_ten_thousand_times = many(
+    any_grammar(test_pieces_of_the_grammar_are_cut_the_same_way_wherever_they_are_cut.hypothesis.inner_test)
+)
 
 
 @pytest.mark.parametrize(

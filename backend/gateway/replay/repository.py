@@ -33,7 +33,7 @@ async def claim(session: AsyncSession, row: dict[str, Any], *, now: datetime, le
     is_over = _held_until <= _in(_AT_ONCE, session, now)
     statement = _insert(session).values(values).on_conflict_do_update(index_elements=["id"], set_=changed, where=is_over)
     while True:
-        if _count(await session.execute(statement)):
+        if (await session.execute(statement.returning(_id))).one_or_none() is not None:
             return None
         found = (await session.execute(sa.select(col(Replay.fingerprint), _answer).where(_id == row["id"]))).one_or_none()
         if found is not None:
@@ -53,7 +53,7 @@ async def keep(session: AsyncSession, row: dict[str, Any], *, now: datetime, spa
     changed = {"answer": values["answer"], "held_until": values["held_until"]}
     # A claim whose lease is over may be swept already; as long as nobody took the key after it, this is the one success.
     statement = _insert(session).values(values).on_conflict_do_update(index_elements=["id"], set_=changed, where=_holder == row["holder"])
-    return _count(await session.execute(statement)) == 1
+    return (await session.execute(statement.returning(_id))).one_or_none() is not None
 
 
 async def free(session: AsyncSession, holders: Holders) -> None:
@@ -66,7 +66,7 @@ async def sweep(session: AsyncSession, *, now: datetime, most: int) -> int:
     over = sa.select(_id).where(_held_until <= _in(_AT_ONCE, session, now)).order_by(_held_until).limit(most)
     if session.get_bind().dialect.name == "postgresql":
         over = over.with_for_update(skip_locked=True)
-    return _count(await session.execute(sa.delete(Replay).where(_id.in_(over))))
+    return len((await session.execute(sa.delete(Replay).where(_id.in_(over)).returning(_id))).all())
 
 
 def _claims_of(holders: Holders) -> tuple[Any, ...]:
@@ -83,7 +83,3 @@ def _in(span: timedelta, session: AsyncSession, now: datetime) -> Any:
 def _insert(session: AsyncSession) -> Any:
     """Both dialects have the same ON CONFLICT, each in a class of its own."""
     return (sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert)(Replay)
-
-
-def _count(result: Any) -> int:
-    return int(result.rowcount)
