@@ -175,6 +175,15 @@ class RetrySettings(Section):
     """No pause is longer, whatever a provider asks for."""
 
 
+class RetryBudgetSettings(Section):
+    """Attempts beyond the first of each call that a process makes, over all calls and within any ten seconds."""
+
+    share: float = Field(default=0.2, ge=0, le=10)
+    """Per call."""
+    floor: float = Field(default=3.0, ge=0, le=10_000)
+    """Per second, however few calls there are."""
+
+
 class BreakerSettings(Section):
     failures: int = Field(default=3, ge=1, le=1000)
     open: Duration = timedelta(seconds=300)
@@ -432,6 +441,7 @@ class Settings(Section):
     rate_limits: RateLimitSettings = RateLimitSettings()
     budgets: BudgetSettings = BudgetSettings()
     overload: OverloadSettings = OverloadSettings()
+    retry_budget: RetryBudgetSettings = RetryBudgetSettings()
     replay: ReplaySettings = ReplaySettings()
     reporting: ReportingSettings = ReportingSettings()
     observability: ObservabilitySettings = ObservabilitySettings()

@@ -14,6 +14,7 @@ from backend.gateway.pipeline import Pipeline
 from backend.gateway.replay.service import Replays
 from backend.gateway.reserve import Reserver
 from backend.gateway.responses import send_json
+from backend.gateway.retry_budget import RetryBudget
 from backend.gateway.selecting import Selector
 from backend.gateway.self_service import SelfService
 from backend.gateway.settle import Settler
@@ -95,7 +96,9 @@ class Gateway:
             reserver=Reserver(self._bounder, keeper),
             standing=self._standing,
             settler=settler,
-            upstreams=Upstreams(self.providers, self._model_list.window, health),
+            upstreams=Upstreams(
+                self.providers, self._model_list.window, health, RetryBudget(settings.retry_budget.share, settings.retry_budget.floor)
+            ),
             gate=self.gate,
         )
         self._replays = Replays(db, clock, settings, metrics, self._pipeline.enter) if settings.replay.enabled else None

@@ -85,6 +85,7 @@ def configuration(stage: Sequence[Played], pace: Pace) -> dict[str, Any]:
     return {
         "providers": known,
         "models": routes,
+        "retry_budget": {"floor": 3 / pace.factor},
         "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
     }
 
