@@ -51,5 +51,6 @@ def test_the_example_says_later_where_it_is_later() -> None:
     for line in text.splitlines():
         for later in LATER:
             name = later.rpartition(".")[2]
-            if re.match(rf"^\s*-?\s*{name}:", line):
+            below = r"\s+" if "." in later else ""  # a setting of a section is indented
+            if re.match(rf"^{below}-?\s*{name}:", line):
                 assert "later" in line, line
