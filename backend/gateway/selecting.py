@@ -8,9 +8,9 @@ from backend.gateway.bounds import Bounder
 from backend.gateway.call import Call, clean
 from backend.kernel.errors import BadRequest, NoAvailableProvider, UnsupportedParameter
 from backend.kernel.request import Scope, header
+from backend.kernel.setting_types import SLUG_PATTERN
 from backend.routing.table import RouteTable
 from backend.routing.task import task_of
-from backend.settings import SLUG_PATTERN
 
 TASK_HEADER = b"x-bourse-task"
 _TASK = re.compile(SLUG_PATTERN)

@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from backend.kernel.errors import BadRequest, PermissionDenied
-from backend.settings import MOST_COUNTED, RateLimit
+from backend.kernel.setting_types import MOST_COUNTED
+from backend.settings import RateLimit
 
 Quota = Literal["hard", "soft"]
 ScopeKind = Literal["key", "user", "tenant"]
