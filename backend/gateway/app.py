@@ -115,7 +115,7 @@ class Gateway:
     async def start(self) -> None:
         self._load.start()
         if self._replays is not None:
-            self._replays.start()
+            await self._replays.start()
         await self.cache.start()
         self.providers.update(build_providers(self._settings, self._http))
 

@@ -51,14 +51,14 @@ class Replays:
         self._most_bytes = settings.replay.max_bytes
         self._enter = enter
         self._count = metrics.replays
-        self._shelf = Shelf(db, clock, settings.replay)
+        self._shelf = Shelf(db, clock, settings)
         self._room = Room(ROOM_BYTES)
         self._running: dict[str, Recording] = {}
         self._remembered: OrderedDict[str, tuple[Recording, float]] = OrderedDict()
         self._remembered_bytes = 0
 
-    def start(self) -> None:
-        self._shelf.start()
+    async def start(self) -> None:
+        await self._shelf.start()
 
     async def stop(self) -> None:
         """End what runs, and give up its claims."""

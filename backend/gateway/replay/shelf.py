@@ -14,13 +14,15 @@ from typing import Literal
 import structlog
 
 from backend.gateway.replay import repository
-from backend.gateway.replay.answer import Answer, seal, unseal
+from backend.gateway.replay.answer import Answer, packed, unpacked
 from backend.gateway.replay.asked import Asked
 from backend.kernel.clock import Clock
 from backend.kernel.db import CALLERS_PATIENCE, Database, patience
-from backend.kernel.errors import IdempotencyInProgress, IdempotencyMismatch, StorageUnavailable
+from backend.kernel.errors import IdempotencyInProgress, IdempotencyMismatch, InternalError, StorageUnavailable
 from backend.kernel.ids import new_id
-from backend.settings import ReplaySettings
+from backend.kernel.sealing import MOST_COMPRESSED, seal, unsealed
+from backend.limits.kept_values import KeptValues
+from backend.settings import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -30,8 +32,8 @@ SWEPT_AT_ONCE = 500
 MOST_SWEEPS = 200
 """A round deletes 100,000 rows at the most, and takes a breath after every 500."""
 BREATH_SECONDS = 0.05
-IN_THREAD_BYTES = 256 * 1024
-"""Sealing more than this would hold up other calls for milliseconds."""
+_FINGERPRINT = 64
+MOST_IN_REDIS = 1024 * 1024
 
 Fate = Literal["stored", "later", "lost"]
 
@@ -58,17 +60,22 @@ class Claim:
 class Shelf:
     """Claims and answers of one process, and its background task."""
 
-    def __init__(self, db: Database, clock: Clock, settings: ReplaySettings) -> None:
+    def __init__(self, db: Database, clock: Clock, settings: Settings) -> None:
         self._db = db
         self._clock = clock
-        self._lease = settings.lease
-        self._keep = settings.keep
+        self._lease = settings.replay.lease
+        self._keep = settings.replay.keep
+        self._redis: KeptValues | None = None
+        if settings.redis_url is not None:
+            self._redis = KeptValues(settings.redis_url, "replay", "answers are given again from the database alone", lambda _: None)
         self._held: dict[str, Claim] = {}
         self._unstored: dict[str, Claim] = {}
         self._unfreed: dict[str, str] = {}
         self._task: asyncio.Task[None] | None = None
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        if self._redis is not None:
+            await self._redis.start()
         self._task = asyncio.create_task(self._tend(), name="replay-tend")
 
     async def stop(self) -> None:
@@ -82,6 +89,8 @@ class Shelf:
             await self._free_the_rest()
         except StorageUnavailable:
             log.warning("replay.claims_left", claims=len(self._unfreed) + len(self._unstored))
+        if self._redis is not None:
+            await self._redis.stop()
 
     async def claim(self, asked: Asked) -> Claim | Answer:
         """The right to make this call, or the answer that it had.
@@ -91,6 +100,11 @@ class Shelf:
             IdempotencyMismatch: the key was used for another request.
             StorageUnavailable: nobody knows; the call must not be made.
         """
+        if self._redis is not None and (kept := await self._redis.get(asked.id.encode())) is not None:
+            # What is there was in the database first.
+            answer = await _opened(asked, kept[:_FINGERPRINT].decode("latin-1"), kept[_FINGERPRINT:])
+            if answer is not None:
+                return answer
         claim = Claim(asked)
         try:
             with _callers_patience():
@@ -104,18 +118,20 @@ class Shelf:
             self._held[claim.holder] = claim
             return claim
         fingerprint, sealed = found
-        if fingerprint != asked.fingerprint:
-            raise mismatch()
-        if sealed is None:
+        if sealed is None and fingerprint == asked.fingerprint:
             raise in_progress()
-        return await asyncio.to_thread(unseal, sealed, asked) if len(sealed) > IN_THREAD_BYTES else unseal(sealed, asked)
+        answer = await _opened(asked, fingerprint, sealed or b"")
+        if answer is None:
+            raise InternalError("The answer that was kept for this Idempotency-Key cannot be read.")
+        return answer
 
     async def store(self, claim: Claim, answer: Answer) -> Fate:
         """Keep the one answer of a claim. "later": the database is silent. "lost": the lease was, and somebody else has the key."""
-        if len(answer.body) > IN_THREAD_BYTES:
-            claim.sealed = await asyncio.to_thread(seal, answer, claim.asked)
+        data = packed(answer)
+        if len(data) > MOST_COMPRESSED:
+            claim.sealed = await asyncio.to_thread(seal, claim.asked.secret, data, compress=True)
         else:
-            claim.sealed = seal(answer, claim.asked)
+            claim.sealed = seal(claim.asked.secret, data)
         try:
             with _callers_patience():
                 return await self._store(claim)
@@ -138,7 +154,11 @@ class Shelf:
     async def _store(self, claim: Claim) -> Fate:
         async with self._db.write() as unit:
             row = {**claim.row(), "answer": claim.sealed}
-            return "stored" if await repository.keep(unit.session, row, now=self._clock.now(), span=self._keep) else "lost"
+            kept = await repository.keep(unit.session, row, now=self._clock.now(), span=self._keep)
+        if kept and self._redis is not None and claim.sealed is not None and len(claim.sealed) <= MOST_IN_REDIS:
+            asked = claim.asked
+            self._redis.put(asked.id.encode(), asked.fingerprint.encode() + claim.sealed, self._keep.total_seconds())
+        return "stored" if kept else "lost"
 
     # In the background -------------------------------------------------------------------------------------------------------------
 
@@ -194,6 +214,18 @@ class Shelf:
                 break
             await asyncio.sleep(BREATH_SECONDS)
         return swept
+
+
+async def _opened(asked: Asked, fingerprint: str, sealed: bytes) -> Answer | None:
+    """The answer to this request; None for what cannot be read.
+
+    Raises:
+        IdempotencyMismatch: it is the answer to another one.
+    """
+    if fingerprint != asked.fingerprint:
+        raise mismatch()
+    data = await asyncio.to_thread(unsealed, asked.secret, sealed) if len(sealed) > MOST_COMPRESSED else unsealed(asked.secret, sealed)
+    return unpacked(data) if data is not None else None
 
 
 def in_progress() -> IdempotencyInProgress:
