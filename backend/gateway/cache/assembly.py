@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from backend.gateway.sse import EventSplitter
+from backend.gateway.sse import EventSplitter, EventTooLarge
 
 _TEXTS = frozenset(
     {"content", "refusal", "reasoning", "reasoning_content", "arguments", "input", "text", "summary", "data", "thinking", "transcript"}
@@ -19,6 +19,7 @@ _OF_THE_STREAM = frozenset({"object", "choices", "usage", "bourse", "obfuscation
 _OF_THE_CHOICE = frozenset({"index", "delta", "logprobs"})
 
 _BYTES_OF_A_LOGPROB = 100
+_MALFORMED = (AttributeError, EventTooLarge, KeyError, RecursionError, TypeError, ValueError)
 
 
 class CannotAssemble(Exception):
@@ -46,20 +47,21 @@ class Assembly:
         """Characters of text so far."""
 
     def feed(self, data: bytes) -> None:
-        for payload in self._splitter.feed(data):
-            if payload != b"[DONE]":
-                self._take(orjson.loads(payload))
+        try:
+            for payload in self._splitter.feed(data):
+                if payload != b"[DONE]":
+                    self._take(orjson.loads(payload))
+        except _MALFORMED as error:
+            raise CannotAssemble("a chunk that is none") from error
 
     def whole(self) -> dict[str, Any]:
         """The `chat.completion`."""
         if not self._choices:
             raise CannotAssemble("a stream without choices")
-        choices = []
-        for index, (message, rest) in sorted(self._choices.items()):
-            message = _finished(message)
-            if "tool_calls" in message:
-                message["tool_calls"] = _numbered_off(message["tool_calls"])
-            choices.append({"index": index, "message": {"role": "assistant", "content": None, **message}, **_finished(rest)})
+        try:
+            choices = [_choice(index, message, rest) for index, (message, rest) in sorted(self._choices.items())]
+        except _MALFORMED as error:
+            raise CannotAssemble("tool calls that are none") from error
         top = self._top
         first = {"id": top.pop("id", ""), "object": "chat.completion", "created": top.pop("created", 0), "model": top.pop("model", "")}
         usage = {"usage": self._usage} if self._usage else {}
@@ -134,6 +136,13 @@ class Assembly:
             if same is None:
                 known.append(same := {})
             self._merge(same, entry)
+
+
+def _choice(index: int, message: dict[str, Any], rest: dict[str, Any]) -> dict[str, Any]:
+    told = {"role": "assistant", "content": None, **_finished(message)}
+    if "tool_calls" in told:
+        told["tool_calls"] = _numbered_off(told["tool_calls"])
+    return {"index": index, "message": told, **_finished(rest)}
 
 
 def _goes_on(known: Any, entry: dict[str, Any]) -> bool:

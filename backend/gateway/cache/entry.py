@@ -57,4 +57,7 @@ def why_not_kept(answer: dict[str, Any]) -> str | None:
             return "empty"
         if message.get("audio"):
             return "sound"
+        calls = message.get("tool_calls")
+        if calls and not (isinstance(calls, list) and all(isinstance(one, dict) for one in calls)):
+            return "malformed"
     return None

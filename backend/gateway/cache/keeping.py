@@ -43,29 +43,19 @@ class Keeping:
 
     def whole(self, answer: dict[str, Any], body: bytes, usage: Usage) -> None:
         """Keep a whole answer that was settled. `usage`: what it was charged for."""
-        self._why_not = why_not_kept(answer)
-        if self._why_not is None:
-            if "bourse" in answer or usage_from_openai(answer.get("usage")) is None:
-                # Of an upstream that is a Bourse itself; and an answer that is streamed later may have to tell its usage.
-                told = {name: value for name, value in answer.items() if name != "bourse"}
-                body = dump_json({**told, "usage": told.get("usage") or usage_to_openai(usage)})
-            self._keep(body)
+        self._keep(answer, usage, body)
 
     def stream(self, closing: bytes, usage: Usage) -> None:
-        """Keep what was streamed; `closing` are the last bytes that go out."""
+        """Keep what was streamed and settled; `closing` are the last bytes that go out."""
         self._gather(closing)
         self._put_together()
-        if self._why_not is not None:
-            return
-        try:
-            answer = self._assembly.whole()
-        except CannotAssemble:
-            self._why_not = "unclear"
-            return
-        self._why_not = why_not_kept(answer)
         if self._why_not is None:
-            answer.setdefault("usage", usage_to_openai(usage))
-            self._keep(dump_json(answer))
+            try:
+                answer = self._assembly.whole()
+            except CannotAssemble:
+                self._why_not = "unclear"
+            else:
+                self._keep(answer, usage)
 
     def found(self, entry: Entry) -> None:
         """Nobody has to be asked: it was kept elsewhere."""
@@ -79,28 +69,39 @@ class Keeping:
         if self._why_not is not None:
             self._cache.not_kept(self._why_not)
 
-    def _keep(self, body: bytes) -> None:
-        call, record = self._call, self._call.record
+    def _keep(self, answer: dict[str, Any], usage: Usage, body: bytes | None = None) -> None:
+        self._why_not = self._why_not_kept(answer)
+        if self._why_not is not None:
+            return
+        counted = usage_from_openai(answer.get("usage")) is not None
+        if body is None or "bourse" in answer or not counted:
+            # Of an upstream that is a Bourse itself; and an answer that is streamed later may have to tell its usage.
+            told = {name: value for name, value in answer.items() if name != "bourse"}
+            body = dump_json(told if counted else {**told, "usage": usage_to_openai(usage)})
         if len(body) > self._cache.most_bytes:
             self._why_not = "too_large"
-        elif record.overrun or call.lowered_cap:
-            self._why_not = "cut"
-        elif record.recovered is not None:
-            self._why_not = "recovered"
-        else:
-            entry = Entry(
-                body=body,
-                bought_at=self._cache.now(),
-                cost_nano=record.charged_nano,
-                provider=record.provider or "",
-                model=record.model or "",
-                offer_id=record.offer_id,
-                usage_source=record.usage_source,
-                simulated=call.simulated,
-            )
-            assert call.route is not None
-            self._cache.keep(self._key, entry, call.route.cache_seconds)
-            self.found(entry)
+            return
+        call, record = self._call, self._call.record
+        assert call.route is not None
+        entry = Entry(
+            body=body,
+            bought_at=self._cache.now(),
+            cost_nano=record.charged_nano,
+            provider=record.provider or "",
+            model=record.model or "",
+            offer_id=record.offer_id,
+            usage_source=record.usage_source,
+            simulated=call.simulated,
+        )
+        self._cache.keep(self._key, entry, call.route.cache_seconds)
+        self.found(entry)
+
+    def _why_not_kept(self, answer: dict[str, Any]) -> str | None:
+        if self._call.record.overrun or self._call.lowered_cap:
+            return "cut"
+        if self._call.record.recovered is not None:
+            return "recovered"
+        return why_not_kept(answer)
 
     def _gather(self, data: bytes) -> None:
         if self._why_not is None:

@@ -1,61 +1,48 @@
-"""Answers in Redis, for all replicas. Whatever goes wrong there is a miss: the cache is a saving, not a promise."""
+"""Answers in Redis, for all replicas: compressed, and readable only for who asks the very same thing again.
 
-import asyncio
-import math
+Name and secret are derived from the call, which is not stored: whoever has Redis alone finds neither prompts nor answers in it, and an
+answer that was changed there is none. Whatever goes wrong there is a miss: the cache is a saving, not a promise.
+"""
 
-from backend.gateway.cache.entry import Entry
-from backend.gateway.cache.sealing import name_of, seal, unsealed
-from backend.limits.redis_link import LinkDown
+import hmac
+
+from backend.gateway.cache.entry import Entry, unpacked
+from backend.kernel.sealing import seal, unsealed
+from backend.limits.kept_values import KeptValues
 from backend.limits.shared import ANSWER_SECONDS
-from backend.limits.standing_link import StandingLink
 from backend.observability.metrics import Metrics
-
-MOST_UNDER_WAY = 16 * 1024 * 1024
-"""Bytes on their way to a Redis that is slow to take them; what comes on top stays in memory alone."""
-_NOTHING = b"-1"
 
 
 class RedisStore:
-    """A connection of its own: large values would hold up the limits, which are asked before every call."""
-
     def __init__(self, url: str, metrics: Metrics, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._metrics = metrics
-        self._under_way = 0
-        self._standing = StandingLink(
-            url, "cache", "answers are kept in memory alone", answer_seconds=answer_seconds, on_change=self._changed
-        )
-        metrics.cache_redis_up.set_function(lambda: self._standing.link is not None)
+        self._values = KeptValues(url, "cache", "answers are kept in memory alone", self._changed, answer_seconds=answer_seconds)
+        metrics.cache_redis_up.set_function(lambda: self._values.is_up)
 
     async def start(self) -> None:
-        await self._standing.start()
+        await self._values.start()
 
     async def stop(self) -> None:
-        await self._standing.stop()
+        await self._values.stop()
 
     async def get(self, key: bytes) -> Entry | None:
-        link = self._standing.link
-        if link is None:
-            return None
-        try:
-            found = await link.call("GET", name_of(key))
-        except LinkDown:
-            return None
-        return unsealed(key, found) if found != _NOTHING else None
+        found = await self._values.get(_name(key))
+        packed = unsealed(_secret(key), found) if found is not None else None
+        return unpacked(packed) if packed is not None else None
 
     def put(self, key: bytes, entry: Entry, seconds: float) -> None:
         """Keep it for so long. Returns at once, and says nothing of what becomes of it."""
-        link = self._standing.link
-        if link is None or self._under_way + entry.size > MOST_UNDER_WAY:
-            return
-        sealed = seal(key, entry)
-        self._under_way += len(sealed)
-
-        def done(answered: "asyncio.Future[bytes]") -> None:
-            self._under_way -= len(sealed)
-            answered.exception()  # heard: a Redis that is full is nothing that anybody waits to be told
-
-        link.call("SET", name_of(key), sealed, "EX", max(1, math.ceil(seconds))).add_done_callback(done)
+        if self._values.is_up:
+            self._values.put(_name(key), seal(_secret(key), entry.packed()), seconds)
 
     def _changed(self, is_up: bool) -> None:
         if not is_up:
             self._metrics.cache_redis_failures.inc()
+
+
+def _name(key: bytes) -> bytes:
+    return hmac.digest(key, b"name", "sha256").hex().encode()
+
+
+def _secret(key: bytes) -> bytes:
+    return hmac.digest(key, b"seal", "sha256")

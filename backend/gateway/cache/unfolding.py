@@ -23,7 +23,7 @@ def stream_of(whole: Mapping[str, Any], *, wants_usage: bool, facts: Mapping[str
     same = {name: whole[name] for name in _SAME_IN_ALL if name in whole} | {"object": "chat.completion.chunk"}
     first = {name: value for name, value in whole.items() if name not in (*same, "choices", "usage", "bourse")}
     own: dict[str, Any] = {"usage": None} if wants_usage and usage else {}
-    chunks = [{**same, "choices": [choice], **own} for entry in whole["choices"] for choice in _told(entry)]
+    chunks = [{**same, "choices": [choice], **own} for number, entry in enumerate(whole["choices"]) for choice in _told(entry, number)]
     chunks[0] |= first
     if own:
         chunks.append({**same, "choices": [], "usage": usage})
@@ -32,14 +32,14 @@ def stream_of(whole: Mapping[str, Any], *, wants_usage: bool, facts: Mapping[str
     return b"".join([b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks]) + b"data: [DONE]\n\n"
 
 
-def _told(choice: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def _told(choice: Mapping[str, Any], number: int) -> Iterator[dict[str, Any]]:
     """One choice of the answer, chunk by chunk."""
-    index, message, logprobs = choice.get("index", 0), choice["message"], choice.get("logprobs")
+    index, message, logprobs = choice.get("index", number), choice["message"], choice.get("logprobs")
     texts = {name: message[name] for name in _TEXTS if message.get(name) and isinstance(message[name], str)}
     things = {name: value for name, value in message.items() if name not in texts and name != "role" and value}
     opening = {name: value for name, value in message.items() if name not in texts and name not in things}
     if "tool_calls" in things:
-        things["tool_calls"] = [{**call, "index": number} for number, call in enumerate(things["tool_calls"])]
+        things["tool_calls"] = [{**call, "index": place} for place, call in enumerate(things["tool_calls"])]
     where_logprobs = "content" if "content" in texts else "refusal" if "refusal" in texts else ""
     yield _delta(index, opening, choice, "logprobs" in choice and logprobs is None)
     for name, text in texts.items():
