@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from xdist.scheduler import LoadScopeScheduling
 
 from backend.configuration import load_settings
 from backend.kernel.clock import FixedClock
@@ -19,7 +20,7 @@ from backend.kernel.db import Database
 from backend.kernel.events import EventBus
 from backend.settings import Settings
 from tests.budgets.witness import Witness
-from tests.rig.catalog import read_catalog_once
+from tests.rig.catalog import SANDBOX, read_catalog_once
 from tests.rig.postgres import Postgres
 from tests.rig.redis import RedisServer
 from tests.rig.schema import make_sqlite_template, migrate, sqlite_url
@@ -36,7 +37,43 @@ BROWSER_SECONDS = 600
 """The first browser test may have to build the pages."""
 
 
+LONG = (
+    "fleet/",
+    "ui/",
+    "toolchain/",
+    "gateway/test_process",
+    "identity/test_revocation",
+    "budgets/",
+    "faults/",
+    "docs/",
+    "identity/",
+    "catalog/",
+)
+"""Tests that take longest come first, so that at the end of a run no process is left alone with one of them."""
+TOGETHER = ("tests/fleet/", "tests/ui/")
+"""Rooms whose files share a server that takes long to start: one process runs all of each."""
+
+
+def _begins_early(item: pytest.Item) -> int:
+    path = item.nodeid.removeprefix("tests/")
+    return next((place for place, long in enumerate(LONG) if path.startswith(long)), len(LONG))
+
+
+class OneProcessPerFile(LoadScopeScheduling):
+    """As pytest-xdist's `loadfile`, in the order of collection, and with some rooms kept together."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((room for room in TOGETHER if nodeid.startswith(room)), nodeid.partition("::")[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    config.option.loadscopereorder = False
+    return OneProcessPerFile(config, log) if config.option.dist == "loadfile" else None
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_begins_early)
     for item in items:
         if item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.timeout(BROWSER_SECONDS))
@@ -207,6 +244,12 @@ def redis_url(redis_server: RedisServer) -> str:
 def catalog_file() -> Path:
     """A SQLite file with the whole catalog in it, read once for all test processes. Copy it, never open it."""
     return read_catalog_once()
+
+
+@pytest.fixture(scope="session")
+def sandbox_file(catalog_file: Path) -> Path:
+    """The same with the sandbox's models alone, for servers whose other models are in their configuration. Copy it, never open it."""
+    return catalog_file.with_name(SANDBOX)
 
 
 @pytest.fixture

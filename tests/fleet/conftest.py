@@ -59,8 +59,8 @@ def fleets(*shapes: Shape) -> Any:
 
 
 @pytest.fixture(scope="session")
-def _catalog_template(postgres: Postgres, _postgres_template: str, catalog_file: Path) -> str:
-    copy_catalog(catalog_file, postgres.create(template=_postgres_template, name="with_catalog"))
+def _catalog_template(postgres: Postgres, _postgres_template: str, sandbox_file: Path) -> str:
+    copy_catalog(sandbox_file, postgres.create(template=_postgres_template, name="with_catalog"))
     return "with_catalog"
 
 
@@ -88,7 +88,7 @@ StartFleet = Callable[..., Fleet]
 def start_fleet(
     request: pytest.FixtureRequest,
     tmp_path_factory: pytest.TempPathFactory,
-    catalog_file: Path,
+    sandbox_file: Path,
     upstream_port: int,
     postgres: Postgres,
     redis_server: RedisServer,
@@ -111,7 +111,7 @@ def start_fleet(
             data_dir = home / f"replica-{number}"
             data_dir.mkdir()
             if database_url is None:
-                shutil.copy(catalog_file, data_dir / "bourse.db")
+                shutil.copy(sandbox_file, data_dir / "bourse.db")
             else:
                 env["BOURSE_DATABASE_URL"] = database_url
             options |= {"configuration": text, "env": env | env_of(number), "workers": shape.workers, "wait": False}

@@ -83,11 +83,11 @@ class Caller:
     ],
 )
 async def test_while_the_database_is_away_streams_and_leases_go_on_and_all_else_is_refused_at_once(
-    start_fleet: StartFleet, upstream: OpenAIUpstream, cluster: Postgres, catalog_file: Path, fault: str, seconds: float, patience: float
+    start_fleet: StartFleet, upstream: OpenAIUpstream, cluster: Postgres, sandbox_file: Path, fault: str, seconds: float, patience: float
 ) -> None:
     url = cluster.create()
     migrate(url)
-    copy_catalog(catalog_file, url)
+    copy_catalog(sandbox_file, url)
     fleet = start_fleet(Shape(), database_url=url)
     [server] = fleet.servers
     counting = CountingUpstream(upstream, list)

@@ -93,17 +93,13 @@ def test_nothing_that_a_provider_sends_breaks_the_stream(pieces: list[bytes], wa
         assert got[-1] == "[DONE]"
 
 
-test_the_text_is_whole_ten_thousand_times = many(
-    (any_answer_cut_anywhere(test_the_text_is_whole_however_it_is_cut.hypothesis.inner_test))
-)
-
-
 def many(test: Any) -> Any:
     return pytest.mark.soak(pytest.mark.case("U4")(settings(max_examples=10_000, deadline=None)(test)))
 
 
+test_the_text_is_whole_ten_thousand_times = many(any_answer_cut_anywhere(test_the_text_is_whole_however_it_is_cut.hypothesis.inner_test))
 test_nothing_breaks_the_stream_ten_thousand_times = many(
-    (anything_sent(test_nothing_that_a_provider_sends_breaks_the_stream.hypothesis.inner_test))
+    anything_sent(test_nothing_that_a_provider_sends_breaks_the_stream.hypothesis.inner_test)
 )
 
 

@@ -66,8 +66,6 @@ def test_pieces_of_the_grammar_are_cut_the_same_way_wherever_they_are_cut(pieces
     assert events_of(split(data, cuts)) == events_of([data])
 
 
-
-
 def many(test: Any) -> Any:
     return pytest.mark.soak(pytest.mark.case("U4")(settings(max_examples=10_000)(test)))
 
