@@ -1,0 +1,188 @@
+"""Retries, breakers and refused keys as callers and operators meet them: headers, the answer's list of attempts, the ledger, events."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+import structlog
+import yaml
+
+from backend.kernel.events import Event
+from backend.routing.events import CandidateClosed, CandidateOpened, CredentialsAccepted, CredentialsRefused
+from tests.fakes.openai_upstream import TEXT, OpenAIUpstream, answer, garbage, hang, status
+from tests.gateway.conftest import PLAIN, PROVIDER_KEY, Rig, configuration, open_gateway
+
+BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+
+
+@pytest.fixture
+async def gateway(tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream, other: OpenAIUpstream) -> AsyncIterator[Rig]:
+    """`tough` asks both, `alone` the first; `probing` probes all the time."""
+    settings = configuration(upstream.base_url, other.base_url)
+    first, second = settings["models"][1]["candidates"]
+    tough: dict[str, Any] = {"strategy": "ordered", "candidates": [first, second], "retries": {"backoff": "1ms"}}
+    settings["models"] += [
+        {"alias": "tough", **tough},
+        {"alias": "alone", **tough, "candidates": [first]},
+        {"alias": "probing", **tough, "breaker": {"probe_interval": "0s"}},
+        {"alias": "at-once", **tough, "retries": {"max_wait": "0s"}},
+        {"alias": "hasty-tough", **tough, "timeouts": {"attempt": "100ms", "first_token": "100ms"}},
+        {
+            "alias": "tls",
+            "strategy": "ordered",
+            "candidates": [{**first, "provider": "tls"}, second],
+            "retries": {"backoff": "1ms"},
+            "timeouts": {"connect": "100ms"},
+        },
+    ]
+    settings["providers"]["tls"] = {"base_url": upstream.base_url.replace("http://", "https://")}
+    file = tmp_path / "bourse.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
+        yield rig
+
+
+async def ask(gateway: Rig, model: str, *, stream: bool = False) -> tuple[Any, dict[str, Any]]:
+    """The response, and the `bourse` object of its answer."""
+    response = await gateway.post({**PLAIN, "model": model, "stream": stream})
+    if response.status_code != 200:
+        return response, {}
+    if not stream:
+        return response, response.json()["bourse"]
+    chunks = [json.loads(line[6:]) for line in response.text.split("\n") if line.startswith("data: {")]
+    assert "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks if chunk["choices"]) == TEXT
+    return response, next(chunk["bourse"] for chunk in chunks if "bourse" in chunk)
+
+
+def told(gateway: Rig) -> list[Event]:
+    events: list[Event] = []
+    for kind in (CandidateOpened, CandidateClosed, CredentialsRefused, CredentialsAccepted):
+        gateway.runtime.events.subscribe(kind, events.append)
+    return events
+
+
+@BOTH
+async def test_all_attempts_are_told_and_written_down_and_one_answer_is_charged(
+    gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream, stream: bool
+) -> None:
+    upstream.script(status(503))
+    response, facts = await ask(gateway, "tough", stream=stream)
+    assert (response.headers["x-bourse-attempts"], response.headers["x-bourse-fallback"]) == ("4", "true")
+    assert response.headers["x-bourse-provider"] == "backup"
+    attempts = [(attempt["provider"], attempt["outcome"], attempt.get("error"), attempt["status"]) for attempt in facts["attempts"]]
+    assert attempts == [("acme", "failed", "upstream_error", 503)] * 3 + [("backup", "completed", None, 200)]
+    call = await gateway.last_row()
+    rows = await gateway.rows("call_attempt")
+    assert [(row["number"], row["provider"], row["outcome"], row["status"]) for row in rows] == [
+        (1, "acme", "failed", 503),
+        (2, "acme", "failed", 503),
+        (3, "acme", "failed", 503),
+        (4, "backup", "completed", 200),
+    ]
+    assert [row["provider_cost_nano"] for row in rows] == [0, 0, 0, call["charged_nano"]]
+    assert (call["provider"], call["attempts"], call["outcome"]) == ("backup", 4, "completed")
+    assert call["charged_nano"] > 0
+    assert len(other.requests) == 1
+
+
+async def test_a_retry_is_no_fallback(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(status(500), answer())
+    response, facts = await ask(gateway, "tough")
+    assert (response.headers["x-bourse-attempts"], response.headers["x-bourse-fallback"]) == ("2", "false")
+    assert [attempt["provider"] for attempt in facts["attempts"]] == ["acme", "acme"]
+
+
+async def test_whoever_answers_for_one_that_is_left_out_is_the_fallback(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    events = told(gateway)
+    upstream.script(status(503), status(503), status(503), answer())
+    await ask(gateway, "tough")
+    response, _ = await ask(gateway, "tough")
+    assert (response.headers["x-bourse-attempts"], response.headers["x-bourse-fallback"]) == ("1", "true")
+    assert len(upstream.requests) == 3
+    response, _ = await ask(gateway, "probing")
+    assert (response.headers["x-bourse-provider"], response.headers["x-bourse-fallback"]) == ("acme", "false")
+    assert [type(event) for event in events] == [CandidateOpened, CandidateClosed]
+
+
+@BOTH
+@pytest.mark.case("U10")
+async def test_with_everybody_left_out_a_call_costs_nothing_and_says_when_to_come_back(
+    gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream, stream: bool
+) -> None:
+    upstream.script(status(503))
+    other.script(status(503))
+    assert (await ask(gateway, "tough"))[0].status_code == 502
+    asked = len(upstream.requests) + len(other.requests)
+    response, _ = await ask(gateway, "tough", stream=stream)
+    assert response.json()["error"]["code"] == "no_available_provider"
+    assert response.status_code == 503
+    assert 1 <= int(response.headers["retry-after"]) <= 10
+    assert len(upstream.requests) + len(other.requests) == asked == 6
+    assert gateway.runtime.keeper.held_usd("reserved") == 0
+    call = await gateway.last_row()
+    assert (call["outcome"], call["attempts"], call["charged_nano"]) == ("refused", 0, 0)
+
+
+@BOTH
+async def test_when_all_limit_us_the_caller_hears_the_smallest_time(
+    gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream, stream: bool
+) -> None:
+    upstream.script(status(429, None, "retry-after: 50"))
+    other.script(status(429, None, "retry-after: 40"))
+    with pytest.raises(openai.RateLimitError) as limited:
+        await gateway.client.chat.completions.create(model="at-once", messages=[{"role": "user", "content": "hi"}], stream=stream)
+    assert (limited.value.code, limited.value.response.headers["retry-after"]) == ("upstream_rate_limited", "40")
+    response, _ = await ask(gateway, "at-once", stream=stream)
+    assert (response.json()["error"]["code"], len(upstream.requests), len(other.requests)) == ("upstream_rate_limited", 1, 1)
+    assert int(response.headers["retry-after"]) <= 40
+
+
+@pytest.mark.case("U6")
+async def test_a_refused_key_is_the_operators_to_hear_of_and_heals_by_itself(
+    gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream
+) -> None:
+    events = told(gateway)
+    echo = {
+        "error": {"message": f"Incorrect API key provided: {PROVIDER_KEY}.", "type": "invalid_request_error", "code": "invalid_api_key"}
+    }
+    upstream.script(status(401, echo))
+    with structlog.testing.capture_logs() as logs:
+        response, _ = await ask(gateway, "tough")
+        assert (response.status_code, response.headers["x-bourse-provider"]) == (200, "backup")
+        for _ in range(3):
+            response, _ = await ask(gateway, "alone")
+            assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_credentials")
+            assert PROVIDER_KEY not in response.text
+            # All models of the provider are asked with the same key.
+            direct = await gateway.post({**PLAIN, "model": "acme/another"})
+            assert (direct.status_code, direct.json()["error"]["code"]) == (502, "upstream_credentials")
+    assert len(upstream.requests) == 1
+    assert events == [CredentialsRefused("acme", "gpt-fake", 401, True)]
+    assert [entry["log_level"] for entry in logs if entry["event"] == "provider.credentials_refused"] == ["error"]
+    assert b'bourse_provider_credentials_refused_total{provider="acme"} 1.0' in gateway.runtime.metrics.render()
+    upstream.script(answer())
+    assert (await ask(gateway, "probing"))[0].headers["x-bourse-provider"] == "acme"
+    assert (await ask(gateway, "alone"))[0].status_code == 200
+    assert events[1:] == [CredentialsAccepted("acme")]
+
+
+@BOTH
+@pytest.mark.case("U1")
+async def test_silence_refusal_and_rubbish_fall_over_within_the_deadline(
+    gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream, stream: bool
+) -> None:
+    response, _ = await ask(gateway, "tls", stream=stream)
+    assert response.headers["x-bourse-provider"] == "backup", "plain HTTP where TLS was asked for"
+    for step in (hang(), garbage(b"\x16\x03\x01 what is this")):
+        upstream.script(step)
+        response, facts = await ask(gateway, "hasty-tough", stream=stream)
+        assert (response.headers["x-bourse-provider"], len(facts["attempts"])) == ("backup", 2)
+    await upstream.__aexit__(None, None, None)
+    response, facts = await ask(gateway, "probing", stream=stream)
+    assert (response.headers["x-bourse-provider"], response.status_code) == ("backup", 200)
+    other.script(hang())
+    response, _ = await ask(gateway, "hasty-tough", stream=stream)
+    assert (response.status_code, response.json()["error"]["code"]) == (504, "upstream_timeout")
