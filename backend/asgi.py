@@ -62,7 +62,7 @@ SLOW_START_RETRY_SECONDS = 2
 _CLOSING = ((b"connection", b"close"),)
 _EXPOSED = b", ".join(
     (
-        b"x-request-id, retry-after, x-should-retry, openai-processing-ms",
+        b"x-request-id, age, retry-after, x-should-retry, openai-processing-ms",
         b"x-bourse-model, x-bourse-provider, x-bourse-cost-usd, x-bourse-cache, x-bourse-attempts, x-bourse-fallback, x-bourse-overhead-ms",
         b"x-bourse-limits, x-bourse-quota-exceeded, x-bourse-downgraded, x-bourse-max-output-lowered, "
         b"x-bourse-replay-of, idempotency-replayed",
@@ -282,7 +282,7 @@ def _cors_headers(origin: str | None) -> tuple[tuple[bytes, bytes], ...]:
     return (
         (b"access-control-allow-origin", (origin or "").encode("latin-1")),
         (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE, OPTIONS"),
-        (b"access-control-allow-headers", b"authorization, content-type, idempotency-key, x-api-key, x-request-id, traceparent"),
+        (b"access-control-allow-headers", b"authorization, content-type, cache-control, idempotency-key, x-api-key, x-request-id, traceparent"),
         (b"access-control-expose-headers", _EXPOSED),
         (b"access-control-max-age", b"600"),
         (b"vary", b"Origin"),

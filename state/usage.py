@@ -250,7 +250,7 @@ def call_row(call: CallSummary, names: Mapping[str, str], zone: tzinfo | None, *
     return CallRow(
         id=call.id,
         time=f"{local:%H:%M:%S}" if today else f"{local.day} {local:%b %H:%M}",
-        model=call.model if call.model and call.outcome == "completed" else call.requested_model,
+        model=call.model if call.model and call.outcome in ("completed", "cached") else call.requested_model,
         provider=call.provider or "",
         simulated=simulated,
         key=names.get(call.key_id, call.key_id),
