@@ -65,7 +65,8 @@ def freeze(rig: Rig) -> None:
 
 
 def thaw(rig: Rig) -> None:
-    rig.runtime.gateway._replays._shelf.start()  # type: ignore[union-attr]
+    shelf = rig.runtime.gateway._replays._shelf  # type: ignore[union-attr]
+    shelf._task = asyncio.create_task(shelf._tend())
 
 
 @pytest.mark.case("I1")
