@@ -272,6 +272,8 @@ class ChunkStream:
                     self._bytes_beyond_signs += len(content.encode()) - size
         if self._tokens > self._most_tokens and self.started and self._is_beyond_cap():
             self.overrun = True
+            if self.behind:
+                self._end_hold(chunk, choices)
             return None
         if not self.started:
             self.started = finishing or self._deltas > 0
@@ -291,6 +293,13 @@ class ChunkStream:
         else:
             shaped_now = shaped if before is None else before + b"\n\ndata: " + shaped
         return shaped_now
+
+    def _end_hold(self, chunk: dict[str, Any], choices: list[dict[str, Any]]) -> None:
+        """A continuation is at its cap before its seam has let anything through: what was held up to here is all that it says."""
+        for choice in choices:
+            choice["delta"] = {}
+        if self._seam is not None and self._seam.shows(chunk, True):
+            self._held.append(orjson.dumps(chunk))
 
     def _is_beyond_cap(self) -> bool:
         """More deltas than tokens were allowed: that is beyond the cap unless most are single letters, and then if all together are long.
