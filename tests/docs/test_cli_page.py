@@ -26,7 +26,7 @@ EXAMPLES = {
         for block in re.findall(r"^```sh\n(python -m backend .*?)^```", (ROOT / page).read_text(), re.M | re.S)
         for line in block.splitlines()
     ]
-    for page in ("docs/cli.md", "docs/budgets.md", "README.md")
+    for page in ("docs/cli.md", "docs/budgets.md", "docs/routing.md", "README.md")
 }
 Run = Callable[..., Result]
 
@@ -76,7 +76,7 @@ def follow(page: str, run: Run) -> None:
         assert result.exit_code == 0, f"{line}\n{result.output}"
 
 
-@pytest.mark.parametrize(("page", "lines"), [("README.md", 5), ("docs/budgets.md", 2)])
+@pytest.mark.parametrize(("page", "lines"), [("README.md", 5), ("docs/budgets.md", 2), ("docs/routing.md", 3)])
 def test_the_examples_of_other_pages_work_as_printed(run: Run, page: str, lines: int) -> None:
     assert len(EXAMPLES[page]) >= lines
     follow(page, run)
