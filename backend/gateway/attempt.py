@@ -146,7 +146,6 @@ class Asking:
             if opener is not None:
                 changed = opener(bound, provider, request)
                 if changed is None:
-                    health.provider.bulkhead.leave()
                     self._left_out.add(bound)
                     continue
                 request = changed
@@ -170,7 +169,7 @@ class Asking:
             if not self._goes_elsewhere(failure):
                 raise self._verdict()
 
-    # Who is next. Each of these takes a place in the bulkhead of the provider whose candidate it returns.
+    # Who is next. There is a place for it at its provider until the next thing is awaited.
 
     def _next(self) -> Bound | None:
         """The first one that was not asked yet and may be."""
@@ -191,7 +190,6 @@ class Asking:
                 upstreams.retries.take()
             bulkhead = health.provider.bulkhead
             if bulkhead.running < bulkhead.limit:
-                bulkhead.running += 1
                 return bound
         return None
 
@@ -235,7 +233,7 @@ class Asking:
             if bound not in self._tried and self._may_be_asked(bound):
                 health = self._upstreams.health.of(bound.candidate)
                 bulkhead = health.provider.bulkhead
-                if bulkhead.running >= bulkhead.limit and bulkhead.has_room_to_wait and not health.cooling:
+                if bulkhead.full and bulkhead.has_room_to_wait and not health.cooling:
                     return bound if not health.wait(self._route.breaker) else None
         return None
 
@@ -260,11 +258,7 @@ class Asking:
     def _enter(self, bound: Bound) -> Bound | None:
         """The candidate, if it may be asked after the pause still."""
         health = self._upstreams.health.of(bound.candidate)
-        bulkhead = health.provider.bulkhead
-        if health.cooling or health.wait(self._route.breaker) or bulkhead.running >= bulkhead.limit:
-            return None
-        bulkhead.running += 1
-        return bound
+        return None if health.cooling or health.wait(self._route.breaker) or health.provider.bulkhead.full else bound
 
     def _pause(self, times: int) -> float:
         """Seconds, drawn between none and the most: calls that failed together must not come back together."""

@@ -5,7 +5,7 @@ from collections import deque
 
 
 class Bulkhead:
-    """`running` is compared and counted by whoever enters while there is room; only who finds none calls `wait`."""
+    """Whoever finds it not `full` may `enter`; who finds it full may `wait`, and enters when that returns True. `leave` at the end."""
 
     __slots__ = ("_waiting", "limit", "queue", "running")
 
@@ -17,6 +17,10 @@ class Bulkhead:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     @property
+    def full(self) -> bool:
+        return self.running >= self.limit
+
+    @property
     def waiting(self) -> int:
         return len(self._waiting)
 
@@ -25,7 +29,8 @@ class Bulkhead:
         return len(self._waiting) < self.queue
 
     async def wait(self, seconds: float) -> bool:
-        """Take a place as soon as one is free, first come, first served; False if none was within `seconds`."""
+        """First come, first served: True as soon as there is a place, which is there until the next thing is awaited; False if there was
+        none within `seconds`."""
         place = asyncio.get_running_loop().create_future()
         self._waiting.append(place)
         try:
@@ -37,7 +42,11 @@ class Bulkhead:
         except BaseException:
             self._give_up(place)
             raise
+        self.running -= 1
         return True
+
+    def enter(self) -> None:
+        self.running += 1
 
     def leave(self) -> None:
         """One call has ended: its place goes to who waits longest."""

@@ -92,9 +92,9 @@ class CandidateHealth:
         return max(0.0, self.cool_until - self._health.now()) if self.cool_until else 0.0
 
     def begin(self) -> None:
-        """A call is sent to it; the place in the provider's bulkhead is taken by the caller. One of `answered`, `failed` and `left`
-        follows."""
+        """A call is sent to it. One of `answered`, `failed` and `left` follows."""
         self.in_flight += 1
+        self.provider.bulkhead.enter()
         if not self.well:
             now = self._health.now()
             self.cool_until = 0.0

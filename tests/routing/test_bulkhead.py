@@ -7,10 +7,10 @@ from backend.routing.bulkhead import Bulkhead
 
 def enter(bulkhead: Bulkhead) -> bool:
     """As whoever asks a candidate does."""
-    if bulkhead.running < bulkhead.limit:
-        bulkhead.running += 1
-        return True
-    return False
+    if bulkhead.full:
+        return False
+    bulkhead.enter()
+    return True
 
 
 async def test_a_place_that_is_left_goes_to_who_waits_longest() -> None:
@@ -19,6 +19,7 @@ async def test_a_place_that_is_left_goes_to_who_waits_longest() -> None:
 
     async def waits(name: int) -> None:
         assert await bulkhead.wait(60)
+        bulkhead.enter()
         order.append(name)
 
     tasks = [asyncio.create_task(waits(name)) for name in range(3)]
