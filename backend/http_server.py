@@ -6,6 +6,7 @@
 - A connection has one timer for falling idle, not one for each answer.
 - A body that came together with its head is in `scope["bourse.body"]`, so that nobody has to wait for it; `receive` gives it all the same.
 - Told to end, it gives silent connections a moment, where uvicorn would reset who has just connected.
+- A head has a bound and a time, and its Host must be one (`backend/http_head.py`).
 - Answers may bring whole header lines that are ready to be sent (`backend/kernel/header_lines.py`); the scope's extensions say so.
 
 The promise about headers is uvicorn's: nothing that a caller or a provider wrote can end a header line. Parsing and WebSockets are its
@@ -20,8 +21,9 @@ from urllib.parse import unquote
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from backend.http_head import BoundedHead
 from backend.kernel.header_lines import EXTENSION
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ _EXTENSIONS: dict[str, dict[object, object]] = {EXTENSION: {}}
 _ASGI = {"version": "3.0", "spec_version": "2.3"}
 
 
-class Http(HttpToolsProtocol):
+class Http(BoundedHead):
     _lean = False
     _unanswered = 0
     _running: RequestResponseCycle | None = None
@@ -76,6 +78,7 @@ class Http(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         self._unanswered += 1
+        self.head_begins()
         if not self._lean:
             super().on_message_begin()
             return
@@ -97,12 +100,13 @@ class Http(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         parser = self.parser
+        version = parser.get_http_version()
+        self.head_is_complete(version)
         if not self._lean or parser.should_upgrade():
             self.scope.pop("extensions", None)  # uvicorn answers, which does not know them
             super().on_headers_complete()
             return
         scope, url = self.scope, self.url
-        version = parser.get_http_version()
         scope["method"] = parser.get_method().decode("ascii")
         scope["http_version"] = version
         path = _paths.get(url)
