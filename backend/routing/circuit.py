@@ -10,23 +10,25 @@ _MOST_BREAKERS = 16
 class Circuit:
     """The facts are shared, and each route's breaker judges them. Times are seconds of one monotonic clock, which the callers read."""
 
-    __slots__ = ("_opened", "_probed_at", "failed_at", "failures")
+    __slots__ = ("_opened", "_probe_is_due", "_probed_at", "failed_at", "failures")
 
     def __init__(self) -> None:
         self.failures = 0
         """In a row, up to now."""
         self.failed_at = 0.0
         self._probed_at = float("-inf")
+        self._probe_is_due = False
         self._opened: dict[Breaker, float] = {}
 
     def fail(self, now: float) -> None:
         self.failures += 1
         self.failed_at = now
+        self._probe_is_due = False
 
     def trip(self, now: float) -> None:
         """Open at once, for all breakers."""
-        self.failures = max(self.failures + 1, _TRIPPED)
-        self.failed_at = now
+        self.fail(now)
+        self.failures = max(self.failures, _TRIPPED)
 
     def close(self) -> bool:
         """All is well again; returns whether a breaker had been open."""
@@ -43,13 +45,18 @@ class Circuit:
     def wait(self, breaker: Breaker, now: float) -> float:
         """Seconds until a call may be made: 0 while closed, and when it is time for a probe."""
         opened = self._opened_at(breaker)
-        if opened is None:
+        if opened is None or self._probe_is_due:
             return 0.0
         return max(0.0, min(opened + breaker.open, max(opened, self._probed_at) + breaker.probe_interval) - now)
 
     def probe(self, now: float) -> None:
         """A call is being made; while open, the next may be made a `probe_interval` from now."""
         self._probed_at = now
+        self._probe_is_due = False
+
+    def probe_soon(self) -> None:
+        """There is a sign that it may be well again: the next call is the probe, whenever the last one was."""
+        self._probe_is_due = True
 
     def _opened_at(self, breaker: Breaker) -> float | None:
         if self.failures < breaker.failures:
