@@ -19,6 +19,8 @@ _OF_THE_STREAM = frozenset({"object", "choices", "usage", "bourse", "obfuscation
 _OF_THE_CHOICE = frozenset({"index", "delta", "logprobs"})
 
 _BYTES_OF_A_LOGPROB = 100
+_PLAIN_CHOICE = 4
+"""index, delta, finish_reason and logprobs."""
 _MALFORMED = (AttributeError, EventTooLarge, KeyError, RecursionError, TypeError, ValueError)
 
 
@@ -36,12 +38,14 @@ class Assembly:
     All methods raise CannotAssemble; nothing is to be made of the assembly afterwards.
     """
 
-    __slots__ = ("_choices", "_splitter", "_top", "_usage", "size")
+    __slots__ = ("_choices", "_fields", "_splitter", "_top", "_usage", "size")
 
     def __init__(self) -> None:
         self._splitter = EventSplitter()
         self._top: dict[str, Any] = {}
         self._usage: Any = None
+        self._fields = 0
+        """Of the last chunk that was looked at as a whole."""
         self._choices: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
         self.size = 0
         """Characters of text so far."""
@@ -68,6 +72,9 @@ class Assembly:
         return {**first, "choices": choices, **usage, **top}
 
     def _take(self, chunk: dict[str, Any]) -> None:
+        if len(chunk) == self._fields and self._goes_on(chunk["choices"]):
+            return
+        self._fields = len(chunk)
         for name, value in chunk.items():
             if name not in _OF_THE_STREAM and (value or name not in self._top):
                 self._top[name] = value
@@ -83,6 +90,22 @@ class Assembly:
             for name, value in choice.items():
                 if name not in _OF_THE_CHOICE and (value is not None or name not in rest):
                     rest[name] = value
+
+    def _goes_on(self, choices: list[dict[str, Any]]) -> bool:
+        """The chunk that most are: a few more letters of one choice, and the rest as in the chunk before. It is taken, or left alone."""
+        if len(choices) != 1:
+            return False
+        choice = choices[0]
+        known, delta = self._choices.get(choice.get("index", 0)), choice.get("delta") or {}
+        if known is None or choice.get("finish_reason") or choice.get("logprobs") or len(choice) > _PLAIN_CHOICE or len(delta) != 1:
+            return False
+        ((name, value),) = delta.items()
+        before = known[0].get(name)
+        if type(before) is not _Pieces or type(value) is not str:
+            return False
+        before.append(value)
+        self.size += len(value)
+        return True
 
     def _take_logprobs(self, rest: dict[str, Any], logprobs: dict[str, list[Any]] | None) -> None:
         known = rest.setdefault("logprobs", None)

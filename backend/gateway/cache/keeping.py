@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from backend.gateway.cache.prompt_cache import PromptCache
     from backend.gateway.watch import Watch
 
-_GATHERED_BYTES = 64 * 1024
+_GATHERED_BYTES = 16 * 1024
 """Of a stream that are kept as they went out, before they are put together: a chunk takes twenty times the room of its text."""
 
 
