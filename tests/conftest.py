@@ -252,10 +252,16 @@ def sandbox_file(catalog_file: Path) -> Path:
     return catalog_file.with_name(SANDBOX)
 
 
+@pytest.fixture(scope="session")
+def served_catalog(sandbox_file: Path) -> Path:
+    """What runtimes and servers start with; where the whole catalog matters, a room or file overrides it with `catalog_file`."""
+    return sandbox_file
+
+
 @pytest.fixture
-def catalog_database_url(catalog_file: Path, tmp_path: Path) -> str:
-    """The URL of a SQLite database of this test that holds the whole catalog."""
-    return sqlite_url(Path(shutil.copy(catalog_file, tmp_path / "bourse.db")))
+def catalog_database_url(served_catalog: Path, tmp_path: Path) -> str:
+    """The URL of a SQLite database of this test that holds a catalog."""
+    return sqlite_url(Path(shutil.copy(served_catalog, tmp_path / "bourse.db")))
 
 
 @pytest.fixture
@@ -266,7 +272,7 @@ def configuration() -> str:
 
 @pytest.fixture
 def settings(configuration: str, tmp_path: Path, catalog_database_url: str) -> Settings:
-    """Settings from `configuration`, with data in the test's own folder and the whole catalog in its database."""
+    """Settings from `configuration`, with data in the test's own folder and a catalog in its database."""
     file = tmp_path / "bourse.yaml"
     file.write_text(configuration)
     return load_settings({"BOURSE_CONFIG": str(file), "BOURSE_DATA_DIR": str(tmp_path), "BOURSE_DATABASE_URL": catalog_database_url})
@@ -274,7 +280,7 @@ def settings(configuration: str, tmp_path: Path, catalog_database_url: str) -> S
 
 @pytest.fixture
 async def runtime(settings: Settings) -> AsyncIterator["Runtime"]:
-    """A started runtime in this process, on SQLite with the whole catalog."""
+    """A started runtime in this process, on SQLite with a catalog."""
     from backend.runtime import open_runtime
 
     async with open_runtime(settings) as opened:
@@ -283,27 +289,27 @@ async def runtime(settings: Settings) -> AsyncIterator["Runtime"]:
 
 
 @pytest.fixture
-def app_server(catalog_file: Path, tmp_path: Path) -> Iterator[Callable[..., AppServer]]:
+def app_server(served_catalog: Path, tmp_path: Path) -> Iterator[Callable[..., AppServer]]:
     """Starts Bourse as a process: `app_server("gateway", configuration="…yaml…", env={…})`. Ready when it returns, ended after the test.
 
-    It serves a copy of the whole catalog from SQLite unless `env` names another database.
+    It serves a copy of `served_catalog` from SQLite unless `env` names another database.
     """
-    yield from _servers(catalog_file, tmp_path)
+    yield from _servers(served_catalog, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def module_app_server(catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., AppServer]]:
+def module_app_server(served_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., AppServer]]:
     """As `app_server`, for the tests of one file that only read or only add."""
-    yield from _servers(catalog_file, tmp_path_factory.mktemp("module"))
+    yield from _servers(served_catalog, tmp_path_factory.mktemp("module"))
 
 
-def _servers(catalog_file: Path, folder: Path) -> Iterator[Callable[..., AppServer]]:
+def _servers(served_catalog: Path, folder: Path) -> Iterator[Callable[..., AppServer]]:
     started: list[AppServer] = []
 
     def start(what: What = "gateway", **options: Any) -> AppServer:
         data_dir = folder / f"server-{len(started) + 1}"
         data_dir.mkdir()
-        shutil.copy(catalog_file, data_dir / "bourse.db")
+        shutil.copy(served_catalog, data_dir / "bourse.db")
         started.append(AppServer(what, data_dir, **options))
         return started[-1]
 

@@ -7,6 +7,8 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.architecture.source import ROOT
 from tests.rig.processes import resident_mib
 from tests.rig.server import AppServer, clean_environment
@@ -27,6 +29,12 @@ async def main():
 
 asyncio.run(main())
 """
+
+
+@pytest.fixture(scope="session")
+def served_catalog(catalog_file: Path) -> Path:
+    """The whole catalog."""
+    return catalog_file
 
 
 def test_the_gateway_alone_is_small_when_everything_is_loaded(app_server: Callable[..., AppServer]) -> None:

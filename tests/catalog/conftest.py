@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -50,6 +51,12 @@ def offer(offer_id: str, paid: str | None = None, made: str | None = None, *more
     provider, _, upstream_id = offer_id.partition("/")
     quotes = [quote(component, usd) for component, usd in (("input", paid), ("output", made)) if usd is not None]
     return OfferRecord(provider, upstream_id, quotes=(*quotes, *more), **facts)
+
+
+@pytest.fixture(scope="session")
+def served_catalog(catalog_file: Path) -> Path:
+    """The whole catalog."""
+    return catalog_file
 
 
 @pytest.fixture
