@@ -12,7 +12,23 @@ from tests.architecture.source import ROOT
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 RECORDS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
-CONTRACT = {"run", "gateway", "dev", "test", "check", "fmt", "migrate", "seed", "reconcile", "bench", "soak", "doctor", "clean", "help"}
+CONTRACT = {
+    "run",
+    "gateway",
+    "dev",
+    "test",
+    "check",
+    "fmt",
+    "migrate",
+    "seed",
+    "reconcile",
+    "bench",
+    "faults",
+    "soak",
+    "doctor",
+    "clean",
+    "help",
+}
 
 
 def targets() -> dict[str, str]:

@@ -42,7 +42,7 @@ def _answer(played: Played, got: Got) -> Iterator[str]:
         if not TEXT.startswith(got.text):
             yield f"mixed text {got.text[-60:]!r}"
         return
-    if got.text != TEXT:
+    if got.text != played.fault.text:
         begun = len(_common(got.text))
         yield f"not the answer: {begun // 4} tokens of it, then {got.text[begun : begun + 20]!r}"
     if (got.status, got.finish, got.done) != (200, "stop", True):
