@@ -1,6 +1,7 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from backend.kernel.db import Database, sync_url
 from backend.kernel.events import EventBus
 from backend.pricing.tiers import Tier
 from tests.catalog.conftest import Notebook, offer, quote
+from tests.rig.catalog_copy import copy_catalog
 
 DAY = timedelta(days=1)
 TABLES = (repository.PROVIDER, MODEL, OFFER, ALIAS, PRICE)
@@ -296,7 +298,21 @@ async def test_a_reading_that_fails_leaves_the_store_as_it_was(database: Databas
         assert len((await session.execute(sa.select(RUN))).all()) == 1
 
 
-async def test_everything_that_ships_fits_into_postgresql(postgres_database: Database, clock: FixedClock) -> None:
+async def test_everything_that_ships_fits_into_postgresql(postgres_url: str, catalog_file: Path, clock: FixedClock) -> None:
+    """SQLite takes any length and any character; PostgreSQL holds both to the schema. The rows are copied: reading them anew is the soak's."""
+    await asyncio.to_thread(copy_catalog, catalog_file, postgres_url)
+    database = Database.open(postgres_url, EventBus())
+    catalog = CatalogService(database, clock)
+    assert await catalog.load()
+    assert catalog.freshness().offers > 4000
+    detail = await catalog.model("gpt-4o")
+    assert detail is not None
+    assert detail.offers[0].price_state == "priced"
+    await database.close()
+
+
+@pytest.mark.soak
+async def test_everything_that_ships_is_read_into_postgresql_and_then_known(postgres_database: Database, clock: FixedClock) -> None:
     """SQLite takes any length and any character; PostgreSQL holds both to the schema."""
     assert not await is_current(postgres_database, clock)
     reports = await ingest_bundled(postgres_database, clock)
