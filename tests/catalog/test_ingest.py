@@ -299,7 +299,7 @@ async def test_a_reading_that_fails_leaves_the_store_as_it_was(database: Databas
 
 
 async def test_everything_that_ships_fits_into_postgresql(postgres_url: str, catalog_file: Path, clock: FixedClock) -> None:
-    """SQLite takes any length and any character; PostgreSQL holds both to the schema. The rows are copied: reading them anew is the soak's."""
+    """SQLite takes any length and any character; PostgreSQL holds both to the schema. Rows are copied: reading them anew is the soak's."""
     await asyncio.to_thread(copy_catalog, catalog_file, postgres_url)
     database = Database.open(postgres_url, EventBus())
     catalog = CatalogService(database, clock)
