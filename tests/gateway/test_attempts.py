@@ -1,7 +1,9 @@
 """Retries, breakers and refused keys as callers and operators meet them: headers, the answer's list of attempts, the ledger, events."""
 
 import json
-from collections.abc import AsyncIterator
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,22 @@ BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 
 @pytest.fixture
-async def gateway(tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream, other: OpenAIUpstream) -> AsyncIterator[Rig]:
+def hole() -> Iterator[int]:
+    """A port that swallows every packet: its queue of connections is full, and nobody takes one from it."""
+    with socket.socket() as listening, ExitStack() as filling:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(0)
+        for _ in range(3):
+            one = filling.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
+@pytest.fixture
+async def gateway(
+    tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream, other: OpenAIUpstream, hole: int
+) -> AsyncIterator[Rig]:
     """`tough` asks both, `alone` the first; `probing` probes all the time."""
     settings = configuration(upstream.base_url, other.base_url)
     first, second = settings["models"][1]["candidates"]
@@ -29,16 +46,13 @@ async def gateway(tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpst
         {"alias": "alone", **tough, "candidates": [first]},
         {"alias": "probing", **tough, "breaker": {"probe_interval": "0s"}},
         {"alias": "at-once", **tough, "retries": {"max_wait": "0s"}},
-        {"alias": "hasty-tough", **tough, "timeouts": {"attempt": "100ms", "first_token": "100ms"}},
-        {
-            "alias": "tls",
-            "strategy": "ordered",
-            "candidates": [{**first, "provider": "tls"}, second],
-            "retries": {"backoff": "1ms"},
-            "timeouts": {"connect": "100ms"},
-        },
+        {"alias": "hasty-tough", **tough, "timeouts": {"attempt": "500ms", "first_token": "500ms"}},
     ]
     settings["providers"]["tls"] = {"base_url": upstream.base_url.replace("http://", "https://")}
+    settings["providers"]["hole"] = {"base_url": f"http://127.0.0.1:{hole}/v1"}
+    for name in ("tls", "hole"):
+        candidates = [{**first, "provider": name}, second]
+        settings["models"].append({"alias": name, **tough, "candidates": candidates, "timeouts": {"connect": "300ms"}})
     file = tmp_path / "bourse.yaml"
     file.write_text(yaml.safe_dump(settings))
     async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
@@ -174,8 +188,13 @@ async def test_a_refused_key_is_the_operators_to_hear_of_and_heals_by_itself(
 async def test_silence_refusal_and_rubbish_fall_over_within_the_deadline(
     gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream, stream: bool
 ) -> None:
-    response, _ = await ask(gateway, "tls", stream=stream)
-    assert response.headers["x-bourse-provider"] == "backup", "plain HTTP where TLS was asked for"
+    # Plain HTTP where TLS was asked for, and a black hole: neither lets itself be connected to, and one such wait is enough.
+    for model in ("tls", "hole"):
+        response, facts = await ask(gateway, model, stream=stream)
+        assert [(attempt["provider"], attempt.get("error")) for attempt in facts["attempts"]] == [
+            (model, "upstream_timeout"),
+            ("backup", None),
+        ]
     for step in (hang(), garbage(b"\x16\x03\x01 what is this")):
         upstream.script(step)
         response, facts = await ask(gateway, "hasty-tough", stream=stream)
