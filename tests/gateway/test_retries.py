@@ -25,7 +25,7 @@ from tests.fakes.openai_upstream import Exchange, Step, answer, chunk, events, g
 from tests.gateway.asking import TIMEOUTS, Stage, never, stage
 
 OPENED = Breaker(failures=3, open=300, probe_interval=10)
-HASTY = Timeouts(connect=5, attempt=0.1, first_token=0.1, idle=5, total=30)
+HASTY = Timeouts(connect=5, attempt=0.3, first_token=0.3, idle=5, total=30)
 POLICY = {"error": {"message": "We do not say that.", "type": "invalid_request_error", "code": "content_policy_violation"}}
 TOO_LONG = {"error": {"message": "Too long.", "type": "invalid_request_error", "code": "context_length_exceeded"}}
 BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
