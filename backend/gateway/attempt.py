@@ -25,11 +25,13 @@ from backend.providers.failures import UpstreamFailure, timeout_failure
 from backend.providers.provider import ChatRequest, Provider, StreamAnswer, WholeAnswer
 from backend.routing.health import CandidateHealth
 
-__all__ = ["Asking", "CallerGone", "OpenedStream", "Opener", "Window", "stream_failure"]
+__all__ = ["Asking", "CallerGone", "OpenedStream", "Opener", "Willing", "Window", "stream_failure"]
 
 T = TypeVar("T")
-Opener = Callable[[Bound, Provider, ChatRequest], ChatRequest | None]
-"""Changes what one candidate is going to be sent; None leaves the candidate out this time."""
+Opener = Callable[[Bound, Provider, ChatRequest], ChatRequest]
+"""Changes what one candidate is going to be sent."""
+Willing = Callable[[Bound], bool]
+"""Whether a candidate can be asked so."""
 
 
 class CallerGone(Exception):
@@ -43,7 +45,7 @@ class Asking:
     of a stream counts as busy until `broke` or `close`.
     """
 
-    __slots__ = ("_asked", "_call", "_failures", "_left_out", "_outgrown", "_retry", "_route", "_tried", "_upstreams", "_waits", "_watch")
+    __slots__ = ("_asked", "_call", "_failures", "_outgrown", "_retry", "_route", "_tried", "_upstreams", "_waits", "_watch", "_willing")
 
     def __init__(self, call: Call, watch: Watch, upstreams: Upstreams) -> None:
         assert call.route is not None
@@ -57,7 +59,7 @@ class Asking:
         self._failures: list[UpstreamFailure] = []
         self._retry: Bound | None = None
         """Who is asked again before anybody else."""
-        self._left_out: set[Bound] = set()
+        self._willing: Willing | None = None
         self._outgrown = 0
         """The largest window, as far as known, that the prompt did not fit into."""
         self._waits = 0
@@ -85,9 +87,10 @@ class Asking:
         self.close()
         return answered
 
-    async def stream(self, opener: Opener | None = None) -> OpenedStream:
-        """The first stream that brings a token. Raises as `whole`."""
+    async def stream(self, opener: Opener | None = None, willing: Willing | None = None) -> OpenedStream:
+        """The first stream that brings a token; with `willing`, only of candidates that are. Raises as `whole`."""
         timeouts, watch = self._route.timeouts, self._watch
+        self._willing = willing
 
         async def ask(provider: Provider, request: ChatRequest, attempt: AttemptRecord) -> OpenedStream:
             if timeouts.first_byte is None:
@@ -131,8 +134,6 @@ class Asking:
 
     async def _ask(self, ask: Callable[[Provider, ChatRequest, AttemptRecord], Awaitable[T]], opener: Opener | None) -> T:
         call, upstreams = self._call, self._upstreams
-        if self._left_out:
-            self._left_out = set()
         while True:
             bound = await self._again() if self._retry is not None else None
             if bound is None:
@@ -144,11 +145,7 @@ class Asking:
             request = ChatRequest(call.body, candidate.model, self._route.timeouts.connect, call.context.outgoing_traceparent(), bound.cap)
             health = upstreams.health.of(candidate)
             if opener is not None:
-                changed = opener(bound, provider, request)
-                if changed is None:
-                    self._left_out.add(bound)
-                    continue
-                request = changed
+                request = opener(bound, provider, request)
             attempt = call.begin_attempt(bound)
             call.simulated = provider.capabilities.simulated
             call.request = request
@@ -209,7 +206,7 @@ class Asking:
         """Nobody can be asked now. Wait for whoever can be first, if that is soon enough."""
         route = self._route
         patience = min(route.retries.max_wait, self._watch.left)
-        if self._left_out:
+        if self._willing is not None:
             # The caller sits before half an answer.
             patience = min(patience, route.timeouts.idle)
         while self._waits < route.retries.attempts and len(self._call.attempts) < route.retries.attempts:
@@ -248,7 +245,7 @@ class Asking:
 
     def _may_be_asked(self, bound: Bound) -> bool:
         """As far as this call is concerned."""
-        if bound.candidate.provider not in self._upstreams.providers or bound in self._left_out:
+        if bound.candidate.provider not in self._upstreams.providers or (self._willing is not None and not self._willing(bound)):
             return False
         tried = self._tried.get(bound)
         if tried is not None and tried.out:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from backend.gateway.attempt import Asking, OpenedStream, Opener
+from backend.gateway.attempt import Asking, OpenedStream, Opener, Willing
 from backend.gateway.bounds import Bound
 from backend.gateway.call import Call
 from backend.gateway.chat_body import must_be_structured
@@ -122,12 +122,12 @@ class Delivery:
         delivered = self._delivered
         assert delivered is not None
         may_be_prefilled = delivered.is_plain and delivered.text.strip() and not must_be_structured(self._call.body)
-        ways: list[Opener] = (
-            [self._prefill, self._repeat] if may_be_prefilled and any(map(self._prefills, self._call.bounds)) else [self._repeat]
-        )
-        for way in ways:
+        ways: list[tuple[Opener, Willing]] = [(self._repeat, lambda bound: bound not in self._no_repeat)]
+        if may_be_prefilled:
+            ways.insert(0, (self._prefill, self._prefills))
+        for way, willing in ways:
             try:
-                return await self._asking.stream(way)
+                return await self._asking.stream(way, willing)
             except BourseError:
                 if self._watch.refusal is not None:
                     raise
@@ -140,9 +140,7 @@ class Delivery:
         declared, provider = bound.candidate.prefill, self._providers.get(bound.candidate.provider)
         return provider is not None and bound not in self._no_prefill and (provider.capabilities.prefill if declared is None else declared)
 
-    def _prefill(self, bound: Bound, provider: Provider, request: ChatRequest) -> ChatRequest | None:
-        if not self._prefills(bound):
-            return None
+    def _prefill(self, bound: Bound, provider: Provider, request: ChatRequest) -> ChatRequest:
         call, delivered = self._call, self._delivered
         assert delivered is not None
         self._no_prefill.add(bound)
@@ -153,9 +151,7 @@ class Delivery:
         cap = max(1, request.cap - tokens) if request.cap is not None else None
         return replace(request, body={**call.body, "messages": messages}, cap=cap)
 
-    def _repeat(self, bound: Bound, provider: Provider, request: ChatRequest) -> ChatRequest | None:  # noqa: ARG002 - an opener
-        if bound in self._no_repeat:
-            return None
+    def _repeat(self, bound: Bound, provider: Provider, request: ChatRequest) -> ChatRequest:  # noqa: ARG002 - an opener
         call, delivered = self._call, self._delivered
         assert delivered is not None
         call.prefilled, call.continues, call.seam = 0, False, Repeat(delivered, lambda: self._goes_on(False))
