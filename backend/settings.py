@@ -294,7 +294,9 @@ class ReportingSettings(Section):
 class ObservabilitySettings(Section):
     enable_metrics: bool = True
     enable_otlp: bool = False
+    """Whether calls and their attempts are sent to a collector as OpenTelemetry spans."""
     otlp_endpoint: str | None = None
+    """Such as http://127.0.0.1:4318; None = as the environment variables of OpenTelemetry say."""
 
 
 class BootstrapUser(Section):
@@ -447,6 +449,5 @@ LATER: dict[str, str] = {
     "providers.default_model": "kept; no protocol of this release asks for it",
     "providers.metadata": "kept; no protocol of this release needs it",
     "network.allow_private_fetch": "kept; webhooks and image fetches come in a later release",
-    "observability.enable_otlp": "kept; tracing export comes in a later release",
 }
 """Settings that are read and checked today and brought to life later, with what to expect; said at start when one is given."""

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
 
+from backend import __version__
 from backend.budgets.keeper import BudgetKeeper
 from backend.budgets.service import BudgetService
 from backend.gateway.bounds import Bounder
@@ -82,6 +83,7 @@ class Gateway:
         self._bounder = Bounder(catalog, prices, self.providers, TokenCounter(), settings.budgets.default, allowed)
         self._standing = StandingHeaders(keeper)
         settler = Settler(metering, metrics)
+        self._measure = settler.measure
         self.cache = PromptCache(settings, clock, metrics, settler, self._standing, db)
         self._load = load
         self.gate = Gate(settings.overload, load, metrics)
@@ -114,6 +116,11 @@ class Gateway:
 
     async def start(self) -> None:
         self._load.start()
+        tracing = self._settings.observability
+        if tracing.enable_otlp:
+            from backend.observability.spans import Spans  # the SDK, which nobody else needs in memory
+
+            self._measure.spans = Spans(tracing.otlp_endpoint, __version__)
         if self._replays is not None:
             await self._replays.start()
         await self.cache.start()
@@ -124,6 +131,8 @@ class Gateway:
             await self._replays.stop()
         await self.cache.stop()
         self._load.stop()
+        if self._measure.spans is not None:
+            await self._measure.spans.stop()
         self._bounder.close()
         await self._http.close()
 

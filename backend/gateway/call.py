@@ -69,6 +69,8 @@ class Call:
     """Tokens, once somebody had to estimate them."""
     request: ChatRequest | None = None
     """Of the attempt that runs or ran last."""
+    tried: list[tuple[float, str]] | None = None
+    """When each attempt began and the `traceparent` that it was sent; None where no spans are made of the call."""
     attempt_started: float = 0.0
     attempt_running: bool = False
     upstream_seconds: float = 0.0
@@ -113,6 +115,8 @@ class Call:
         elapsed = time.monotonic() - self.attempt_started
         self.upstream_seconds += elapsed
         self.attempt_running = False
+        if self.tried is not None and self.request is not None:
+            self.tried.append((self.attempt_started, self.request.traceparent))
         attempt.latency_ms = round(elapsed * 1000)
         attempt.outcome = outcome
         if status is not None:

@@ -157,7 +157,9 @@ class Pipeline:
         with_facts = not key.plain_bodies
         if with_facts and scope["query_string"]:
             with_facts = ("bourse", "0") not in parse_qsl(scope["query_string"].decode("latin-1"))
-        return Call(context=context, key=key, payer=key, record=record, created_at=now, with_facts=with_facts)
+        spans = self._settler.measure.spans
+        tried = spans.begin(context) if spans is not None else None
+        return Call(context=context, key=key, payer=key, record=record, created_at=now, with_facts=with_facts, tried=tried)
 
     async def _read(self, call: Call, scope: Scope, receive: Receive) -> None:
         body = parse_json(await read_body(scope, receive))

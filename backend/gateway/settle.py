@@ -12,6 +12,7 @@ import structlog
 
 from backend.gateway.bill import bill_lost, reckon, reckon_delivered, usage_facts
 from backend.gateway.call import Call
+from backend.gateway.measure import Measure
 from backend.kernel.errors import BourseError
 from backend.kernel.money import NANO_PER_USD
 from backend.metering.record import AttemptRecord, token_columns
@@ -30,7 +31,7 @@ class Settler:
     def __init__(self, metering: MeteringService, metrics: Metrics) -> None:
         self._metering = metering
         self._metrics = metrics
-        self._counters: dict[tuple[str, str], _Counters] = {}
+        self.measure = Measure(metrics)
 
     def completed(
         self, call: Call, attempt: AttemptRecord, usage: Usage | None, *, estimated_output: int = 0, overrun: bool = False
@@ -176,7 +177,7 @@ class Settler:
         if not record.overhead_us:
             record.overhead_us = round(call.overhead * 1_000_000)
         self._metering.record(record, call.attempts, call.ticket)
-        self._measure(call)
+        self.measure.ended(call)
 
     def _let_go(self, call: Call) -> None:
         """What limits and budgets kept for the call is free again, but for what it used."""
@@ -191,24 +192,6 @@ class Settler:
         if record.overrun:
             self._metrics.overruns.labels(record.provider or "none").inc()
 
-    def _measure(self, call: Call) -> None:
-        record = call.record
-        provider = record.provider or "none"
-        counters = self._counters.get((provider, record.outcome))
-        if counters is None:
-            counters = self._counters[(provider, record.outcome)] = _Counters(self._metrics, provider, record.outcome)
-        counters.calls()
-        if record.usage_source != "none":
-            counters.input(record.input_tokens + record.cache_read_tokens + record.cache_write_tokens + record.audio_input_tokens)
-            counters.output(record.output_tokens + record.reasoning_tokens + record.audio_output_tokens)
-            counters.charged(record.charged_nano / NANO_PER_USD)
-        if call.malformed:
-            self._metrics.malformed_events.labels(provider).inc(call.malformed)
-        if record.recovered is not None or call.delivered is not None:
-            self._metrics.recoveries.labels("failed" if call.delivered is not None else record.recovered).inc()
-        if record.first_token_ms is not None:
-            counters.first_token(record.first_token_ms / 1000)
-
 
 def _overruns(call: Call, usage: Usage) -> bool:
     return call.bound is not None and usage.total_output > call.bound.billed
@@ -217,16 +200,3 @@ def _overruns(call: Call, usage: Usage) -> bool:
 def _who(attempt: AttemptRecord) -> dict[str, Any]:
     """Who answered, as the call's row names it."""
     return {"provider": attempt.provider, "model": attempt.model, "offer_id": attempt.offer_id}
-
-
-class _Counters:
-    """The metrics of one provider and outcome, looked up once: the look-up by labels costs more than the counting."""
-
-    __slots__ = ("calls", "charged", "first_token", "input", "output")
-
-    def __init__(self, metrics: Metrics, provider: str, outcome: str) -> None:
-        self.calls = metrics.calls.labels(provider, outcome).inc
-        self.input = metrics.tokens.labels(provider, "input").inc
-        self.output = metrics.tokens.labels(provider, "output").inc
-        self.charged = metrics.charged_usd.labels(provider).inc
-        self.first_token = metrics.first_token_seconds.labels(provider).observe

@@ -31,6 +31,8 @@ class RequestContext:
     user_id: str | None = None
     tenant_id: str | None = None
     route: str | None = None
+    call: dict[str, Any] | None = None
+    """Of a gateway call that has ended: what its line says beyond that of any request."""
     quiet: bool = False
     """Assets and probes: counted, not logged."""
 

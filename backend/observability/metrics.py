@@ -24,6 +24,25 @@ class Metrics:
             self.registry,
         )
         self.calls = Tallies("bourse_calls_total", "Gateway calls by outcome.", ["provider", "outcome"], self.registry)
+        self.attempts = Tallies(
+            "bourse_attempts_total",
+            "Tries at providers by outcome; where one failed, with the code of the error.",
+            ["provider", "outcome", "error"],
+            self.registry,
+        )
+        self.attempt_seconds = Spreads(
+            "bourse_attempt_duration_seconds",
+            "Time from asking a provider until its answer was complete, or its attempt had failed.",
+            ["provider", "outcome"],
+            LATENCY_BUCKETS,
+            self.registry,
+        )
+        self.fallbacks = Counter(
+            "bourse_fallbacks_total",
+            "Calls whose last attempt was not at the first candidate, by who was asked last and how the call ended.",
+            ["provider", "outcome"],
+            registry=self.registry,
+        )
         self.tokens = Tallies("bourse_tokens_total", "Tokens metered.", ["provider", "direction"], self.registry)
         self.charged_usd = Tallies("bourse_charged_usd_total", "USD charged to callers.", ["provider"], self.registry)
         self.first_token_seconds = Spreads(

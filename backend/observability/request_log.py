@@ -46,6 +46,8 @@ class RequestLog:
             "status": status,
             "traceId": context.trace_id,
         }
+        if context.call is not None:
+            line |= context.call
         try:
             self._lines.append(one_line(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE)))
         except orjson.JSONEncodeError:

@@ -100,6 +100,7 @@ import sqlalchemy
 print(json.dumps({{
     "modules": sorted(name for name in sys.modules if "." not in name),
     "threads": [thread.name for thread in threading.enumerate() if thread is not threading.main_thread()],
+    "spans": "opentelemetry.exporter" in sys.modules,
     "engines": sum(isinstance(thing, (AsyncEngine, sqlalchemy.Engine)) for thing in gc.get_objects()),
     "sockets": sum(type(thing).__name__ in ("socket", "ClientSession", "AsyncClient", "Redis") for thing in gc.get_objects()),
 }}))
@@ -115,6 +116,7 @@ def test_importing_makes_nothing_and_leaves_litellm_alone(module: str) -> None:
     assert run.returncode == 0, run.stderr[-3000:]
     seen = json.loads(run.stdout.strip().splitlines()[-1])
     assert "litellm" not in seen["modules"]
+    assert not seen["spans"]
     assert seen["threads"] == []
     assert seen["engines"] == 0
     assert seen["sockets"] == 0

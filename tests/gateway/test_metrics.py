@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from structlog.testing import capture_logs
 
 from tests.architecture.source import ROOT
-from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, _whole, completion, hang
+from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, _whole, completion, hang, status
 from tests.gateway.conftest import KEY, PLAIN, Rig
 from tests.gateway.test_limits import TWO_A_MINUTE
 from tests.gateway.test_limits import limited as limited
@@ -117,3 +117,14 @@ async def test_a_threshold_is_one_line_in_the_log_and_one_in_the_metrics(shop: R
     assert seen[of("bourse_budget_alerts_total", kind="warning", scope="key")] == 1
     assert seen[of("bourse_budget_alerts_total", kind="exceeded", scope="key")] == 1
     assert KEY not in str(lines)
+
+
+async def test_every_attempt_is_counted_with_what_became_of_it(gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream) -> None:
+    upstream.script(status(404))
+    assert (await gateway.post({**PLAIN, "model": "pair"})).headers["x-bourse-fallback"] == "true"
+    seen = await samples(gateway)
+    assert seen[of("bourse_attempts_total", provider="acme", outcome="failed", error="model_not_found")] == 1
+    assert seen[of("bourse_attempts_total", provider="backup", outcome="completed", error="none")] == 1
+    assert seen[of("bourse_attempt_duration_seconds_count", provider="backup", outcome="completed")] == 1
+    assert seen[of("bourse_fallbacks_total", provider="backup", outcome="completed")] == 1
+    assert seen[of("bourse_calls_total", provider="backup", outcome="completed")] == 1

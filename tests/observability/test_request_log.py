@@ -3,6 +3,7 @@
 import asyncio
 import io
 import json
+from dataclasses import replace
 
 from backend.kernel.request import RequestContext
 from backend.observability import request_log
@@ -35,6 +36,17 @@ async def test_lines_are_gathered_and_leave_together_in_their_order() -> None:
     log.write(CONTEXT, SCOPE, route="/v1/chat/completions", status=201, seconds=0)
     log.flush()
     assert written(out)[-1]["status"] == 201
+
+
+async def test_the_line_of_a_call_says_who_answered_and_how_it_went() -> None:
+    out = io.BytesIO()
+    context = replace(CONTEXT, call={"provider": "acme", "attempts": 2, "fallback": True, "cache": "miss", "recovered": "repeat"})
+    log = RequestLog(out)
+    log.write(context, SCOPE, route="/v1/chat/completions", status=200, seconds=0)
+    log.flush()
+    [line] = written(out)
+    assert line["requestId"] == "req_1"
+    assert {name: line[name] for name in ("provider", "attempts", "fallback", "cache", "recovered")} == context.call
 
 
 async def test_memory_is_bounded_and_a_closed_pipe_is_no_error() -> None:
