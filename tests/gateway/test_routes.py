@@ -41,6 +41,8 @@ def configuration(upstream: str) -> dict[str, Any]:
     return {
         "providers": {"acme": {"base_url": upstream}},
         "default_model": "plain",
+        # A slow machine is no matter of these tests.
+        "overload": {"high": "1h", "degraded": "1h"},
         "models": [
             {"alias": "plain", "strategy": "ordered", "candidates": [large]},
             {"alias": "mini", "strategy": "ordered", "candidates": [one("mini-1", 0.1, 0.2)]},

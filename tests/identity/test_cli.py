@@ -221,6 +221,8 @@ CHANGES: tuple[tuple[str, str], ...] = (
     ("tenant rename acme Acme", "tenant.rename"),
     ("tenant timezone acme Asia/Kolkata", "tenant.set_timezone"),
     ("tenant models acme fast", "tenant.set_models"),
+    ("tenant default-model acme fast", "tenant.set_default_model"),
+    ("tenant tier acme premium", "tenant.set_tier"),
     ("tenant suspend acme", "tenant.set_status"),
     ("tenant activate acme", "tenant.set_status"),
     ("user create ann@example.org --password env:SOME_PASSWORD", "user.create"),
@@ -236,6 +238,7 @@ CHANGES: tuple[tuple[str, str], ...] = (
     ("key expiry KEY 1d", "api_key.change"),
     ("key models KEY fast", "api_key.change"),
     ("key addresses KEY 192.0.2.0/24", "api_key.change"),
+    ("key tier KEY free", "api_key.set_tier"),
     ("key end-users KEY --limit 1 --tokens-per-minute 9", "api_key.end_users"),
     ("budget set acme --limit 5", "budget.set"),
     ("budget raise acme --by 5 --until 1h", "budget.raise"),
@@ -243,9 +246,15 @@ CHANGES: tuple[tuple[str, str], ...] = (
     ("limit set acme --parallel 5", "limit.set"),
     ("limit clear acme", "limit.clear"),
     ("key revoke KEY", "api_key.revoke"),
+    ("route create mini --candidate sandbox/chat", "route.create"),
+    ("route set mini strategy=ordered", "route.change"),
+    ("route disable mini", "route.change"),
+    ("route enable mini", "route.change"),
+    ("route delete mini", "route.delete"),
+    ("cache clear", "cache.clear"),
 )
 READING = {"list", "show", "default", "holders", "quarantine"}
-ELSEWHERE = {"ingest", "doctor", "migrate", "reconcile", "budget release"}
+ELSEWHERE = {"ingest", "doctor", "migrate", "reconcile", "budget release", "route reset"}
 """About the installation and not about anybody in it, or audited in the tests of their own rooms."""
 
 
