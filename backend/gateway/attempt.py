@@ -215,8 +215,10 @@ class Asking:
             if full is not None:
                 return full if await self._queue(full, patience) else None
             pause, _, bound = min(self._pauses(), key=lambda one: one[:2], default=(0.0, 0, None))
-            if bound is None or pause > patience or not self._upstreams.retries.take():
+            if bound is None or not self._upstreams.retries.take():
                 return None
+            if pause > patience:
+                return self._overdue()
             await self._sleep(pause)
             found = self._enter(bound) or self._next()
             if found is not None:
@@ -230,8 +232,17 @@ class Asking:
             if bound not in self._tried and self._may_be_asked(bound):
                 health = self._upstreams.health.of(bound.candidate)
                 bulkhead = health.provider.bulkhead
-                if bulkhead.full and bulkhead.has_room_to_wait and not health.cooling:
-                    return bound if not health.wait(self._route.breaker) else None
+                if bulkhead.full and bulkhead.has_room_to_wait and not health.cooling and not health.wait(self._route.breaker):
+                    return bound
+        return None
+
+    def _overdue(self) -> Bound | None:
+        """The first that asked for more time than anybody can wait, and was left alone for a while: it may have meant less."""
+        for bound in self._call.bounds:
+            if bound not in self._tried and self._may_be_asked(bound):
+                health = self._upstreams.health.of(bound.candidate)
+                if health.cooling and health.is_overdue(self._route.breaker) and not health.provider.bulkhead.full:
+                    return bound
         return None
 
     def _pauses(self) -> Iterator[tuple[float, int, Bound | None]]:

@@ -10,13 +10,14 @@ _MOST_BREAKERS = 16
 class Circuit:
     """The facts are shared, and each route's breaker judges them. Times are seconds of one monotonic clock, which the callers read."""
 
-    __slots__ = ("_opened", "_probe_is_due", "_probed_at", "failed_at", "failures")
+    __slots__ = ("_opened", "_probe_is_due", "failed_at", "failures", "probed_at")
 
     def __init__(self) -> None:
         self.failures = 0
         """In a row, up to now."""
         self.failed_at = 0.0
-        self._probed_at = float("-inf")
+        self.probed_at = float("-inf")
+        """When the last call was made that was not one among many."""
         self._probe_is_due = False
         self._opened: dict[Breaker, float] = {}
 
@@ -47,11 +48,11 @@ class Circuit:
         opened = self._opened_at(breaker)
         if opened is None or self._probe_is_due:
             return 0.0
-        return max(0.0, min(opened + breaker.open, max(opened, self._probed_at) + breaker.probe_interval) - now)
+        return max(0.0, min(opened + breaker.open, max(opened, self.probed_at) + breaker.probe_interval) - now)
 
     def probe(self, now: float) -> None:
         """A call is being made; while open, the next may be made a `probe_interval` from now."""
-        self._probed_at = now
+        self.probed_at = now
         self._probe_is_due = False
 
     def probe_soon(self) -> None:

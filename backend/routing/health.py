@@ -91,6 +91,12 @@ class CandidateHealth:
         """Seconds for which it asked not to be asked."""
         return max(0.0, self.cool_until - self._health.now()) if self.cool_until else 0.0
 
+    def is_overdue(self, breaker: Breaker) -> bool:
+        """Whether nobody has looked for a probe interval if it needs the time that it asked for. It may then be asked where nobody else is
+        left."""
+        now, circuit = self._health.now(), self.circuit
+        return now >= max(circuit.failed_at, circuit.probed_at) + breaker.probe_interval and not self.wait(breaker)
+
     def begin(self) -> None:
         """A call is sent to it. One of `answered`, `failed` and `left` follows."""
         self.in_flight += 1

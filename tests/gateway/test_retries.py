@@ -164,6 +164,20 @@ async def test_a_new_call_waits_for_a_limited_candidate_if_it_is_the_only_one(tw
 
 
 @pytest.mark.case("U5")
+async def test_who_asks_for_an_hour_is_looked_at_now_and_then_where_nobody_else_is_left(two: Stage) -> None:
+    at = 1000.0
+    two.upstreams.health.now = lambda: at
+    two.a.script(status(429, None, "retry-after: 3600"), status(429, None, "retry-after: 3600"), answer())
+    route = two.route("a", breaker=OPENED)
+    assert [(await two.ask(route)).asked for _ in range(2)] == ["a", ""]
+    at += 10
+    assert [(await two.ask(route)).asked for _ in range(2)] == ["a", ""]
+    at += 10
+    assert (await two.ask(two.route("ba", breaker=OPENED))).asked == "b", "as long as somebody else can answer it has its hour"
+    assert [(await two.ask(route)).error for _ in range(2)] == [None, None]
+
+
+@pytest.mark.case("U5")
 async def test_absurd_times_are_an_hour_and_dates_are_understood(two: Stage) -> None:
     two.a.script(status(429, None, "retry-after: 1000000000"))
     two.b.script(status(429, None, "retry-after: Wed, 21 Oct 2215 07:28:00 GMT"))
