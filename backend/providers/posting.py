@@ -1,0 +1,170 @@
+"""A provider's HTTP, whatever it speaks: a body is posted, and everything that goes wrong is an `UpstreamFailure` in our words.
+
+Adapters translate; this is what they all do alike. Nothing here knows a wire format but that errors are JSON more often than not.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from backend.kernel.clock import Clock
+from backend.providers.failures import (
+    UpstreamFailure,
+    address_failure,
+    connect_failure,
+    failure_from_error_body,
+    protocol_failure,
+    reset_failure,
+    retry_after_seconds,
+    timeout_failure,
+)
+from backend.providers.http import (
+    MAX_WHOLE_BYTES,
+    AddressForbidden,
+    BrokenOff,
+    HttpAnswer,
+    NotConnected,
+    NotHttp,
+    Target,
+    TooLarge,
+    UpstreamHttp,
+)
+
+MAX_ERROR_BYTES = 64 * 1024
+END_OF_BODY_SECONDS = 0.25
+_HEADERS_OF_OURS = frozenset({"authorization", "content-type", "content-length", "transfer-encoding", "connection", "host", "accept"})
+
+
+class Outgoing(Protocol):
+    """What posting needs to know of an attempt; see `ChatRequest`."""
+
+    connect_seconds: float
+    traceparent: str
+
+    def sending(self) -> None: ...
+
+
+class Poster:
+    """One provider's.
+
+    Args:
+        headers: the operator's own; those that are ours to write are left out.
+        secret: the credential that is sent, so that it is never repeated; how it is sent is the adapter's.
+    """
+
+    def __init__(self, name: str, http: UpstreamHttp, clock: Clock, *, headers: Mapping[str, str], secret: str = "") -> None:
+        self.name = name
+        self.secret = secret
+        self._http = http
+        self._clock = clock
+        self._headers = {key.lower(): value for key, value in headers.items() if key.lower() not in _HEADERS_OF_OURS}
+
+    def target(self, url: str, headers: Mapping[str, str]) -> Target:
+        """Where JSON is posted with these headers and the operator's.
+
+        Raises:
+            ValueError: the URL or a header cannot be sent.
+        """
+        return self._http.target(url, {"content-type": "application/json", "user-agent": "bourse", **self._headers, **headers})
+
+    async def post(self, target: Target, body: bytes, request: Outgoing, accept: str, headers: str = "") -> HttpAnswer:
+        """The answer with status 200, its body unread.
+
+        Args:
+            headers: lines of this request alone, each ending in CRLF.
+
+        Raises:
+            UpstreamFailure: there is none.
+        """
+        lines = f"accept: {accept}\r\ntraceparent: {request.traceparent}\r\n{headers}"
+        try:
+            response = await self._http.post(target, body, lines, connect_seconds=request.connect_seconds, sending=request.sending)
+        except AddressForbidden:
+            raise address_failure(self.name) from None
+        except NotConnected:
+            raise connect_failure(self.name) from None
+        except TimeoutError:
+            raise timeout_failure(self.name, "no connection", request.connect_seconds) from None
+        except NotHttp as error:
+            raise protocol_failure(self.name, str(error)) from None
+        except BrokenOff:
+            raise reset_failure(self.name) from None
+        if response.status == 200:
+            return response
+        if 200 <= response.status < 400:
+            response.close()
+            raise protocol_failure(self.name, f"HTTP {response.status} instead of an answer")
+        after = retry_after_seconds(response.header(b"retry-after"), self._clock)
+        try:
+            value = json_or_none(await self.read_whole(response, MAX_ERROR_BYTES))
+        except UpstreamFailure:
+            value = None
+        raise self.failed(response.status, value, retry_after=after)
+
+    def failed(self, status: int, value: Any, *, retry_after: float | None = None) -> UpstreamFailure:
+        """What an error of this status and body means."""
+        return failure_from_error_body(self.name, status, value, retry_after=retry_after, secret=self.secret)
+
+    async def read_whole(self, response: HttpAnswer, at_most: int = MAX_WHOLE_BYTES) -> bytes:
+        """The rest of the body. Raises UpstreamFailure: it is cut, damaged, or longer than `at_most` bytes."""
+        try:
+            return await response.read_whole(at_most)
+        except TooLarge:
+            raise protocol_failure(self.name, f"more than {at_most:,} bytes") from None
+        except NotHttp as error:
+            raise protocol_failure(self.name, str(error)) from None
+        except BrokenOff:
+            raise reset_failure(self.name) from None
+
+    async def read_object(self, response: HttpAnswer) -> tuple[bytes, dict[str, Any]]:
+        """The body and the JSON object that it spells. Raises UpstreamFailure: it spells none."""
+        data = await self.read_whole(response)
+        try:
+            value = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            raise protocol_failure(self.name, "an answer that is not JSON") from None
+        if not isinstance(value, dict):
+            raise protocol_failure(self.name, "an answer that is not a JSON object")
+        return data, value
+
+
+class EventBytes:
+    """The body of an event stream as it comes: a `StreamAnswer` for who passes it on untouched, the bytes to read for who translates."""
+
+    __slots__ = ("_answer", "_name", "_released")
+
+    def __init__(self, name: str, answer: HttpAnswer) -> None:
+        self._name = name
+        self._answer = answer
+        self._released = False
+
+    async def read(self) -> bytes:
+        """The next bytes, cut anywhere; b"" at the end. Raises UpstreamFailure: the connection broke."""
+        try:
+            return await self._answer.read()
+        except NotHttp as error:
+            raise protocol_failure(self._name, str(error)) from None
+        except BrokenOff:
+            raise reset_failure(self._name) from None
+
+    def release(self) -> None:
+        """As `StreamAnswer.release`."""
+        if not self._answer.done:
+            # After the last event the end of the body is usually in the next packet; leaving it a moment saves a new connection.
+            self._released = True
+            asyncio.get_running_loop().call_later(END_OF_BODY_SECONDS, self._answer.close)
+
+    def close(self) -> None:
+        """As `StreamAnswer.close`."""
+        if not self._released:
+            self._answer.close()
+
+
+def json_or_none(data: bytes) -> Any:
+    """What the bytes spell, None if it is not JSON."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return None
