@@ -192,7 +192,7 @@ class Recording:
     @property
     def joinable(self) -> bool:
         """Whether somebody who comes now gets all of it."""
-        return not self._dropped and not self.abandoned and self._error is None
+        return not self._dropped and self._error is None and (self.over or not self.abandoned)
 
     def join(self, *, made_it: bool) -> Reader:
         reader = Reader(made_it=made_it)
