@@ -87,7 +87,7 @@ def show(
     async def work(hand: Hand) -> dict[str, Any]:
         return _whole((await _service(hand)).get(hand.principal, name))
 
-    show_one(carry_out(work), as_json=as_json, unset=_UNSET)
+    _show(carry_out(work), as_json=as_json)
 
 
 @routes.command()
@@ -145,7 +145,17 @@ def _change(name: str, change: Callable[[RouteService, Hand], Awaitable[object]]
 
     record = carry_out(work)
     say("Done. Running servers follow within a second.", as_json=as_json)
-    show_one(record, as_json=as_json, unset=_UNSET)
+    _show(record, as_json=as_json)
+
+
+def _show(record: dict[str, Any], *, as_json: bool) -> None:
+    """People read an alias's settings as they would stand in the file, and its candidates in a table."""
+    settings = {name: value for name, value in record["settings"].items() if name != "candidates"}
+    show_one(record if as_json else {name: value for name, value in record.items() if name != "settings"}, as_json=as_json, unset=_UNSET)
+    if settings and not as_json:
+        say(
+            "\n" + yaml.safe_dump(settings, sort_keys=False, allow_unicode=True, default_flow_style=None, width=120).rstrip(), as_json=False
+        )
 
 
 def _whole(view: RouteView) -> dict[str, Any]:
