@@ -73,6 +73,9 @@ _EXPOSED = b", ".join(
 )
 """What a browser lets a page of another origin read of an answer."""
 
+_ALLOWED = b"authorization, content-type, cache-control, idempotency-key, x-api-key, x-bourse-task, x-request-id, traceparent"
+"""What such a page may send."""
+
 
 class FrontDoor:
     """Routes by the path's first whole segment: `/router/x` is the gateway, `/routers` is a page.
@@ -282,7 +285,7 @@ def _cors_headers(origin: str | None) -> tuple[tuple[bytes, bytes], ...]:
     return (
         (b"access-control-allow-origin", (origin or "").encode("latin-1")),
         (b"access-control-allow-methods", b"GET, POST, PUT, PATCH, DELETE, OPTIONS"),
-        (b"access-control-allow-headers", b"authorization, content-type, cache-control, idempotency-key, x-api-key, x-request-id, traceparent"),
+        (b"access-control-allow-headers", _ALLOWED),
         (b"access-control-expose-headers", _EXPOSED),
         (b"access-control-max-age", b"600"),
         (b"vary", b"Origin"),

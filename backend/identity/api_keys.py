@@ -12,7 +12,7 @@ from backend.identity import repository
 from backend.identity.belonging import require_in_tenant
 from backend.identity.end_users import EndUserTerms
 from backend.identity.keys import generate_key
-from backend.identity.names import allowed_names, canonical_name, canonical_tier
+from backend.identity.names import AUTO, allowed_names, canonical_name, canonical_tier
 from backend.identity.principal import Principal, Role, require_role, require_super_admin
 from backend.identity.schemas import KeyView, NewKey
 from backend.identity.tables import ApiKey, Tenant
@@ -257,7 +257,7 @@ class KeyService:
 
 
 def _check_within(models: Sequence[str] | None, tenant: Tenant) -> None:
-    if models is not None and tenant.models is not None and not set(models) <= set(tenant.models):
+    if models is not None and tenant.models is not None and not set(models) - {AUTO} <= set(tenant.models):
         raise PermissionDenied("A key may not use models beyond its tenant's.", param="models")
 
 

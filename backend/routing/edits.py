@@ -55,6 +55,8 @@ class RouteEdits:
             NotFound: there is no such alias.
         """
         require_super_admin(principal, "change routes")
+        if not fields:
+            raise BadRequest("Say which fields of the route are to be edited.")
         async with self._db.write() as unit:
             edits = await self._known(unit, name)
             return await self._put(unit, principal, "route.change", name, over(edits.get(name, {}), fields), edits, told=fields)

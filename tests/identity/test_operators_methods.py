@@ -61,6 +61,9 @@ def tenant_methods(acme: Acme) -> dict[str, tuple[Ask, dict[Role, str]]]:
         "change_key": (lambda who: keys.change(who, tenant, key, tags=["x"]), Role.ADMIN),
         "set_models": (lambda who: tenants.set_models(who, tenant, ["fast"]), None),
         "set_timezone": (lambda who: tenants.set_timezone(who, tenant, "Asia/Kolkata"), None),
+        "set_default_model": (lambda who: tenants.set_default_model(who, tenant, "fast"), Role.ADMIN),
+        "set_tier": (lambda who: tenants.set_tier(who, tenant, "premium"), None),
+        "set_key_tier": (lambda who: keys.set_tier(who, tenant, key, "premium"), None),
     }
     verdicts = {}
     for name, (ask, role) in lowest.items():
@@ -75,7 +78,7 @@ async def test_each_role_may_do_its_own_and_a_stranger_finds_nothing(acme: Acme)
     for name, (ask, verdicts) in tenant_methods(acme).items():
         for role, person in acme.people.items():
             assert (name, role, await answer(ask, person)) == (name, role, verdicts[role])
-        expected = "PermissionDenied" if name in ("set_models", "set_timezone") else "NotFound"
+        expected = "PermissionDenied" if name in ("set_models", "set_timezone", "set_tier", "set_key_tier") else "NotFound"
         assert (name, await answer(ask, acme.stranger)) == (name, expected)
         assert await answer(ask, OPERATOR) == "done"
 
@@ -155,3 +158,17 @@ async def test_a_revoked_key_stays_as_it_is_and_an_expiry_lies_ahead(acme: Acme,
     await keys.revoke(OPERATOR, acme.tenant, key)
     with pytest.raises(Conflict):
         await keys.change(OPERATOR, acme.tenant, key, name="again")
+
+
+async def test_a_key_may_have_auto_in_a_tenant_with_a_list_and_nothing_else_from_outside_it(acme: Acme) -> None:
+    keys, member = acme.identity.keys, acme.people[Role.MEMBER]
+    made = await keys.create(member, acme.tenant, name="auto", models=["auto", "fast"])
+    assert made.view.models == ("auto", "fast")
+    with pytest.raises(PermissionDenied):
+        await keys.change(member, acme.tenant, made.view.id, models=["auto", "other"])
+
+
+async def test_the_default_model_is_a_name_and_not_auto_itself(acme: Acme) -> None:
+    for wrong in ("auto", "", "two\nlines"):
+        with pytest.raises(BadRequest):
+            await acme.identity.tenants.set_default_model(OPERATOR, acme.tenant, wrong)

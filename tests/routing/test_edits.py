@@ -198,13 +198,19 @@ async def test_what_cannot_be_is_refused_with_its_field_and_changes_nothing(serv
     assert {name: table.find(name) for name, _, _ in REFUSED} == before
 
 
+async def test_changes_at_the_same_time_lose_nothing_of_each_other(service: RouteService) -> None:
+    edits = ({"strategy": "fastest"}, {"timeouts": {"total": "9s"}}, {"timeouts": {"idle": "3s"}}, {"smaller": "big"})
+    await asyncio.gather(*(service.edits.change(OPERATOR, "fast", edit) for edit in edits))
+    assert (await service.seen(OPERATOR, "fast")).edited == ("smaller", "strategy", "timeouts.idle", "timeouts.total")
+
+
 async def test_only_a_super_admin_sees_or_changes_routes(service: RouteService) -> None:
     owner = Principal(kind="user", id="usr_1", tenant_id="ten_1", role=Role.OWNER)
     edits = service.edits
     for who in (ANONYMOUS, owner):
         for attempt in (
             edits.create(who, "x", {}),
-            edits.change(who, "fast", {}),
+            edits.change(who, "fast", {"enabled": False}),
             edits.replace(who, "fast", {}),
             edits.reset(who, "fast"),
             edits.delete(who, "fast"),
