@@ -90,7 +90,7 @@ class Gateway:
         self._pipeline = Pipeline(
             clock=clock,
             auth=auth,
-            selector=Selector(routes, self._bounder, classifies=settings.reporting.classify_tasks),
+            selector=Selector(routes, self._bounder, metrics, classifies=settings.reporting.classify_tasks),
             metering=metering,
             bounder=self._bounder,
             limiter=limiter,

@@ -9,6 +9,7 @@ from backend.gateway.call import Call, clean
 from backend.kernel.errors import BadRequest, NoAvailableProvider, UnsupportedParameter
 from backend.kernel.request import Scope, header
 from backend.kernel.setting_types import SLUG_PATTERN
+from backend.observability.metrics import Metrics
 from backend.routing.table import RouteTable
 from backend.routing.task import task_of
 
@@ -23,9 +24,10 @@ class Selector:
         classifies: whether every call is told its class of work, for the ledger, and not only where a rule asks for it.
     """
 
-    def __init__(self, routes: RouteTable, bounder: Bounder, *, classifies: bool) -> None:
+    def __init__(self, routes: RouteTable, bounder: Bounder, metrics: Metrics, *, classifies: bool) -> None:
         self._routes = routes
         self._bounder = bounder
+        self._metrics = metrics
         self._classifies = classifies
 
     def select(self, call: Call, scope: Scope) -> None:
@@ -63,6 +65,7 @@ class Selector:
             call.candidates, call.by_price, call.bounds = kept
         else:
             call.downgraded = "quota"
+            self._metrics.downgraded_calls.labels("quota").inc()
 
 
 def _said_task(scope: Scope, body: Mapping[str, Any]) -> str | None:

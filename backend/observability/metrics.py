@@ -1,5 +1,7 @@
 """Prometheus metrics of one process, in a registry of its own. Labels are bounded: routes and models, never tenants, users or keys."""
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
 
 from backend.observability.tallies import Spread, Spreads, Tallies, Tally
@@ -54,6 +56,15 @@ class Metrics:
             ["provider"],
             registry=self.registry,
         )
+        self.candidate_states = Gauge(
+            "bourse_candidate_state",
+            "Of candidates of aliases: 0 closed, 1 probing, 2 open, by the worst of their routes' breakers.",
+            ["provider", "model"],
+            registry=self.registry,
+        )
+        self.provider_reachable = Gauge(
+            "bourse_provider_reachable", "1 if the newest look at a provider reached it.", ["provider"], registry=self.registry
+        )
         self.overruns = Counter(
             "bourse_overruns_total", "Answers that went beyond the cap that the provider was sent.", ["provider"], registry=self.registry
         )
@@ -84,6 +95,9 @@ class Metrics:
         self.gate_waiting = Gauge("bourse_gate_waiting", "Calls that wait for their turn, or to be refused, now.", registry=self.registry)
         self.limit_refusals = Counter(
             "bourse_limit_refusals_total", "Calls refused by a rate limit or quota.", ["scope", "limit"], registry=self.registry
+        )
+        self.downgraded_calls = Counter(
+            "bourse_downgraded_calls_total", "Calls that a route's smaller model answers, and why.", ["reason"], registry=self.registry
         )
         self.cache_lookups = Tallies(
             "bourse_cache_lookups_total",
@@ -149,6 +163,8 @@ class Metrics:
             registry=self.registry,
         )
         self.unhandled = Counter("bourse_unhandled_errors_total", "Exceptions that nobody foresaw.", registry=self.registry)
+        self.before_showing: list[Callable[[], None]] = []
+        """Called when somebody looks: for gauges whose labels come and go."""
         self._requests: dict[tuple[str, str, int], tuple[Tally, Spread]] = {}
         self.ready = Gauge("bourse_ready", "1 once migrated, bootstrapped and loaded.", registry=self.registry)
 
@@ -167,4 +183,6 @@ class Metrics:
         found[1].observe(seconds)
 
     def render(self) -> bytes:
+        for show in self.before_showing:
+            show()
         return generate_latest(self.registry)

@@ -179,8 +179,10 @@ async def test_beyond_a_soft_quota_the_smaller_model_answers_and_it_is_said(gate
     for _ in range(2):
         within = await ask(gateway, "soft", key=SOFT)
         assert (asked(within), "x-bourse-downgraded" in within.headers) == ("large", False)
+    counter = gateway.runtime.metrics.downgraded_calls.labels("quota")
+    before = counter._value.get()
     beyond = await ask(gateway, "soft", key=SOFT)
-    assert asked(beyond) == "mini-1"
+    assert (asked(beyond), counter._value.get() - before) == ("mini-1", 1)
     assert (beyond.headers["x-bourse-downgraded"], beyond.headers["x-bourse-quota-exceeded"]) == ("quota", "key requests_per_day")
     assert beyond.json()["bourse"]["downgraded"] == "quota"
     row = await gateway.last_row()
