@@ -28,6 +28,7 @@ from tests.fleet.conftest import (
     using,
 )
 from tests.fleet.test_one_budget import drain
+from tests.fleet.test_twins import a_hundred_twins
 from tests.rig.fleet import OPERATOR, Fleet, Operator, operator_of
 
 
@@ -159,3 +160,11 @@ async def test_how_soon_a_revoked_key_is_refused_everywhere(
         took.append(time.monotonic() - started)
     figures(median=f"{sorted(took)[10]:.2f} s", slowest=f"{max(took):.2f} s")
     assert max(took) <= 5
+
+
+@pytest.mark.case("I1")
+@fleets(THREE_WITH_REDIS)
+async def test_a_hundred_twins_at_three_replicas_are_one_call(
+    fleet: Fleet, operator: Operator, upstream: OpenAIUpstream, witness: Witness
+) -> None:
+    await a_hundred_twins(fleet, operator, upstream, witness, {**TEN, "stream": True})
