@@ -1,6 +1,6 @@
 """`make faults`: a gateway as a process of its own, every fault at real time limits, and one table of what came of it.
 
-    python -m tests.faults [--pace 0.1] [NAME …]
+    python -m tests.faults [--pace 0.25] [NAME …]
 
 Exits with 1 if one of them was not handled.
 """
@@ -31,13 +31,14 @@ WIDTHS = (58, 44, 9, 8)
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make faults", description="Play the faults of providers and print what callers got.")
-    parser.add_argument("--pace", type=float, default=1.0, help="1 is real time, 0.1 ten times as fast")
+    parser.add_argument("--pace", type=float, default=1.0, help="1 is real time, 0.25 four times as fast")
     parser.add_argument("names", nargs="*", help="only these faults")
     asked = parser.parse_args()
+    pace = Pace(asked.pace, asked.pace)
     chosen = [fault for fault in ALL if not asked.names or fault.name in asked.names]
     with tempfile.TemporaryDirectory(prefix="bourse-faults-") as folder:
-        stage, books = asyncio.run(_run(chosen, Path(folder), Pace(asked.pace)))
-    failed = _print(stage, Pace(asked.pace))
+        stage, books = asyncio.run(_run(chosen, Path(folder), pace))
+    failed = _print(stage, pace)
     say("")
     say(books)
     return 1 if failed or not books.startswith("The books agree") else 0

@@ -56,7 +56,6 @@ class Provider:
     def __init__(self, name: str, steps: Sequence[Step], port: int = 0) -> None:
         self.name = name
         self.asked: list[Asked] = []
-        self.looked_at = 0
         self._steps = list(steps)
         self.server = OpenAIUpstream(port)
         self.server.script(self._serve)
@@ -67,6 +66,10 @@ class Provider:
         return self.server.base_url
 
     @property
+    def looked_at(self) -> int:
+        return len(self.server.looks)
+
+    @property
     def generated(self) -> int:
         return sum(asked.generated for asked in self.asked)
 
@@ -75,10 +78,6 @@ class Provider:
         self._steps = list(steps)
 
     async def _serve(self, exchange: Exchange) -> None:
-        if exchange.seen.method == "GET":
-            self.looked_at += 1
-            await whole(exchange, 200, {"object": "list", "data": [{"id": self.name, "object": "model"}]})
-            return
         asked = Asked(time.monotonic(), exchange.seen)
         self.asked.append(asked)
         await (self._steps.pop(0) if len(self._steps) > 1 else self._steps[0])(exchange, asked)
@@ -111,6 +110,7 @@ def healthy(*, words: Sequence[str] = WORDS, per_event: int = 1, prefill: str = 
             return
         rest = list(words) if given is None or prefill == "anew" else _rest(words, given)
         await asyncio.sleep(after)
+        await _unless_gone(exchange)
         if exchange.seen.body.get("stream"):
             await _begin(exchange, asked)
             await _say(exchange, asked, rest, per_event)
@@ -301,6 +301,7 @@ async def _begin(exchange: Exchange, asked: Asked) -> None:
 async def _say(exchange: Exchange, asked: Asked, words: Sequence[str], per_event: int = 1) -> None:
     for place in range(0, len(words), per_event):
         said = words[place : place + per_event]
+        await _unless_gone(exchange)
         asked.generated += len(said)
         await exchange.chunk(sse(chunk({"content": "".join(said)}, model=_model(asked))))
 
@@ -325,6 +326,13 @@ async def _half_a_body(
     if then is not None and not await then():
         await exchange.send(body[place:])
         asked.generated, asked.finished = TOKENS, True
+
+
+async def _unless_gone(exchange: Exchange) -> None:
+    """Nobody generates for who has hung up."""
+    await asyncio.sleep(0)
+    if exchange.reader.at_eof() or exchange.writer.transport.is_closing():
+        raise ConnectionResetError
 
 
 async def _hung_up_within(exchange: Exchange, seconds: float) -> bool:

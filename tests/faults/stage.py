@@ -78,7 +78,7 @@ def configuration(stage: Sequence[Played], pace: Pace) -> dict[str, Any]:
                 "strategy": "ordered",
                 "candidates": candidates,
                 "timeouts": {"first_token": pace.setting(10), "attempt": pace.setting(10), "idle": pace.setting(30)},
-                "breaker": {"failures": 3, "open": pace.setting(300), "probe_interval": pace.setting(10)},
+                "breaker": {"failures": 3, "open": f"{300 * pace.breakers:g}s", "probe_interval": f"{10 * pace.breakers:g}s"},
                 "recover": played.fault.recover,
             }
         )
@@ -110,7 +110,7 @@ async def _play(played: Played, client: AsyncOpenAI, pace: Pace, at: float) -> N
     async with asyncio.TaskGroup() as group:
         calls = []
         for number in range(fault.calls):
-            await asyncio.sleep(max(0.0, at + pace(number * fault.every) - time.monotonic()))
+            await asyncio.sleep(max(0.0, at + number * fault.every * pace.breakers - time.monotonic()))
             calls.append(group.create_task(call(client, played.name, stream=played.mode == "stream")))
     played.got = [done.result() for done in calls]
 

@@ -139,13 +139,13 @@ def _closed_again(played: Played, pace: Pace) -> Iterator[str]:
     first = played.providers[0]
     begun = first.asked[0].at
     back = [asked.at - begun for asked in first.asked if asked.finished]
-    healthy_at = pace(60)
+    healthy_at = 60 * pace.breakers
     if not back:
         yield "the circuit never closed"
         return
     if pace.factor == 1 and back[0] > healthy_at + CLOSES_AGAIN_SECONDS:
         yield f"the circuit closed {back[0] - healthy_at:.0f} s after the recovery"
-    after = [got for got in played.got if got.begun - begun > back[0] + pace(1)]
+    after = [got for got in played.got if got.begun - begun > back[0] + pace.breakers]
     if any((got.bourse or {}).get("provider") != first.name for got in after):
         yield "others answered after the circuit had closed"
     failed = sum(not asked.finished for asked in first.asked)

@@ -38,10 +38,10 @@ from tests.rig.redis import RedisServer
 from tests.rig.server import ROOT, clean_environment
 
 TOKEN = 1_000_000
-AT_ONCE = 12
+AT_ONCE = 18
 TROUBLE = 0.4
 """Of the questions to the first two candidates."""
-LIMITS = {"first_token": "1s", "attempt": "1s", "idle": "1s"}
+LIMITS = {"first_token": "2s", "attempt": "2s", "idle": "2s"}
 
 
 def unsteady(seed: int) -> Step:
