@@ -239,6 +239,14 @@ class RateLimitSettings(Section):
     default: RateLimit = RateLimit()
 
 
+class HealthCheckSettings(Section):
+    """Looking at providers in the background, by asking for their lists of models, which costs nothing."""
+
+    enabled: bool = True
+    interval: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(seconds=60)
+    timeout: Limit = timedelta(seconds=5)
+
+
 class OverloadSettings(Section):
     """What a process does that has more to do than it can. Times are seconds by which its loop is late, smoothed over one or two."""
 
@@ -388,6 +396,7 @@ class Settings(Section):
     cache: PromptCacheSettings = PromptCacheSettings()
     rate_limits: RateLimitSettings = RateLimitSettings()
     budgets: BudgetSettings = BudgetSettings()
+    health_check: HealthCheckSettings = HealthCheckSettings()
     overload: OverloadSettings = OverloadSettings()
     retry_budget: RetryBudgetSettings = RetryBudgetSettings()
     replay: ReplaySettings = ReplaySettings()
@@ -410,6 +419,12 @@ class Settings(Section):
         if given is not None:
             return given.protocol
         return "sandbox" if provider == "sandbox" and not self.is_production else None
+
+    @model_validator(mode="after")
+    def _default_is_a_model(self) -> "Settings":
+        if "auto" in (self.default_model, *(tenant.default_model for tenant in self.bootstrap.tenants)):
+            raise ValueError("default_model: 'auto' stands for the default model, so it cannot be that itself")
+        return self
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Settings":

@@ -11,7 +11,10 @@ from typing import Protocol
 from backend.routing.route import Breaker, Candidate
 
 TRIED_ANEW = 0.05
-"""Under `fastest`, this part of the calls asks another candidate first, or nobody would ever learn that it became faster."""
+"""Under `fastest`, this part of the calls goes by weight, or nobody would ever learn that another candidate became faster."""
+FAIR_TRIES = 3
+"""So often a candidate that was never measured is asked first. If it is then still not measured, it does not answer such calls."""
+_MOST_TRIED = 10_000
 
 Candidates = tuple[Candidate, ...]
 
@@ -48,6 +51,7 @@ class Strategies:
     def __init__(self, conditions: Conditions, rng: random.Random) -> None:
         self._conditions = conditions
         self._random = rng.random
+        self._tried: dict[str, int] = {}
         self._orders: dict[str, Callable[[Candidates], Candidates]] = {
             "weighted": self._weighted,
             "fastest": self._fastest,
@@ -66,22 +70,27 @@ class Strategies:
 
     def _fastest(self, candidates: Candidates) -> Candidates:
         """By latency. Who was never measured is asked before all others, one call at a time: it may be the fastest or not answer at all."""
-        known = [(candidate, self._conditions.of(candidate)) for candidate in candidates]
-
-        def rank(one: tuple[Candidate, Condition | None]) -> tuple[bool, int, float]:
-            candidate, condition = one
-            latency = None if condition is None else condition.latency_ms
-            if latency is None:
-                busy = condition is not None and condition.in_flight > 0
-                return not candidate.weight, 2 if busy else 0, self._random()
-            return not candidate.weight, 1, latency
-
-        ordered = [candidate for candidate, _ in sorted(known, key=rank)]
         if self._random() < TRIED_ANEW:
-            first = self._weighted(candidates)[0]
-            ordered.remove(first)
-            ordered.insert(0, first)
-        return tuple(ordered)
+            return self._weighted(candidates)
+        tried = self._tried
+
+        def rank(candidate: Candidate) -> tuple[bool, int, float]:
+            condition = self._conditions.of(candidate)
+            latency = None if condition is None else condition.latency_ms
+            if latency is not None:
+                return not candidate.weight, 1, latency
+            busy = condition is not None and condition.in_flight > 0
+            had_its_tries = tried.get(candidate.offer_id, 0) >= FAIR_TRIES
+            return not candidate.weight, 2 if busy or had_its_tries else 0, self._random()
+
+        ranked = sorted((rank(candidate), place) for place, candidate in enumerate(candidates))
+        (_, group, _), place = ranked[0]
+        if group == 0:
+            if len(tried) >= _MOST_TRIED:
+                tried.clear()
+            offer_id = candidates[place].offer_id
+            tried[offer_id] = tried.get(offer_id, 0) + 1
+        return tuple([candidates[place] for _, place in ranked])
 
     def _least_busy(self, candidates: Candidates) -> Candidates:
         """By calls in flight for each unit of weight; among equals, drawn by weight."""

@@ -117,9 +117,12 @@ class RouteTable:
             async with self._db.read() as session:
                 edits = await repository.edits(session)
         self._providers = frozenset(supported(self._settings))
+        self._direct = {}
         if edits != self._edits:
             self._take(edits)
-        self._direct = {}
+            default = self._settings.default_model
+            if default is not None and self.find(default) is None:
+                log.warning("route.default_model_unknown", name=default)
 
     def _take(self, edits: Mapping[str, Any]) -> None:
         routes, troubles = merged(self._settings, edits)
@@ -207,6 +210,10 @@ class RouteTable:
             answerable = any(candidate.provider in self._providers for candidate in route.candidates)
             if answerable and route.enabled and _is_among(route.name, key.tenant_models) and _is_among(route.name, key.models):
                 yield route
+
+    def aliases(self) -> Iterable[Route]:
+        """The routes that operators have named."""
+        return self._aliases.values()
 
     def listed(self) -> Iterator[Route]:
         """Every route that may be listed, whoever asks and whether it is enabled or not."""

@@ -221,3 +221,9 @@ async def test_a_provider_whose_protocol_has_no_adapter_is_neither_listed_nor_as
     assert [c.provider for c in made.resolve("gpt-4o", ANYBODY).candidates] == ["cheap"]
     with pytest.raises(ModelNotFound):
         made.resolve("acme/gpt-4o-2024", ANYBODY)
+
+
+@pytest.mark.parametrize("wrong", [{"default_model": "auto"}, {"bootstrap": {"tenants": [{"slug": "a", "default_model": "auto"}]}}])
+def test_auto_does_not_stand_for_itself(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="cannot be that itself"):
+        Settings.model_validate(wrong)
