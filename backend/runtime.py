@@ -44,6 +44,8 @@ from backend.providers.service import ProviderService
 from backend.routing.bulkhead import Bulkhead
 from backend.routing.edits import RouteEdits
 from backend.routing.health import Health
+from backend.routing.health_service import HealthService
+from backend.routing.probes import Probes
 from backend.routing.service import RouteService
 from backend.routing.table import RouteTable
 from backend.routing.telling import tell_of_health
@@ -124,6 +126,8 @@ class Runtime:
             load=self.load,
             health=self.health,
         )
+        self.probes = Probes(settings.health_check, self.gateway.providers, self.health, self.events)
+        self.health_view = HealthService(clock, self.health, self.routes, self.probes)
         show_standing(self)
 
     @cached_property
@@ -235,6 +239,8 @@ async def open_runtime(
         stack.push_async_callback(runtime.limiter.stop)
         await runtime.gateway.start()
         stack.push_async_callback(runtime.gateway.stop)
+        runtime.probes.start()
+        stack.push_async_callback(runtime.probes.stop)
         stack.push_async_callback(runtime.change_feed.stop)
         runtime.change_feed.subscribe(runtime.keeper.load)
         runtime.change_feed.subscribe(runtime.limit_book.load)

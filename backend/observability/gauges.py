@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from backend.gateway.load.level import LEVELS
+from backend.routing.health_service import STATES
 
 if TYPE_CHECKING:
     from backend.runtime import Runtime
@@ -23,4 +24,17 @@ def show_standing(runtime: "Runtime") -> None:
     metrics.load_level.set_function(lambda: LEVELS.index(runtime.load.level))
     metrics.load_lag.set_function(lambda: runtime.load.lag)
     metrics.gate_waiting.set_function(lambda: runtime.gateway.gate.waiting)
+    metrics.before_showing.append(lambda: _show_candidates(runtime))
     metrics.ready.set_function(lambda: runtime.missing is None and not runtime.readiness.draining)
+
+
+def _show_candidates(runtime: "Runtime") -> None:
+    """Those of aliases only: callers can name others, as many as they like."""
+    states, reachable = runtime.metrics.candidate_states, runtime.metrics.provider_reachable
+    states.clear()
+    for candidate in runtime.health_view.all_candidates():
+        if candidate.routes:
+            states.labels(candidate.provider, candidate.model).set(STATES.index(candidate.state))
+    reachable.clear()
+    for name, look in runtime.probes.newest.items():
+        reachable.labels(name).set(look.reached)

@@ -6,6 +6,8 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from backend.routing.health_service import CLOSED
+
 if TYPE_CHECKING:
     from backend.runtime import Runtime
 
@@ -42,17 +44,33 @@ async def health_report(runtime: "Runtime | None") -> Report:
     database, redis = await asyncio.gather(_database(runtime), _redis(runtime))
     ready = await readiness(runtime)
     down = database["status"] != "ok" or ready.status != 200
-    degraded = redis["status"] not in ("ok", "not configured") or not runtime.change_feed.healthy
+    providers = _providers(runtime)
+    degraded = providers["status"] != "ok" or redis["status"] not in ("ok", "not configured") or not runtime.change_feed.healthy
     body = {
         "status": "down" if down else "degraded" if degraded else "ok",
         "version": runtime.version,
         "ready": ready.body,
         "database": database,
         "redis": redis,
+        "providers": providers,
         "change_feed": "ok" if runtime.change_feed.healthy else "stale",
         "change_notices": {notices.name: "ok" if notices.connected else "down" for notices in runtime.change_feed.notices},
     }
     return Report(503 if down else 200, body)
+
+
+def _providers(runtime: "Runtime") -> dict[str, Any]:
+    """How many there are and how many of them fail, as this process knows; who they are is nobody's business here."""
+    states = [state.state for state in runtime.health_view.all_candidates()]
+    failing = len(list(runtime.health_view.failing()))
+    left_out = len(states) - states.count(CLOSED)
+    return {
+        "status": "degraded" if failing or left_out else "ok",
+        "configured": len(runtime.probes.providers),
+        "failing": failing,
+        "candidates": len(states),
+        "candidates_left_out": left_out,
+    }
 
 
 async def _database(runtime: "Runtime") -> dict[str, Any]:

@@ -12,8 +12,11 @@ from typing import cast
 import httptools
 
 MAX_HEADER_BYTES = 64 * 1024
-QUEUE_BYTES = 256 * 1024
+QUEUE_BYTES = 32 * 1024
 """How much of an answer may wait for its reader before the socket is left unread."""
+READ_BYTES = 64 * 1024
+"""The most that is taken from a socket at once. A caller who does not read leaves no more than the two with us, and as much again and
+the server's 64 KiB on the way out: 256 KiB."""
 _PIECE_BYTES = 1024 * 1024
 _WINDOW_BITS = {"gzip": 31, "x-gzip": 31, "deflate": 15}
 
@@ -174,20 +177,22 @@ class HttpAnswer:
         self._wake()
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.BufferedProtocol):
     """One socket; one exchange at a time.
 
     Args:
+        room: `READ_BYTES` to read into, shared by all connections of a loop: what was read is used before anybody else reads.
         free: called with this connection when it may be used again.
         lost: called once when it is gone.
     """
 
     __slots__ = (
         "_answer", "_complete", "_framed", "_free", "_header_bytes", "_headers", "_informational", "_keep", "_lost", "_parser", "_paused",
-        "_status", "_transport", "closed", "idle_since",
+        "_room", "_status", "_transport", "closed", "idle_since",
     )  # fmt: skip
 
-    def __init__(self, free: Callable[["Connection"], None], lost: Callable[["Connection"], None]) -> None:
+    def __init__(self, room: memoryview, free: Callable[["Connection"], None], lost: Callable[["Connection"], None]) -> None:
+        self._room = room
         self._free = free
         self._lost = lost
         self._parser = httptools.HttpResponseParser(self)
@@ -233,13 +238,16 @@ class Connection(asyncio.Protocol):
             answer.got_end(None if whole else BrokenOff("the connection was lost"))
         self._lost(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - the loop's own idea of how much it reads
+        return self._room
+
+    def buffer_updated(self, nbytes: int) -> None:
         answer = self._answer
         if answer is None:
             self.drop()  # nothing was asked: what comes now could be taken for the next answer
             return
         try:
-            self._parser.feed_data(data)
+            self._parser.feed_data(self._room[:nbytes])
         except httptools.HttpParserUpgrade:
             self._fail("an upgrade to another protocol")
             return

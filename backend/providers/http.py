@@ -14,13 +14,13 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from backend.kernel.addresses import AddressPolicy, AddressRefused
-from backend.providers.exchange import BrokenOff, Connection, HttpAnswer, NotHttp, TooLarge
+from backend.providers.exchange import READ_BYTES, BrokenOff, Connection, HttpAnswer, NotHttp, TooLarge
 
 __all__ = ["AddressForbidden", "BrokenOff", "HttpAnswer", "NotConnected", "NotHttp", "Target", "TooLarge", "UpstreamHttp"]
 
 KEEP_ALIVE_SECONDS = 30.0
 RESOLVED_SECONDS = 10.0
-MAX_WHOLE_BYTES = 64 * 1024 * 1024
+MAX_WHOLE_BYTES = 48 * 1024 * 1024
 _TUNNEL_HEAD_BYTES = 16 * 1024
 
 
@@ -59,10 +59,11 @@ class UpstreamHttp:
         self._tls: ssl.SSLContext | None = None
         self._idle: dict[tuple[str, int, bool], list[Connection]] = {}
         self._all: set[Connection] = set()
+        self._room = memoryview(bytearray(READ_BYTES))
         self._resolved: dict[tuple[str, int], tuple[float, list[str]]] = {}
         self._sweeper: asyncio.TimerHandle | None = None
 
-    def target(self, url: str, headers: Mapping[str, str]) -> Target:
+    def target(self, url: str, headers: Mapping[str, str], *, method: str = "POST") -> Target:
         """What `post` needs to know of a URL, worked out once.
 
         Raises:
@@ -81,7 +82,7 @@ class UpstreamHttp:
         if self._proxy is not None and not tls:
             path = f"http://{authority}{path}"
             more |= self._proxy_headers()
-        lines = [f"POST {path} HTTP/1.1", f"host: {authority}", *(f"{key}: {value}" for key, value in more.items())]
+        lines = [f"{method} {path} HTTP/1.1", f"host: {authority}", *(f"{key}: {value}" for key, value in more.items())]
         if not path.isascii() or " " in path or any(sign in line for line in lines for sign in "\r\n\0"):
             raise ValueError(f"{url!r} or one of its headers holds what HTTP cannot carry")
         return Target(host, port, tls, "\r\n".join([*lines, ""]).encode("latin-1"))
@@ -171,7 +172,7 @@ class UpstreamHttp:
             if self._sweeper is None:
                 self._sweeper = loop.call_later(KEEP_ALIVE_SECONDS / 2, self._sweep)
 
-        connection = Connection(free, self._all.discard)
+        connection = Connection(self._room, free, self._all.discard)
         async with asyncio.timeout(seconds):
             try:
                 if self._proxy is not None:

@@ -49,7 +49,12 @@ class OpenAIProvider:
                 log.warning("provider.credentials_missing", provider=name, reason=str(error))
         self._poster = Poster(name, http, clock, headers=settings.headers, secret=secret)
         url = f"{(settings.base_url or '').rstrip('/')}/chat/completions"
-        self._target = self._poster.target(url, {"authorization": f"Bearer {secret}"} if secret else {})
+        authorization = {"authorization": f"Bearer {secret}"} if secret else {}
+        self._target = self._poster.target(url, authorization)
+        self._models = self._poster.target(f"{(settings.base_url or '').rstrip('/')}/models", authorization, method="GET")
+
+    async def look(self, seconds: float) -> int:
+        return await self._poster.look(self._models, seconds)
 
     async def complete(self, request: ChatRequest) -> WholeAnswer:
         body = self._for_upstream(request)

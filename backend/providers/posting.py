@@ -4,7 +4,8 @@ Adapters translate; this is what they all do alike. Nothing here knows a wire fo
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 import orjson
@@ -33,6 +34,7 @@ from backend.providers.http import (
 )
 
 MAX_ERROR_BYTES = 64 * 1024
+MAX_LOOK_BYTES = 1024 * 1024
 END_OF_BODY_SECONDS = 0.25
 _HEADERS_OF_OURS = frozenset({"authorization", "content-type", "content-length", "transfer-encoding", "connection", "host", "accept"})
 
@@ -61,13 +63,14 @@ class Poster:
         self._clock = clock
         self._headers = {key.lower(): value for key, value in headers.items() if key.lower() not in _HEADERS_OF_OURS}
 
-    def target(self, url: str, headers: Mapping[str, str]) -> Target:
+    def target(self, url: str, headers: Mapping[str, str], *, method: str = "POST") -> Target:
         """Where JSON is posted with these headers and the operator's.
 
         Raises:
             ValueError: the URL or a header cannot be sent.
         """
-        return self._http.target(url, {"content-type": "application/json", "user-agent": "bourse", **self._headers, **headers})
+        whole = {"content-type": "application/json", "user-agent": "bourse", **self._headers, **headers}
+        return self._http.target(url, whole, method=method)
 
     async def post(self, target: Target, body: bytes, request: Outgoing, accept: str, headers: str = "") -> HttpAnswer:
         """The answer with status 200, its body unread.
@@ -79,18 +82,7 @@ class Poster:
             UpstreamFailure: there is none.
         """
         lines = f"accept: {accept}\r\ntraceparent: {request.traceparent}\r\n{headers}"
-        try:
-            response = await self._http.post(target, body, lines, connect_seconds=request.connect_seconds, sending=request.sending)
-        except AddressForbidden:
-            raise address_failure(self.name) from None
-        except NotConnected:
-            raise connect_failure(self.name) from None
-        except TimeoutError:
-            raise timeout_failure(self.name, "no connection", request.connect_seconds) from None
-        except NotHttp as error:
-            raise protocol_failure(self.name, str(error)) from None
-        except BrokenOff:
-            raise reset_failure(self.name) from None
+        response = await self._answer(target, body, lines, request.connect_seconds, request.sending)
         if response.status == 200:
             return response
         if 200 <= response.status < 400:
@@ -102,6 +94,34 @@ class Poster:
         except UpstreamFailure:
             value = None
         raise self.failed(response.status, value, retry_after=after)
+
+    async def look(self, target: Target, seconds: float) -> int:
+        """The status that a request without a body is answered with, whatever it is.
+
+        Raises:
+            UpstreamFailure: there is none.
+        """
+        response = await self._answer(target, b"", "accept: application/json\r\n", seconds, None)
+        with suppress(TooLarge, NotHttp, BrokenOff):
+            # To its end, so that calls find the connection open.
+            await response.read_whole(MAX_LOOK_BYTES)
+        return response.status
+
+    async def _answer(
+        self, target: Target, body: bytes, lines: str, connect_seconds: float, sending: Callable[[], None] | None
+    ) -> HttpAnswer:
+        try:
+            return await self._http.post(target, body, lines, connect_seconds=connect_seconds, sending=sending)
+        except AddressForbidden:
+            raise address_failure(self.name) from None
+        except NotConnected:
+            raise connect_failure(self.name) from None
+        except TimeoutError:
+            raise timeout_failure(self.name, "no connection", connect_seconds) from None
+        except NotHttp as error:
+            raise protocol_failure(self.name, str(error)) from None
+        except BrokenOff:
+            raise reset_failure(self.name) from None
 
     def failed(self, status: int, value: Any, *, retry_after: float | None = None) -> UpstreamFailure:
         """What an error of this status and body means."""

@@ -75,6 +75,14 @@ class Provider(Protocol):
     protocol: str
     capabilities: Capabilities
 
+    async def look(self, seconds: float) -> int:
+        """Ask for something that costs nothing, such as the list of models; the HTTP status of the answer, good or bad.
+
+        Raises:
+            UpstreamFailure: there is none.
+        """
+        ...
+
     async def complete(self, request: ChatRequest) -> WholeAnswer:
         """The whole answer.
 

@@ -79,6 +79,9 @@ class SandboxProvider:
         self._pace = pace
         self._flaky_calls = count(1)
 
+    async def look(self, seconds: float) -> int:  # noqa: ARG002
+        return 200
+
     async def complete(self, request: ChatRequest) -> WholeAnswer:
         request.sending()
         script = self._script(request)

@@ -2,7 +2,7 @@
 
 from backend.routing.route import Breaker
 
-_TRIPPED = 1_000_000
+TRIPPED = 1_000_000
 """Failures that open every breaker, whatever its threshold."""
 _MOST_BREAKERS = 16
 
@@ -29,7 +29,7 @@ class Circuit:
     def trip(self, now: float) -> None:
         """Open at once, for all breakers."""
         self.fail(now)
-        self.failures = max(self.failures, _TRIPPED)
+        self.failures = max(self.failures, TRIPPED)
 
     def close(self) -> bool:
         """All is well again; returns whether a breaker had been open."""

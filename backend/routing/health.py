@@ -144,6 +144,11 @@ class CandidateHealth:
             self._count(failure, breaker, now)
         self.last_error = f"{failure.kind} {failure.status or ''}".rstrip()
 
+    def reached(self) -> None:
+        """The way to its provider is open. What its answers were like nobody has tried."""
+        if self.circuit.failures and self.last_error == "connect":
+            self._answers_again(self._health.now())
+
     def _count(self, failure: UpstreamFailure, breaker: Breaker, now: float) -> None:
         circuit = self.circuit
         if not circuit.failures:
@@ -230,6 +235,20 @@ class Health:
     def all(self) -> Iterable[CandidateHealth]:
         """Everybody who was ever asked and is not forgotten."""
         return self._candidates.values()
+
+    def known(self, candidate: Candidate) -> CandidateHealth | None:
+        """As `of`, for who only looks: None for somebody who was never asked."""
+        return self._candidates.get((candidate.provider, candidate.model))
+
+    def provider(self, name: str) -> ProviderHealth | None:
+        """What its models share; None for a provider that is not configured and was never asked."""
+        return self._providers.get(name)
+
+    def reached(self, name: str) -> None:
+        """A provider has answered something that costs nothing: models of it that could only not be connected to may be asked again."""
+        for candidate in self._candidates.values():
+            if candidate.provider.name == name:
+                candidate.reached()
 
     def tell(self, event: Event) -> None:
         if self._events is not None:

@@ -91,6 +91,9 @@ class OpenAIUpstream:
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self.requests: list[Seen] = []
+        self.looks: list[Seen] = []
+        """Requests for the list of models, which cost nothing and are no part of the script; `models` answers them."""
+        self.models: Step = whole({"object": "list", "data": [{"id": MODEL, "object": "model"}]})
         self.connections = 0
 
     @property
@@ -121,8 +124,12 @@ class OpenAIUpstream:
         try:
             keep_alive = True
             while keep_alive and (seen := await _read_request(reader, number)) is not None:
-                self.requests.append(seen)
-                step = self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
+                if seen.method == "GET":
+                    self.looks.append(seen)
+                    step = self.models
+                else:
+                    self.requests.append(seen)
+                    step = self._steps.pop(0) if len(self._steps) > 1 else self._steps[0]
                 exchange = Exchange(seen, reader, writer)
                 try:
                     await step(exchange)
