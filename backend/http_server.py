@@ -218,7 +218,10 @@ class Cycle(RequestResponseCycle):
             else:
                 await self.send_500_response()
         else:
-            if not self.response_complete and not self.disconnected:
+            if not self.response_complete and self.flow.write_paused:
+                # The app has given the caller up because it takes nothing: closing would wait for it to take what is left.
+                self.transport.abort()
+            elif not self.response_complete and not self.disconnected:
                 self.logger.error("ASGI callable returned without completing its response.")
                 if self.response_started:
                     self.transport.close()

@@ -119,7 +119,7 @@ async def gateway(tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpst
 
 
 @asynccontextmanager
-async def open_gateway(file: Path, data_dir: Path, database_url: str) -> AsyncIterator[Rig]:
+async def open_gateway(file: Path, data_dir: Path, database_url: str, *, http: Any = "httptools") -> AsyncIterator[Rig]:
     """A gateway on a free port of this loop. The catalog is empty: prices come from the routes."""
     settings = load_settings({"BOURSE_CONFIG": str(file), "BOURSE_DATA_DIR": str(data_dir), "BOURSE_DATABASE_URL": database_url})
     runtime = Runtime(settings, SystemClock())
@@ -137,7 +137,7 @@ async def open_gateway(file: Path, data_dir: Path, database_url: str) -> AsyncIt
     door = FrontDoor(settings)
     door.runtime = runtime
     server = _Server(
-        uvicorn.Config(door, port=0, log_level="warning", access_log=False, http="httptools", lifespan="off", proxy_headers=False)
+        uvicorn.Config(door, port=0, log_level="warning", access_log=False, http=http, lifespan="off", proxy_headers=False)
     )
     task = asyncio.create_task(server.serve())
     while not server.started:

@@ -6,7 +6,7 @@ import gzip
 import pytest
 
 from backend.kernel.addresses import AddressPolicy
-from backend.providers.exchange import MAX_HEADER_BYTES, QUEUE_BYTES
+from backend.providers.exchange import MAX_HEADER_BYTES, QUEUE_BYTES, READ_BYTES
 from backend.providers.http import AddressForbidden, BrokenOff, NotConnected, NotHttp, Target, TooLarge, UpstreamHttp
 from tests.fakes.byte_server import HEAD, Call, ask, client, sending, serving
 
@@ -239,7 +239,7 @@ async def test_a_slow_reader_leaves_the_socket_unread_and_loses_nothing() -> Non
             before = sent
             await asyncio.sleep(0.05)
         assert sent < total
-        assert answer._queued <= QUEUE_BYTES + 512 * 1024
+        assert answer._queued <= QUEUE_BYTES + READ_BYTES
         assert len(await answer.read_whole(total)) == total
 
 

@@ -1,0 +1,175 @@
+"""Providers that send far too much, or what is none of the caller's business."""
+
+import asyncio
+import json
+import os
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from tests.fakes.openai_upstream import TEXT, Exchange, OpenAIUpstream, Step, canonical_chunks, chunk, completion, events, sse, whole
+from tests.gateway.conftest import PLAIN, Rig
+from tests.gateway.test_streams import content
+
+MIB = 1024 * 1024
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def resident() -> int:
+    """Bytes of this process, gateway and provider together, in memory."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * PAGE
+
+
+@asynccontextmanager
+async def growing_by_no_more_than(limit: int) -> AsyncIterator[None]:
+    """Looks again and again, because what was taken may have been given back by the end."""
+    before, most = resident(), 0
+
+    async def look() -> None:
+        nonlocal most
+        while True:
+            most = max(most, resident())
+            await asyncio.sleep(0.002)
+
+    looking = asyncio.create_task(look())
+    try:
+        yield
+    finally:
+        looking.cancel()
+    assert most - before <= limit
+
+
+def bomb(begin: bytes) -> bytes:
+    """Ten GiB of zeros behind a beginning, in 10 MiB of gzip."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, 31)
+    head = packer.compress(begin) + packer.flush(zlib.Z_FULL_FLUSH)
+    # After a full flush a block stands for itself, so one may be sent again and again.
+    block = packer.compress(b"0" * (32 * MIB)) + packer.flush(zlib.Z_FULL_FLUSH)
+    return head + block * 320
+
+
+def sends(data: bytes, content_type: str, *headers: str, pieces: int = 1) -> Step:
+    async def step(exchange: Exchange) -> None:
+        await exchange.head(content_type=content_type, headers=headers, length=len(data) * pieces)
+        for _ in range(pieces):
+            await exchange.send(data)
+
+    return step
+
+
+@pytest.mark.case("U7")
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("packed", [True, False], ids=["bomb", "a gigabyte"])
+async def test_an_answer_that_is_far_too_large_is_cut_and_takes_little_memory(
+    gateway: Rig, upstream: OpenAIUpstream, stream: bool, packed: bool
+) -> None:
+    kind = "text/event-stream" if stream else "application/json"
+    begin = b'data: {"choices": [{"delta": {"content": "' if stream else b'{"choices": [{"message": {"content": "'
+    if packed:
+        upstream.script(sends(bomb(begin), kind, "content-encoding: gzip"))
+    else:
+        upstream.script(sends(begin + b"0" * (MIB - len(begin)), kind, pieces=1024))
+    await gateway.post({**PLAIN, "model": "off"})
+    async with growing_by_no_more_than(64 * MIB):
+        response = await gateway.post({**PLAIN, "model": "no-recovery", "stream": stream}, timeout=60)
+    assert response.status_code in (502, 200)
+    assert len(upstream.requests) == 1
+    await asyncio.wait_for(upstream.requests[0].hung_up.wait(), 30) if not packed else None
+    # Somebody else has answered.
+    assert [attempt["outcome"] for attempt in await gateway.rows("call_attempt")] == ["failed", "completed"]
+
+
+@pytest.mark.case("U7")
+async def test_an_error_that_is_far_too_large_is_not_read(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    async def step(exchange: Exchange) -> None:
+        await exchange.head(500, length=1024 * MIB)
+        while True:
+            await exchange.send(b"0" * MIB)
+
+    upstream.script(step)
+    assert (await gateway.post(PLAIN)).status_code == 502
+    await asyncio.wait_for(upstream.requests[0].hung_up.wait(), 30)
+
+
+@pytest.mark.case("U7")
+@pytest.mark.parametrize("count", [100, 10_000])
+async def test_headers_without_number_are_no_answer(gateway: Rig, upstream: OpenAIUpstream, count: int) -> None:
+    upstream.script(sends(json.dumps(completion()).encode(), "application/json", *(f"x-{number}: a" for number in range(count))))
+    assert (await gateway.post(PLAIN)).status_code == (200 if count == 100 else 502)
+
+
+@pytest.mark.case("U7")
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_nothing_of_a_providers_head_reaches_the_caller(gateway: Rig, upstream: OpenAIUpstream, stream: bool) -> None:
+    own = ["set-cookie: a=b", "connection: keep-alive, x-one", "keep-alive: timeout=9", "proxy-authenticate: Basic", "trailer: x-late",
+           "upgrade: h2c", "server: theirs", "x-one: 1", "openai-organization: them",
+           "x-request-id: theirs", "location: http://10.0.0.1"]  # fmt: skip
+
+    async def step(exchange: Exchange) -> None:
+        if not stream:
+            await sends(json.dumps(completion()).encode(), "application/json", *own)(exchange)
+            return
+        await exchange.head(content_type="text/event-stream", headers=own)
+        for value in [*canonical_chunks(), "[DONE]"]:
+            await exchange.chunk(sse(value))
+        await exchange.end()
+
+    upstream.script(step)
+    response = await gateway.post({**PLAIN, "stream": stream})
+    assert response.status_code == 200
+    told = {name.partition(":")[0] for name in own} - {"x-request-id", "server", "connection"}
+    assert told.isdisjoint(response.headers)
+    assert response.headers["x-request-id"].startswith("req_")
+    assert response.headers.get("server") != "theirs"
+    assert "x-one" not in response.headers.get("connection", "")
+
+
+@pytest.mark.case("U4")
+@pytest.mark.parametrize("model", ["fast", "no-recovery"])
+async def test_the_tenth_event_is_no_json_and_the_rest_arrives(gateway: Rig, upstream: OpenAIUpstream, model: str) -> None:
+    chunks: list[object] = [*canonical_chunks()]
+    upstream.script(events(*chunks[:9], '{"id": "chatcmpl-fake", "choices": [{"delta": {"cont', *chunks[9:], end="done"))
+    _, values = await gateway.events(model=model)
+    assert content(values) == TEXT
+    assert values[-1] == "[DONE]"
+    assert b'bourse_malformed_events_total{provider="acme"} 1.0' in gateway.runtime.metrics.render()
+
+
+@pytest.mark.case("U4")
+async def test_a_megabyte_in_one_event_arrives(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    text = "abcdefgh" * (MIB // 8)
+    upstream.script(events(chunk({"content": text}), chunk({}, "stop"), end="done"))
+    _, values = await gateway.events(max_tokens=1_000_000)
+    assert content(values) == text
+
+
+async def test_the_first_token_is_there_before_the_second_is_made(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    arrived = asyncio.Event()
+
+    async def step(exchange: Exchange) -> None:
+        await exchange.head(content_type="text/event-stream")
+        await exchange.chunk(sse(chunk({"content": "one"})))
+        await asyncio.wait_for(arrived.wait(), 30)
+        for value in (chunk({"content": "two"}), chunk({}, "stop"), "[DONE]"):
+            await exchange.chunk(sse(value))
+        await exchange.end()
+
+    upstream.script(step)
+    text = ""
+    async with gateway.http.stream(
+        "POST", "/v1/chat/completions", json={**PLAIN, "stream": True}, headers={"authorization": "Bearer sk-demo.my-secret"}
+    ) as response:
+        async for piece in response.aiter_text():
+            text += piece
+            if "one" in text:
+                arrived.set()
+    assert "two" in text
+
+
+async def test_a_whole_answer_that_is_large_and_honest_arrives(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    text = "abcdefgh" * (4 * MIB // 8)
+    upstream.script(whole(completion(text)))
+    assert (await gateway.post(PLAIN)).json()["choices"][0]["message"]["content"] == text
