@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -12,11 +13,15 @@ from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
 from backend.gateway.cache.assembly import Assembly, CannotAssemble
+from backend.gateway.cache.entry import why_not_kept
 from backend.gateway.cache.unfolding import PIECE, stream_of
 from backend.gateway.chunks import ChunkStream
 from backend.gateway.sse import EventSplitter
 
 TEXT = st.text(max_size=30)
+FIELD = st.sampled_from(
+    ["index", "role", "content", "reasoning", "refusal", "tool_calls", "function_call", "id", "type", "function", "name", "arguments"]
+)
 USAGE = {"prompt_tokens": 20, "completion_tokens": 12, "total_tokens": 32}
 TOKEN = st.fixed_dictionaries({"token": TEXT, "logprob": st.floats(-20, 0), "bytes": st.none(), "top_logprobs": st.just([])})
 TOOL_CALL = st.fixed_dictionaries(
@@ -68,7 +73,7 @@ def assembled(data: bytes, *cuts: int) -> dict[str, Any]:
 
 
 @given(whole=WHOLE, wants_usage=st.booleans(), cuts=st.lists(st.integers(0, 10**6), max_size=5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_a_whole_answer_told_as_a_stream_and_put_together_again_is_the_same(
     whole: dict[str, Any], wants_usage: bool, cuts: list[int]
 ) -> None:
@@ -78,7 +83,7 @@ def test_a_whole_answer_told_as_a_stream_and_put_together_again_is_the_same(
 
 
 @given(data=st.data(), whole=WHOLE, wants_usage=st.booleans())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_however_a_provider_cuts_its_answer_into_chunks_the_same_is_kept(
     data: st.DataObject, whole: dict[str, Any], wants_usage: bool
 ) -> None:
@@ -170,6 +175,32 @@ def test_what_could_be_put_together_in_two_ways_is_not_put_together(deltas: list
     chunks = [{"id": "a", "choices": [{"index": 0, "delta": delta}]} for delta in deltas]
     with pytest.raises(CannotAssemble):
         assembled(b"".join(b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from(["", "a", "b"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(FIELD, inner, max_size=3),
+    max_leaves=6,
+)
+DELTA = st.dictionaries(FIELD, JSON, max_size=4)
+WILD_CHOICE = st.fixed_dictionaries(
+    {"index": st.sampled_from([0, 0, 0, 1, None]), "delta": DELTA | JSON, "message": DELTA},
+    optional={"finish_reason": st.sampled_from(["stop", None]), "logprobs": st.fixed_dictionaries({"content": JSON}) | JSON},
+)
+CHUNKS = st.lists(st.fixed_dictionaries({"choices": st.lists(WILD_CHOICE, max_size=2)}, optional={"usage": JSON, "id": JSON}), max_size=4)
+
+
+@given(chunks=CHUNKS, wants_usage=st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_nothing_that_a_server_sends_breaks_more_than_its_own_keeping(chunks: list[Any], wants_usage: bool) -> None:
+    """Keeping runs beside a caller's stream: whatever comes is put together, or is said to be none."""
+    with suppress(CannotAssemble):
+        whole = assembled(b"".join(b"data: " + orjson.dumps(chunk) + b"\n\n" for chunk in chunks))
+        if why_not_kept(whole) is None:
+            assert assembled(stream_of(whole, wants_usage=wants_usage, facts={"cache": "hit"}))["choices"]
+    answer = {"id": "a", "choices": [choice for chunk in chunks for choice in chunk["choices"]]}
+    if why_not_kept(answer) is None:
+        stream_of(answer, wants_usage=wants_usage, facts=None)
 
 
 def test_what_servers_repeat_in_each_chunk_is_there_once() -> None:
