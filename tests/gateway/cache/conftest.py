@@ -29,6 +29,7 @@ def cached_configuration(upstream: str, other: str) -> dict[str, Any]:
     settings["models"] += [
         {"alias": "kept", "strategy": "ordered", "candidates": [first], "cache": {"ttl": "60s"}},
         {"alias": "kept-pair", "strategy": "weighted", "candidates": [first, second], "cache": {"ttl": "60s"}},
+        {"alias": "kept-both", "strategy": "ordered", "candidates": [first, second], "cache": {"ttl": "60s"}},
         {"alias": "other-kept", "strategy": "ordered", "candidates": [first], "cache": {"ttl": "60s"}},
         {
             "alias": "impatient",

@@ -1,5 +1,6 @@
 """The prompt cache as callers meet it: who gets an answer again, in which form, and what it costs."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ from openai import AsyncOpenAI
 from backend.audit.service import AuditService
 from backend.gateway.cache.service import ClearingService
 from backend.identity.principal import system
+from backend.kernel.clock import FixedClock
 from backend.metering.reconcile.service import ReconcileService
-from tests.fakes.openai_upstream import MODEL, TEXT, USAGE, canonical_chunks, chunk, completion, events, status, whole
+from tests.fakes.openai_upstream import MODEL, TEXT, USAGE, answer, canonical_chunks, chunk, completion, events, status, whole
 from tests.gateway.cache.conftest import COST, NEIGHBOUR, POOR, THREE_A_MINUTE, Stage
 from tests.gateway.test_errors import assert_error
 
@@ -188,6 +190,22 @@ async def test_max_age_accepts_only_what_is_younger(stage: Stage) -> None:
     assert stage.asked == 2
 
 
+async def test_an_answer_is_given_again_for_as_long_as_the_route_says_and_no_longer(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FixedClock(datetime.now(UTC))
+    monkeypatch.setattr(stage.rig.runtime.gateway.cache, "_clock", clock)
+    await stage.ask()
+    clock.advance(timedelta(seconds=59.5))
+    old = await stage.ask()
+    assert (kind(old), old.headers["age"]) == ("hit", "59")
+    assert kind(await stage.ask(headers={"cache-control": "max-age=60"})) == "hit"
+    clock.advance(timedelta(seconds=1))
+    assert [kind(await stage.ask()) for _ in range(2)] == ["miss", "hit"]
+    clock.advance(timedelta(seconds=20))
+    assert kind(await stage.ask(headers={"cache-control": "max-age=10"})) == "miss"
+    assert (await stage.ask()).headers["age"] == "0"
+    assert stage.asked == 3
+
+
 # ── what is never kept ───────────────────────────────────────────────────────────────────────────────────────────────
 
 CUT = canonical_chunks()[:5]
@@ -224,6 +242,16 @@ async def test_a_stream_that_went_beyond_its_cap_is_not_kept(stage: Stage) -> No
     await stage.ask(stream=True, max_tokens=3)
     stage.upstream.script(whole(completion("good")))
     assert kind(await stage.ask(max_tokens=3)) == "miss"
+
+
+async def test_an_answer_that_two_candidates_gave_together_is_not_kept(stage: Stage) -> None:
+    stage.upstream.script(events(*CUT, end="reset"))
+    stage.other.script(events(*canonical_chunks(), end="done"))
+    streamed = await stage.ask(model="kept-both", stream=True)
+    assert streamed.text.endswith("data: [DONE]\n\n")
+    assert (await stage.rows())[-1]["recovered"] == "repeat"
+    stage.upstream.script(answer())
+    assert kind(await stage.ask(model="kept-both")) == "miss"
 
 
 async def test_a_call_that_wants_more_than_an_answer_is_always_made(stage: Stage) -> None:
