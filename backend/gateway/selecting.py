@@ -52,7 +52,7 @@ class Selector:
 
     def hand_over(self, call: Call) -> None:
         """A soft quota is used up: the route's smaller model answers, where there is one that this key may use and that can be asked.
-        The bounds are then those of its candidates."""
+        The bounds are then those of its candidates, with no longer answers than the limits have let in."""
         assert call.route is not None
         choice = self._routes.smaller(call.route, call.key)
         if choice is None:
@@ -65,6 +65,10 @@ class Selector:
             call.candidates, call.by_price, call.bounds = kept
         else:
             call.downgraded = "quota"
+            longest = max(bound.cap for bound in kept[2])
+            for bound in call.bounds:
+                if bound.sends_cap and bound.cap > longest:
+                    bound.cap = longest
             self._metrics.downgraded_calls.labels("quota").inc()
 
 
