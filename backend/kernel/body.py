@@ -9,6 +9,8 @@ from backend.kernel.request import Receive, Scope, header
 
 MAX_BODY_BYTES = 20 * 1024 * 1024
 IDLE_SECONDS = 15.0
+PROGRESS_BYTES = 16 * 1024
+"""What has to come within that time, unless the body ends: a byte now and then is no progress."""
 _PIECE_BYTES = 1024 * 1024
 _WINDOW_BITS = {"gzip": 31, "deflate": 15}
 
@@ -22,7 +24,7 @@ async def read_body(scope: Scope, receive: Receive, *, max_bytes: int = MAX_BODY
 
     Raises:
         RequestTooLarge: more than `max_bytes` announced, received, or after decoding; nothing beyond the limit is kept.
-        RequestTimeout: no progress for `idle_seconds`.
+        RequestTimeout: less than `PROGRESS_BYTES` in `idle_seconds`.
         UnsupportedEncoding: a content encoding other than identity, gzip or deflate.
         BadRequest: the encoded data is damaged, or Content-Length is no number.
         ClientDisconnected: the caller hung up.
@@ -43,12 +45,16 @@ async def read_body(scope: Scope, receive: Receive, *, max_bytes: int = MAX_BODY
     rest: list[bytearray] = []  # blocks, for one buffer that grows to the limit is copied as it grows and takes twice the limit
     length = 0
     received = 0  # on the wire: blocks that decode to nothing must not go on for ever
+    progress, until = 0, None if at_hand is not None else asyncio.get_running_loop().time() + idle_seconds
     while True:
-        if at_hand is not None:
+        if until is None:
             # Our server has it already (most bodies come with their head): no timer and nothing to wait for, 5 µs less.
-            data, more = at_hand, False
+            data, more = at_hand or b"", False
         else:
-            data, more = await _next_piece(receive, idle_seconds)
+            data, more = await _next_piece(receive, until, idle_seconds)
+            progress += len(data)
+            if progress >= PROGRESS_BYTES:
+                progress, until = 0, asyncio.get_running_loop().time() + idle_seconds
         received += len(data)
         if received > max_bytes:
             raise _too_large(max_bytes)
@@ -69,10 +75,10 @@ async def read_body(scope: Scope, receive: Receive, *, max_bytes: int = MAX_BODY
     return b"".join((whole, *rest)) if rest else whole
 
 
-async def _next_piece(receive: Receive, idle_seconds: float) -> tuple[bytes, bool]:
+async def _next_piece(receive: Receive, until: float, idle_seconds: float) -> tuple[bytes, bool]:
     """What comes next, and whether more will."""
     try:
-        async with asyncio.timeout(idle_seconds):
+        async with asyncio.timeout_at(until):
             message = await receive()
     except TimeoutError:
         raise RequestTimeout(f"The request body made no progress for {idle_seconds:g} seconds.") from None

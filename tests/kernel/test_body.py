@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from backend.kernel.body import MAX_BODY_BYTES, ClientDisconnected, read_body
+from backend.kernel.body import MAX_BODY_BYTES, PROGRESS_BYTES, ClientDisconnected, read_body
 from backend.kernel.errors import BadRequest, RequestTimeout, RequestTooLarge, UnsupportedEncoding
 
 MIB = 1024 * 1024
@@ -152,3 +152,16 @@ async def test_a_body_that_the_server_has_already_is_held_to_the_same_limits() -
         await read_body({"headers": [], "bourse.body": b"hello"}, never, max_bytes=4)
     with pytest.raises(BadRequest):
         await read_body({"headers": [(b"content-encoding", b"gzip")], "bourse.body": packed[:-4]}, never)
+
+
+@pytest.mark.case("C2")
+async def test_a_byte_now_and_then_is_no_progress_and_a_slow_line_is() -> None:
+    class Slow(Sender):
+        async def __call__(self) -> dict[str, Any]:
+            await asyncio.sleep(0.02)
+            return await super().__call__()
+
+    with pytest.raises(RequestTimeout):
+        await read_body(scope(), Slow([b"x"] * 1000), idle_seconds=0.2)
+    pieces = [b"x" * PROGRESS_BYTES] * 15
+    assert len(await read_body(scope(), Slow(pieces), idle_seconds=0.2)) == 15 * PROGRESS_BYTES
