@@ -10,8 +10,11 @@ MONEY = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "B9", "B10", "B11", "B1
 DURABILITY = ("D1", "D2", "D3", "D4", "D5", "D6", "D7", "D8")
 TWINS = ("I1", "I2", "I3", "I4", "I5", "I6")
 STREAMS = ("U2", "U3", "U4", "U7", "U8", "U9", "C1", "C3")
-LIMITS = ("L1", "L2", "L3", "L4", "L5", "L7")
-PROMISED = (*MONEY, *DURABILITY, *LIMITS, *TWINS, *STREAMS, "A1", "A2", "C4", "C5", "S2", "W2", "W3", "W6", "W8", "Z2", "Z7")
+LIMITS = ("L1", "L2", "L3", "L4", "L5", "L6", "L7")
+ATTEMPTS = ("U1", "U5", "U6", "U10")
+REQUESTS = ("C2", "C4", "C5", "C6")
+OTHERS = ("A1", "A2", "S2", "W2", "W3", "W6", "W8", "Z2", "Z7")
+PROMISED = (*MONEY, *DURABILITY, *LIMITS, *TWINS, *STREAMS, *ATTEMPTS, *REQUESTS, *OTHERS)
 CASE = re.compile(r"^(B([1-9]|1[0-2])|D[1-9]|L[1-7]|U([1-9]|10)|C[1-9]|I[1-6]|A([1-9]|1[01])|Z[1-8]|W([1-9]|1[0-2])|S[1-8])$")
 
 

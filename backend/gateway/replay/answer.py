@@ -7,6 +7,7 @@ import orjson
 from backend.kernel.header_lines import Header
 
 _OF_THAT_MOMENT = (
+    b"age",
     b"x-ratelimit-",
     b"x-budget-",
     b"x-bourse-limits",

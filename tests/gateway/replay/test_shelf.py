@@ -71,6 +71,7 @@ async def test_a_key_has_one_holder_until_he_gives_it_up(database: Database) -> 
     await claimed(other, asked(request="that"))
 
 
+@pytest.mark.case("I6")
 async def test_a_kept_answer_is_given_again_to_the_same_request_for_a_day(database: Database) -> None:
     one, other = shelf_on(database), shelf_on(database)
     assert await one.store(await claimed(one, asked()), ANSWER) == "stored"
@@ -209,6 +210,7 @@ SCOPE: dict[str, Any] = {
 }
 
 
+@pytest.mark.case("I3")
 def test_every_part_of_a_request_is_in_its_fingerprint_and_every_owner_in_its_id() -> None:
     first = asked_by(KEY, "one", SCOPE, b"body")
     assert asked_by(KEY, "one", dict(SCOPE), b"body") == first
