@@ -87,9 +87,7 @@ def main() -> None:
     ports, started = free_ports(9750), list[Server]()
     with tempfile.TemporaryDirectory(prefix="bourse-bench-") as folder:
         try:
-            upstream = Server(
-                [sys.executable, "-m", "benchmarks.upstream", port := str(next(ports))], int(port), Path(folder, "u"), {}, ROOT
-            )
+            upstream = Server([sys.executable, "-m", "benchmarks.upstream", str(port := next(ports))], port, Path(folder, "u"), {}, ROOT)
             started.append(upstream)
             upstream.start("/witness", 10)
             get(upstream.port, "/pace", method="POST", body=json.dumps({"pieces": wire.STREAM_PIECES, "gap_ms": 0}).encode())

@@ -1,6 +1,6 @@
 """A call on its way to an answer that is going to be kept: what went out to the caller is gathered, and put together at the end."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any
 
 from backend.gateway.cache.assembly import Assembly, CannotAssemble
@@ -129,6 +129,6 @@ class _KeepingWriter(EventWriter):
         super().__init__(send, watch, head)
         self._gather = gather
 
-    async def write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> Coroutine[Any, Any, None]:  # no coroutine of its own: one more for each chunk
         self._gather(data)
-        await super().write(data)
+        return super().write(data)
