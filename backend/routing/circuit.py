@@ -5,12 +5,17 @@ from backend.routing.route import Breaker
 TRIPPED = 1_000_000
 """Failures that open every breaker, whatever its threshold."""
 _MOST_BREAKERS = 16
+_MOSTLY_ANSWERS = 20
+"""So many answers since it was open last, and its failures in a row may be chance: of 1,000 calls of which each tenth fails, one is the
+third failure in a row."""
+_SOON = 0.1
+"""The part of the probe interval after which such a one is probed first."""
 
 
 class Circuit:
     """The facts are shared, and each route's breaker judges them. Times are seconds of one monotonic clock, which the callers read."""
 
-    __slots__ = ("_opened", "_probe_is_due", "failed_at", "failures", "probed_at")
+    __slots__ = ("_opened", "_probe_is_due", "_probes_soon", "answers", "failed_at", "failures", "probed_at")
 
     def __init__(self) -> None:
         self.failures = 0
@@ -20,6 +25,9 @@ class Circuit:
         """When the last call was made that was not one among many."""
         self._probe_is_due = False
         self._opened: dict[Breaker, float] = {}
+        self._probes_soon = False
+        self.answers = 0
+        """Since it was open last."""
 
     def fail(self, now: float) -> None:
         self.failures += 1
@@ -48,7 +56,11 @@ class Circuit:
         opened = self._opened_at(breaker)
         if opened is None or self._probe_is_due:
             return 0.0
-        return max(0.0, min(opened + breaker.open, max(opened, self.probed_at) + breaker.probe_interval) - now)
+        if self._probes_soon and self.probed_at <= opened:
+            probe = opened + _SOON * breaker.probe_interval
+        else:
+            probe = max(opened, self.probed_at) + breaker.probe_interval
+        return max(0.0, min(opened + breaker.open, probe) - now)
 
     def probe(self, now: float) -> None:
         """A call is being made; while open, the next may be made a `probe_interval` from now."""
@@ -66,5 +78,7 @@ class Circuit:
         if opened is None or self.failed_at >= opened + breaker.open:
             if len(self._opened) >= _MOST_BREAKERS:
                 self._opened.clear()
+            self._probes_soon = self.answers >= _MOSTLY_ANSWERS
+            self.answers = 0
             opened = self._opened[breaker] = self.failed_at
         return opened

@@ -118,6 +118,7 @@ class CandidateHealth:
         provider = self.provider
         provider.bulkhead.leave()
         provider.answered_at = self._health.now()
+        self.circuit.answers += 1
         if not self.well:
             self._recovered()
 

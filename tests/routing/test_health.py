@@ -98,6 +98,23 @@ def test_while_open_one_call_each_interval_is_the_probe(scene: Scene) -> None:
     assert probes == 5, "one each ten seconds of a minute, the first ten seconds after it opened"
 
 
+def test_who_answered_most_calls_is_probed_soon_and_then_as_seldom_as_others(scene: Scene) -> None:
+    """A provider of whose calls one in ten fails has three failures in a row all the time, and is not to be left out for most of it."""
+    for _ in range(20):
+        scene.call(None)
+    for _ in range(3):
+        scene.call(SERVER)
+    assert scene.of().wait(BREAKER) == 1
+    scene.at += 1
+    scene.call(SERVER)
+    assert scene.of().wait(BREAKER) == 10
+    scene.at += 10
+    scene.call(None)
+    for _ in range(3):
+        scene.call(SERVER)
+    assert scene.of().wait(BREAKER) == 10, "one answer is no sign that it mostly answers"
+
+
 def test_a_probe_that_is_running_is_not_joined_by_others(scene: Scene) -> None:
     for _ in range(3):
         scene.call(SERVER)
