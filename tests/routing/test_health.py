@@ -1,5 +1,6 @@
 """What is learnt of candidates, on a clock that is moved by hand."""
 
+import random
 from collections.abc import Callable
 
 import pytest
@@ -113,6 +114,20 @@ def test_who_answered_most_calls_is_probed_soon_and_then_as_seldom_as_others(sce
     for _ in range(3):
         scene.call(SERVER)
     assert scene.of().wait(BREAKER) == 10, "one answer is no sign that it mostly answers"
+
+
+@pytest.mark.parametrize(("failures", "most"), [(3, 0.2), (8, 0.01)])
+def test_chance_leaves_out_a_provider_that_fails_one_call_in_ten_for_a_part_of_the_time_only(
+    scene: Scene, failures: int, most: float
+) -> None:
+    chance, breaker, left_out = random.Random(1), Breaker(failures=failures), 0
+    for _ in range(36_000):
+        scene.at += 0.02
+        if scene.of().wait(breaker):
+            left_out += 1
+        else:
+            scene.call(SERVER if chance.random() < 0.1 else None, breaker=breaker)
+    assert left_out <= most * 36_000
 
 
 def test_a_probe_that_is_running_is_not_joined_by_others(scene: Scene) -> None:
