@@ -18,7 +18,6 @@ def fail(runtime: Runtime, provider: str, model: str, status: int, times: int = 
     assert route is not None
     health = runtime.health.of(Candidate(provider, model, offer_id=f"{provider}/{model}"))
     for _ in range(times):
-        health.provider.bulkhead.running += 1
         health.begin()
         health.failed(failure_from_error_body(provider, status, None), route.breaker)
 
