@@ -152,6 +152,7 @@ class Replays:
             self._count.labels("too_large" if recording.complete else "not_kept").inc()
             if isinstance(error, Restarting):
                 # Callers have little time left to hear of it.
+                self._running.pop(asked.id, None)
                 recording.end(error)
             await self._shelf.free(claim)
         self._running.pop(asked.id, None)

@@ -19,6 +19,7 @@ from tests.fakes.openai_upstream import (
     canonical_chunks,
     completion,
     events,
+    hang,
     sse,
     status,
     whole,
@@ -288,6 +289,48 @@ async def test_when_one_hangs_up_the_others_go_on_and_when_the_last_one_does_the
     go_on.set()
     assert [row["outcome"] for row in await gateway.rows()][-2:] == ["client_closed", "completed"]
     assert len(upstream.requests) == 2
+
+
+@pytest.mark.case("D2")
+@pytest.mark.parametrize("body", [PLAIN, STREAM], ids=["whole", "streamed"])
+async def test_who_reads_when_the_process_is_told_to_end_hears_of_it_and_the_key_is_free(
+    gateway: Rig, upstream: OpenAIUpstream, name: str, body: dict[str, Any]
+) -> None:
+    upstream.script(events(*canonical_chunks()[:4], end="hang") if body is STREAM else hang(), answer())
+    first, second = (asyncio.create_task(gateway.post(body, headers=under(name))) for _ in range(2))
+    while not upstream.requests or len(serving()) < 2:
+        await asyncio.sleep(0.01)
+    if body is STREAM:
+        # Some of it is out, so that the rest is an event.
+        await until_begun(gateway, name)
+    for task in serving():
+        task.cancel()
+    for told in await asyncio.gather(first, second):
+        if body is PLAIN:
+            assert_error(told, 503, "api_error", "unavailable")
+        else:
+            assert '"code":"unavailable"' in told.text
+            assert "[DONE]" not in told.text
+    await asyncio.wait_for(upstream.requests[0].hung_up.wait(), 10)
+    while (anew := await gateway.post(body, headers=under(name))).status_code == 409:
+        await asyncio.sleep(0.01)
+    assert anew.status_code == 200
+    assert "idempotency-replayed" not in anew.headers
+    assert [row["outcome"] for row in await gateway.rows()][-2:] == ["interrupted", "completed"]
+
+
+def serving() -> list[asyncio.Task[Any]]:
+    """The tasks of requests, which a server cancels when its patience is over."""
+    return [task for task in asyncio.all_tasks() if "run_asgi" in getattr(task.get_coro(), "__qualname__", "")]
+
+
+async def until_begun(gateway: Rig, name: str) -> None:
+    """Read along until there is something."""
+    async with gateway.http.stream(
+        "POST", "/v1/chat/completions", json=STREAM, headers={"authorization": f"Bearer {KEY}", **under(name)}
+    ) as response:
+        async for _ in response.aiter_raw():
+            return
 
 
 async def test_nothing_that_is_kept_can_be_read_without_the_callers_keys(gateway: Rig, upstream: OpenAIUpstream) -> None:
