@@ -15,7 +15,7 @@ _SOON = 0.1
 class Circuit:
     """The facts are shared, and each route's breaker judges them. Times are seconds of one monotonic clock, which the callers read."""
 
-    __slots__ = ("_opened", "_probe_is_due", "_probes_soon", "answers", "failed_at", "failures", "probed_at")
+    __slots__ = ("_opened", "_probes_soon", "answers", "failed_at", "failures", "probed_at")
 
     def __init__(self) -> None:
         self.failures = 0
@@ -23,7 +23,6 @@ class Circuit:
         self.failed_at = 0.0
         self.probed_at = float("-inf")
         """When the last call was made that was not one among many."""
-        self._probe_is_due = False
         self._opened: dict[Breaker, float] = {}
         self._probes_soon = False
         self.answers = 0
@@ -32,7 +31,6 @@ class Circuit:
     def fail(self, now: float) -> None:
         self.failures += 1
         self.failed_at = now
-        self._probe_is_due = False
 
     def trip(self, now: float) -> None:
         """Open at once, for all breakers."""
@@ -54,7 +52,7 @@ class Circuit:
     def wait(self, breaker: Breaker, now: float) -> float:
         """Seconds until a call may be made: 0 while closed, and when it is time for a probe."""
         opened = self._opened_at(breaker)
-        if opened is None or self._probe_is_due:
+        if opened is None:
             return 0.0
         if self._probes_soon and self.probed_at <= opened:
             probe = opened + _SOON * breaker.probe_interval
@@ -65,11 +63,6 @@ class Circuit:
     def probe(self, now: float) -> None:
         """A call is being made; while open, the next may be made a `probe_interval` from now."""
         self.probed_at = now
-        self._probe_is_due = False
-
-    def probe_soon(self) -> None:
-        """There is a sign that it may be well again: the next call is the probe, whenever the last one was."""
-        self._probe_is_due = True
 
     def _opened_at(self, breaker: Breaker) -> float | None:
         if self.failures < breaker.failures:

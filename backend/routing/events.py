@@ -29,8 +29,8 @@ class CredentialsRefused(Event):
     """A provider refused a call for the operator's key or account. Published for each such call."""
 
     provider: str
-    model: str | None
-    """None: it was asked something else than a model."""
+    model: str
+    """Empty: it was asked something else than a model."""
     status: int | None
     """None: there is no key to send."""
     whole_provider: bool

@@ -213,26 +213,6 @@ class Health:
         found = self._candidates.get((candidate.provider, candidate.model))
         return found if found is not None else self._remember(candidate.provider, candidate.model)
 
-    def heard(self, name: str, failure: UpstreamFailure | None) -> None:
-        """A provider was asked something free, such as its list of models, and answered (None) or failed.
-
-        That it answers shows that it is there and takes our key, and not that its models are well: the next call finds out. That it does
-        not is for calls to find out as well, but for a key that it refuses.
-        """
-        provider = self._providers.get(name)
-        if provider is None:
-            return
-        if failure is None:
-            if provider.credentials.failures:
-                provider.credentials.close()
-                self.tell(CredentialsAccepted(name))
-            for health in self._candidates.values():
-                if health.provider is provider:
-                    health.circuit.probe_soon()
-        elif failure.kind == "credentials":
-            provider.credentials.trip(self.now())
-            self.tell(CredentialsRefused(name, None, failure.status, True))
-
     def all(self) -> Iterable[CandidateHealth]:
         """Everybody who was ever asked and is not forgotten."""
         return self._candidates.values()

@@ -214,23 +214,6 @@ def test_a_403_for_one_model_while_others_answer_is_about_that_model(scene: Scen
     assert scene.of("other").is_open(BREAKER), "a 401 is about the key"
 
 
-def test_a_free_question_tells_of_the_key_and_that_it_is_time_for_a_probe(scene: Scene) -> None:
-    for _ in range(3):
-        scene.call(SERVER)
-    scene.health.heard("acme", SERVER)
-    assert scene.of().wait(BREAKER) == 10
-    scene.health.heard("acme", None)
-    assert (scene.of().is_open(BREAKER), scene.of().wait(BREAKER)) == (True, 0)
-    scene.call(SERVER)
-    assert scene.of().wait(BREAKER) == 10
-    scene.health.heard("acme", status(401))
-    assert scene.of("other").has_refused_key(BREAKER)
-    scene.health.heard("acme", None)
-    assert scene.of("other").well
-    assert scene.told[1:] == [CredentialsRefused("acme", None, 401, True), CredentialsAccepted("acme")]
-    scene.health.heard("nobody", None)
-
-
 def test_who_names_a_time_is_left_alone_until_then(scene: Scene) -> None:
     scene.call(status(429, retry_after=30))
     assert (scene.of().cooling, scene.of().limited) == (30, True)
