@@ -203,6 +203,8 @@ class Pipeline:
             answer, attempt = await Asking(call, watch, self._upstreams).whole()
         finally:
             watch.stop()
+        if self._gate.is_crowded(call.key.tenant_id):
+            await self._gate.go_on(call.key.tenant_id)
         value = answer.value
         call.answered_by(value.get("model"))
         tier = value.get("service_tier")

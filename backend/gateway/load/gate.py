@@ -2,7 +2,8 @@
 
 What calls compete for is the loop's time. So in each turn of the loop each tenant may begin one call, and what a tenant asks beyond that
 waits in a line of its own. A caller who waits cannot ask for more on his connection, which is what bounds the cost of a flood: who is
-turned away at once comes back at once. A call that has begun is not held again: while it waits for its provider it costs nobody anything.
+turned away at once comes back at once. While a call waits for its provider it costs nobody anything; when its answer has come, it takes its
+turn again if others of its tenant wait, so that many answers at once are not all worked on in one turn.
 """
 
 import asyncio
@@ -16,7 +17,8 @@ from backend.settings import OverloadSettings
 
 STRANGERS = ""
 """Callers without a good key share a line as if they were a tenant."""
-_SHED_LAST_BEGIN = 2
+_SHED_LAST_STEPS = 2
+_TOO_LATE = "So much was to be done that this call's turn did not come in time."
 _RETRY_SECONDS = {"high": 2.0, "degraded": 5.0}
 
 Told = Overloaded | None
@@ -24,12 +26,13 @@ Told = Overloaded | None
 
 
 class _Line:
-    __slots__ = ("begin", "waiting")
+    __slots__ = ("answered", "steps", "waiting")
 
-    def __init__(self, begin: int) -> None:
-        self.begin = begin
-        """Calls that begin in a turn."""
+    def __init__(self, steps: int) -> None:
+        self.steps = steps
+        """Calls that begin, or go on, in a turn."""
         self.waiting: deque[tuple[asyncio.Future[Told], float]] = deque()
+        self.answered: deque[asyncio.Future[None]] = deque()
 
 
 class Gate:
@@ -72,7 +75,7 @@ class Gate:
             self._refused.append((future, refusal))
         else:
             if line is None:
-                line = self._lines[tenant_id] = _Line(_SHED_LAST_BEGIN if tier in self._last else 1)
+                line = self._lines[tenant_id] = _Line(_SHED_LAST_STEPS if tier in self._last else 1)
                 self._had_theirs.add(tenant_id)
             line.waiting.append((future, loop.time()))
         if not self._turning:
@@ -80,6 +83,18 @@ class Gate:
         told = await future
         if told is not None:
             raise told
+
+    def is_crowded(self, tenant_id: str) -> bool:
+        """Whether calls of the tenant wait, so that those which were answered should `go_on` in turn."""
+        return tenant_id in self._lines
+
+    async def go_on(self, tenant_id: str) -> None:
+        """Return when a call that was answered may be worked on; before calls that have not begun."""
+        line = self._lines.get(tenant_id)
+        if line is not None:
+            future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            line.answered.append(future)
+            await future
 
     @property
     def waiting(self) -> int:
@@ -91,8 +106,8 @@ class Gate:
         if len(self._lines) < 2:
             return 0.0
         now = asyncio.get_running_loop().time()
-        waited = sorted(now - line.waiting[0][1] for line in self._lines.values())
-        return waited[(len(waited) - 1) // 2]
+        waited = sorted(now - line.waiting[0][1] for line in self._lines.values() if line.waiting)
+        return waited[(len(waited) - 1) // 2] if len(waited) > 1 else 0.0
 
     def _refusal(self, tier: str | None, line: _Line | None, now: float) -> Told:
         """Why a call is not even let into its line."""
@@ -123,21 +138,24 @@ class Gate:
         if self._lines:
             now = loop.time()
             for tenant_id, line in list(self._lines.items()):
-                self._begin(line, now)
+                for _ in range(line.steps):
+                    self._step(line, now)
                 self._had_theirs.add(tenant_id)
-                if not line.waiting:
+                if not line.waiting and not line.answered:
                     del self._lines[tenant_id]
         if self._had_theirs or self._refused:
             self._turn_next(loop)
 
-    def _begin(self, line: _Line, now: float) -> None:
-        begun = 0
-        while line.waiting and begun < line.begin:
+    def _step(self, line: _Line, now: float) -> None:
+        """One call that was answered goes on, or else one begins; callers who have left take nobody's turn."""
+        while line.answered:
+            answered = line.answered.popleft()
+            if not answered.done():
+                answered.set_result(None)
+                return
+        while line.waiting:
             future, since = line.waiting.popleft()
-            if future.done():
-                continue  # the caller has left
-            if now - since <= self._patience:
-                future.set_result(None)
-            else:
-                future.set_result(self._counted("wait", "So much was to be done that this call's turn did not come in time.", 1))
-            begun += 1
+            if not future.done():
+                late = now - since > self._patience
+                future.set_result(self._counted("wait", _TOO_LATE, 1.0) if late else None)
+                return

@@ -226,3 +226,27 @@ async def test_the_loops_lateness_is_sampled(opened: Callable[..., Door]) -> Non
         assert door.load.seconds > 0
     finally:
         door.load.stop()
+
+
+async def test_answers_of_a_crowded_tenant_are_worked_on_one_in_a_turn_and_before_its_calls_that_wait(
+    opened: Callable[..., Door],
+) -> None:
+    door, order = opened(), []
+
+    async def answered(number: int) -> None:
+        assert door.gate.is_crowded("a")
+        await door.gate.go_on("a")
+        order.append((number, len(door.begun)))
+
+    for _ in range(10):
+        door.call("a")
+    await asyncio.sleep(0)
+    assert not door.gate.is_crowded("b")
+    await asyncio.gather(*(answered(number) for number in range(5)))
+    assert [number for number, _ in order] == [0, 1, 2, 3, 4]
+    assert len({begun for _, begun in order}) == 1, "nobody began in between"
+    await door.all_told()
+    assert len(door.begun) == 10
+    await asyncio.sleep(0)
+    assert not door.gate.is_crowded("a")
+    await door.gate.go_on("a")
