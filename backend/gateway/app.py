@@ -99,7 +99,10 @@ class Gateway:
             standing=self._standing,
             settler=settler,
             upstreams=Upstreams(
-                self.providers, self._model_list.window, health, RetryBudget(settings.retry_budget.share, settings.retry_budget.floor)
+                self.providers,
+                self._model_list.window,
+                health,
+                RetryBudget(settings.retry_budget.share, settings.retry_budget.floor, withheld=metrics.retries_withheld.inc),
             ),
             gate=self.gate,
         )

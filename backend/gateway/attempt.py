@@ -184,7 +184,7 @@ class Asking:
                 if self._failures and not upstreams.retries.take():
                     continue
             elif self._failures:
-                upstreams.retries.take()
+                upstreams.retries.spend()
             bulkhead = health.provider.bulkhead
             if bulkhead.running < bulkhead.limit:
                 return bound

@@ -16,14 +16,23 @@ class RetryBudget:
     Args:
         share: further attempts per call.
         floor: further attempts per second that are granted however few calls there are.
+        withheld: called when one is not.
     """
 
-    __slots__ = ("_before", "_floor", "_now", "_share", "_steps", "calls")
+    __slots__ = ("_before", "_floor", "_now", "_share", "_steps", "_withheld", "calls")
 
-    def __init__(self, share: float = 0.2, floor: float = 3.0, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        share: float = 0.2,
+        floor: float = 3.0,
+        *,
+        now: Callable[[], float] = time.monotonic,
+        withheld: Callable[[], None] = lambda: None,
+    ) -> None:
         self._share = share
         self._floor = floor
         self._now = now
+        self._withheld = withheld
         self.calls = 0
         self._before = (now(), 0)
         """When the window began, and how many calls there had been then."""
@@ -31,6 +40,13 @@ class RetryBudget:
 
     def take(self) -> bool:
         """Whether one more attempt may be made; it then counts as made."""
+        if self.spend():
+            return True
+        self._withheld()
+        return False
+
+    def spend(self) -> bool:
+        """As `take`, for an attempt that is going to be made in any case."""
         now, steps = self._now(), self._steps
         if not steps or now - steps[-1].at >= _STEP_SECONDS:
             steps.append(_Step(now, self.calls))

@@ -69,6 +69,9 @@ class Metrics:
             "bourse_overruns_total", "Answers that went beyond the cap that the provider was sent.", ["provider"], registry=self.registry
         )
         self.overrun_usd = Counter("bourse_overrun_usd_total", "USD charged beyond what was reserved.", registry=self.registry)
+        self.retries_withheld = Counter(
+            "bourse_retries_withheld_total", "Further attempts that the retry budget did not allow.", registry=self.registry
+        )
         self.recoveries = Counter(
             "bourse_stream_recoveries_total",
             "Streams that broke after the caller had a part of them: gone on with by prefill or repeat, or failed.",
@@ -122,7 +125,9 @@ class Metrics:
         )
         self.cache_redis_up = Gauge("bourse_cache_redis_up", "1 while answers are kept in Redis as well.", registry=self.registry)
         self.cache_redis_failures = Counter(
-            "bourse_cache_redis_failures_total", "Times that the cache lost Redis, or looked for it and did not find it.", registry=self.registry
+            "bourse_cache_redis_failures_total",
+            "Times that the cache lost Redis, or looked for it and did not find it.",
+            registry=self.registry,
         )
         self.limits_degraded = Gauge(
             "bourse_limits_degraded", "1 while limits are counted as this process's share, without Redis.", registry=self.registry

@@ -190,7 +190,8 @@ async def test_absurd_times_are_an_hour_and_dates_are_understood(two: Stage) -> 
 
 
 async def test_without_a_budget_nobody_is_asked_again_but_who_is_well_is_asked_instead(two: Stage) -> None:
-    two.upstreams.retries = RetryBudget(0, 0)
+    withheld: list[str] = []
+    two.upstreams.retries = RetryBudget(0, 0, withheld=lambda: withheld.append("once"))
     two.a.script(status(500))
     outcome = await two.ask(two.route())
     assert (outcome.asked, outcome.error) == ("ab", None)
@@ -198,6 +199,7 @@ async def test_without_a_budget_nobody_is_asked_again_but_who_is_well_is_asked_i
     assert (await two.ask(two.route())).asked == "ab", "b was well until now"
     outcome = await two.ask(two.route())
     assert (outcome.asked, type(outcome.error)) == ("a", UpstreamError)
+    assert withheld
 
 
 def test_the_budget_is_a_fifth_of_the_calls_and_three_a_second_at_least() -> None:
