@@ -58,7 +58,7 @@ def check_chat_body(body: Any) -> ChatFacts:
 
 def must_be_structured(body: Mapping[str, Any]) -> bool:
     """Whether the answer has to be JSON, or a call of a tool."""
-    form, choice = body.get("response_format"), body.get("tool_choice")
+    form, choice = body.get("response_format"), body.get("tool_choice") or body.get("function_call")
     is_json = isinstance(form, dict) and form.get("type") in ("json_object", "json_schema")
     return is_json or choice == "required" or isinstance(choice, dict)
 

@@ -89,7 +89,7 @@ class Delivery:
 
     def _may_go_on(self, failure: UpstreamFailure) -> bool:
         chunks = self.stream.chunks
-        if not failure.elsewhere or self._watch.reason == "total":
+        if not failure.elsewhere or self._watch.reason not in (None, "idle"):
             return False
         return chunks.behind or (chunks.kept is not None and chunks.has_one_choice)
 
@@ -98,14 +98,15 @@ class Delivery:
         call, stream = self._call, self.stream
         chunks = stream.chunks
         stream.answer.close()
-        self._watch.reason = None
+        if self._watch.reason == "idle":
+            self._watch.reason = None
         call.service_tier = chunks.service_tier
         self._asking.broke(failure)
         bill = call.lose(chunks.usage, chunks.uncounted_output_tokens())
-        if chunks.behind:
+        if failure.kind == "differs" and not call.prefilled:
             assert call.bound is not None
-            (self._no_prefill if call.prefilled else self._no_repeat).add(call.bound)
-        else:
+            self._no_repeat.add(call.bound)
+        if not chunks.behind:
             call.delivered = bill
             self._delivered = self._all_delivered()
         self._progress.breaks()
