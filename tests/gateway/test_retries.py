@@ -1,7 +1,9 @@
 """Who is asked after whom, how often and when, on the wire. Pauses are milliseconds, and none unless a test asks for them."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -22,7 +24,7 @@ from backend.providers.failures import reset_failure
 from backend.routing.bulkhead import Bulkhead
 from backend.routing.route import Breaker, Retries, Timeouts
 from tests.fakes.openai_upstream import Exchange, Step, answer, chunk, events, garbage, hang, reset, status, whole
-from tests.gateway.asking import TIMEOUTS, Stage, never, stage
+from tests.gateway.asking import TIMEOUTS, Outcome, Stage, never, stage
 
 OPENED = Breaker(failures=3, open=300, probe_interval=10)
 HASTY = Timeouts(connect=5, attempt=0.3, first_token=0.3, idle=5, total=30)
@@ -423,3 +425,53 @@ async def test_headers_that_do_not_come_are_noticed_before_the_first_token_is_du
     outcome = await two.ask(two.route(timeouts=Timeouts(5, 20, 20, 20, 30, first_byte=0.1)), stream=True)
     assert outcome.asked == "ab"
     assert outcome.call.attempts[0].error_code == "upstream_timeout"
+
+
+# ── all of it at once ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("failures", [4, 30])
+async def test_whatever_happens_nobody_is_asked_too_often_and_nothing_stays_taken(failures: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty calls at once, of which some are given up, at three providers that do everything, with four places each and four to wait."""
+    monkeypatch.setattr("backend.gateway.watch.LOOK_SECONDS", 0.01)
+    chance = random.Random(failures)
+    limited = status(429, None, "retry-after: 0.02")
+    faults = [answer(), answer(), status(500), status(503), limited, reset(), hang(), status(400, POLICY), status(404)]
+    faults += [status(401)] if failures < 10 else []
+
+    async def anything(exchange: Exchange) -> None:
+        await asyncio.sleep(chance.random() * 0.01)
+        await chance.choice(faults)(exchange)
+
+    async with stage("abc", limits={name: Bulkhead(4, 4) for name in "abc"}) as found:
+        found.pauses = 1.0
+        for server in found.servers.values():
+            server.script(anything)
+        found.upstreams.retries = RetryBudget(10, 1000)
+        # Breakers that open and heal all the time, and limits that are short beside a hang.
+        breaker, timeouts = Breaker(failures=failures, open=0.2, probe_interval=0.01), Timeouts(5, 0.2, 0.2, 5, 10)
+        outcomes: list[Outcome] = []
+
+        async def one(number: int) -> None:
+            names = "".join(chance.sample("abc", 3))
+            route = found.route(names, breaker=breaker, timeouts=timeouts, fallback_on_content_policy=True)
+            patience = chance.random() * 0.3 if number % 5 == 0 else None
+
+            async def gone() -> dict[str, Any]:
+                await (asyncio.sleep(patience) if patience is not None else asyncio.Event().wait())
+                return {"type": "http.disconnect"}
+
+            await asyncio.sleep(chance.random() * 0.2)
+            with suppress(CallerGone):
+                outcomes.append(await found.ask(route, stream=bool(number % 2), receive=gone))
+
+        await asyncio.gather(*(one(number) for number in range(60)))
+        assert any(outcome.error is None for outcome in outcomes)
+        for outcome in outcomes:
+            assert len(outcome.asked) <= 6
+            for name in "abc":
+                assert outcome.asked.count(name) <= 3
+                silent = [attempt for attempt in outcome.call.attempts if attempt.provider == name and attempt.status is None]
+                assert sum(attempt.error_code == "upstream_timeout" for attempt in silent) <= 1
+        for health in found.upstreams.health.all():
+            assert (health.in_flight, health.provider.bulkhead.running, health.provider.bulkhead.waiting) == (0, 0, 0)
