@@ -4,11 +4,10 @@ Instants are PostgreSQL's own, because replicas' clocks may differ; one SQLite f
 """
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -21,39 +20,58 @@ _id, _holder, _held_until, _answer = col(Replay.id), col(Replay.holder), col(Rep
 Holders = Mapping[str, str]
 """Holder of the claim → id of the row."""
 
+# The driver's own statements: every keyed call runs the first and the second, and the way through the compiler costs as much again.
+_CLAIM = (
+    "INSERT INTO replay (id, tenant_id, key_id, fingerprint, holder, held_until) VALUES (?, ?, ?, ?, ?, {in}) ON CONFLICT (id) DO UPDATE"
+    " SET fingerprint = excluded.fingerprint, holder = excluded.holder, held_until = excluded.held_until, answer = NULL"
+    " WHERE replay.held_until <= {now} RETURNING id"
+)
+_KEEP = (
+    "INSERT INTO replay (id, tenant_id, key_id, fingerprint, holder, held_until, answer) VALUES (?, ?, ?, ?, ?, {in}, ?)"
+    " ON CONFLICT (id) DO UPDATE SET held_until = excluded.held_until, answer = excluded.answer"
+    " WHERE replay.holder = excluded.holder RETURNING id"
+)
+_FIND = "SELECT fingerprint, answer FROM replay WHERE id = ?"
+_INSTANTS = {"sqlite": {"in": "?", "now": "?"}, "postgresql": {"in": "clock_timestamp() + ?", "now": "clock_timestamp()"}}
 
-async def claim(session: AsyncSession, row: dict[str, Any], *, now: datetime, lease: timedelta) -> tuple[str, bytes | None] | None:
-    """Take a key that nobody holds: None. Otherwise the fingerprint and the answer (None while it is awaited) of who does.
 
-    Args:
-        row: `id`, `tenant_id`, `key_id`, `fingerprint` and the new `holder`.
-    """
-    values = {**row, "held_until": _in(lease, session, now), "answer": None}
-    changed = {name: value for name, value in values.items() if name != "id"}
-    is_over = _held_until <= _in(_AT_ONCE, session, now)
-    statement = _insert(session).values(values).on_conflict_do_update(index_elements=["id"], set_=changed, where=is_over)
+class Row(NamedTuple):
+    """Of a claim, in the order of its columns."""
+
+    id: str
+    tenant_id: str
+    key_id: str
+    fingerprint: str
+    holder: str
+
+
+async def claim(session: AsyncSession, row: Row, *, now: datetime, lease: timedelta) -> tuple[str, bytes | None] | None:
+    """Take a key that nobody holds: None. Otherwise the fingerprint and the answer (None while it is awaited) of who does."""
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    values = (*row, _text(now + lease), _text(now)) if is_sqlite else (*row, lease)
     while True:
-        if (await session.execute(statement.returning(_id))).one_or_none() is not None:
+        # What it did is asked of the rows that it returns: psycopg does not count those of an upsert.
+        if await _run(session, _CLAIM, values) is not None:
             return None
-        found = (await session.execute(sa.select(col(Replay.fingerprint), _answer).where(_id == row["id"]))).one_or_none()
+        found = await _run(session, _FIND, (row.id,))
         if found is not None:
             return found[0], found[1]
         # It was given up between the two statements.
+
+
+async def keep(session: AsyncSession, row: Row, answer: bytes, *, now: datetime, span: timedelta) -> bool:
+    """Store the answer of a holder, unless somebody else has claimed the key since.
+
+    A claim whose lease is over may be swept already; as long as nobody took the key after it, this is the one success.
+    """
+    until: object = _text(now + span) if session.get_bind().dialect.name == "sqlite" else span
+    return await _run(session, _KEEP, (*row, until, answer)) is not None
 
 
 async def renew(session: AsyncSession, holders: Holders, *, now: datetime, lease: timedelta) -> set[str]:
     """Those of the holders that still have their claim, now for another lease."""
     query = sa.update(Replay).where(*_claims_of(holders)).values(held_until=_in(lease, session, now))
     return set((await session.execute(query.returning(_holder))).scalars())
-
-
-async def keep(session: AsyncSession, row: dict[str, Any], *, now: datetime, span: timedelta) -> bool:
-    """Store the answer of a holder (`row` as for `claim`, and `answer`), unless somebody else has claimed the key since."""
-    values = {**row, "held_until": _in(span, session, now)}
-    changed = {"answer": values["answer"], "held_until": values["held_until"]}
-    # A claim whose lease is over may be swept already; as long as nobody took the key after it, this is the one success.
-    statement = _insert(session).values(values).on_conflict_do_update(index_elements=["id"], set_=changed, where=_holder == row["holder"])
-    return (await session.execute(statement.returning(_id))).one_or_none() is not None
 
 
 async def free(session: AsyncSession, holders: Holders) -> None:
@@ -80,6 +98,14 @@ def _in(span: timedelta, session: AsyncSession, now: datetime) -> Any:
     return sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)) + span
 
 
-def _insert(session: AsyncSession) -> Any:
-    """Both dialects have the same ON CONFLICT, each in a class of its own."""
-    return (sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert)(Replay)
+async def _run(session: AsyncSession, statement: str, values: tuple[object, ...]) -> Any:
+    """The one row that a statement returns, or None."""
+    connection = await session.connection()
+    dialect = connection.dialect.name
+    text = statement.format_map(_INSTANTS[dialect])
+    return (await connection.exec_driver_sql(text if dialect == "sqlite" else text.replace("?", "%s"), values)).one_or_none()
+
+
+def _text(instant: datetime) -> str:
+    """As `UtcDateTime` is written in SQLite."""
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")

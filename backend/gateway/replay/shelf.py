@@ -44,17 +44,12 @@ class Claim:
 
     asked: Asked
     holder: str = field(default_factory=lambda: new_id("lease"))
-    sealed: bytes | None = field(default=None, repr=False)
+    sealed: bytes = field(default=b"", repr=False)
+    """The answer, once it is there."""
 
-    def row(self) -> dict[str, str]:
+    def row(self) -> repository.Row:
         asked = self.asked
-        return {
-            "id": asked.id,
-            "tenant_id": asked.tenant_id,
-            "key_id": asked.key_id,
-            "fingerprint": asked.fingerprint,
-            "holder": self.holder,
-        }
+        return repository.Row(asked.id, asked.tenant_id, asked.key_id, asked.fingerprint, self.holder)
 
 
 class Shelf:
@@ -153,9 +148,8 @@ class Shelf:
 
     async def _store(self, claim: Claim) -> Fate:
         async with self._db.write() as unit:
-            row = {**claim.row(), "answer": claim.sealed}
-            kept = await repository.keep(unit.session, row, now=self._clock.now(), span=self._keep)
-        if kept and self._redis is not None and claim.sealed is not None and len(claim.sealed) <= MOST_IN_REDIS:
+            kept = await repository.keep(unit.session, claim.row(), claim.sealed, now=self._clock.now(), span=self._keep)
+        if kept and self._redis is not None and len(claim.sealed) <= MOST_IN_REDIS:
             asked = claim.asked
             self._redis.put(asked.id.encode(), asked.fingerprint.encode() + claim.sealed, self._keep.total_seconds())
         return "stored" if kept else "lost"
