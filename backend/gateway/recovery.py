@@ -147,7 +147,7 @@ class Delivery:
         self._no_prefill.add(bound)
         tokens = self._delivered_tokens()
         text = delivered.text.rstrip() if provider.capabilities.trims_prefill else delivered.text
-        call.prefilled, call.continues, call.seam = tokens, False, Continuation(delivered, text, self._goes_on)
+        call.prefilled, call.continues, call.seam = tokens, False, Continuation(delivered, text, lambda: self._goes_on(True))
         messages = [*call.body["messages"], {"role": "assistant", "content": text}]
         cap = max(1, request.cap - tokens) if request.cap is not None else None
         return replace(request, body={**call.body, "messages": messages}, cap=cap)

@@ -154,29 +154,31 @@ class Repeat:
 
 
 class Continuation:
-    """Lets a continuation through once it is clear that it does not begin anew; if it repeats from the beginning, it is taken as a repeat.
+    """Lets a continuation through once it is clear that it does not begin anew.
+
+    One that begins anew is another answer even where it repeats what was delivered: it may say no more than what is left of the cap, and
+    would end before the whole answer does.
 
     Args:
         sent: the text that the model was asked to go on from: what was delivered, without the white space at its end.
-        passes: called once, when what comes is new; told whether by going on (or by repeating).
+        passes: called once, when what comes is new.
     """
 
-    __slots__ = ("_delivered", "_held", "_passes", "_repeat", "_tail", "differs", "passed", "trimmed")
+    __slots__ = ("_delivered", "_held", "_passes", "_tail", "differs", "passed", "trimmed")
 
-    def __init__(self, delivered: Delivered, sent: str, passes: Callable[[bool], None]) -> None:
+    def __init__(self, delivered: Delivered, sent: str, passes: Callable[[], None]) -> None:
         self._delivered = delivered
         self._passes = passes
         self._tail = delivered.text[len(sent) :]
         self._held = ""
-        self._repeat: Repeat | None = None
         self.trimmed = 0
         """Signs at the beginning of what it said that the caller had already."""
         self.differs = False
         self.passed = False
 
     def shows(self, chunk: dict[str, Any], finishing: bool) -> bool:
-        if self._repeat is not None:
-            return self._repeats(self._repeat, chunk, finishing)
+        if self.differs:
+            return False
         chunk.update(self._delivered.identity)
         for choice in chunk["choices"]:
             delta = choice.get("delta") or {}
@@ -193,18 +195,13 @@ class Continuation:
         if self.passed:
             return True
         if starts_anew(self._delivered.text, self._held):
-            self._repeat = Repeat(self._delivered, lambda: self._passes(False))
-            return self._repeats(self._repeat, chunk, finishing)
+            self.differs = True
+            return False
         self.passed = True
-        self._passes(True)
+        self._passes()
         if self._tail:
             self._without_tail(chunk)
         return True
-
-    def _repeats(self, repeat: Repeat, chunk: dict[str, Any], finishing: bool) -> bool:
-        shown = repeat.shows(chunk, finishing)
-        self.differs, self.passed = repeat.differs, repeat.passed
-        return shown
 
     def _without_tail(self, chunk: dict[str, Any]) -> None:
         """The white space that the caller has already is not said twice."""

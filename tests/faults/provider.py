@@ -39,6 +39,7 @@ class Asked:
     seen: Seen
     generated: int = 0
     finished: bool = False
+    finish: str = "stop"
 
     @property
     def prefilled(self) -> str | None:
@@ -95,12 +96,15 @@ class Providers(AsyncExitStack):
 # ── what they can be told to do ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def healthy(*, words: Sequence[str] = WORDS, per_event: int = 1, prefill: str = "goes on", after: float = 0.0) -> Step:
+def healthy(
+    *, words: Sequence[str] = WORDS, per_event: int = 1, prefill: str = "goes on", after: float = 0.0, honest: bool = False
+) -> Step:
     """The good answer, whole or streamed as asked.
 
     Args:
         prefill: what a trailing assistant message makes it do: "goes on" from there, "refuses" it, begins "anew".
         after: seconds of thought.
+        honest: keep to the cap that was sent.
     """
 
     async def step(exchange: Exchange, asked: Asked) -> None:
@@ -108,7 +112,9 @@ def healthy(*, words: Sequence[str] = WORDS, per_event: int = 1, prefill: str = 
         if given is not None and prefill == "refuses":
             await _error(exchange, 400, "invalid_request_error", None, "The last message must not be from the assistant.")
             return
-        rest = list(words) if given is None or prefill == "anew" else _rest(words, given)
+        rest = list(words) if prefill == "anew" else _left(asked, words)
+        asked.finish = "length" if honest and exchange.seen.body["max_tokens"] < len(rest) else "stop"
+        rest = rest[: exchange.seen.body["max_tokens"]] if honest else rest
         await asyncio.sleep(after)
         await _unless_gone(exchange)
         if exchange.seen.body.get("stream"):
@@ -176,8 +182,8 @@ def cut(after: int, how: str = "close", words: Sequence[str] = WORDS) -> Step:
     async def step(exchange: Exchange, asked: Asked) -> None:
         if exchange.seen.body.get("stream"):
             await _begin(exchange, asked)
-            given = asked.prefilled
-            await _say(exchange, asked, words[:after] if given is None else _rest(words, given)[: max(0, after - len(given) // 4)])
+            left = _left(asked, words)
+            await _say(exchange, asked, left[: max(0, after - len(words) + len(left))])
             if how == "end":
                 await exchange.end()
                 return
@@ -201,9 +207,10 @@ def stalled(after: int, seconds: float) -> Step:
             await _half_a_body(exchange, asked, then=lambda: _hung_up_within(exchange, seconds))
             return
         await _begin(exchange, asked)
-        await _say(exchange, asked, WORDS[:after])
+        left = _left(asked)
+        await _say(exchange, asked, left[:after])
         if not await _hung_up_within(exchange, seconds):
-            await _say(exchange, asked, WORDS[after:])
+            await _say(exchange, asked, left[after:])
             await _close(exchange, asked)
 
     return step
@@ -218,10 +225,11 @@ def garbled(event: int, *, lost: bool) -> Step:
             await whole(exchange, 200, body[: len(body) // 2] + b'"}{' + body[len(body) // 2 :])
             return
         await _begin(exchange, asked)
-        await _say(exchange, asked, WORDS[: event - 1])
-        await exchange.chunk(b'data: {"id":"chatcmpl-fake","choices":[{"index":0,"delta":{"content":"%s\n\n' % WORDS[event - 1].encode())
+        left = _left(asked)
+        await _say(exchange, asked, left[: event - 1])
+        await exchange.chunk(b'data: {"id":"chatcmpl-fake","choices":[{"index":0,"delta":{"content":"wor\n\n')
         asked.generated += lost
-        await _say(exchange, asked, WORDS[event if lost else event - 1 :])
+        await _say(exchange, asked, left[event if lost else event - 1 :])
         await _close(exchange, asked)
 
     return step
@@ -233,7 +241,7 @@ def without_done() -> Step:
     async def step(exchange: Exchange, asked: Asked) -> None:
         if exchange.seen.body.get("stream"):
             await _begin(exchange, asked)
-            await _say(exchange, asked, WORDS)
+            await _say(exchange, asked, _left(asked))
             await _close(exchange, asked, done=False)
             return
         body = json.dumps(_answer(TEXT, asked, TOKENS)).encode()
@@ -283,8 +291,9 @@ def _answer(text: str, asked: Asked, tokens: int) -> dict[str, Any]:
     return completion(text, usage=_usage(asked, tokens), model=_model(asked))
 
 
-def _rest(words: Sequence[str], given: str) -> list[str]:
-    """What is missing; the end of a word that was given in part goes with the next."""
+def _left(asked: Asked, words: Sequence[str] = WORDS) -> list[str]:
+    """What is missing to the beginning that was given; the end of a word that was given in part goes with the next."""
+    given = asked.prefilled or ""
     text = "".join(words)
     assert text.startswith(given), f"asked to go on from {given!r}"
     begun = -(-len(given) // 4)
@@ -307,7 +316,7 @@ async def _say(exchange: Exchange, asked: Asked, words: Sequence[str], per_event
 
 
 async def _close(exchange: Exchange, asked: Asked, *, done: bool = True) -> None:
-    await exchange.chunk(sse(chunk({}, "stop", model=_model(asked))))
+    await exchange.chunk(sse(chunk({}, asked.finish, model=_model(asked))))
     await exchange.chunk(sse(chunk(None, usage=_usage(asked, asked.generated), model=_model(asked))))
     if done:
         await exchange.chunk(sse("[DONE]"))

@@ -153,6 +153,8 @@ BEYOND = (
     Fault("cut-anew-other-words", "declared to go on, says something else",
           before(cut(40), then=healthy(words=OTHER_WORDS, prefill="anew")), prefill=True, gets="answer or failure",
           modes=("stream",), left_writing=True),
+    Fault("cut-late-anew", "cut at 48, declared to go on, starts anew: no room to say it all",
+          before(cut(48), then=healthy(prefill="anew", honest=True)), prefill=True, modes=("stream",)),
     Fault("cut-off", "stream cut, recover: off", before(cut(40)), recover="off", gets="failure", modes=("stream",)),
     Fault("cut-alone-once", "stream cut once, nobody else", alone(cut(40), healthy()), modes=("stream",), needs_retry=True),
     Fault("cut-alone", "stream cut for ever, nobody else", alone(cut(40)), gets="failure", modes=("stream",)),

@@ -24,7 +24,7 @@ BEFORE_ANYTHING = ("broken-once", "broken", "reset-once", "silent", "late", "bro
 LIMITED_OR_AWAY = ("limited-once", "limited", "limited-once-alone", "limited-both", "away")
 RECOVERED = (
     *("cut", "cut-no-prefill", "cut-anew", "cut-reset", "cut-end", "cut-first", "cut-last", "cut-prefill", "cut-last-prefill"),
-    *("cut-alone-once", "stalled", "stalled-for-ever", "stalled-first"),
+    *("cut-alone-once", "cut-late-anew", "stalled", "stalled-for-ever", "stalled-first"),
 )
 NOT_RECOVERED = ("cut-anew-declared", "cut-other-words", "cut-anew-other-words", "cut-off", "cut-alone")
 MALFORMED = ("garbled", "garbled-lost", "no-done")

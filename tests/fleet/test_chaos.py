@@ -88,7 +88,9 @@ def configuration(providers: list[Provider]) -> str:
 def fault_of(got: Got) -> str | None:
     """What is wrong with it; None if it is all of the answer, or a part of it (or nothing) and one clear error."""
     if got.error is None and got.raised is None:
-        return None if (got.text, got.done) == (TEXT, True) else f"not the answer, and no error: {got.text!r}"
+        if (got.text, got.done) == (TEXT, True):
+            return None
+        return f"not the answer, and no error: {got}"
     if got.error is None:
         return f"no error but {got.raised}"
     if not TEXT.startswith(got.text) or (got.text and got.done):
@@ -134,7 +136,8 @@ async def _chaos(fleet: Fleet, key: str, seconds: float) -> list[Got]:
 
 
 async def _judge(answers: list[Got], truth: object, witness: Witness, providers: list[Provider], fleet: Fleet) -> None:
-    assert [fault for got in answers if (fault := fault_of(got)) is not None] == []
+    faults = [fault for got in answers if (fault := fault_of(got)) is not None]
+    assert not faults, "\n".join(faults)
     rows = witness.run("SELECT outcome, charged_nano, output_tokens FROM call")
     assert len(rows) == len(answers)
     whole = [row for row in rows if row.outcome == "completed"]

@@ -241,13 +241,14 @@ async def test_thoughts_are_delivered_text_so_an_answer_with_them_is_repeated(
 
 
 @pytest.mark.case("U3")
-@pytest.mark.parametrize("first", ["refuses it", "starts anew in other words", "cannot be reached"])
+@pytest.mark.parametrize("first", ["refuses it", "starts anew", "starts anew in other words", "cannot be reached"])
 async def test_who_does_not_go_on_from_a_beginning_is_asked_the_question_itself(
     gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream, first: str
 ) -> None:
     upstream.script(cut())
     anew = events(*said(["Well, ", "once upon a time there was a ", *WORDS]), end="done")
-    other.script({"refuses it": status(400), "starts anew in other words": anew, "cannot be reached": status(503)}[first], repeats())
+    begins = {"refuses it": status(400), "starts anew": repeats(), "starts anew in other words": anew, "cannot be reached": status(503)}
+    other.script(begins[first], repeats())
     _, values = await gateway.events(model="two-declared")
     if first == "cannot be reached":
         # It had its one try.
@@ -256,19 +257,6 @@ async def test_who_does_not_go_on_from_a_beginning_is_asked_the_question_itself(
     assert content(values) == TEXT
     assert last_chunk(values)["bourse"]["recovered"] == {"by": "repeat"}
     assert [len(request.body["messages"]) for request in other.requests] == [2, 1]
-
-
-@pytest.mark.case("U3")
-async def test_a_prefill_that_is_answered_from_the_start_is_taken_as_a_repeat(
-    gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream
-) -> None:
-    upstream.script(cut())
-    other.script(events(*said(WORDS, prompt=PROMPT + HALF), end="done"))
-    _, values = await gateway.events(model="two-declared")
-    assert content(values) == TEXT
-    assert last_chunk(values)["bourse"]["recovered"] == {"by": "repeat"}
-    row = await gateway.last_row()
-    assert row["charged_nano"] == PROMPT * 10_000 + len(WORDS) * 20_000
 
 
 @pytest.mark.case("B10")

@@ -56,7 +56,7 @@ def repeat_of(*deltas: Delta) -> Second:
 
 def continuation_of(*deltas: Delta, sent: str | None = None) -> Second:
     known = delivered(*deltas)
-    return Second(Continuation(known, known.text if sent is None else sent, lambda _: None))
+    return Second(Continuation(known, known.text if sent is None else sent, lambda: None))
 
 
 def words(text: str, sizes: list[int]) -> list[Delta]:
@@ -186,27 +186,19 @@ def test_a_continuation_is_appended(cut: int, first: list[int], second: list[int
 
 
 @pytest.mark.case("U3")
-@settings(max_examples=200, deadline=None)
-@given(cut=st.integers(1, len(STORY)), first=SIZES, second=SIZES)
-def test_one_that_starts_anew_and_repeats_goes_on_where_the_other_broke(cut: int, first: list[int], second: list[int]) -> None:
-    after = continuation_of(*words(STORY[:cut], first)).says(*words(STORY, second))
-    assert STORY[:cut] + after.text == STORY
-    assert after.stream.complete
-
-
-@pytest.mark.case("U3")
 @pytest.mark.parametrize(
     "other",
     [
+        STORY,
         STORY.upper(),
         "Certainly! " + STORY,
         STORY.replace("quick", "swift"),
         STORY.replace("brown", "red").replace("lazy", "sleepy"),
         STORY[:30] + " sat down",
     ],
-    ids=["in capitals", "after a preamble", "one other word", "two other words", "another end"],
+    ids=["in the same words", "in capitals", "after a preamble", "one other word", "two other words", "another end"],
 )  # fmt: skip
-def test_of_one_that_starts_anew_in_other_words_nothing_is_shown(other: str) -> None:
+def test_of_one_that_starts_anew_nothing_is_shown(other: str) -> None:
     after = continuation_of({"content": STORY[:60]}).says(*words(other, [4] * 40))
     assert after.stream.differs
     assert after.out == []
