@@ -124,7 +124,7 @@ SEVENTEENTH = (
     Fault("cut-anew", "stream cut, fallback takes prefill but starts anew", before(cut(40), then=healthy(prefill="anew"))),
     Fault(
         "cut-anew-declared", "the same, though declared to go on", before(cut(40), then=healthy(prefill="anew")),
-        prefill=True, gets="answer or failure",
+        prefill=True, gets="answer or failure", left_writing=True,
     ),
 )  # fmt: skip
 BEYOND = (
@@ -154,7 +154,7 @@ BEYOND = (
           before(cut(40), then=healthy(words=OTHER_WORDS, prefill="anew")), prefill=True, gets="answer or failure",
           modes=("stream",), left_writing=True),
     Fault("cut-late-anew", "cut at 48, declared to go on, starts anew: no room to say it all",
-          before(cut(48), then=healthy(prefill="anew", honest=True)), prefill=True, modes=("stream",)),
+          before(cut(48), then=healthy(prefill="anew", honest=True)), prefill=True, modes=("stream",), left_writing=True),
     Fault("cut-off", "stream cut, recover: off", before(cut(40)), recover="off", gets="failure", modes=("stream",)),
     Fault("cut-alone-once", "stream cut once, nobody else", alone(cut(40), healthy()), modes=("stream",), needs_retry=True),
     Fault("cut-alone", "stream cut for ever, nobody else", alone(cut(40)), gets="failure", modes=("stream",)),
