@@ -306,6 +306,12 @@ class ObservabilitySettings(Section):
     otlp_endpoint: str | None = None
     """Such as http://127.0.0.1:4318; None = as the environment variables of OpenTelemetry say."""
 
+    @model_validator(mode="after")
+    def _speaks_http(self) -> "ObservabilitySettings":
+        if self.otlp_endpoint is not None and urlsplit(self.otlp_endpoint).scheme not in ("http", "https"):
+            raise ValueError("otlp_endpoint must look like http://host:4318")
+        return self
+
 
 class BootstrapUser(Section):
     email: str = Field(min_length=3, max_length=255)
