@@ -37,7 +37,10 @@ _CREDENTIAL = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai|api|bearer|token)[-_ ][A-Za
 _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _CONTEXT_WORDS = ("context_length", "context length", "maximum context", "context window", "too many tokens", "prompt is too long")
-_POLICY_WORDS = ("content_policy", "content_filter", "content policy", "content management policy", "responsible ai", "safety system")
+_POLICY_WORDS = (
+    "content_policy", "content_filter", "content policy", "content management policy", "responsible ai", "safety system", "moderation",
+    "was flagged",
+)  # fmt: skip
 
 
 class UpstreamFailure(Exception):

@@ -18,7 +18,7 @@ MOST_REMEMBERED = 2000
 """Pairs of provider and model. Callers name models too, so those that are idle and well are forgotten beyond this."""
 _NEWEST = 0.2
 """The part of the newest latency in the smoothed one."""
-_FORBIDDEN = 403
+_PAYMENT_REQUIRED, _FORBIDDEN = 402, 403
 
 
 class ProviderHealth:
@@ -163,14 +163,18 @@ class CandidateHealth:
             self._health.tell(CandidateOpened(self.provider.name, self.model, str(failure), circuit.failures))
 
     def _refused_credentials(self, failure: UpstreamFailure, breaker: Breaker, now: float) -> None:
-        """A 403 may be about one model; where others of the provider have answered lately, the key is good."""
+        """A 401 is about the key. Where the provider has answered lately, a 403 may be about one model, and a 402 about one call that is
+        larger than what is left in the account: nobody is to take a provider away from others by asking for much."""
         provider = self.provider
-        others_answer = failure.status == _FORBIDDEN and now < provider.answered_at + breaker.open
-        if not self.circuit.failures:
-            self.since = now
-        refused = self.circuit if others_answer else provider.credentials
-        refused.trip(now)
-        self._health.tell(CredentialsRefused(provider.name, self.model, failure.status, not others_answer))
+        answers = failure.status in (_PAYMENT_REQUIRED, _FORBIDDEN) and now < provider.answered_at + breaker.open
+        if answers and failure.status == _PAYMENT_REQUIRED:
+            self._count(failure, breaker, now)
+        else:
+            if not self.circuit.failures:
+                self.since = now
+            refused = self.circuit if answers else provider.credentials
+            refused.trip(now)
+        self._health.tell(CredentialsRefused(provider.name, self.model, failure.status, not answers))
 
     def _recovered(self) -> None:
         credentials = self.provider.credentials

@@ -31,6 +31,7 @@ def openai_error(message: str, code: Any = None, kind: str = "invalid_request_er
             "content_policy_violation",
         ),
         (403, openai_error("blocked", "content_filter"), "content_policy_violation"),
+        (403, {"error": {"code": 403, "message": "m requires moderation, and your input was flagged"}}, "content_policy_violation"),
         (400, openai_error("x", "unsupported_parameter"), "unsupported_parameter"),
         (400, openai_error("x"), None),
         (418, None, None),

@@ -214,6 +214,16 @@ def test_a_403_for_one_model_while_others_answer_is_about_that_model(scene: Scen
     assert scene.of("other").is_open(BREAKER), "a 401 is about the key"
 
 
+def test_an_account_that_does_not_suffice_for_one_call_is_not_closed_to_others(scene: Scene) -> None:
+    scene.call(None)
+    scene.call(status(402))
+    assert scene.of().wait(BREAKER) == 0
+    assert scene.told == [CredentialsRefused("acme", "m", 402, False)]
+    scene.at += 400
+    scene.call(status(402))
+    assert scene.of("other").has_refused_key(BREAKER), "nobody was answered for so long that the account is empty"
+
+
 def test_who_names_a_time_is_left_alone_until_then(scene: Scene) -> None:
     scene.call(status(429, retry_after=30))
     assert (scene.of().cooling, scene.of().limited) == (30, True)
