@@ -27,6 +27,8 @@ from backend.settings import Settings
 log = structlog.get_logger(__name__)
 
 RENEWALS_PER_LEASE = 4
+LOOK_SECONDS = 1.0
+"""How soon after the database is back what could not be stored or given up is."""
 SWEEP_SECONDS = 300.0
 SWEPT_AT_ONCE = 500
 MOST_SWEEPS = 200
@@ -158,13 +160,16 @@ class Shelf:
 
     async def _tend(self) -> None:
         loop = asyncio.get_running_loop()
-        sweep_at = loop.time() + SWEEP_SECONDS
+        every = self._lease.total_seconds() / RENEWALS_PER_LEASE
+        renew_at, sweep_at = loop.time() + every, loop.time() + SWEEP_SECONDS
         while True:
-            await asyncio.sleep(self._lease.total_seconds() / RENEWALS_PER_LEASE)
+            await asyncio.sleep(min(every, LOOK_SECONDS))
             try:
-                await self._renew()
                 await self._store_the_rest()
                 await self._free_the_rest()
+                if loop.time() >= renew_at:
+                    renew_at = loop.time() + every
+                    await self._renew()
                 if loop.time() >= sweep_at:
                     sweep_at = loop.time() + SWEEP_SECONDS
                     await self.sweep()
