@@ -22,6 +22,7 @@ class Bill:
     """One attempt that did not bring the answer and is billed all the same.
 
     Args:
+        model: what the provider calls the model that answered.
         usage: the provider's own count, None if there is none.
         tokens: of output that we counted ourselves, at least.
         prefilled: tokens of the answer's beginning at the end of its prompt.
@@ -30,6 +31,7 @@ class Bill:
 
     attempt: AttemptRecord
     bound: "Bound"
+    model: str | None
     usage: Usage | None
     tokens: int
     tier: str | None

@@ -137,7 +137,7 @@ class Call:
         """
         if self.bound is None:
             return None
-        bill = Bill(self.attempts[-1], self.bound, usage, tokens, self.service_tier, self.prefilled, self.continues)
+        bill = Bill(self.attempts[-1], self.bound, self.record.model, usage, tokens, self.service_tier, self.prefilled, self.continues)
         self.lost = (*self.lost, bill)
         return bill
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from backend.gateway.bill import bill_lost, reckon, reckon_delivered, usage_facts
+from backend.gateway.bill import Bill, bill_lost, reckon, reckon_delivered, usage_facts
 from backend.gateway.call import Call
 from backend.gateway.measure import Measure
 from backend.kernel.errors import BourseError
@@ -115,7 +115,7 @@ class Settler:
                     columns["price_ids"], columns["price_state"] = tuple(dict.fromkeys(price.price_ids)), price.state
                     columns["overrun"] |= price.nano > reserved
                 if delivered is not None:
-                    columns |= _who(delivered.attempt)
+                    columns |= _who(delivered)
             else:
                 columns |= token_columns(used, "none") | {"overrun": False}
             facts = usage_facts(used) if accepted or not call.lost else call.attempts[-1].usage
@@ -143,7 +143,7 @@ class Settler:
             attempt.outcome = outcome
             attempt.error_code = call.record.error_code
         bill_lost(call)
-        for name, value in _who(bill.attempt).items():
+        for name, value in _who(bill).items():
             setattr(call.record, name, value)
         _, _, charged, price, source = reckon_delivered(call)
         self._charge_caller(call, charged, price, source)
@@ -197,6 +197,6 @@ def _overruns(call: Call, usage: Usage) -> bool:
     return call.bound is not None and usage.total_output > call.bound.billed
 
 
-def _who(attempt: AttemptRecord) -> dict[str, Any]:
+def _who(bill: Bill) -> dict[str, Any]:
     """Who answered, as the call's row names it."""
-    return {"provider": attempt.provider, "model": attempt.model, "offer_id": attempt.offer_id}
+    return {"provider": bill.attempt.provider, "model": bill.model, "offer_id": bill.attempt.offer_id}
