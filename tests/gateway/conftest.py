@@ -136,14 +136,13 @@ async def open_gateway(file: Path, data_dir: Path, database_url: str, *, http: A
     runtime.readiness.missing = None
     door = FrontDoor(settings)
     door.runtime = runtime
-    server = _Server(
-        uvicorn.Config(door, port=0, log_level="warning", access_log=False, http=http, lifespan="off", proxy_headers=False)
-    )
+    server = _Server(uvicorn.Config(door, port=0, log_level="warning", access_log=False, http=http, lifespan="off", proxy_headers=False))
     task = asyncio.create_task(server.serve())
     while not server.started:
         await asyncio.sleep(0.005)
     url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    # Everybody's clients read the certificates of the machine when they are made, which takes longer than most tests; nobody speaks TLS here.
+    # Everybody's clients read the certificates of the machine when they are made, which takes longer than most tests; nobody here speaks
+    # TLS.
     plain = httpx.AsyncClient(timeout=30, verify=False, follow_redirects=True)
     async with (
         httpx.AsyncClient(base_url=url, timeout=30, verify=False) as http,
