@@ -194,6 +194,8 @@ class Asking:
         """The one that failed last, after a pause; None where it is better to ask others."""
         bound, self._retry = self._retry, None
         assert bound is not None
+        if not self._may_be_asked(bound):
+            return None
         pause = self._pause(self._tried[bound].times)
         if len(self._call.attempts) >= self._route.retries.attempts or pause > self._watch.left:
             return None
