@@ -13,6 +13,7 @@ from sqlmodel import SQLModel, col
 from backend.budgets.tables import Budget, BudgetDay, BudgetHolder, BudgetLease
 from backend.identity.tables import ApiKey, Tenant
 from backend.kernel.ids import new_id
+from backend.kernel.statements import Statement, execute_each
 
 Rows = Sequence[Mapping[str, Any]]
 RECALL_CHANNEL = "bourse_recall"
@@ -215,15 +216,18 @@ async def add_leases(session: AsyncSession, rows: Rows) -> None:
 
 
 async def change_leases(session: AsyncSession, amounts: Mapping[str, int], answered: Mapping[str, int] | None = None) -> None:
+    """Run `changing_leases`."""
+    await execute_each(session, [changing_leases(amounts, answered)])
+
+
+def changing_leases(amounts: Mapping[str, int], answered: Mapping[str, int] | None = None) -> Statement:
     """Add to leases (negative: take from them), and note which recall they answered, in the order of their ids.
 
     A lease that is gone stays gone; none goes below zero. Everything that a transaction changes goes into one call, for the order's sake.
     """
     answered = answered or {}
-    if not amounts and not answered:
-        return
     rows = [(by := amounts.get(id_, 0), by, to := answered.get(id_, 0), to, id_) for id_ in sorted({*amounts, *answered})]
-    await _for_each(session, _CHANGE_LEASE, rows)
+    return Statement(_CHANGE_LEASE, rows)
 
 
 async def tell_of_recall(session: AsyncSession) -> None:
@@ -358,13 +362,9 @@ async def delete_holder(session: AsyncSession, holder_id: str) -> int:
 # Settling --------------------------------------------------------------------------------------------------------------------------
 
 
-async def add_spent(session: AsyncSession, amounts: Mapping[tuple[str, date], int]) -> None:
+def adding_to_spent(amounts: Mapping[tuple[str, date], int], *, as_text: bool) -> Statement:
     """Add to what was charged, per budget and day, in their order."""
-    if not amounts:
-        return
-    as_text = session.get_bind().dialect.name == "sqlite"
-    rows = [(id_, day.isoformat() if as_text else day, amounts[id_, day]) for id_, day in sorted(amounts)]
-    await _for_each(session, _ADD_SPENT, rows)
+    return Statement(_ADD_SPENT, [(id_, day.isoformat() if as_text else day, amounts[id_, day]) for id_, day in sorted(amounts)])
 
 
 _CHANGE_LEASE = (
@@ -375,13 +375,6 @@ _ADD_SPENT = (
     "INSERT INTO budget_day (budget_id, day, spent_nano) VALUES (?, ?, ?)"
     " ON CONFLICT (budget_id, day) DO UPDATE SET spent_nano = budget_day.spent_nano + excluded.spent_nano"
 )
-
-
-async def _for_each(session: AsyncSession, statement: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """The driver's own statement for each row: the ledger settles with these, and the way through the compiler costs as much again."""
-    connection = await session.connection()
-    marked = statement if connection.dialect.name == "sqlite" else statement.replace("?", "%s")
-    await connection.exec_driver_sql(marked, list(rows))
 
 
 def _insert(session: AsyncSession, table: type[SQLModel]) -> Any:

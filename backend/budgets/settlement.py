@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from backend.budgets import repository
 from backend.budgets.events import Settled
 from backend.budgets.slices import Held
+from backend.kernel.statements import Statement
 
 Charges = Iterable[tuple[Iterable[Held], int]]
 """What the journal says of each call's reservation, and its charge in nano-dollars."""
@@ -32,15 +33,20 @@ def sums_by_lease(calls: Charges) -> tuple[Settled, ...]:
     return tuple([Settled(lease_id, budget_id, date.fromordinal(day), *sums[lease_id]) for lease_id, (budget_id, day) in where.items()])
 
 
-async def settle_in_ledger(session: AsyncSession, calls: Charges) -> tuple[Settled, ...]:
-    """Count calls that were newly inserted in this transaction; returns the sums, to be told to the holder after the commit."""
-    settled = sums_by_lease(calls)
+def settling(settled: Iterable[Settled], *, as_text: bool) -> tuple[Statement, Statement]:
+    """What counts these sums of calls that the transaction inserts. They are told to the holder after the commit.
+
+    Args:
+        as_text: days as the driver of SQLite takes them.
+    """
     spent: dict[tuple[str, date], int] = {}
+    covered: dict[str, int] = {}
     for one in settled:
-        spent[one.budget_id, one.day] = spent.get((one.budget_id, one.day), 0) + one.charged
-    await repository.add_spent(session, {place: amount for place, amount in spent.items() if amount})
-    await repository.change_leases(session, {one.lease_id: -one.covered for one in settled if one.covered})
-    return settled
+        if one.charged:
+            spent[one.budget_id, one.day] = spent.get((one.budget_id, one.day), 0) + one.charged
+        if one.covered:
+            covered[one.lease_id] = -one.covered
+    return repository.adding_to_spent(spent, as_text=as_text), repository.changing_leases(covered)
 
 
 async def return_leases_of(session: AsyncSession, holder_id: str) -> int:

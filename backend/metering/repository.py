@@ -1,9 +1,9 @@
 """SQL of the ledger. Writing is raw SQL for speed: one prepared statement per table, as many rows as a batch has."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple
 from datetime import UTC, date, datetime, timedelta
-from functools import cache, lru_cache, reduce
+from functools import lru_cache, reduce
 from operator import add
 from typing import Any
 
@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from backend.kernel.statements import Statement, execute_each
 from backend.metering.record import ANSWER_TOKENS, ATTEMPT_FIELDS, CALL_FIELDS, PROMPT_TOKENS, TOKENS, CallRecord
 from backend.metering.rollups.gather import ALL, FACTS
 from backend.metering.rollups.tables import RollupSeries
@@ -39,30 +40,32 @@ class WrittenMeanwhile(Exception):
     """Some of these calls are in the ledger already: the transaction must not commit, and may be tried again."""
 
 
-async def insert_finals(session: AsyncSession, finals: Sequence[Final], *, fresh: bool = False) -> list[Final]:
+async def insert_finals(
+    session: AsyncSession,
+    finals: Sequence[Final],
+    *,
+    fresh: bool = False,
+    also: Callable[[list[Final]], Iterable[Statement]] = lambda _: (),
+) -> list[Final]:
     """Write calls with their attempts, and return those that were not there yet; what is, by the call's id, stays as it is.
 
     Args:
         fresh: nothing of them is expected to be there; they are written without looking, which is a fifth cheaper.
+        also: what else is written, after them, for the calls that are new.
 
     Raises:
         WrittenMeanwhile: a call was there that was called fresh, or came to be there while we were writing it.
     """
-    connection = await session.connection()
-    sqlite = connection.dialect.name == "sqlite"
     new = list(finals)
     if not fresh:
         there = await ids_there(session, [row[ID] for row, _ in finals])
         new = list({final[0][ID]: final for final in finals if final[0][ID] not in there}.values())
     if not new:
         return []
-    calls = [_call_values(row, sqlite) for row, _ in new]
-    inserted = await connection.exec_driver_sql(_insert("call", _CALL_COLUMNS, sqlite), calls)
-    if inserted.rowcount != len(calls):
-        raise WrittenMeanwhile
-    attempts = [_attempt_values(row[ID], attempt) for row, tries in new for attempt in tries]
-    if attempts:
-        await connection.exec_driver_sql(_insert("call_attempt", ("call_id", *ATTEMPT_FIELDS), sqlite), attempts)
+    sqlite = session.get_bind().dialect.name == "sqlite"
+    calls = Statement(_INSERT_CALL, [_call_values(row, sqlite) for row, _ in new], WrittenMeanwhile)
+    attempts = Statement(_INSERT_ATTEMPT, [_attempt_values(row[ID], attempt) for row, tries in new for attempt in tries])
+    await execute_each(session, (calls, attempts, *also(new)))
     return new
 
 
@@ -118,12 +121,15 @@ def _day(ordinal: int, sqlite: bool) -> date | str:
     return day.isoformat() if sqlite else day
 
 
-@cache
-def _insert(table: str, columns: Sequence[str], sqlite: bool) -> str:
+def _insert(table: str, columns: Sequence[str]) -> str:
     """The statement of a table; names come from our own dataclasses, never from outside."""
     quoted = ", ".join([f'"{column}"' for column in columns])
-    places = ", ".join(["?" if sqlite else "%s"] * len(columns))
+    places = ", ".join(["?"] * len(columns))
     return f'INSERT INTO "{table}" ({quoted}) VALUES ({places}) ON CONFLICT DO NOTHING'
+
+
+_INSERT_CALL = _insert("call", _CALL_COLUMNS)
+_INSERT_ATTEMPT = _insert("call_attempt", ("call_id", *ATTEMPT_FIELDS))
 
 
 def of_tenant(tenant_id: str) -> sa.Select[Call]:

@@ -7,7 +7,7 @@ and every half minute the journals of processes that are gone are replayed (see 
 import asyncio
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -16,10 +16,11 @@ import structlog
 from sqlalchemy.exc import DataError, IntegrityError
 
 from backend.budgets.events import ChargesSettled
-from backend.budgets.settlement import return_leases_of, settle_in_ledger, sums_by_lease
+from backend.budgets.settlement import return_leases_of, settling, sums_by_lease
 from backend.budgets.slices import Held
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
+from backend.kernel.statements import Statement
 from backend.metering import repository
 from backend.metering.journal import Journal, abandoned
 from backend.metering.replay import Replay
@@ -208,13 +209,17 @@ class LedgerWriter:
 
     async def _insert(self, finals: Sequence[Final], rollups: RollupWriter, told: set[str], *, fresh: bool = False) -> None:
         """The one transaction: ledger, rollups and, last because other processes may wait for their rows, budgets."""
+
+        def also(new: list[Final]) -> Iterable[Statement]:
+            yield from rollups.statements([row for row, _ in new])
+            yield from settling(sums_by_lease(map(_charge, new)), as_text=self._db.dialect == "sqlite")
+
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 await rollups.prepare(self._db, [row for row, _ in finals])
                 async with self._db.write() as unit:
-                    new = await repository.insert_finals(unit.session, finals, fresh=fresh)
-                    await rollups.write(unit.session, [row for row, _ in new])
-                    settled = await settle_in_ledger(unit.session, map(_charge, new))
+                    new = await repository.insert_finals(unit.session, finals, fresh=fresh, also=also)
+                    settled = sums_by_lease(map(_charge, new))
                     if told or len(new) < len(finals):
                         # Not of the new ones: a commit that we did not see succeed was told to nobody yet.
                         settled = sums_by_lease([_charge(final) for final in finals if final[0][repository.ID] not in told])

@@ -10,11 +10,12 @@ import pytest
 import sqlalchemy as sa
 
 from backend.audit.service import AuditService
-from backend.budgets.settlement import settle_in_ledger
+from backend.budgets.settlement import settling, sums_by_lease
 from backend.identity.principal import system
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.events import EventBus
+from backend.kernel.statements import execute_each
 from backend.metering.reconcile.service import ReconcileService
 from backend.metering.record import CALL_FIELDS, CallRecord
 from backend.metering.rollups.series import SeriesBook
@@ -96,8 +97,8 @@ async def test_ten_million_charges_add_up_exactly(sqlite_database_url: str) -> N
             rows = [row_of(one) for one in batch]
             await rollups.prepare(database, rows)
             async with database.write() as unit:
-                await rollups.write(unit.session, rows)
-                await settle_in_ledger(unit.session, [(one.reservations, one.charged_nano) for one in batch])
+                settled = sums_by_lease([(one.reservations, one.charged_nano) for one in batch])
+                await execute_each(unit.session, [*rollups.statements(rows), *settling(settled, as_text=True)])
             rollups.keep()
             batch = []
     found = await sums(database)

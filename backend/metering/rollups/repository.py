@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.operators import custom_op
 from sqlmodel import col
 
+from backend.kernel.statements import Statement, execute_each
 from backend.metering.rollups.gather import ALL, DIMENSIONS, MEASURES, MINUTE, Place, Totals, grain_for
 from backend.metering.rollups.histogram import Histogram, encoded, merge_encoded
 from backend.metering.rollups.tables import Rollup, RollupSeries
@@ -32,52 +33,32 @@ def row_of(place: Place, span: int, writer_id: int, totals: Totals) -> Row:
     return series, span, starts, writer_id, *totals.sums, encoded(totals.latency), encoded(totals.first_token)
 
 
-def _insert(mark: str) -> str:
-    names, marks = ", ".join(_COLUMNS), ", ".join([mark] * len(_COLUMNS))
-    return f"INSERT INTO rollup ({names}) VALUES ({marks})"
+_MARKS = ", ".join(["?"] * len(_COLUMNS))
+_INSERT = f"INSERT INTO rollup ({', '.join(_COLUMNS)}) VALUES ({_MARKS})"
+_REPLACE = (
+    f"{_INSERT} ON CONFLICT (series_id, span, starts, writer_id)"
+    f" DO UPDATE SET {', '.join([f'{name} = excluded.{name}' for name in _COLUMNS[4:]])}"
+)
+_ADD = (
+    f"UPDATE rollup SET {', '.join([f'{name} = {name} + ?' for name in MEASURES])}, latency = ?, first_token = ?"
+    f" WHERE {' AND '.join([f'{name} = ?' for name in (*_COLUMNS[:4], 'latency', 'first_token')])}"
+)
 
 
-def _replace(mark: str) -> str:
-    values = ", ".join([f"{name} = excluded.{name}" for name in _COLUMNS[4:]])
-    return f"{_insert(mark)} ON CONFLICT (series_id, span, starts, writer_id) DO UPDATE SET {values}"
-
-
-def _add(mark: str) -> str:
-    sums = ", ".join([f"{name} = {name} + {mark}" for name in MEASURES])
-    place = " AND ".join([f"{name} = {mark}" for name in (*_COLUMNS[:4], "latency", "first_token")])
-    return f"UPDATE rollup SET {sums}, latency = {mark}, first_token = {mark} WHERE {place}"
-
-
-_MARKS = {"sqlite": "?", "postgresql": "%s"}
-_INSERT = {dialect: _insert(mark) for dialect, mark in _MARKS.items()}
-_REPLACE = {dialect: _replace(mark) for dialect, mark in _MARKS.items()}
-_ADD = {dialect: _add(mark) for dialect, mark in _MARKS.items()}
-
-
-async def insert(session: AsyncSession, rows: Sequence[Row]) -> None:
+def inserted(rows: Sequence[Row]) -> Statement:
     """New rows, each as `row_of` has it."""
-    if rows:
-        connection = await session.connection()
-        await connection.exec_driver_sql(_INSERT[connection.dialect.name], list(rows))
+    return Statement(_INSERT, rows)
 
 
 async def replace(session: AsyncSession, rows: Sequence[Row]) -> None:
     """Rows of one writer in place of what that writer has there."""
-    connection = await session.connection()
-    await connection.exec_driver_sql(_REPLACE[connection.dialect.name], list(rows))
+    await execute_each(session, [Statement(_REPLACE, rows)])
 
 
-async def add(session: AsyncSession, rows: Sequence[Row]) -> None:
-    """Add to rows: sums to add in the order of `MEASURES`, both new histograms, the four columns of the key, both old histograms.
-
-    Raises:
-        RowsChanged: a row is gone, or its histograms are not the old ones.
-    """
-    if rows:
-        connection = await session.connection()
-        result = await connection.exec_driver_sql(_ADD[connection.dialect.name], list(rows))
-        if result.rowcount != len(rows):
-            raise RowsChanged
+def added(rows: Sequence[Row]) -> Statement:
+    """Add to rows: sums to add in the order of `MEASURES`, both new histograms, the four columns of the key, both old histograms. Raises
+    `RowsChanged` where a row is gone, or its histograms are not the old ones."""
+    return Statement(_ADD, rows, RowsChanged)
 
 
 async def add_series(session: AsyncSession, rows: Iterable[Row]) -> None:

@@ -10,10 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from backend.kernel.db import Database
 from backend.kernel.ids import random_bytes
+from backend.kernel.statements import Statement
 from backend.metering.rollups import repository
 from backend.metering.rollups.gather import SPANS, Names, Place, Totals, by_minute, by_span
 from backend.metering.rollups.histogram import Histogram, encoded, merge
@@ -39,7 +38,7 @@ class _Memory:
 
 
 class RollupWriter:
-    """For one task that writes batches one after another: `prepare`, then `write` in the transaction, then `keep` or `forget`."""
+    """For one task that writes batches one after another: `prepare`, then `statements` in the transaction, then `keep` or `forget`."""
 
     def __init__(self, book: SeriesBook) -> None:
         self._book = book
@@ -53,14 +52,11 @@ class RollupWriter:
         self._prepared = len(rows), minutes
         await self._book.learn(db, minutes)
 
-    async def write(self, session: AsyncSession, rows: Sequence[Sequence[Any]]) -> None:
-        """Add those of the prepared calls that this transaction has inserted.
-
-        Raises:
-            RowsChanged: somebody else changed a row of ours.
-        """
+    def statements(self, rows: Sequence[Sequence[Any]]) -> tuple[Statement, ...]:
+        """What adds those of the prepared calls that this transaction inserts. Run, it raises RowsChanged where somebody else changed a row
+        of ours."""
         if not rows:
-            return
+            return ()
         prepared, minutes = self._prepared
         if len(rows) < prepared:
             minutes = by_minute(rows)
@@ -80,8 +76,7 @@ class RollupWriter:
                     merge(known.first_token, totals.first_token)
                     known.written = encoded(known.latency), encoded(known.first_token)
                     more.append((*totals.sums, *known.written, place[0], span, place[1], memory.writer_id, *before))
-        await repository.insert(session, new)
-        await repository.add(session, more)
+        return repository.inserted(new), repository.added(more)
 
     def keep(self) -> None:
         """The transaction is committed."""
