@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from backend.gateway.seam import Seam
-from backend.gateway.sse import EventSplitter
+from backend.kernel.sse import EventSplitter
 from backend.pricing.usage import Usage
 from backend.providers.openai_usage import usage_from_openai, usage_to_openai
 

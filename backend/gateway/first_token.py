@@ -2,7 +2,7 @@
 
 from backend.gateway.call import Call
 from backend.gateway.chunks import ChunkStream
-from backend.gateway.sse import EventTooLarge
+from backend.kernel.sse import EventTooLarge
 from backend.metering.record import AttemptRecord
 from backend.providers.failures import (
     UpstreamFailure,

@@ -5,8 +5,8 @@ import asyncio
 from backend.gateway.attempt import OpenedStream, stream_failure
 from backend.gateway.progress import Progress
 from backend.gateway.responses import EventWriter
-from backend.gateway.sse import EventTooLarge
 from backend.gateway.watch import Watch
+from backend.kernel.sse import EventTooLarge
 from backend.providers.failures import UpstreamFailure, protocol_failure, reset_failure, timeout_failure
 from backend.routing.route import Candidate, Route
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from backend.gateway.sse import EventSplitter, EventTooLarge
+from backend.kernel.sse import EventSplitter, EventTooLarge
 
 _TEXTS = frozenset(
     {"content", "refusal", "reasoning", "reasoning_content", "arguments", "input", "text", "summary", "data", "thinking", "transcript"}

@@ -16,7 +16,7 @@ from backend.gateway.cache.assembly import Assembly, CannotAssemble
 from backend.gateway.cache.entry import why_not_kept
 from backend.gateway.cache.unfolding import PIECE, stream_of
 from backend.gateway.chunks import ChunkStream
-from backend.gateway.sse import EventSplitter
+from backend.kernel.sse import EventSplitter
 
 TEXT = st.text(max_size=30)
 FIELD = st.sampled_from(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.gateway import sse
-from backend.gateway.sse import EventSplitter, EventTooLarge
+from backend.kernel.sse import EventSplitter, EventTooLarge
 
 EVENTS = st.lists(st.text(st.characters(blacklist_characters="\r\n", blacklist_categories=["Cs"]), max_size=30), max_size=8)
 ENDS = st.sampled_from(["\n", "\r\n", "\r"])
