@@ -3,7 +3,8 @@
 Instants are PostgreSQL's own, because replicas' clocks may differ; one SQLite file has one serving process, whose `now` serves.
 """
 
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -26,12 +27,13 @@ _CLAIM = (
     " SET fingerprint = excluded.fingerprint, holder = excluded.holder, held_until = excluded.held_until, answer = NULL"
     " WHERE replay.held_until <= {now} RETURNING id"
 )
+_FIND = "SELECT fingerprint, answer FROM replay WHERE id = ?"
 _KEEP = (
     "INSERT INTO replay (id, tenant_id, key_id, fingerprint, holder, held_until, answer) VALUES (?, ?, ?, ?, ?, {in}, ?)"
     " ON CONFLICT (id) DO UPDATE SET held_until = excluded.held_until, answer = excluded.answer"
     " WHERE replay.holder = excluded.holder RETURNING id"
 )
-_FIND = "SELECT fingerprint, answer FROM replay WHERE id = ?"
+_FREE = "DELETE FROM replay WHERE id = ? AND holder = ? AND answer IS NULL RETURNING id"
 _INSTANTS = {"sqlite": {"in": "?", "now": "?"}, "postgresql": {"in": "clock_timestamp() + ?", "now": "clock_timestamp()"}}
 
 
@@ -45,27 +47,75 @@ class Row(NamedTuple):
     holder: str
 
 
-async def claim(session: AsyncSession, row: Row, *, now: datetime, lease: timedelta) -> tuple[str, bytes | None] | None:
-    """Take a key that nobody holds: None. Otherwise the fingerprint and the answer (None while it is awaited) of who does."""
-    is_sqlite = session.get_bind().dialect.name == "sqlite"
-    values = (*row, _text(now + lease), _text(now)) if is_sqlite else (*row, lease)
-    while True:
-        # What it did is asked of the rows that it returns: psycopg does not count those of an upsert.
-        if await _run(session, _CLAIM, values) is not None:
-            return None
-        found = await _run(session, _FIND, (row.id,))
-        if found is not None:
-            return found[0], found[1]
-        # It was given up between the two statements.
+class Wish(NamedTuple):
+    """Statements with their values that are run one after another until one returns a row."""
+
+    id: str
+    statements: tuple[tuple[str, tuple[object, ...]], ...]
 
 
-async def keep(session: AsyncSession, row: Row, answer: bytes, *, now: datetime, span: timedelta) -> bool:
+Granted = tuple[int, tuple[Any, ...]] | None
+"""Which statement returned a row, and the row."""
+
+
+def claiming(dialect: str, row: Row, *, now: datetime, lease: timedelta) -> Wish:
+    """Take a key that nobody holds: granted 0. Else 1 with the fingerprint and the answer (None while it is awaited) of who does.
+
+    Not granted at all, it was given up between the two statements.
+    """
+    values = (*row, _text(now + lease), _text(now)) if dialect == "sqlite" else (*row, lease)
+    # What the first did is asked of the row that it returns: psycopg does not count those of an upsert.
+    return Wish(row.id, ((_CLAIM, values), (_FIND, (row.id,))))
+
+
+def keeping(dialect: str, row: Row, answer: bytes, *, now: datetime, span: timedelta) -> Wish:
     """Store the answer of a holder, unless somebody else has claimed the key since.
 
     A claim whose lease is over may be swept already; as long as nobody took the key after it, this is the one success.
     """
-    until: object = _text(now + span) if session.get_bind().dialect.name == "sqlite" else span
-    return await _run(session, _KEEP, (*row, until, answer)) is not None
+    return Wish(row.id, ((_KEEP, (*row, _text(now + span) if dialect == "sqlite" else span, answer)),))
+
+
+def freeing(row: Row) -> Wish:
+    """Give up a claim that comes to nothing."""
+    return Wish(row.id, ((_FREE, (row.id, row.holder)),))
+
+
+async def grant(session: AsyncSession, wishes: Sequence[Wish]) -> list[Granted]:
+    """What became of each. They come in the order of their ids, in which everybody locks the rows."""
+    connection = await session.connection()
+    if connection.dialect.name == "sqlite":
+        driver: Any = (await connection.get_raw_connection()).driver_connection
+        # aiosqlite runs functions of its own in this way, and has no public name for it: one trip to its thread instead of three for each.
+        granted: list[Granted] = await driver._execute(_grant_here, driver._conn, wishes)
+        return granted
+    found: list[Granted] = []
+    for wish in wishes:
+        one: Granted = None
+        for number, (text, values) in enumerate(wish.statements):
+            spelled = text.format_map(_INSTANTS["postgresql"]).replace("?", "%s")
+            row = (await connection.exec_driver_sql(spelled, values)).one_or_none()
+            if row is not None:
+                one = number, tuple(row)
+                break
+        found.append(one)
+    return found
+
+
+def _grant_here(connection: sqlite3.Connection, wishes: Sequence[Wish]) -> list[Granted]:
+    found: list[Granted] = []
+    for wish in wishes:
+        one: Granted = None
+        for number, (text, values) in enumerate(wish.statements):
+            try:
+                rows = connection.execute(text.format_map(_INSTANTS["sqlite"]), values).fetchall()
+            except sqlite3.Error as error:
+                raise sa.exc.DBAPIError.instance(text, None, error, sqlite3.Error, hide_parameters=True) from error
+            if rows:
+                one = number, rows[0]
+                break
+        found.append(one)
+    return found
 
 
 async def renew(session: AsyncSession, holders: Holders, *, now: datetime, lease: timedelta) -> set[str]:
@@ -96,14 +146,6 @@ def _in(span: timedelta, session: AsyncSession, now: datetime) -> Any:
     if session.get_bind().dialect.name == "sqlite":
         return sa.literal(now + span, UtcDateTime())
     return sa.func.clock_timestamp(type_=sa.DateTime(timezone=True)) + span
-
-
-async def _run(session: AsyncSession, statement: str, values: tuple[object, ...]) -> Any:
-    """The one row that a statement returns, or None."""
-    connection = await session.connection()
-    dialect = connection.dialect.name
-    text = statement.format_map(_INSTANTS[dialect])
-    return (await connection.exec_driver_sql(text if dialect == "sqlite" else text.replace("?", "%s"), values)).one_or_none()
 
 
 def _text(instant: datetime) -> str:

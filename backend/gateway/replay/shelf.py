@@ -16,6 +16,7 @@ import structlog
 from backend.gateway.replay import repository
 from backend.gateway.replay.answer import Answer, packed, unpacked
 from backend.gateway.replay.asked import Asked
+from backend.gateway.replay.rounds import Rounds
 from backend.kernel.clock import Clock
 from backend.kernel.db import CALLERS_PATIENCE, Database, patience
 from backend.kernel.errors import IdempotencyInProgress, IdempotencyMismatch, InternalError, StorageUnavailable
@@ -59,6 +60,7 @@ class Shelf:
 
     def __init__(self, db: Database, clock: Clock, settings: Settings) -> None:
         self._db = db
+        self._rounds = Rounds(db)
         self._clock = clock
         self._lease = settings.replay.lease
         self._keep = settings.replay.keep
@@ -104,14 +106,16 @@ class Shelf:
                 return answer
         claim = Claim(asked)
         try:
-            with _callers_patience():
-                async with self._db.write() as unit:
-                    found = await repository.claim(unit.session, claim.row(), now=self._clock.now(), lease=self._lease)
+            granted = None
+            while granted is None:
+                wish = repository.claiming(self._db.dialect, claim.row(), now=self._clock.now(), lease=self._lease)
+                granted = await self._rounds.grant(wish)
         except BaseException:
             # It may be committed all the same.
             self._unfreed[claim.holder] = asked.id
             raise
-        if found is None:
+        statement, found = granted
+        if statement == 0:
             self._held[claim.holder] = claim
             return claim
         fingerprint, sealed = found
@@ -130,8 +134,7 @@ class Shelf:
         else:
             claim.sealed = seal(claim.asked.secret, data)
         try:
-            with _callers_patience():
-                return await self._store(claim)
+            return await self._store(claim)
         except StorageUnavailable:
             self._unstored[claim.holder] = claim
             return "later"
@@ -143,14 +146,14 @@ class Shelf:
         self._held.pop(claim.holder, None)
         self._unfreed[claim.holder] = claim.asked.id
         try:
-            with _callers_patience():
-                await self._free_the_rest()
+            await self._rounds.grant(repository.freeing(claim.row()))
+            self._unfreed.pop(claim.holder, None)
         except StorageUnavailable:
             log.warning("replay.not_freed", consequence="the key is in progress until the lease ends, or the database is back")
 
     async def _store(self, claim: Claim) -> Fate:
-        async with self._db.write() as unit:
-            kept = await repository.keep(unit.session, claim.row(), claim.sealed, now=self._clock.now(), span=self._keep)
+        wish = repository.keeping(self._db.dialect, claim.row(), claim.sealed, now=self._clock.now(), span=self._keep)
+        kept = await self._rounds.grant(wish) is not None
         if kept and self._redis is not None and len(claim.sealed) <= MOST_IN_REDIS:
             asked = claim.asked
             self._redis.put(asked.id.encode(), asked.fingerprint.encode() + claim.sealed, self._keep.total_seconds())
@@ -188,8 +191,7 @@ class Shelf:
 
     async def _store_the_rest(self) -> None:
         for claim in list(self._unstored.values()):
-            with _callers_patience():
-                fate = await self._store(claim)
+            fate = await self._store(claim)
             del self._unstored[claim.holder]
             log.info("replay.stored_late", fate=fate)
 
