@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.gateway import sse
+from backend.kernel import sse
 from backend.kernel.sse import EventSplitter, EventTooLarge
 
 EVENTS = st.lists(st.text(st.characters(blacklist_characters="\r\n", blacklist_categories=["Cs"]), max_size=30), max_size=8)
