@@ -75,7 +75,7 @@ SIZES = st.lists(st.integers(1, 9), max_size=12)
 
 
 @pytest.mark.case("U3")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(text=st.text("ab \n", min_size=1, max_size=40), cut=st.integers(0, 40), first=SIZES, second=SIZES)
 def test_a_repeat_goes_on_exactly_where_the_other_broke(text: str, cut: int, first: list[int], second: list[int]) -> None:
     cut = min(cut, len(text))
@@ -87,7 +87,7 @@ def test_a_repeat_goes_on_exactly_where_the_other_broke(text: str, cut: int, fir
 
 
 @pytest.mark.case("U3")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(text=st.text("ab", min_size=1, max_size=30), other=st.text("ab", max_size=30), cut=st.integers(1, 30), first=SIZES, second=SIZES)
 def test_of_another_text_nothing_is_shown(text: str, other: str, cut: int, first: list[int], second: list[int]) -> None:
     had = text[: min(cut, len(text))]
@@ -177,7 +177,7 @@ def test_what_comes_with_a_difference_is_counted_though_it_is_not_shown() -> Non
 STORY = "The quick brown fox jumps over the lazy dog, and then it goes home to sleep well in its own warm bed under the old oak tree."
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(cut=st.integers(1, len(STORY)), first=SIZES, second=SIZES)
 def test_a_continuation_is_appended(cut: int, first: list[int], second: list[int]) -> None:
     after = continuation_of(*words(STORY[:cut], first)).says({"role": "assistant"}, *words(STORY[cut:], second))
