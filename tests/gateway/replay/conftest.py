@@ -15,7 +15,8 @@ from tests.rig.postgres import Postgres
 from tests.rig.schema import sqlite_url
 
 STREAM: dict[str, Any] = {**PLAIN, "stream": True}
-LEASE_SECONDS = 0.6
+LEASE_SECONDS = 4
+"""So that a busy machine renews it in time, and a test need not wait long to see that."""
 LARGEST = 100_000
 
 
