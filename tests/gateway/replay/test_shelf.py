@@ -232,3 +232,41 @@ def test_every_part_of_a_request_is_in_its_fingerprint_and_every_owner_in_its_id
     for part in ("id", "fingerprint", "secret"):
         assert len({getattr(first, part), *(getattr(one, part) for one in strangers)}) == len(strangers) + 1
     assert "secret" not in repr(first)
+
+
+# ── transactions ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_claims_that_come_together_share_a_transaction(database: Database) -> None:
+    shelf = shelf_on(database)
+    began = 0
+
+    def count(_: Any) -> None:
+        nonlocal began
+        began += 1
+
+    sa.event.listen(database._writer.sync_engine, "commit", count)
+    claims = await asyncio.gather(*(claimed(shelf, asked(f"call {number}")) for number in range(100)))
+    assert began <= 2
+    fates = await asyncio.gather(*(shelf.store(claim, ANSWER) for claim in claims))
+    assert set(fates) == {"stored"}
+    assert began <= 4
+    assert await asyncio.gather(*(shelf.claim(asked(f"call {number}")) for number in range(100))) == [ANSWER] * 100
+
+
+async def test_who_does_not_wait_any_more_is_not_asked_for(sqlite_database: Database) -> None:
+    shelf = shelf_on(sqlite_database)
+    async with silent(sqlite_database):
+        first = asyncio.create_task(shelf.claim(asked()))
+        await asyncio.sleep(0)
+        second = asyncio.create_task(shelf.claim(asked("two")))
+        await asyncio.sleep(0.01)
+        second.cancel()
+        await asyncio.wait({second})
+    await first
+    assert [row.id for row in await rows(sqlite_database)] == [asked().id]
+
+
+async def rows(database: Database) -> Any:
+    async with database.read() as session:
+        return (await session.execute(sa.text("SELECT id FROM replay"))).all()
