@@ -124,6 +124,8 @@ class Watch:
     def stop(self) -> None:
         """No limit any more: the call is being settled."""
         self._look_no_more()
+        # They hold the call, and the call holds us: without them it is freed at once, and not when somebody looks for circles.
+        self.keep_alive = self.at_look = self._recheck = None
         if self._hang_up is not None:
             self._hang_up.cancel()
             self._hang_up = None
