@@ -130,6 +130,12 @@ SEVENTEENTH = (
 BEYOND = (
     Fault("limited-once-alone", "429 with Retry-After: 2, once, nobody else", lambda pace: [[limited(pace), healthy()]],
           waits=2, needs_retry=True),
+    Fault("limited-once-both", "429 with Retry-After: 2, once, from both",
+          lambda pace: [[limited(pace), healthy()], [limited(pace), healthy()]], waits=2, needs_retry=True),
+    Fault("broken-then-cut", "503 for ever, and the fallback's stream is cut once", lambda pace: [[refusing(503)], [cut(40), healthy()]],
+          needs_retry=True, modes=("stream",)),
+    Fault("cut-twice-alone", "stream cut at 20, then at 40, nobody else", alone(cut(20), cut(40), healthy()), needs_retry=True,
+          modes=("stream",)),
     Fault("broken-once-alone", "500 once, nobody else", alone(refusing(500), healthy()), needs_retry=True),
     Fault("reset-once-alone", "TCP reset once, nobody else", alone(resetting(), healthy()), needs_retry=True),
     Fault("limited-both", "429 for ever, from both", lambda pace: [[LIMITED_FOR_EVER], [LIMITED_FOR_EVER]],

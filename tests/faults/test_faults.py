@@ -21,10 +21,10 @@ UNHURRIED = {"overload": {"high": "30s", "degraded": "60s"}}
 """Providers and callers share the gateway's loop here, and would make it shed calls."""
 FAULTS = {fault.name: fault for fault in ALL}
 BEFORE_ANYTHING = ("broken-once", "broken", "reset-once", "silent", "late", "broken-once-alone", "reset-once-alone", "broken-both")
-LIMITED_OR_AWAY = ("limited-once", "limited", "limited-once-alone", "limited-both", "away")
+LIMITED_OR_AWAY = ("limited-once", "limited", "limited-once-alone", "limited-once-both", "limited-both", "away")
 RECOVERED = (
     *("cut", "cut-no-prefill", "cut-anew", "cut-reset", "cut-end", "cut-first", "cut-last", "cut-prefill", "cut-last-prefill"),
-    *("cut-alone-once", "cut-late-anew", "stalled", "stalled-for-ever", "stalled-first"),
+    *("cut-alone-once", "cut-late-anew", "broken-then-cut", "cut-twice-alone", "stalled", "stalled-for-ever", "stalled-first"),
 )
 NOT_RECOVERED = ("cut-anew-declared", "cut-other-words", "cut-anew-other-words", "cut-off", "cut-alone")
 MALFORMED = ("garbled", "garbled-lost", "no-done")
