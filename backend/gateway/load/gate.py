@@ -4,6 +4,9 @@ What calls compete for is the loop's time. So in each turn of the loop each tena
 waits in a line of its own. A caller who waits cannot ask for more on his connection, which is what bounds the cost of a flood: who is
 turned away at once comes back at once. While a call waits for its provider it costs nobody anything; when its answer has come, it takes its
 turn again if others of its tenant wait, so that many answers at once are not all worked on in one turn.
+
+Turns cost something themselves: with sixteen calls at a time, a seventh of a call. So a tenant that has been alone for minutes, in a
+process that is not late, is let through without looking.
 """
 
 import asyncio
@@ -17,6 +20,10 @@ from backend.settings import OverloadSettings
 
 STRANGERS = ""
 """Callers without a good key share a line as if they were a tenant."""
+_NOBODY = "nobody"
+"""No tenant's id."""
+_ALONE_AFTER = 3000
+"""Looks, ten a second, at which no second tenant was seen."""
 _SHED_LAST_STEPS = 2
 _TOO_LATE = "So much was to be done that this call's turn did not come in time."
 _RETRY_SECONDS = {"high": 2.0, "degraded": 5.0}
@@ -44,15 +51,27 @@ class Gate:
         self._first, self._last = frozenset(settings.shed_first), frozenset(settings.shed_last)
         self._load = load
         self._metrics = metrics
+        self._only = ""
+        """The one tenant that asks anything; empty before it is known who that is, nobody while there are several."""
+        self._seen: set[str] = set()
+        """Of late, while there are several."""
+        self._lonely_looks = 0
         self._had_theirs: set[str] = set()
         """Tenants that have begun a call in this turn, or have calls waiting."""
         self._turning = False
         self._lines: dict[str, _Line] = {}
         self._refused: deque[tuple[asyncio.Future[Told], Overloaded]] = deque()
-        load.waited = self.tenants_wait
+        load.waited = self.look
 
     def passes(self, tenant_id: str) -> bool:
         """Whether a call may begin at once. It is taken to begin then."""
+        if tenant_id == self._only:
+            return True
+        if not self._only:
+            self._only = tenant_id
+            return True
+        self._only = _NOBODY
+        self._seen.add(tenant_id)
         if tenant_id in self._had_theirs or self._load.level != "normal":
             return False
         self._had_theirs.add(tenant_id)
@@ -101,13 +120,25 @@ class Gate:
         """Calls that wait now, for their turn or to be refused."""
         return sum(len(line.waiting) for line in self._lines.values()) + len(self._refused)
 
-    def tenants_wait(self) -> float:
-        """How long the median of the tenants that wait has waited for its turn, in seconds; 0 if there are not several."""
+    def look(self) -> float:
+        """Called ten times a second. How long the median of the tenants that wait has waited for its turn, in seconds; 0 if there are not
+        several."""
+        self._look_for_others()
         if len(self._lines) < 2:
             return 0.0
         now = asyncio.get_running_loop().time()
         waited = sorted(now - line.waiting[0][1] for line in self._lines.values() if line.waiting)
         return waited[(len(waited) - 1) // 2] if len(waited) > 1 else 0.0
+
+    def _look_for_others(self) -> None:
+        if self._load.level != "normal" or len(self._seen) > 1:
+            self._only, self._lonely_looks = _NOBODY, 0
+            self._seen.clear()
+        elif self._only == _NOBODY:
+            self._lonely_looks += 1
+            if self._lonely_looks >= _ALONE_AFTER:
+                self._only, self._lonely_looks = "", 0
+                self._seen.clear()
 
     def _refusal(self, tier: str | None, line: _Line | None, now: float) -> Told:
         """Why a call is not even let into its line."""

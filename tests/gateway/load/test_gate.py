@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from backend.gateway.load import gate as module
 from backend.gateway.load.gate import Gate
 from backend.gateway.load.level import Load
 from backend.identity.snapshot import KeyRecord
@@ -19,7 +20,8 @@ def key_of(tenant: str, tier: str | None = None) -> KeyRecord:
 
 
 class Door:
-    """Calls at a gate; `begun` has the tenants in the order in which their calls began, `refused` those that were turned away."""
+    """Calls at a gate that several tenants use; `begun` has the tenants in the order in which their calls began, `refused` those that were
+    turned away."""
 
     def __init__(self, **settings: object) -> None:
         self.settings = OverloadSettings.model_validate(settings)
@@ -29,6 +31,8 @@ class Door:
         self.begun: list[str] = []
         self.refused: list[str] = []
         self.tasks: set[asyncio.Task[None]] = set()
+        for tenant in ("somebody", "else"):
+            assert self.gate.passes(tenant)
 
     def call(self, tenant: str, tier: str | None = None) -> asyncio.Task[None]:
         task = asyncio.get_running_loop().create_task(self._call(key_of(tenant, tier)))
@@ -91,6 +95,30 @@ async def test_a_newcomer_is_served_next_however_many_calls_of_another_tenant_wa
     await door.all_told()
     assert len(door.begun) == 501
     assert door.refused == []
+
+
+async def test_a_tenant_that_has_been_alone_is_not_held_up_until_another_one_comes(
+    opened: Callable[..., Door], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_ALONE_AFTER", 3)
+    door = opened()
+
+    def passing(tenant: str) -> int:
+        return sum(door.gate.passes(tenant) for _ in range(10))
+
+    assert passing("a") == 1
+    for others in ("b", "c", "d"):
+        await asyncio.sleep(0)
+        assert passing("a") + passing(others) == 2
+        door.gate.look()
+    for _ in range(3):
+        await asyncio.sleep(0)
+        assert passing("a") == 1, "another one may come back any moment"
+        door.gate.look()
+    assert passing("a") == 10
+    door.overloaded("high")
+    door.gate.look()
+    assert passing("a") == 0, "a process that is late looks at everybody"
 
 
 async def test_tenants_take_turns_and_those_shed_last_begin_twice_as_many(opened: Callable[..., Door]) -> None:
@@ -208,12 +236,12 @@ async def test_a_single_tenants_queue_is_no_load_but_that_of_several_is(opened: 
         door.call("a")
     await asyncio.sleep(0)
     _stop_the_world(0.002)
-    assert door.gate.tenants_wait() == 0.0
+    assert door.gate.look() == 0.0
     for _ in range(50):
         door.call("b")
     await asyncio.sleep(0)
     _stop_the_world(0.002)
-    assert door.gate.tenants_wait() >= 0.002
+    assert door.gate.look() >= 0.002
 
 
 async def test_the_loops_lateness_is_sampled(opened: Callable[..., Door]) -> None:
