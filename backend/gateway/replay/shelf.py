@@ -199,8 +199,9 @@ class Shelf:
         if not self._unfreed:
             return
         holders = dict(self._unfreed)
-        async with self._db.write() as unit:
-            await repository.free(unit.session, holders)
+        with _callers_patience():
+            async with self._db.write() as unit:
+                await repository.free(unit.session, holders)
         for holder in holders:
             self._unfreed.pop(holder, None)
 
