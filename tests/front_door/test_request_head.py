@@ -161,3 +161,22 @@ async def test_an_answer_that_takes_longer_than_a_head_may_is_not_cut(monkeypatc
     async with served(slow) as (reader, writer), asyncio.timeout(10):
         writer.write(with_host(b"x") + b"\r\n")
         assert await reader.readuntil(b"hello")
+
+
+async def test_a_websocket_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_head, "HEAD_SECONDS", 0.1)
+
+    async def app(scope: dict[str, Any], receive: Any, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        await asyncio.sleep(0.5)
+        await send({"type": "websocket.send", "text": "still here"})
+        await receive()
+
+    upgrade = (
+        b"upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\r\n"
+    )
+    async with served(app, whole_app=True) as (reader, writer), asyncio.timeout(10):
+        writer.write(with_host(b"x") + upgrade + b"\r\n")
+        assert b" 101 " in await reader.readline()
+        assert await reader.readuntil(b"still here")
