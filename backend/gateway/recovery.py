@@ -138,8 +138,11 @@ class Delivery:
 
     def _prefills(self, bound: Bound) -> bool:
         """Whether the candidate says that it goes on from a trailing assistant message, and has not shown otherwise."""
-        declared, provider = bound.candidate.prefill, self._providers.get(bound.candidate.provider)
-        return provider is not None and bound not in self._no_prefill and (provider.capabilities.prefill if declared is None else declared)
+        candidate = bound.candidate
+        provider = self._providers.get(candidate.provider)
+        if provider is None or bound in self._no_prefill:
+            return False
+        return provider.capabilities.takes_prefill(candidate.model) if candidate.prefill is None else candidate.prefill
 
     def _prefill(self, bound: Bound, provider: Provider, request: ChatRequest) -> ChatRequest:
         call, delivered = self._call, self._delivered

@@ -36,7 +36,11 @@ _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+", re.IGNORECASE)
 _CREDENTIAL = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai|api|bearer|token)[-_ ][A-Za-z0-9._*\-]{6,}|\b[A-Za-z0-9_\-*]{32,}\b", re.IGNORECASE)
 _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
-_CONTEXT_WORDS = ("context_length", "context length", "maximum context", "context window", "too many tokens", "prompt is too long")
+_CONTEXT_WORDS = (
+    "context_length", "context length", "maximum context", "context window", "too many tokens", "prompt is too long",
+    "exceed context limit",
+)  # fmt: skip
+_NO_CREDIT = "credit balance is too low"
 _POLICY_WORDS = (
     "content_policy", "content_filter", "content policy", "content management policy", "responsible ai", "safety system", "moderation",
     "was flagged",
@@ -129,8 +133,9 @@ def failure_from_error_body(name: str, status: int, body: Any, *, retry_after: f
     raw = facts.get("message") or (error if isinstance(error, str) else "") or (body.get("message") if isinstance(body, dict) else "") or ""
     reason = readable_reason(str(raw), secret)
     words = f"{facts.get('code') or ''} {facts.get('type') or ''} {raw}".lower()
-    # 402 is an account without credit: like a bad key it is the operator's affair and no fault of the request.
-    if status in (401, 402, 403) and not any(word in words for word in _POLICY_WORDS):
+    # 402 is an account without credit, which Anthropic tells under 400: like a bad key it is the operator's affair and no fault of the
+    # request.
+    if (status in (401, 402, 403) and not any(word in words for word in _POLICY_WORDS)) or (status == 400 and _NO_CREDIT in words):
         return UpstreamFailure("credentials", UpstreamCredentials(), status=status)
     if status == 404:
         return UpstreamFailure("not_found", ModelNotFound(f"The provider {name} does not have this model."), status=status)

@@ -31,9 +31,11 @@ def usage_from_openai(usage: Any) -> Usage | None:
         prompt, completion = (known, total - known) if completion is None else (total - known, known)
     given = usage.get("prompt_tokens_details")
     details = given if isinstance(given, dict) else {}
-    # DeepSeek reports prompt_cache_hit_tokens beside prompt_tokens; Moonshot cached_tokens; OpenRouter cache_write_tokens.
+    # DeepSeek reports prompt_cache_hit_tokens beside prompt_tokens; Moonshot cached_tokens; OpenRouter cache_write_tokens; we ourselves how
+    # many of those are kept for an hour.
     cached = _first(details.get("cached_tokens"), usage.get("prompt_cache_hit_tokens"), usage.get("cached_tokens"))
     written = _first(details.get("cache_write_tokens"), details.get("cache_creation_tokens"))
+    for_an_hour = _first(details.get("cache_write_1h_tokens")) if written else 0
     heard = _first(details.get("audio_tokens"))
     given = usage.get("completion_tokens_details")
     details = given if isinstance(given, dict) else {}
@@ -47,6 +49,7 @@ def usage_from_openai(usage: Any) -> Usage | None:
             thought = max(thought, beside)
     cache_read = min(cached, prompt)
     cache_write = min(written, prompt - cache_read)
+    cache_write_1h = min(for_an_hour, cache_write)
     audio_input = min(heard, prompt - cache_read - cache_write)
     reasoning = min(thought, completion)
     audio_output = min(_first(details.get("audio_tokens")), completion - reasoning)
@@ -54,7 +57,8 @@ def usage_from_openai(usage: Any) -> Usage | None:
     return Usage(
         input=prompt - cache_read - cache_write - audio_input,
         cache_read=cache_read,
-        cache_write=cache_write,
+        cache_write=cache_write - cache_write_1h,
+        cache_write_1h=cache_write_1h,
         audio_input=audio_input,
         output=completion - reasoning - audio_output - image_output,
         reasoning=reasoning,
@@ -64,14 +68,16 @@ def usage_from_openai(usage: Any) -> Usage | None:
 
 
 def usage_to_openai(usage: Usage) -> dict[str, Any]:
-    """The buckets as OpenAI would report them; for answers whose provider reported nothing."""
+    """The buckets as OpenAI would report them; for answers whose provider reported nothing, or in a shape of its own."""
     prompt, completion = usage.total_input, usage.total_output
+    written = usage.cache_write + usage.cache_write_1h
+    kept = {"cache_write_tokens": written, "cache_write_1h_tokens": usage.cache_write_1h} if written else {}
     drawn = {"image_tokens": usage.image_output} if usage.image_output else {}
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": usage.cache_read, "audio_tokens": usage.audio_input},
+        "prompt_tokens_details": {"cached_tokens": usage.cache_read, "audio_tokens": usage.audio_input} | kept,
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning, "audio_tokens": usage.audio_output} | drawn,
     }
 

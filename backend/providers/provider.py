@@ -4,7 +4,7 @@ An adapter is one module `backend/providers/<protocol>.py` with a function `buil
 know of it. It translates between its provider's wire format and OpenAI's, and turns every failure into an `UpstreamFailure`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,9 +17,15 @@ class Capabilities:
 
     prefill: bool = False
     """Whether its models go on from a trailing assistant message."""
+    prefills: Callable[[str], bool] | None = None
+    """Which of them do, by their ids, where not all do."""
     trims_prefill: bool = False
     """They refuse one that ends in white space."""
     simulated: bool = False
+
+    def takes_prefill(self, model: str) -> bool:
+        """Whether this model goes on from a trailing assistant message."""
+        return self.prefill and (self.prefills is None or self.prefills(model))
 
 
 @dataclass(slots=True)

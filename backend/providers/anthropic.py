@@ -1,0 +1,150 @@
+"""Anthropic's Messages API, and servers that speak it.
+
+The base URL ends where `/v1/messages` begins, as in Anthropic's own SDKs: https://api.anthropic.com unless another is given. Of the
+provider's metadata, `anthropic_version` is the version of the API and `anthropic_beta` what is asked for of its betas, a text or a list.
+Sources: platform.claude.com/docs/en/api (versioning, errors, messages, models).
+"""
+
+from typing import Any
+
+import orjson
+import structlog
+
+from backend.kernel.clock import Clock, SystemClock
+from backend.kernel.errors import BadRequest
+from backend.kernel.secrets import SecretUnavailable
+from backend.kernel.sse import EventSplitter, EventTooLarge
+from backend.providers.anthropic_answer import ERROR_STATUSES, completion
+from backend.providers.anthropic_models import takes_prefill
+from backend.providers.anthropic_request import messages_body
+from backend.providers.anthropic_stream import MessageStream, ThoughtTooLong
+from backend.providers.anthropic_usage import usage_from_anthropic
+from backend.providers.failures import UpstreamFailure, failure_from_error_body, protocol_failure
+from backend.providers.http import HttpAnswer, UpstreamHttp
+from backend.providers.posting import MAX_ERROR_BYTES, EventBytes, Poster, json_or_none
+from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
+from backend.settings import ProviderSettings
+
+log = structlog.get_logger(__name__)
+
+BASE_URL = "https://api.anthropic.com"
+API_VERSION = "2023-06-01"
+
+
+def build(name: str, settings: ProviderSettings, http: UpstreamHttp) -> Provider:
+    return AnthropicProvider(name, settings, http, SystemClock())
+
+
+class AnthropicProvider:
+    protocol = "anthropic"
+    capabilities = Capabilities(prefill=True, trims_prefill=True, prefills=takes_prefill)
+
+    def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
+        self.name = name
+        self._clock = clock
+        self._usable = settings.api_key is not None
+        secret = ""
+        if settings.api_key is not None:
+            try:
+                secret = settings.api_key.resolve()
+            except SecretUnavailable as error:
+                self._usable = False
+                log.warning("provider.credentials_missing", provider=name, reason=str(error))
+        self._poster = Poster(name, http, clock, headers=settings.headers, secret=secret)
+        headers = _headers(secret, settings.metadata)
+        base = (settings.base_url or BASE_URL).rstrip("/").removesuffix("/v1")
+        self._target = self._poster.target(f"{base}/v1/messages", headers)
+        self._models = self._poster.target(f"{base}/v1/models", headers, method="GET")
+
+    async def look(self, seconds: float) -> int:
+        return await self._poster.look(self._models, seconds)
+
+    async def complete(self, request: ChatRequest) -> WholeAnswer:
+        response = await self._post(request, "application/json", stream=False)
+        try:
+            return await self._whole(response)
+        except UpstreamFailure as failure:
+            # It took the call on, so it is going to bill it, unless it says itself that it failed.
+            failure.status = failure.status or response.status
+            raise
+
+    async def _whole(self, response: HttpAnswer) -> WholeAnswer:
+        _, message = await self._poster.read_object(response)
+        if message.get("type") == "error":
+            raise self._failed(message)
+        usage = usage_from_anthropic(message.get("usage"))
+        try:
+            value = completion(message, usage, self._now())
+        except (LookupError, TypeError, AttributeError):
+            raise protocol_failure(self.name, "an answer that is no message") from None
+        return WholeAnswer(orjson.dumps(value), value, usage)
+
+    async def open_stream(self, request: ChatRequest) -> StreamAnswer:
+        response = await self._post(request, "text/event-stream", stream=True)
+        if response.content_type in ("application/json", "text/html"):
+            value = json_or_none(await self._poster.read_whole(response, MAX_ERROR_BYTES))
+            if isinstance(value, dict) and value.get("type") == "error":
+                raise self._failed(value)
+            raise protocol_failure(self.name, f"{response.content_type} where an event stream was asked for")
+        return AnthropicStream(self.name, EventBytes(self.name, response), MessageStream(self._now()))
+
+    async def _post(self, request: ChatRequest, accept: str, *, stream: bool) -> HttpAnswer:
+        if not self._usable:
+            raise failure_from_error_body(self.name, 401, None)
+        try:
+            body = messages_body(request.body, request.model, request.cap, stream=stream)
+        except BadRequest as error:
+            raise UpstreamFailure("refused", error) from None
+        return await self._poster.post(self._target, orjson.dumps(body), request, accept)
+
+    def _failed(self, value: dict[str, Any]) -> UpstreamFailure:
+        """An error inside a 200."""
+        error = value.get("error")
+        kind = error.get("type") if isinstance(error, dict) else None
+        return self._poster.failed(ERROR_STATUSES.get(kind, 500) if isinstance(kind, str) else 500, value)
+
+    def _now(self) -> int:
+        return int(self._clock.now().timestamp())
+
+
+class AnthropicStream:
+    """The provider's events as chunks, each read to its end before anything of it goes on."""
+
+    __slots__ = ("_bytes", "_ended", "_message", "_name", "_splitter")
+
+    def __init__(self, name: str, events: EventBytes, message: MessageStream) -> None:
+        self._name = name
+        self._bytes = events
+        self._message = message
+        self._splitter = EventSplitter()
+        self._ended = False
+
+    async def read(self) -> bytes:
+        """As `StreamAnswer.read`."""
+        while not self._ended:
+            data = await self._bytes.read()
+            self._ended = not data
+            try:
+                events = self._splitter.feed(data) if data else self._splitter.finish()
+                chunks = b"".join([self._message.event(event) for event in events])
+            except (EventTooLarge, ThoughtTooLong):
+                raise protocol_failure(self._name, "an event without end") from None
+            if chunks:
+                return chunks
+        return b""
+
+    def release(self) -> None:
+        """As `StreamAnswer.release`."""
+        self._bytes.release()
+
+    def close(self) -> None:
+        """As `StreamAnswer.close`."""
+        self._bytes.close()
+
+
+def _headers(secret: str, metadata: dict[str, Any]) -> dict[str, str]:
+    headers = {"anthropic-version": str(metadata.get("anthropic_version") or API_VERSION)}
+    beta = metadata.get("anthropic_beta")
+    if beta:
+        headers["anthropic-beta"] = ",".join(map(str, beta)) if isinstance(beta, list) else str(beta)
+    return headers | ({"x-api-key": secret} if secret else {})

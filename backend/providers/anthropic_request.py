@@ -1,0 +1,168 @@
+"""An OpenAI-shaped chat body into a body of Anthropic's Messages API.
+
+What both can say is said; what only OpenAI's API has is refused by name, where it would change the answer. A JSON schema is asked for by
+`output_config.format`, which all models from 4.5 on have, and never by a forced tool: older models answer 400 themselves.
+`reasoning_effort` is an effort for models that think adaptively, and a share of the cap for those that want a budget of tokens;
+Anthropic's own `thinking` goes through as it is. Source: platform.claude.com/docs/en/api/messages.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from backend.kernel.errors import BadRequest, UnsupportedParameter
+from backend.providers.anthropic_messages import translated
+from backend.providers.anthropic_models import takes_prefill, thinks_adaptively
+from backend.providers.anthropic_schema import closed_schema
+
+DEFAULT_CAP = 4096
+LEAST_BUDGET = 1024
+_EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
+_SHARES = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.95, "max": 0.95}
+"""Of the cap, as OpenRouter shares it."""
+_TIERS = {"auto": "auto", "default": "standard_only"}
+
+_AS_IT_IS = ("temperature", "top_p", "top_k", "thinking", "cache_control")
+_SAID_ELSEWHERE = frozenset({
+    "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice",
+    "parallel_tool_calls", "response_format", "reasoning_effort", "user", "safety_identifier", "service_tier", *_AS_IT_IS,
+})  # fmt: skip
+_OF_NO_EFFECT = frozenset({"metadata", "prompt_cache_key", "prompt_cache_retention"})
+"""They tell OpenAI how to file and route a call, and change nothing in its answer."""
+_NEUTRAL: Mapping[str, Any] = {
+    "n": 1, "best_of": 1, "logprobs": False, "top_logprobs": 0, "presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {},
+    "store": False, "modalities": ["text"],
+}  # fmt: skip
+"""What a field may say that is not sent: just what it is without."""
+
+
+def messages_body(body: Mapping[str, Any], model: str, cap: int | None, *, stream: bool) -> dict[str, Any]:
+    """The body for `POST /v1/messages`; the one given is not changed.
+
+    Args:
+        cap: the most tokens of the answer, thoughts included.
+
+    Raises:
+        BadRequest, UnsupportedParameter: with `param`.
+    """
+    for name, value in body.items():
+        if name not in _SAID_ELSEWHERE and value is not None and name not in _OF_NO_EFFECT and _NEUTRAL.get(name) != value:
+            raise UnsupportedParameter(f"Anthropic's models have no '{name[:60]}'.", param=name[:60])
+    max_tokens = cap or body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_CAP
+    system, messages = translated(body["messages"])
+    if messages and messages[-1]["role"] == "assistant":
+        if not takes_prefill(model):
+            raise UnsupportedParameter("This model does not go on from a message of its own; end with the user's.", param="messages")
+        _end_bare(messages)
+    out: dict[str, Any] = {"model": model, "max_tokens": max_tokens, "messages": messages}
+    if system is not None:
+        out["system"] = system
+    if stream:
+        out["stream"] = True
+    out |= {name: body[name] for name in _AS_IT_IS if body.get(name) is not None}
+    temperature = out.get("temperature")
+    if isinstance(temperature, int | float) and temperature > 1:
+        raise UnsupportedParameter("For Anthropic's models 'temperature' is from 0 to 1.", param="temperature")
+    if body.get("stop") is not None:
+        stop = body["stop"]
+        out["stop_sequences"] = [stop] if isinstance(stop, str) else stop
+    user = body.get("user") or body.get("safety_identifier")
+    if user:
+        out["metadata"] = {"user_id": user}
+    _set_tier(out, body.get("service_tier"))
+    _set_tools(out, body)
+    _set_format(out, body.get("response_format"))
+    _set_effort(out, body.get("reasoning_effort"))
+    return out
+
+
+def _end_bare(messages: list[dict[str, Any]]) -> None:
+    """Anthropic refuses a last message of the assistant that ends in white space, or that is empty."""
+    content = messages[-1]["content"]
+    if isinstance(content, str):
+        content = content.rstrip()
+    elif content[-1]["type"] == "text":
+        last = {**content[-1], "text": content[-1]["text"].rstrip()}
+        content = [*content[:-1], last] if last["text"] else content[:-1]
+    if content:
+        messages[-1]["content"] = content
+    else:
+        messages.pop()
+
+
+def _set_tier(out: dict[str, Any], tier: Any) -> None:
+    if tier is None:
+        return
+    if not isinstance(tier, str) or tier not in _TIERS:
+        raise UnsupportedParameter("For Anthropic's models 'service_tier' is auto or default.", param="service_tier")
+    out["service_tier"] = _TIERS[tier]
+
+
+def _set_tools(out: dict[str, Any], body: Mapping[str, Any]) -> None:
+    tools = body.get("tools")
+    if not tools:
+        return
+    if not isinstance(tools, list):
+        raise BadRequest("'tools' must be a list.", param="tools")
+    out["tools"] = [_tool(tool, f"tools[{number}]") for number, tool in enumerate(tools)]
+    choice = _tool_choice(body.get("tool_choice"))
+    if body.get("parallel_tool_calls") is False and choice != {"type": "none"}:
+        choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
+    if choice is not None:
+        out["tool_choice"] = choice
+
+
+def _tool(tool: Any, at: str) -> dict[str, Any]:
+    function = tool.get("function") if isinstance(tool, dict) else None
+    if not isinstance(function, dict) or tool.get("type", "function") != "function":
+        raise UnsupportedParameter("Only tools of type 'function' can be translated for Anthropic's models.", param=at)
+    schema = function.get("parameters") or {"type": "object", "properties": {}}
+    is_strict = function.get("strict") is True
+    out = {"name": function.get("name"), "input_schema": closed_schema(schema, f"{at}.function.parameters") if is_strict else schema}
+    if function.get("description"):
+        out["description"] = function["description"]
+    if is_strict:
+        out["strict"] = True
+    mark = tool.get("cache_control") or function.get("cache_control")
+    return out | ({"cache_control": mark} if mark is not None else {})
+
+
+def _tool_choice(choice: Any) -> dict[str, Any] | None:
+    if choice is None:
+        return None
+    if isinstance(choice, str) and choice in ("auto", "none", "required"):
+        return {"type": "any" if choice == "required" else choice}
+    function = choice.get("function") if isinstance(choice, dict) and choice.get("type") == "function" else None
+    if isinstance(function, dict) and isinstance(function.get("name"), str):
+        return {"type": "tool", "name": function["name"]}
+    raise UnsupportedParameter("For Anthropic's models 'tool_choice' is auto, none, required or a function.", param="tool_choice")
+
+
+def _set_format(out: dict[str, Any], form: Any) -> None:
+    kind = form.get("type") if isinstance(form, dict) else form
+    if kind is None or kind == "text":
+        return
+    if kind != "json_schema":
+        raise UnsupportedParameter("Anthropic's models answer in JSON by a schema only: use json_schema.", param="response_format")
+    given = form.get("json_schema")
+    if not isinstance(given, dict):
+        raise BadRequest("'response_format' of type json_schema needs 'json_schema'.", param="response_format.json_schema")
+    schema = closed_schema(given.get("schema"), "response_format.json_schema.schema")
+    out["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+
+
+def _set_effort(out: dict[str, Any], effort: Any) -> None:
+    if effort is None or effort == "none":
+        return
+    if not isinstance(effort, str) or effort not in _EFFORTS:
+        raise UnsupportedParameter(f"'reasoning_effort' is none, {', '.join(_EFFORTS)}.", param="reasoning_effort")
+    if thinks_adaptively(out["model"]):
+        # Without this the newest models think without a word of it in the answer.
+        out.setdefault("thinking", {"type": "adaptive", "display": "summarized"})
+        out["output_config"] = {**out.get("output_config", {}), "effort": _EFFORTS[effort]}
+        return
+    if "thinking" in out:
+        raise BadRequest("This model takes either 'thinking' or 'reasoning_effort'.", param="reasoning_effort")
+    cap = out["max_tokens"]
+    if cap <= LEAST_BUDGET:
+        raise BadRequest(f"To think, this model needs a cap of more than {LEAST_BUDGET:,} tokens.", param="reasoning_effort")
+    out["thinking"] = {"type": "enabled", "budget_tokens": min(max(LEAST_BUDGET, int(cap * _SHARES[effort])), cap - 1)}
