@@ -1,12 +1,13 @@
 """When a call begins: one tenant's flood costs the others little, and a process that is behind takes the most important calls.
 
-What calls compete for is the loop's time. So in each turn of the loop each tenant may begin one call, and what a tenant asks beyond that
-waits in a line of its own. A caller who waits cannot ask for more on his connection, which is what bounds the cost of a flood: who is
-turned away at once comes back at once. While a call waits for its provider it costs nobody anything; when its answer has come, it takes its
-turn again if others of its tenant wait, so that many answers at once are not all worked on in one turn.
+What calls compete for is the loop's time. So in each turn of the loop each tenant may begin a call, and what a tenant asks beyond that
+waits in a line of its own, which moves up by a few in each turn. A caller who waits cannot ask for more on his connection, which is what
+bounds the cost of a flood: who is turned away at once comes back at once. While a call waits for its provider it costs nobody anything;
+when its answer has come, it takes its turn again if others of its tenant wait, so that many answers at once are not all worked on in one
+turn.
 
-Turns cost something themselves: with sixteen calls at a time, a seventh of a call. So a tenant that has been alone for minutes, in a
-process that is not late, is let through without looking.
+Turns cost something themselves: a quarter of a call if it takes one for itself, a thirtieth if three share one. A tenant that has been
+alone for minutes, in a process that is not late, is let through without looking.
 """
 
 import asyncio
@@ -24,7 +25,9 @@ _NOBODY = "nobody"
 """No tenant's id."""
 _ALONE_AFTER = 3000
 """Looks, ten a second, at which no second tenant was seen."""
-_SHED_LAST_STEPS = 2
+STEPS = 3
+"""Calls of a line that begin, or go on, in a turn: half a millisecond of work."""
+_SHED_LAST_STEPS = 2 * STEPS
 _TOO_LATE = "So much was to be done that this call's turn did not come in time."
 _RETRY_SECONDS = {"high": 2.0, "degraded": 5.0}
 
@@ -94,7 +97,7 @@ class Gate:
             self._refused.append((future, refusal))
         else:
             if line is None:
-                line = self._lines[tenant_id] = _Line(_SHED_LAST_STEPS if tier in self._last else 1)
+                line = self._lines[tenant_id] = _Line(_SHED_LAST_STEPS if tier in self._last else STEPS)
                 self._had_theirs.add(tenant_id)
             line.waiting.append((future, loop.time()))
         if not self._turning:
