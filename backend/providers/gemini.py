@@ -1,0 +1,66 @@
+"""Google's Gemini with an API key: generativelanguage.googleapis.com, or any server that speaks like it.
+
+The key goes in a header, never in the URL. Source: ai.google.dev/api.
+"""
+
+from urllib.parse import quote
+
+import structlog
+
+from backend.kernel.clock import Clock, SystemClock
+from backend.kernel.secrets import SecretUnavailable
+from backend.providers.failures import failure_from_error_body
+from backend.providers.google_chat import GoogleChat, GooglePoster
+from backend.providers.http import UpstreamHttp
+from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
+from backend.settings import ProviderSettings
+
+log = structlog.get_logger(__name__)
+
+BASE_URL = "https://generativelanguage.googleapis.com/v1beta"
+
+
+def build(name: str, settings: ProviderSettings, http: UpstreamHttp) -> Provider:
+    return GeminiProvider(name, settings, http, SystemClock())
+
+
+class GeminiProvider:
+    """`settings.base_url` ends where `/models` begins."""
+
+    protocol = "gemini"
+    capabilities = Capabilities()
+
+    def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
+        self.name = name
+        secret = ""
+        if settings.api_key is not None:
+            try:
+                secret = settings.api_key.resolve()
+            except SecretUnavailable as error:
+                log.warning("provider.credentials_missing", provider=name, reason=str(error))
+        self._usable = bool(secret) or settings.api_key is None
+        base_url = (settings.base_url or BASE_URL).rstrip("/")
+        headers = {"x-goog-api-key": secret} if secret else {}
+        self._poster = GooglePoster(name, http, clock, headers=settings.headers, secret=secret)
+        self._models = self._poster.target(f"{base_url}/models?pageSize=1", headers, method="GET")
+
+        def url_of(model: str) -> str:
+            path = model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
+            return f"{base_url}/{quote(path, safe='/')}"
+
+        self._chat = GoogleChat(self._poster, url_of, headers)
+
+    async def look(self, seconds: float) -> int:
+        return await self._poster.look(self._models, seconds)
+
+    async def complete(self, request: ChatRequest) -> WholeAnswer:
+        self._check()
+        return await self._chat.complete(request)
+
+    async def open_stream(self, request: ChatRequest) -> StreamAnswer:
+        self._check()
+        return await self._chat.open_stream(request)
+
+    def _check(self) -> None:
+        if not self._usable:
+            raise failure_from_error_body(self.name, 401, None)

@@ -1,0 +1,146 @@
+"""Chats with a model of Google's over HTTP, whichever door it is behind: an API key's or a service account's."""
+
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import orjson
+
+from backend.kernel.errors import BourseError
+from backend.providers.failures import UpstreamFailure, protocol_failure
+from backend.providers.gemini_answer import Identity, chat_completion
+from backend.providers.gemini_errors import error_of, google_failure
+from backend.providers.gemini_request import gemini_body
+from backend.providers.gemini_stream import GeminiStream
+from backend.providers.http import HttpAnswer, Target
+from backend.providers.openai_usage import usage_from_openai
+from backend.providers.posting import MAX_ERROR_BYTES, EventBytes, Poster, json_or_none
+from backend.providers.provider import ChatRequest, StreamAnswer, WholeAnswer
+
+
+class GooglePoster(Poster):
+    """Reads Google's errors."""
+
+    def failed(self, status: int, value: Any, *, retry_after: float | None = None) -> UpstreamFailure:
+        return google_failure(self.name, status, value, retry_after=retry_after, secret=self.secret)
+
+
+class Authorization(Protocol):
+    """What is fetched for a call, where the key alone is not enough."""
+
+    async def lines(self, request: ChatRequest) -> str:
+        """Header lines, each ending in CRLF. Raises UpstreamFailure: there are none to be had."""
+        ...
+
+    def refused(self, lines: str) -> None:
+        """The provider did not take them."""
+        ...
+
+
+class GoogleChat:
+    """What both doors do alike.
+
+    Args:
+        url_of: the URL of a model, to which the method is appended.
+        headers: of every call.
+        authorization: asked before every call.
+        buckets: beginnings of gs:// addresses that callers may name.
+    """
+
+    def __init__(
+        self,
+        poster: GooglePoster,
+        url_of: Callable[[str], str],
+        headers: Mapping[str, str],
+        authorization: Authorization | None = None,
+        buckets: tuple[str, ...] = (),
+    ) -> None:
+        self._poster = poster
+        self._url_of = url_of
+        self._headers = headers
+        self._authorization = authorization
+        self._buckets = buckets
+        self._targets: dict[tuple[str, str], Target] = {}
+
+    async def complete(self, request: ChatRequest) -> WholeAnswer:
+        response = await self._post(request, "generateContent", "application/json")
+        try:
+            _, value = await self._poster.read_object(response)
+            if error_of(value) is not None:
+                raise google_failure(self._poster.name, None, value, secret=self._poster.secret)
+            answer = chat_completion(value, self._identity(request))
+        except UpstreamFailure as failure:
+            # It took the call on, so it is going to bill it, unless it says itself that it failed.
+            failure.status = failure.status or response.status
+            raise
+        return WholeAnswer(orjson.dumps(answer), answer, usage_from_openai(answer.get("usage")))
+
+    async def open_stream(self, request: ChatRequest) -> StreamAnswer:
+        response = await self._post(request, "streamGenerateContent?alt=sse", "text/event-stream")
+        if response.content_type in ("application/json", "text/html"):
+            value = json_or_none(await self._poster.read_whole(response, MAX_ERROR_BYTES))
+            if error_of(value) is not None:
+                raise google_failure(self._poster.name, None, value, secret=self._poster.secret)
+            raise protocol_failure(self._poster.name, f"{response.content_type} where an event stream was asked for")
+        return TranslatedStream(EventBytes(self._poster.name, response), GeminiStream(self._identity(request), self._poster.secret))
+
+    async def _post(self, request: ChatRequest, method: str, accept: str) -> HttpAnswer:
+        try:
+            body = gemini_body(request.body, request.model, request.cap, buckets=self._buckets)
+        except BourseError as error:
+            raise UpstreamFailure("refused", error) from None
+        target = self._targets.get((request.model, method))
+        if target is None:
+            url = f"{self._url_of(request.model)}:{method}"
+            target = self._targets[request.model, method] = self._poster.target(url, self._headers)
+        authorization = self._authorization
+        lines = await authorization.lines(request) if authorization is not None else ""
+        try:
+            return await self._poster.post(target, orjson.dumps(body), request, accept, lines)
+        except UpstreamFailure as failure:
+            if failure.status == 401 and authorization is not None:
+                authorization.refused(lines)
+            raise
+
+    def _identity(self, request: ChatRequest) -> Identity:
+        return Identity(self._poster.name, request.model, uuid.uuid4().hex, int(time.time()))
+
+
+class TranslatedStream:
+    """A `StreamAnswer` out of Gemini's events."""
+
+    __slots__ = ("_ended", "_events", "_failure", "_stream")
+
+    def __init__(self, events: EventBytes, stream: GeminiStream) -> None:
+        self._events = events
+        self._stream = stream
+        self._ended = False
+        self._failure: UpstreamFailure | None = None
+
+    async def read(self) -> bytes:
+        """As `StreamAnswer.read`. What came before a failure is returned first."""
+        while True:
+            if self._failure is not None:
+                raise self._failure
+            if self._ended:
+                return b""
+            try:
+                data = await self._events.read()
+            except UpstreamFailure as failure:
+                self._failure = failure
+                out = self._stream.broken()
+            else:
+                self._ended = not data
+                out = self._stream.feed(data) if data else self._stream.end()
+                if self._stream.failure is not None:
+                    self._failure = self._stream.failure
+                    out += self._stream.broken() if data else b""
+            if out:
+                return out
+
+    def release(self) -> None:
+        self._events.release()
+
+    def close(self) -> None:
+        self._events.close()
