@@ -45,7 +45,9 @@ class Asking:
     of a stream counts as busy until `broke` or `close`.
     """
 
-    __slots__ = ("_asked", "_call", "_failures", "_outgrown", "_retry", "_route", "_tried", "_upstreams", "_waits", "_watch", "_willing")
+    __slots__ = (
+        "_asked", "_call", "_failures", "_number", "_outgrown", "_retry", "_route", "_tried", "_upstreams", "_waits", "_watch", "_willing",
+    )  # fmt: skip
 
     def __init__(self, call: Call, watch: Watch, upstreams: Upstreams) -> None:
         assert call.route is not None
@@ -55,6 +57,8 @@ class Asking:
         self._upstreams = upstreams
         self._asked: CandidateHealth | None = None
         """Whoever is answering."""
+        self._number = 0
+        """Of the call that it was sent."""
         self._tried: dict[Bound, _Tried] = {}
         self._failures: list[UpstreamFailure] = []
         self._retry: Bound | None = None
@@ -109,6 +113,7 @@ class Asking:
         asked = self._asked
         assert asked is not None
         asked.took(opened.attempt.latency_ms, streamed=True)
+        asked.answers(self._number)
         return opened
 
     def broke(self, failure: UpstreamFailure) -> None:
@@ -123,7 +128,7 @@ class Asking:
         """The call has its answer, or needs none any more. May be called twice, and after `broke`."""
         asked, self._asked = self._asked, None
         if asked is not None:
-            asked.answered()
+            asked.answered(self._number)
 
     async def _first_byte(self, provider: Provider, request: ChatRequest, seconds: float) -> StreamAnswer:
         watch, limit, started = self._watch, self._route.timeouts.first_token, self._call.attempt_started
@@ -149,7 +154,7 @@ class Asking:
             attempt = call.begin_attempt(bound)
             call.simulated = provider.capabilities.simulated
             call.request = request
-            health.begin()
+            self._number = health.begin()
             self._asked = health
             try:
                 return await ask(provider, request, attempt)
@@ -298,7 +303,7 @@ class Asking:
         assert bound is not None
         if asked is not None:
             self._asked = None
-            asked.failed(failure, self._route.breaker)
+            asked.failed(failure, self._route.breaker, self._number)
         self._failures.append(failure)
         if self._call.prefilled and failure.kind in ("refused", "differs"):
             # It does not go on from a beginning; the caller's own question is another one.

@@ -15,7 +15,7 @@ _SOON = 0.1
 class Circuit:
     """The facts are shared, and each route's breaker judges them. Times are seconds of one monotonic clock, which the callers read."""
 
-    __slots__ = ("_opened", "_probes_soon", "answers", "failed_at", "failures", "probed_at")
+    __slots__ = ("_lifted", "_opened", "_probes_soon", "answers", "failed_at", "failures", "probed_at")
 
     def __init__(self) -> None:
         self.failures = 0
@@ -24,6 +24,8 @@ class Circuit:
         self.probed_at = float("-inf")
         """When the last call was made that was not one among many."""
         self._opened: dict[Breaker, float] = {}
+        self._lifted = 0
+        """The failures that count no more, as long as there is none after them."""
         self._probes_soon = False
         self.answers = 0
         """Since it was open last."""
@@ -37,12 +39,25 @@ class Circuit:
         self.fail(now)
         self.failures = max(self.failures, TRIPPED)
 
+    def lift(self) -> bool:
+        """Calls are let through again, until the next failure; returns whether a breaker had been open."""
+        if not self._opened:
+            return False
+        self._lifted = self.failures
+        self._opened.clear()
+        return True
+
     def close(self) -> bool:
         """All is well again; returns whether a breaker had been open."""
-        self.failures = 0
+        self.failures = self._lifted = 0
         was_open = bool(self._opened)
         self._opened.clear()
         return was_open
+
+    @property
+    def was_left_out(self) -> bool:
+        """The row of failures that lasts has opened a breaker."""
+        return bool(self._opened)
 
     def is_open(self, breaker: Breaker, now: float) -> bool:
         """Closed again for everybody once `breaker.open` has passed, and open again with the next failure after that."""
@@ -65,7 +80,7 @@ class Circuit:
         self.probed_at = now
 
     def _opened_at(self, breaker: Breaker) -> float | None:
-        if self.failures < breaker.failures:
+        if self.failures < breaker.failures or self.failures == self._lifted:
             return None
         opened = self._opened.get(breaker)
         if opened is None or self.failed_at >= opened + breaker.open:

@@ -24,7 +24,7 @@ _PAYMENT_REQUIRED, _FORBIDDEN = 402, 403
 class ProviderHealth:
     """What all models of one provider share: the calls that it may have at once, and whether it accepts our key."""
 
-    __slots__ = ("answered_at", "bulkhead", "credentials", "name")
+    __slots__ = ("answered_at", "begun", "bulkhead", "credentials", "name", "refused_after")
 
     def __init__(self, name: str, bulkhead: Bulkhead) -> None:
         self.name = name
@@ -32,14 +32,18 @@ class ProviderHealth:
         self.credentials = Circuit()
         """Open from the first refusal on."""
         self.answered_at = float("-inf")
+        self.begun = 0
+        """Calls that it was ever sent; each has its number."""
+        self.refused_after = 0
+        """How many there were when it refused our key last: only a later one shows that it accepts the key again."""
 
 
 class CandidateHealth:
     """One model of one provider. Latencies are milliseconds, None until there was an answer; times are those of `Health.now`."""
 
     __slots__ = (
-        "_health", "circuit", "cool_until", "first_token_ms", "in_flight", "last_error", "limited", "model", "provider", "since",
-        "whole_ms",
+        "_health", "circuit", "cool_until", "failed_after", "first_token_ms", "in_flight", "last_error", "limited", "model", "provider",
+        "since", "whole_ms",
     )  # fmt: skip
 
     def __init__(self, health: "Health", provider: ProviderHealth, model: str) -> None:
@@ -48,7 +52,9 @@ class CandidateHealth:
         self.model = model
         self.circuit = Circuit()
         self.cool_until = 0.0
-        """It asked us not to come back before this; 0 = it did not, or was asked since."""
+        """It asked us not to come back before this; 0 = it did not, or has answered since."""
+        self.failed_after = 0
+        """How many calls its provider had been sent when it failed last: what earlier ones bring says nothing of how it is since."""
         self.limited = False
         """The newest failure said that we ask too much."""
         self.in_flight = 0
@@ -97,22 +103,36 @@ class CandidateHealth:
         now, circuit = self._health.now(), self.circuit
         return now >= max(circuit.failed_at, circuit.probed_at) + breaker.probe_interval and not self.wait(breaker)
 
-    def begin(self) -> None:
-        """A call is sent to it. One of `answered`, `failed` and `left` follows."""
+    def begin(self) -> int:
+        """A call is sent to it; returns its number. One of `answered`, `failed` and `left` follows."""
         self.in_flight += 1
-        self.provider.bulkhead.enter()
+        provider = self.provider
+        provider.bulkhead.enter()
+        provider.begun += 1
         if not self.well:
             now = self._health.now()
-            self.cool_until = 0.0
             self.circuit.probe(now)
-            self.provider.credentials.probe(now)
+            provider.credentials.probe(now)
+        return provider.begun
 
     def left(self) -> None:
         """The call is over and says nothing about the candidate."""
         self.in_flight -= 1
         self.provider.bulkhead.leave()
 
-    def answered(self) -> None:
+    def answers(self, number: int) -> None:
+        """The stream of this call has brought its first token: enough to send it others again. Whether it can end an answer is seen later:
+        until then one failure leaves it out again."""
+        if self.well:
+            return
+        self._accepts_key(number)
+        if number > self.failed_after:
+            self.cool_until = 0.0
+            self.limited = False
+            if self.circuit.lift():
+                self._health.tell(CandidateClosed(self.provider.name, self.model))
+
+    def answered(self, number: int) -> None:
         """The call is over, and it answered."""
         self.in_flight -= 1
         provider = self.provider
@@ -120,7 +140,8 @@ class CandidateHealth:
         provider.answered_at = self._health.now()
         self.circuit.answers += 1
         if not self.well:
-            self._recovered()
+            self._accepts_key(number)
+            self._answers_again(number)
 
     def took(self, milliseconds: float, *, streamed: bool) -> None:
         """How long the first token of a stream, or a whole answer, was waited for."""
@@ -131,26 +152,26 @@ class CandidateHealth:
             before = self.whole_ms
             self.whole_ms = milliseconds if before is None else before + _NEWEST * (milliseconds - before)
 
-    def failed(self, failure: UpstreamFailure, breaker: Breaker) -> None:
-        """The call is over without an answer."""
+    def failed(self, failure: UpstreamFailure, breaker: Breaker, number: int) -> None:
+        """The call is over without an answer. A refusal of the request says nothing of how the model is: providers that answer nobody
+        still refuse what they do not understand."""
         self.left()
         now = self._health.now()
         if failure.kind == "credentials":
-            self._refused_credentials(failure, breaker, now)
+            self._refused_credentials(failure, breaker, number, now)
         elif not failure.blames_provider:
-            # It understood us well enough to refuse the request.
-            self._answers_again(now)
+            self._accepts_key(number)
             return
         else:
-            self._count(failure, breaker, now)
+            self._count(failure, breaker, number, now)
         self.last_error = f"{failure.kind} {failure.status or ''}".rstrip()
 
     def reached(self) -> None:
         """The way to its provider is open. What its answers were like nobody has tried."""
         if self.circuit.failures and self.last_error == "connect":
-            self._answers_again(self._health.now())
+            self._close(self._health.now())
 
-    def _count(self, failure: UpstreamFailure, breaker: Breaker, now: float) -> None:
+    def _count(self, failure: UpstreamFailure, breaker: Breaker, number: int, now: float) -> None:
         circuit = self.circuit
         if not circuit.failures:
             self.since = now
@@ -158,38 +179,51 @@ class CandidateHealth:
         circuit.fail(now)
         self.limited = failure.kind == "rate_limited"
         if failure.retry_after:
-            self.cool_until = max(self.cool_until, now + failure.retry_after)
+            # Of calls that ran at once the longest time counts, else the newest.
+            before = 0.0 if number > self.failed_after else self.cool_until
+            self.cool_until = max(before, now + failure.retry_after)
+        self.failed_after = self.provider.begun
         if not was_open and circuit.is_open(breaker, now):
             self._health.tell(CandidateOpened(self.provider.name, self.model, str(failure), circuit.failures))
 
-    def _refused_credentials(self, failure: UpstreamFailure, breaker: Breaker, now: float) -> None:
+    def _refused_credentials(self, failure: UpstreamFailure, breaker: Breaker, number: int, now: float) -> None:
         """A 401 is about the key. Where the provider has answered lately, a 403 may be about one model, and a 402 about one call that is
         larger than what is left in the account: nobody is to take a provider away from others by asking for much."""
         provider = self.provider
         answers = failure.status in (_PAYMENT_REQUIRED, _FORBIDDEN) and now < provider.answered_at + breaker.open
         if answers and failure.status == _PAYMENT_REQUIRED:
-            self._count(failure, breaker, now)
+            self._count(failure, breaker, number, now)
         else:
             if not self.circuit.failures:
                 self.since = now
-            refused = self.circuit if answers else provider.credentials
-            refused.trip(now)
+            if answers:
+                self.failed_after = provider.begun
+                self.circuit.trip(now)
+            else:
+                provider.refused_after = provider.begun
+                provider.credentials.trip(now)
         self._health.tell(CredentialsRefused(provider.name, self.model, failure.status, not answers))
 
-    def _recovered(self) -> None:
-        credentials = self.provider.credentials
-        if credentials.failures:
-            credentials.close()
-            self._health.tell(CredentialsAccepted(self.provider.name))
-        self._answers_again(self.provider.answered_at)
+    def _accepts_key(self, number: int) -> None:
+        provider = self.provider
+        if provider.credentials.failures and number > provider.refused_after:
+            provider.credentials.close()
+            self._health.tell(CredentialsAccepted(provider.name))
 
-    def _answers_again(self, now: float) -> None:
-        self.cool_until = 0.0
-        self.limited = False
-        if self.circuit.failures:
-            self.since = now
-            if self.circuit.close():
-                self._health.tell(CandidateClosed(self.provider.name, self.model))
+    def _answers_again(self, number: int) -> None:
+        """An answer ends a row of failures. Where that was long enough to leave it out, and where it named a time, only a call that was
+        begun since shows that it is over."""
+        is_news = number > self.failed_after
+        if is_news:
+            self.cool_until = 0.0
+            self.limited = False
+        if self.circuit.failures and (is_news or not self.circuit.was_left_out):
+            self._close(self.provider.answered_at)
+
+    def _close(self, now: float) -> None:
+        self.since = now
+        if self.circuit.close():
+            self._health.tell(CandidateClosed(self.provider.name, self.model))
 
 
 class Health:

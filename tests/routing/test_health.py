@@ -39,11 +39,11 @@ class Scene:
     def call(self, end: UpstreamFailure | None, *, model: str = "m", breaker: Breaker = BREAKER) -> None:
         """One call that was let through and ended so."""
         health = self.of(model)
-        health.begin()
+        number = health.begin()
         if end is None:
-            health.answered()
+            health.answered(number)
         else:
-            health.failed(end, breaker)
+            health.failed(end, breaker, number)
 
 
 @pytest.fixture
@@ -80,10 +80,95 @@ def test_what_the_provider_is_to_blame_for_counts(scene: Scene, failure: Upstrea
 
 
 @pytest.mark.parametrize("failure", [status(400), status(404), status(413), status(422), status(409), other_answer("a")], ids=str)
-def test_a_refusal_of_the_request_counts_never_and_ends_a_row_of_failures(scene: Scene, failure: UpstreamFailure) -> None:
-    for end in (SERVER, SERVER, failure, SERVER, SERVER):
+def test_a_refusal_of_the_request_is_neither_a_failure_nor_an_answer(scene: Scene, failure: UpstreamFailure) -> None:
+    for end in (SERVER, failure, SERVER, failure):
         scene.call(end)
     assert not scene.of().is_open(BREAKER)
+    scene.call(SERVER)
+    assert scene.of().is_open(BREAKER), "three failures in a row"
+    scene.at += 10
+    scene.call(failure)
+    assert scene.of().is_open(BREAKER)
+
+
+@pytest.mark.parametrize("failure", [status(400), status(404)], ids=str)
+def test_a_refusal_of_the_request_shows_that_the_key_is_accepted(scene: Scene, failure: UpstreamFailure) -> None:
+    earlier = scene.of().begin()
+    scene.call(status(401))
+    scene.of().failed(failure, BREAKER, earlier)
+    assert scene.of().has_refused_key(BREAKER), "it was sent before the key was refused"
+    scene.at += 10
+    scene.call(failure)
+    assert not scene.of().has_refused_key(BREAKER)
+
+
+@pytest.mark.parametrize("end", [None, status(400)], ids=str)
+def test_what_an_earlier_call_brings_does_not_end_the_time_that_was_asked_for(scene: Scene, end: UpstreamFailure | None) -> None:
+    health = scene.of()
+    earlier = health.begin()
+    scene.call(status(429, retry_after=30))
+    if end is None:
+        health.answered(earlier)
+    else:
+        health.failed(end, BREAKER, earlier)
+    assert (health.cooling, health.limited) == (30, True)
+    scene.call(None)
+    assert health.well
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_an_answer_that_was_begun_before_the_outage_does_not_end_it(scene: Scene, streamed: bool) -> None:
+    health = scene.of()
+    earlier = health.begin()
+    for _ in range(3):
+        scene.call(SERVER)
+    if streamed:
+        health.answers(earlier)
+    health.answered(earlier)
+    assert health.is_open(BREAKER)
+
+
+def test_among_many_calls_failures_in_a_row_are_counted_as_they_end(scene: Scene) -> None:
+    """Else three of fifty calls that ran at once would leave out who answers the others."""
+    health = scene.of()
+    numbers = [health.begin() for _ in range(50)]
+    for number in numbers:
+        if number % 5:
+            health.answered(number)
+        else:
+            health.failed(SERVER, BREAKER, number)
+    assert not health.is_open(BREAKER)
+
+
+def test_the_first_token_of_a_probe_lets_everybody_in_and_a_cut_after_it_leaves_it_out_again(scene: Scene) -> None:
+    for _ in range(3):
+        scene.call(SERVER)
+    scene.at += 10
+    health = scene.of()
+    probe = health.begin()
+    health.answers(probe)
+    assert (health.is_open(BREAKER), health.wait(BREAKER)) == (False, 0)
+    assert scene.told[1:] == [CandidateClosed("acme", "m")]
+    health.failed(reset_failure("acme"), BREAKER, probe)
+    assert health.is_open(BREAKER)
+    assert health.wait(BREAKER) == 10
+    scene.at += 10
+    probe = health.begin()
+    health.answers(probe)
+    health.answered(probe)
+    assert health.well
+    assert [type(event) for event in scene.told] == [CandidateOpened, CandidateClosed] * 2
+
+
+def test_a_look_at_who_asked_for_more_time_is_not_joined_by_others(scene: Scene) -> None:
+    scene.call(status(429, retry_after=3600))
+    scene.at += 10
+    health = scene.of()
+    assert health.is_overdue(BREAKER)
+    number = health.begin()
+    assert (health.cooling, health.is_overdue(BREAKER)) == (3590, False)
+    health.failed(status(429, retry_after=60), BREAKER, number)
+    assert health.cooling == 60, "what it says now"
 
 
 @pytest.mark.case("U5")
@@ -155,9 +240,9 @@ def test_after_its_time_everybody_may_try_and_the_next_failure_opens_it_again(sc
     scene.at += 300
     assert not scene.of().is_open(BREAKER)
     assert scene.of().wait(BREAKER) == 0
-    scene.of().begin()
+    number = scene.of().begin()
     assert scene.of().wait(BREAKER) == 0, "two at once: it is not a probe"
-    scene.of().failed(SERVER, BREAKER)
+    scene.of().failed(SERVER, BREAKER, number)
     assert scene.of().is_open(BREAKER)
     assert scene.of().wait(BREAKER) == 10
 
@@ -244,10 +329,10 @@ def test_latencies_are_smoothed_and_calls_in_flight_counted(scene: Scene) -> Non
     health.took(40, streamed=True)
     assert (health.latency_ms, health.whole_ms) == (40, 120)
     health.begin()
-    health.begin()
+    number = health.begin()
     assert health.in_flight == 2
     health.left()
-    health.answered()
+    health.answered(number)
     assert health.in_flight == 0
 
 
@@ -274,11 +359,10 @@ def test_calls_that_end_in_any_order_leave_nothing_in_flight(
     scene: Scene, order: Callable[[tuple[UpstreamFailure | None, ...]], tuple[UpstreamFailure | None, ...]]
 ) -> None:
     ends = (None, SERVER, status(401), status(400), None)
-    for _ in ends:
-        scene.of().begin()
-    for end in order(ends):
+    numbers = [scene.of().begin() for _ in ends]
+    for number, end in zip(numbers, order(ends), strict=True):
         if end is None:
-            scene.of().answered()
+            scene.of().answered(number)
         else:
-            scene.of().failed(end, BREAKER)
+            scene.of().failed(end, BREAKER, number)
     assert (scene.of().in_flight, scene.of().provider.bulkhead.running) == (0, 0)

@@ -18,8 +18,7 @@ def fail(runtime: Runtime, provider: str, model: str, status: int, times: int = 
     assert route is not None
     health = runtime.health.of(Candidate(provider, model, offer_id=f"{provider}/{model}"))
     for _ in range(times):
-        health.begin()
-        health.failed(failure_from_error_body(provider, status, None), route.breaker)
+        health.failed(failure_from_error_body(provider, status, None), route.breaker, health.begin())
 
 
 async def test_a_super_admin_sees_every_candidate_and_nobody_else_does(http: httpx.AsyncClient) -> None:

@@ -47,8 +47,7 @@ class Watched:
         failure = connect_failure(provider) if kind == "connect" else failure_from_error_body(provider, 503, None)
         for _ in range(BREAKER.failures):
             health.provider.bulkhead.running += 1
-            health.begin()
-            health.failed(failure, BREAKER)
+            health.failed(failure, BREAKER, health.begin())
         assert health.is_open(BREAKER)
         return health
 
