@@ -182,6 +182,15 @@ def test_a_count_that_came_before_the_words_does_not_stand_for_them() -> None:
     assert fed(*words).uncounted_output_tokens() == 300
 
 
+@pytest.mark.parametrize("told", [0, 1])
+def test_a_running_count_that_does_not_run_is_not_believed_of_an_answer_without_end(told: int) -> None:
+    running = [chunk({"content": " word"}, usage={**PRIOR, "completion_tokens": told})] * 300
+    assert fed(*running).uncounted_output_tokens() == 300
+    zeros = [chunk({"content": " word"}, usage={**PRIOR, "completion_tokens": 0})] * 300 + [chunk({}, "stop", usage=PRIOR)]
+    assert fed(*zeros).uncounted_output_tokens() == 300
+    assert fed(*zeros, chunk(None, usage=USAGE)).uncounted_output_tokens() == 0
+
+
 def test_a_caller_who_asked_for_usage_is_not_told_of_a_count_that_is_out_of_date() -> None:
     lines = [chunk({"role": "assistant"}, usage=PRIOR), *[chunk({"content": " word"})] * 3, chunk({}, "stop")]
     stream = ChunkStream(wants_usage=True, with_facts=False)

@@ -15,7 +15,7 @@ from backend.identity.principal import system
 from backend.metering.reconcile.service import ReconcileService
 from backend.metering.record import ATTEMPT_FIELDS, CALL_FIELDS
 from backend.metering.replay import Replay
-from tests.fakes.openai_upstream import TEXT, WORDS, Exchange, OpenAIUpstream, Step, events, hang, sse, status, whole
+from tests.fakes.openai_upstream import TEXT, WORDS, Exchange, OpenAIUpstream, Step, chunk, events, hang, sse, status, whole
 from tests.gateway.conftest import PLAIN, Rig
 from tests.gateway.recovery.conftest import BEARER, HALF, PROMPT, attempts_of, cut, goes_on, repeats, said
 from tests.gateway.test_streams import content
@@ -177,3 +177,17 @@ async def test_who_has_taken_a_whole_answer_on_bills_its_prompt_and_the_caller_p
     assert tries[0]["provider_cost_nano"] == (PROMPT * 1000 if is_billed else 0)
     assert row["charged_nano"] == tries[1]["provider_cost_nano"] > 0
     assert row["provider_cost_nano"] == sum(attempt["provider_cost_nano"] for attempt in tries)
+
+
+@pytest.mark.parametrize("model", ["off", "two-declared"])
+async def test_what_was_delivered_is_charged_though_the_provider_counts_zeros_until_its_last_chunk(
+    gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream, model: str
+) -> None:
+    zeros = {"prompt_tokens": PROMPT, "completion_tokens": 0, "total_tokens": PROMPT}
+    upstream.script(events(*({**chunk({"content": word}), "usage": zeros} for word in WORDS[:HALF]), end="reset"))
+    other.script(goes_on())
+    await gateway.events(model=model)
+    row = await gateway.last_row()
+    assert row["output_tokens"] == (HALF if model == "off" else len(WORDS))
+    first = (await attempts_of(gateway, row["id"]))[0]
+    assert first["provider_cost_nano"] == PROMPT * 1000 + HALF * 2000
