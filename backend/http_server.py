@@ -25,6 +25,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from backend.http_head import BoundedHead
 from backend.kernel.header_lines import EXTENSION
+from backend.kernel.request import GONE
 
 if TYPE_CHECKING:
     from uvicorn._types import (
@@ -117,6 +118,7 @@ class Http(BoundedHead):
         scope["path"] = self.root_path + path
         scope["raw_path"] = self.root_path.encode("ascii") + url
         scope["query_string"] = query
+        scope[GONE] = self.transport.is_closing  # type: ignore[literal-required]
         before = self.cycle
         self.cycle = cycle = Cycle(self, scope, keep_alive=version != "1.0" and parser.should_keep_alive())
         if before is None or before.response_complete:

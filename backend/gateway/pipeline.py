@@ -35,7 +35,7 @@ from backend.kernel.errors import BourseError, InternalError, Restarting
 from backend.kernel.header_lines import pairs_of
 from backend.kernel.ids import new_id
 from backend.kernel.json import parse_json
-from backend.kernel.request import Receive, RequestContext, Scope, Send, header
+from backend.kernel.request import GONE, Receive, RequestContext, Scope, Send, header
 from backend.limits.limiter import Limiter
 from backend.metering.record import CallRecord
 from backend.metering.service import MeteringService
@@ -117,6 +117,9 @@ class Pipeline:
             if call.route.cache_seconds and await self._cache.answered(call, scope, receive, send):
                 return
             await self._reserver.reserve(call)
+            gone = scope.get(GONE)
+            if gone is not None and gone():
+                raise CallerGone  # while it waited for its turn
             self._open(call)
             if call.record.stream:
                 await self._stream(call, scope, receive, send)
@@ -203,8 +206,6 @@ class Pipeline:
             answer, attempt = await Asking(call, watch, self._upstreams).whole()
         finally:
             watch.stop()
-        if self._gate.is_crowded(call.key.tenant_id):
-            await self._gate.go_on(call.key.tenant_id)
         value = answer.value
         call.answered_by(value.get("model"))
         tier = value.get("service_tier")
@@ -214,8 +215,13 @@ class Pipeline:
         usage = self._settler.completed(call, attempt, answer.usage, estimated_output=output)
         if call.keeping is not None:
             call.keeping.whole(value, answer.body, usage)
-        body = splice_facts(answer.body, bourse_object(call)) if call.with_facts else answer.body
-        await send_json(send, 200, body, lines=[fact_lines(call, overhead=overhead), *self._standing.lines(call)])
+        try:
+            if self._gate.is_crowded(call.key.tenant_id):
+                await self._gate.go_on(call.key.tenant_id)
+        finally:
+            # It is paid for, so a process that ends hands it out first.
+            body = splice_facts(answer.body, bourse_object(call)) if call.with_facts else answer.body
+            await send_json(send, 200, body, lines=[fact_lines(call, overhead=overhead), *self._standing.lines(call)])
 
     def _given_up(self, call: Call, outcome: str, *, status: int) -> None:
         """The caller went away, or this process is ending, before anything was delivered."""

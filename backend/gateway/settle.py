@@ -76,6 +76,8 @@ class Settler:
 
     def unanswered(self, call: Call, outcome: str, *, status: int, error_code: str | None = None) -> None:
         """Nothing was delivered: refused by us, failed by all candidates, or given up by the caller."""
+        if call.settled:
+            return
         call.record.status = status
         call.record.error_code = error_code
         if outcome == "refused":

@@ -13,7 +13,8 @@ import yaml
 from backend.gateway import watch as watch_module
 from backend.gateway.responses import EventWriter
 from backend.gateway.watch import Watch
-from tests.fakes.openai_upstream import OpenAIUpstream, canonical_chunks, chunk, events, status
+from backend.http_server import Http
+from tests.fakes.openai_upstream import TEXT, OpenAIUpstream, canonical_chunks, chunk, events, status
 from tests.gateway.conftest import KEY, PLAIN, Rig, configuration, open_gateway
 from tests.gateway.test_errors import assert_error
 from tests.gateway.test_watch import never
@@ -235,3 +236,63 @@ async def test_the_overhead_in_the_headers_is_not_the_time_of_a_provider_that_is
     assert elapsed >= 400
     # The half second in which the provider alone was waited for; a busy machine adds to both.
     assert elapsed - overhead >= 400
+
+
+# ── a call that waits for its turn ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.case("C1")
+@pytest.mark.parametrize("keyed", [False, True])
+async def test_who_hangs_up_before_it_is_his_turn_is_not_asked_for(
+    tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch, keyed: bool
+) -> None:
+    left = asyncio.Event()
+
+    class Noted(Http):
+        def connection_lost(self, exc: Exception | None) -> None:
+            super().connection_lost(exc)
+            left.set()
+
+    file = tmp_path / "bourse.yaml"
+    file.write_text(yaml.safe_dump(configuration(upstream.base_url, upstream.base_url)))
+    async with open_gateway(file, tmp_path, sqlite_database_url, http=Noted) as rig:
+        waits, his_turn, admit = asyncio.Event(), asyncio.Event(), rig.runtime.limiter.admit
+
+        async def queued(*given: Any) -> Any:
+            waits.set()
+            await his_turn.wait()
+            return await admit(*given)
+
+        monkeypatch.setattr(rig.runtime.gateway._pipeline._limiter, "admit", queued)
+        caller = asyncio.create_task(rig.post(PLAIN, headers={"idempotency-key": "k"} if keyed else {}))
+        await waits.wait()
+        caller.cancel()
+        await asyncio.wait_for(left.wait(), 20)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        his_turn.set()
+        row = await rig.last_row("client_closed")
+        assert (row["status"], row["charged_nano"], row["attempts"]) == (499, 0, 0)
+        assert not upstream.requests
+
+
+async def test_an_answer_that_came_is_handed_out_and_charged_though_the_process_ends_while_it_waits_for_its_turn(
+    gateway: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = gateway.runtime.gateway.gate
+    waiting: list[Any] = []
+
+    async def go_on(_tenant: str) -> None:
+        waiting.append(asyncio.current_task())
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(gate, "is_crowded", lambda _tenant: True)
+    monkeypatch.setattr(gate, "go_on", go_on)
+    asked = asyncio.create_task(gateway.post(PLAIN))
+    async with asyncio.timeout(20):
+        while not waiting:
+            await asyncio.sleep(0.01)
+    waiting[0].cancel()
+    assert (await asked).json()["choices"][0]["message"]["content"] == TEXT
+    row = await gateway.last_row()
+    assert (row["outcome"], row["status"], row["output_tokens"], row["usage_source"]) == ("completed", 200, 10, "provider")

@@ -115,6 +115,10 @@ class Recording:
     def abandoned(self) -> bool:
         return self._abandoned.is_set()
 
+    def is_abandoned(self) -> bool:
+        """In the scope of the call: its caller is everybody who reads."""
+        return self._abandoned.is_set()
+
     def load(self, answer: Answer) -> None:
         """Somebody else's answer, from where it was kept."""
         self.request_id = answer.request_id

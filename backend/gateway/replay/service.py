@@ -23,7 +23,7 @@ from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.errors import BourseError, IdempotencyInProgress, IdempotencyMismatch, InternalError, Restarting
-from backend.kernel.request import App, Message, Receive, Scope, Send
+from backend.kernel.request import GONE, App, Message, Receive, Scope, Send
 from backend.observability.metrics import Metrics
 from backend.settings import Settings
 
@@ -130,6 +130,7 @@ class Replays:
             else:
                 claim = found
                 if not recording.abandoned:
+                    scope[GONE] = recording.is_abandoned
                     await endpoint(scope, recording.hang_up, recording.take)
         except asyncio.CancelledError:
             error = Restarting(retry_after=1)
