@@ -182,16 +182,10 @@ class Asking:
             if bound in self._tried or not self._may_be_asked(bound):
                 continue
             health = upstreams.health.of(bound.candidate)
-            if not health.well:
-                if health.cooling or health.wait(breaker):
-                    continue
-                # Who failed lately is no help to many calls at once; who is well is, however many there are.
-                if self._failures and not upstreams.retries.take():
-                    continue
-            elif self._failures:
-                upstreams.retries.spend()
+            if not health.well and (health.cooling or health.wait(breaker)):
+                continue
             bulkhead = health.provider.bulkhead
-            if bulkhead.running < bulkhead.limit:
+            if bulkhead.running < bulkhead.limit and (not self._failures or self._pays(health)):
                 return bound
         return None
 
@@ -204,10 +198,14 @@ class Asking:
         pause = self._pause(self._tried[bound].times)
         if len(self._call.attempts) >= self._route.retries.attempts or pause > self._watch.left:
             return None
-        if self._upstreams.health.of(bound.candidate).wait(self._route.breaker) or not self._upstreams.retries.take():
+        retries = self._upstreams.retries
+        if self._upstreams.health.of(bound.candidate).wait(self._route.breaker) or not retries.take():
             return None
         await self._sleep(pause)
-        return self._enter(bound)
+        found = self._enter(bound)
+        if found is None:
+            retries.give_back()
+        return found
 
     async def _later(self) -> Bound | None:
         """Nobody can be asked now. Wait for whoever can be first, if that is soon enough."""
@@ -216,21 +214,35 @@ class Asking:
         if self._willing is not None:
             # The caller sits before half an answer.
             patience = min(patience, route.timeouts.idle)
+        has_budget = True
         while self._waits < route.retries.attempts and len(self._call.attempts) < route.retries.attempts:
             self._waits += 1
             full = self._full()
-            if full is not None:
-                return full if await self._queue(full, patience) else None
-            pause, _, bound = min(self._pauses(), key=lambda one: one[:2], default=(0.0, 0, None))
-            if bound is None or not self._upstreams.retries.take():
-                return None
-            if pause > patience:
-                return self._overdue()
-            await self._sleep(pause)
-            found = self._enter(bound) or self._next()
+            pauses = self._pauses() if has_budget else ()
+            pause, _, bound = min(pauses, key=lambda one: one[:2], default=(float("inf"), 0, None))
+            if full is None and pause > patience:
+                return self._overdue() if bound is not None else None
+            before = self._watch.left
+            if full is None:
+                await self._sleep(pause)
+            elif not await self._queue(full, min(pause, patience)):
+                if pause > patience:
+                    return None
+            elif self._enter(full) is not None:
+                return full
+            else:
+                # Its breaker has opened meanwhile, or it asked for time: the next in the queue finds out the same.
+                self._upstreams.health.of(full.candidate).provider.bulkhead.pass_on()
+                pause = float("inf")
+            found = self._enter(bound) if bound is not None and pause <= patience else None
+            if found is not None:
+                if not self._failures or self._upstreams.retries.take():
+                    return found
+                has_budget = False
+            found = self._next()
             if found is not None:
                 return found
-            patience = min(patience - pause, self._watch.left)
+            patience = min(patience - (before - self._watch.left), self._watch.left)
         return None
 
     def _full(self) -> Bound | None:
@@ -249,8 +261,13 @@ class Asking:
             if bound not in self._tried and self._may_be_asked(bound):
                 health = self._upstreams.health.of(bound.candidate)
                 if health.cooling and health.is_overdue(self._route.breaker) and not health.provider.bulkhead.full:
-                    return bound
+                    return bound if not self._failures or self._pays(health) else None
         return None
+
+    def _pays(self, health: CandidateHealth) -> bool:
+        """Whether an attempt beyond the first may be made. Who failed lately is no help to many calls at once; who is well is, however many
+        there are."""
+        return self._upstreams.retries.spend() or health.well or self._upstreams.retries.withhold()
 
     def _pauses(self) -> Iterator[tuple[float, int, Bound | None]]:
         """How long each that is left has to be waited for, and how often it was asked."""

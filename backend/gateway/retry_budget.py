@@ -40,10 +40,16 @@ class RetryBudget:
 
     def take(self) -> bool:
         """Whether one more attempt may be made; it then counts as made."""
-        if self.spend():
-            return True
+        return self.spend() or self.withhold()
+
+    def withhold(self) -> bool:
+        """Tell that one is not made; returns False."""
         self._withheld()
         return False
+
+    def give_back(self) -> None:
+        """The one that was granted last was not made after all."""
+        self._steps[-1].granted -= 1
 
     def spend(self) -> bool:
         """As `take`, for an attempt that is going to be made in any case."""

@@ -57,6 +57,11 @@ class Bulkhead:
                 return
         self.running -= 1
 
+    def pass_on(self) -> None:
+        """Whoever was given a place does not take it: it goes to who waits longest."""
+        self.enter()
+        self.leave()
+
     def _give_up(self, place: asyncio.Future[None]) -> None:
         if place in self._waiting:
             self._waiting.remove(place)

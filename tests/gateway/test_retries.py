@@ -238,6 +238,25 @@ def test_a_storm_never_gets_more_than_a_fifth_whatever_the_rhythm(per_second: in
     assert 0.18 * 60 * per_second <= granted <= 0.2 * 60 * per_second
 
 
+async def test_only_further_attempts_are_paid_for_and_only_if_they_are_made(two: Stage) -> None:
+    two.a.script(status(429, None, "retry-after: 3600"))
+    two.b.script(status(429, None, "retry-after: 0.001"), answer())
+    withheld: list[str] = []
+    two.upstreams.retries = RetryBudget(0, 0, withheld=lambda: withheld.append("once"))
+    assert [(await two.ask(two.route("a"))).asked for _ in range(20)] == ["a"] + [""] * 19
+    hurried = two.route("b", retries=Retries(per_candidate=0))
+    assert type((await two.ask(hurried)).error) is UpstreamRateLimited
+    assert (await two.ask(hurried)).asked == "b", "its first attempt, after a pause"
+    assert withheld == []
+    two.a.script(status(500), answer())
+    two.upstreams.retries = budget = RetryBudget(0, 0.1)
+    later = Breaker(failures=1, open=300, probe_interval=10)
+    two.b.script(status(500))
+    assert [(await two.ask(two.route("b", breaker=later))).asked for _ in range(20)] == ["b"] + [""] * 19
+    assert budget.take()
+    assert not budget.take()
+
+
 # ── breakers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -388,6 +407,42 @@ async def test_nobody_waits_longer_for_a_place_than_the_route_allows() -> None:
         assert type((await found.ask(impatient)).error) is NoAvailableProvider
         gate.set()
         assert (await first).asked == "a"
+
+
+async def test_those_that_wait_for_a_place_see_that_the_breaker_has_opened_meanwhile() -> None:
+    async with stage("a", limits={"a": Bulkhead(2, 100)}) as found:
+        gate = asyncio.Event()
+
+        async def failing(exchange: Exchange) -> None:
+            await gate.wait()
+            await status(500)(exchange)
+
+        found.a.script(failing)
+        route = found.route(breaker=OPENED, retries=Retries(per_candidate=0))
+        calls = [asyncio.create_task(found.ask(route)) for _ in range(40)]
+        bulkhead = found.upstreams.health.of(route.candidates[0]).provider.bulkhead
+        while bulkhead.waiting < 38:
+            await asyncio.sleep(0.001)
+        gate.set()
+        outcomes = await asyncio.gather(*calls)
+        assert 3 <= sum(len(outcome.asked) for outcome in outcomes) <= 4
+        assert {type(outcome.error) for outcome in outcomes if not outcome.asked} == {NoAvailableProvider}
+        assert (bulkhead.running, bulkhead.waiting) == (0, 0)
+
+
+async def test_nobody_waits_for_a_place_longer_than_until_somebody_else_may_be_asked() -> None:
+    async with stage("ab", limits={"a": Bulkhead(1, 5)}) as found:
+        found.a.script(hang())
+        found.b.script(status(429, None, "retry-after: 0.05"), answer())
+        first = asyncio.create_task(found.ask(found.route("a")))
+        while not found.a.requests:
+            await asyncio.sleep(0.001)
+        outcome = await found.ask(found.route(retries=Retries(backoff=0.001, max_wait=25)))
+        assert (outcome.asked, outcome.error) == ("bb", None)
+        assert found.upstreams.health.of(found.route("a").candidates[0]).provider.bulkhead.waiting == 0
+        first.cancel()
+        with suppress(asyncio.CancelledError):
+            await first
 
 
 # ── limits and hang-ups between attempts ─────────────────────────────────────────────────────────────────────────────
