@@ -19,10 +19,12 @@ def merged(start: dict[str, Any], later: Any) -> dict[str, Any]:
     """
     if not isinstance(later, dict):
         return start
-    known = {name: value for name, value in later.items() if value is not None}
-    return (
-        start | known | {name: max(_count(start.get(name)), _count(later.get(name))) for name in _CUMULATIVE if name in {**start, **known}}
-    )
+    whole = start | {name: value for name, value in later.items() if value is not None}
+    for name in _CUMULATIVE:
+        counts = [usage[name] for usage in (start, later) if _is_count(usage.get(name))]
+        if counts:
+            whole[name] = max(counts)
+    return whole
 
 
 def usage_from_anthropic(usage: Any) -> Usage | None:
