@@ -162,11 +162,9 @@ def test_schemas_are_closed_and_what_cannot_be_enforced_is_told() -> None:
         "required": ["age"],
         "$defs": {"a": {"type": "object", "properties": {}, "additionalProperties": False}},
     }
-    before = copy.deepcopy(schema)
-    found = sent(response_format={"type": "json_schema", "json_schema": {"name": "x", "schema": schema}})["output_config"]["format"][
-        "schema"
-    ]
-    assert schema == before
+    before = copy.deepcopy(given_schema)
+    found = sent(**schema(**given_schema))["output_config"]["format"]["schema"]
+    assert given_schema == before
     assert found == {
         "type": "object",
         "properties": {
@@ -247,7 +245,8 @@ ANY = st.recursive(
         st.dictionaries(
             st.sampled_from([
                 "type", "text", "image_url", "url", "file", "file_data", "function", "name", "arguments", "id", "cache_control", "refusal",
-                "json_schema", "schema", "properties", "items", "anyOf", "format", "required", "additionalProperties", "parameters", "strict",
+                "json_schema", "schema", "properties", "items", "anyOf", "format", "required", "additionalProperties", "parameters",
+                "strict",
             ]),
             inner,
             max_size=4,
