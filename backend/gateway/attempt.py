@@ -124,6 +124,16 @@ class Asking:
         # Another model may be in a better state; it was the first one's turn.
         self._retry = None
 
+    def ended(self, failure: UpstreamFailure | None) -> None:
+        """As `broke`, where nobody is going to be asked to go on: the candidate's health is all that is left to know of it. None: it was
+        cut off by a limit of the call, which is nobody's fault. Does nothing after `broke`."""
+        asked, self._asked = self._asked, None
+        if asked is not None:
+            if failure is not None:
+                asked.failed(failure, self._route.breaker, self._number)
+            else:
+                asked.left()
+
     def close(self) -> None:
         """The call has its answer, or needs none any more. May be called twice, and after `broke`."""
         asked, self._asked = self._asked, None

@@ -106,6 +106,8 @@ class Call:
         record.offer_id = clean(candidate.offer_id)
         self.attempt_started = time.monotonic()
         self.attempt_running = True
+        # What the one before was served by says nothing about this one.
+        self.service_tier = None
         attempt = AttemptRecord(len(self.attempts) + 1, candidate.provider, record.model, record.offer_id)
         self.attempts.append(attempt)
         return attempt

@@ -65,17 +65,24 @@ class Delivery:
             CallerGone, asyncio.CancelledError, BourseError: the caller is gone, the process is ending, or the key is good no more; the
                 watch knows which.
         """
-        failure = await self._relayed()
-        told = failure
-        while failure is not None and self._may_go_on(failure):
-            if not self.stream.chunks.behind:
-                told = failure
-            self._broke(failure)
-            opened = await self._reopen()
-            if opened is None:
-                break
-            self._took_over(opened)
+        asking = self._asking
+        try:
             failure = await self._relayed()
+            told = failure
+            while failure is not None and self._may_go_on(failure):
+                if not self.stream.chunks.behind:
+                    told = failure
+                self._broke(failure)
+                opened = await self._reopen()
+                if opened is None:
+                    break
+                self._took_over(opened)
+                failure = await self._relayed()
+            if failure is not None:
+                asking.ended(failure if self._watch.reason in (None, "idle") else None)
+        finally:
+            # Whoever answers has nothing to do with it any more; the caller may take a minute for its last bytes.
+            asking.close()
         # What broke the answer is what the caller is told; that nobody could go on with it is no news beside that.
         return told.error if failure is not None and told is not None else None
 

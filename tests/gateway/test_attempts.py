@@ -12,10 +12,11 @@ import pytest
 import structlog
 import yaml
 
+from backend.asgi import FrontDoor
 from backend.kernel.events import Event
 from backend.routing.events import CandidateClosed, CandidateOpened, CredentialsAccepted, CredentialsRefused
-from tests.fakes.openai_upstream import TEXT, OpenAIUpstream, answer, garbage, hang, status
-from tests.gateway.conftest import PLAIN, PROVIDER_KEY, Rig, configuration, open_gateway
+from tests.fakes.openai_upstream import TEXT, OpenAIUpstream, answer, chunk, events, garbage, hang, status
+from tests.gateway.conftest import KEY, PLAIN, PROVIDER_KEY, Rig, configuration, open_gateway
 
 BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
@@ -46,6 +47,7 @@ async def gateway(
         {"alias": "alone", **tough, "candidates": [first]},
         {"alias": "probing", **tough, "breaker": {"probe_interval": "0s"}},
         {"alias": "at-once", **tough, "retries": {"max_wait": "0s"}},
+        {"alias": "off-tough", **tough, "recover": "off"},
         {"alias": "hasty-tough", **tough, "timeouts": {"attempt": "500ms", "first_token": "500ms"}},
     ]
     settings["providers"]["tls"] = {"base_url": upstream.base_url.replace("http://", "https://")}
@@ -205,3 +207,47 @@ async def test_silence_refusal_and_rubbish_fall_over_within_the_deadline(
     other.script(hang())
     response, _ = await ask(gateway, "hasty-tough", stream=stream)
     assert (response.status_code, response.json()["error"]["code"]) == (504, "upstream_timeout")
+
+
+# Streams ---------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("model", "asks_for"),
+    [("off-tough", {}), ("tough", {"logprobs": True}), ("tough", {"n": 2})],
+    ids=["off", "logprobs", "two choices"],
+)
+async def test_a_stream_that_breaks_counts_also_where_nobody_may_go_on_with_it(
+    gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream, model: str, asks_for: dict[str, Any]
+) -> None:
+    upstream.script(events(chunk({"content": "The"}), chunk({"content": " quick"}), end="reset"))
+    for _ in range(3):
+        response, _ = await gateway.events(model=model, **asks_for)
+        assert "upstream_error" in response.text
+    response, _ = await gateway.events(model=model, **asks_for)
+    assert response.headers["x-bourse-provider"] == "backup"
+    assert (len(upstream.requests), len(other.requests)) == (3, 1)
+    rows = await gateway.rows("call_attempt")
+    assert [row["outcome"] for row in rows] == ["failed"] * 3 + ["completed"]
+    assert all(row["provider_cost_nano"] > 0 for row in rows)
+
+
+async def test_who_has_said_everything_is_free_before_the_caller_has_the_end_of_it(gateway: Rig) -> None:
+    door = FrontDoor(gateway.runtime.settings)
+    door.runtime = gateway.runtime
+    body = json.dumps({**PLAIN, "stream": True}).encode()
+    scope = {
+        "type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b"", "client": ("127.0.0.1", 1), "scheme": "http",
+        "headers": [(b"authorization", f"Bearer {KEY}".encode()), (b"content-length", str(len(body)).encode())],
+    }  # fmt: skip
+    running: list[int] = []
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        if b"[DONE]" in message.get("body", b""):
+            running.extend(health.in_flight for health in gateway.runtime.health.all())
+
+    await door(scope, receive, send)
+    assert running == [0]

@@ -530,3 +530,11 @@ async def test_whatever_happens_nobody_is_asked_too_often_and_nothing_stays_take
                 assert sum(attempt.error_code == "upstream_timeout" for attempt in silent) <= 1
         for health in found.upstreams.health.all():
             assert (health.in_flight, health.provider.bulkhead.running, health.provider.bulkhead.waiting) == (0, 0, 0)
+
+
+async def test_the_tier_that_one_attempt_was_served_by_is_not_the_next_ones(two: Stage) -> None:
+    call = two.call(two.route())
+    call.begin_attempt(call.bounds[0])
+    call.service_tier = "priority"
+    call.begin_attempt(call.bounds[1])
+    assert call.service_tier is None
