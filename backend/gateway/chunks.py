@@ -24,6 +24,9 @@ _LONGEST_TOKEN = 16
 NO_CAP = 2**62
 MOST_KEPT_DELTAS = 32_768
 MOST_KEPT_SIGNS = 1024 * 1024
+MOST_HELD_CHUNKS = 10_000
+MOST_HELD_BYTES = 1024 * 1024
+"""Before the first token. Nobody needs more to say nothing."""
 
 
 class ChunkStream:
@@ -44,6 +47,7 @@ class ChunkStream:
         "_finished_choices",
         "_first",
         "_held",
+        "_held_bytes",
         "_held_finish",
         "_letters",
         "_most_tokens",
@@ -76,6 +80,7 @@ class ChunkStream:
         self._waits_for_usage = with_facts and not wants_usage
         self._first: dict[str, Any] | None = None
         self._held: list[bytes] = []
+        self._held_bytes = 0
         self._held_finish: bytes | None = None
         self._usage_chunk: bytes | None = None
         self._raw_usage: Any = None
@@ -126,6 +131,11 @@ class ChunkStream:
     def behind(self) -> bool:
         """It has to go on where another one broke, and has not come to that yet: nothing of it was shown."""
         return self._seam is not None and not self._seam.passed
+
+    @property
+    def holds_too_much(self) -> bool:
+        """It goes on and on without a token."""
+        return not self.started and (self._held_bytes > MOST_HELD_BYTES or len(self._held) > MOST_HELD_CHUNKS)
 
     @property
     def has_one_choice(self) -> bool:
@@ -237,6 +247,7 @@ class ChunkStream:
             out.append(shaped)
         if not self.started:
             self._held += out
+            self._held_bytes += sum(map(len, out))
             return b""
         if self._held:
             out[:0] = self._held
@@ -263,9 +274,9 @@ class ChunkStream:
             if delta:
                 content = delta.get("content")
                 if type(content) is not str or not content:
-                    if kept is not None:
-                        kept.append(delta)
                     generated = next(filter(None, map(delta.get, _TOKEN_FIELDS)), None)
+                    if kept is not None and (generated is not None or self._says_something(delta)):
+                        kept.append(delta)
                     if generated is None:
                         continue
                     content = _spelled(generated)
@@ -302,6 +313,12 @@ class ChunkStream:
         else:
             shaped_now = shaped if before is None else before + b"\n\ndata: " + shaped
         return shaped_now
+
+    def _says_something(self, delta: dict[str, Any]) -> bool:
+        """Whether anything is in a field that nobody here knows, so that it has to be repeated, too."""
+        if self.kept is not None and len(self.kept) >= MOST_KEPT_DELTAS:
+            self.kept = None
+        return any(value for name, value in delta.items() if name != "role")
 
     def _end_hold(self, chunk: dict[str, Any], choices: list[dict[str, Any]]) -> None:
         """A continuation is at its cap before its seam has let anything through: what was held up to here is all that it says."""

@@ -46,6 +46,8 @@ async def first_token(call: Call, name: str, answer: StreamAnswer, attempt: Atte
         failure = stream_failure(name, chunks, ended)
         if failure is not None and not chunks.started:
             raise failure
+        if chunks.holds_too_much:
+            raise protocol_failure(name, "events without end and no token")
         if chunks.started:
             # An error after the first token, in the same bytes, is the relay's to tell.
             call.end_attempt(attempt, "completed", status=200)

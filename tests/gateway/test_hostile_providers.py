@@ -8,6 +8,7 @@ import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -185,6 +186,22 @@ async def test_a_megabyte_in_one_event_arrives(gateway: Rig, upstream: OpenAIUps
     upstream.script(events(chunk({"content": text}), chunk({}, "stop"), end="done"))
     _, values = await gateway.events(max_tokens=100_000)
     assert content(values) == text
+
+
+@pytest.mark.parametrize("empty", [chunk({"content": ""}), chunk({"content": "", "filler": "x" * 100_000})], ids=["many", "large"])
+async def test_events_without_end_and_without_a_token_are_not_waited_for(
+    gateway: Rig, upstream: OpenAIUpstream, empty: dict[str, Any]
+) -> None:
+    async def for_ever(exchange: Exchange) -> None:
+        await exchange.head(content_type="text/event-stream")
+        while True:
+            await exchange.chunk(sse(empty) * 20)
+
+    upstream.script(for_ever)
+    async with asyncio.timeout(25):
+        response = await gateway.post({**PLAIN, "model": "fast", "stream": True})
+    assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_error")
+    assert "no token" in response.text
 
 
 async def test_the_first_token_is_there_before_the_second_is_made(gateway: Rig, upstream: OpenAIUpstream) -> None:

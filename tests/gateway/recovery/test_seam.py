@@ -263,3 +263,10 @@ def test_a_long_answer_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
         stream.feed(sse(chunk({"content": "x"})) * (count - stream.estimated_output_tokens()))
         stream.keep_no_more_than_is_good()
         assert (stream.kept is not None) is is_kept
+
+
+def test_what_says_nothing_is_not_kept() -> None:
+    stream = ChunkStream(wants_usage=False, with_facts=False, keeps=True)
+    for delta in ({"role": "assistant", "content": ""}, {"content": "one"}, {"content": ""}, {"content": None, "tool_calls": []}, {"odd": "x"}):
+        stream.feed(sse(chunk(delta)))
+    assert stream.kept == ["one", {"odd": "x"}]
