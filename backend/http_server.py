@@ -4,6 +4,7 @@
 
 - An answer's head leaves in one packet with the first of its body, and is checked once as a whole instead of twice for each header.
 - A connection has one timer for falling idle, not one for each answer.
+- Who takes nothing of what was sent for a minute is cut off, so that it does not stay in memory.
 - A body that came together with its head is in `scope["bourse.body"]`, so that nobody has to wait for it; `receive` gives it all the same.
 - Told to end, it gives silent connections a moment, where uvicorn would reset who has just connected.
 - A head has a bound and a time, and its Host must be one (`backend/http_head.py`).
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     )
 
 LINGER_SECONDS = 0.3
+UNREAD_SECONDS = 60.0
+"""How long what is sent may lie here without any of it being taken."""
 _TOKEN = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _MAX_KNOWN = 500
 _names: dict[bytes, bytes] = {}
@@ -52,6 +55,9 @@ class Http(BoundedHead):
     _running: RequestResponseCycle | None = None
     _idle_since = 0.0
     _idle_look: asyncio.TimerHandle | None = None
+    _unsent = 0
+    _unsent_since = 0.0
+    _unsent_look: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -68,6 +74,13 @@ class Http(BoundedHead):
         if self._idle_look is not None:
             self._idle_look.cancel()
             self._idle_look = None
+        if self._unsent_look is not None:
+            self._unsent_look.cancel()
+            self._unsent_look = None
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._look_at_unsent()
 
     def shutdown(self) -> None:
         """The server is ending. Where nothing is asked at the moment, a request may be on its way: who has just connected, or goes on with
@@ -154,6 +167,8 @@ class Http(BoundedHead):
     def on_response_complete(self) -> None:
         self.server_state.total_requests += 1
         self._unanswered -= 1
+        if self._unsent_look is None and self.transport.get_write_buffer_size():
+            self._look_at_unsent()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
@@ -174,6 +189,22 @@ class Http(BoundedHead):
             self._idle_look = self.loop.call_later(left, self._look)
         else:
             self.timeout_keep_alive_handler()
+
+    def _look_at_unsent(self) -> None:
+        """Closing a connection waits until everything is taken, and so would whoever sends. Size alone tells: nothing is added to what is
+        too much already."""
+        if self._unsent_look is not None:
+            self._unsent_look.cancel()
+            self._unsent_look = None
+        unsent, now = self.transport.get_write_buffer_size(), self.loop.time()
+        if unsent != self._unsent:
+            self._unsent, self._unsent_since = unsent, now
+        if not unsent:
+            return
+        if now - self._unsent_since >= UNREAD_SECONDS:
+            self.transport.abort()
+        else:
+            self._unsent_look = self.loop.call_later(UNREAD_SECONDS / 4, self._look_at_unsent)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: "ASGI3Application") -> None:
         self._running = cycle

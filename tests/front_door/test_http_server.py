@@ -347,3 +347,22 @@ async def test_a_silent_connection_is_closed_once_the_server_was_told_to_end(
     async with served(hello) as (reader, _):
         await stops_listening(servers[0])
         assert await asyncio.wait_for(reader.read(), 20) == b""
+
+
+@pytest.mark.case("C3")
+@pytest.mark.parametrize("version", ["1.1", "1.0"], ids=["connection stays", "connection closes"])
+async def test_who_does_not_read_an_answer_is_cut_off_and_forgotten(monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    monkeypatch.setattr(http_server, "UNREAD_SECONDS", 0.1)
+    lost = asyncio.Event()
+    connection_lost = Http.connection_lost
+
+    def noted(self: Http, exc: Exception | None) -> None:
+        connection_lost(self, exc)
+        lost.set()
+
+    monkeypatch.setattr(Http, "connection_lost", noted)
+    size = 32 * 1024 * 1024
+    head = {"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % size)]}
+    async with served(answering(head, {"type": "http.response.body", "body": bytes(size)})) as (_reader, writer):
+        writer.write(request(version=version))
+        await asyncio.wait_for(lost.wait(), 20)

@@ -4,6 +4,8 @@ Only on routes that say for how long. A caller waits for an equal call of this p
 can be given to others, everybody asks for himself.
 """
 
+import asyncio
+
 import orjson
 
 from backend.gateway.cache.entry import Entry
@@ -21,7 +23,7 @@ from backend.gateway.facts import bourse_object, fact_lines
 from backend.gateway.responses import EventWriter, send_json
 from backend.gateway.settle import Settler
 from backend.gateway.standing_headers import StandingHeaders
-from backend.gateway.watch import Looks, Watch
+from backend.gateway.watch import STALL_SECONDS, Looks, Watch
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.header_lines import Lines
@@ -31,6 +33,9 @@ from backend.settings import Settings
 
 STREAM_PATIENCE = 15.0
 """How long a caller who wants a stream waits for another's whole answer: until then nobody expects a sign of life."""
+
+PIECE_BYTES = 64 * 1024
+"""Of an answer are sent at once, so that no more of it waits for a caller who does not read."""
 
 _Found = tuple[Entry, str]
 """An answer, and where it was: memory, redis, or joined (another call brought it just now)."""
@@ -137,7 +142,7 @@ class PromptCache:
         if record.stream:
             events = stream_of(orjson.loads(entry.body), wants_usage=call.wants_usage, facts=facts)
             watch = Watch(receive, total=STREAM_PATIENCE, looks=self._looks)
-            await EventWriter(send, watch, lambda: lines).finish(events)
+            await _hand_out(EventWriter(send, watch, lambda: lines), events)
         else:
             body = splice_facts(entry.body, facts) if facts is not None else entry.body
             await send_json(send, 200, body, lines=lines)
@@ -168,3 +173,15 @@ class PromptCache:
 
     def not_kept(self, why: str) -> None:
         self._metrics.cache_not_kept.labels(why).inc()
+
+
+async def _hand_out(writer: EventWriter, events: bytes) -> None:
+    at = 0
+    while len(events) - at > PIECE_BYTES:
+        try:
+            async with asyncio.timeout(STALL_SECONDS):
+                await writer.write(events[at : at + PIECE_BYTES])
+        except TimeoutError:
+            return  # it is settled; the server hangs up
+        at += PIECE_BYTES
+    await writer.finish(events[at:] if at else events)

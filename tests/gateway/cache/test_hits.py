@@ -1,5 +1,7 @@
 """The prompt cache as callers meet it: who gets an answer again, in which form, and what it costs."""
 
+import asyncio
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,13 +11,17 @@ import sqlalchemy as sa
 from openai import AsyncOpenAI
 
 from backend.audit.service import AuditService
+from backend.gateway.cache import prompt_cache
 from backend.gateway.cache.service import ClearingService
+from backend.gateway.responses import EventWriter
+from backend.gateway.watch import Watch
 from backend.identity.principal import system
 from backend.kernel.clock import FixedClock
 from backend.metering.reconcile.service import ReconcileService
 from tests.fakes.openai_upstream import MODEL, TEXT, USAGE, answer, canonical_chunks, chunk, completion, events, status, whole
 from tests.gateway.cache.conftest import COST, NEIGHBOUR, POOR, THREE_A_MINUTE, Stage
 from tests.gateway.test_errors import assert_error
+from tests.gateway.test_watch import never
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -330,3 +336,25 @@ async def test_what_was_cleared_is_not_given_again(stage: Stage) -> None:
     await runtime.gateway.cache.load()
     assert kind(await stage.ask()) == "miss"
     assert kind(await stage.ask()) == "hit"
+
+
+async def test_a_long_hit_is_streamed_in_pieces_and_given_up_by_who_does_not_take_them(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompt_cache, "PIECE_BYTES", 1000)
+    first = await stage.ask()
+    second = await stage.ask(stream=True)
+    assert second.headers["x-bourse-cache"] == "hit"
+    values = [json.loads(line[6:]) for line in second.text.split("\n") if line.startswith("data: {")]
+    said = "".join(choice["delta"].get("content") or "" for value in values for choice in value["choices"])
+    assert said == first.json()["choices"][0]["message"]["content"]
+    assert second.text.endswith("data: [DONE]\n\n")
+    monkeypatch.setattr(prompt_cache, "STALL_SECONDS", 0.05)
+    sent: list[int] = []
+
+    async def takes_one(message: Any) -> None:
+        if len(sent) == 2:
+            await asyncio.Event().wait()
+        sent.append(len(message.get("body", b"")))
+
+    writer = EventWriter(takes_one, Watch(never, total=5), list)
+    await asyncio.wait_for(prompt_cache._hand_out(writer, bytes(10_000)), 20)
+    assert sent == [0, 1000]
