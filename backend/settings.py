@@ -468,7 +468,5 @@ class Settings(Section):
 
 LATER: dict[str, str] = {
     "providers.default_model": "kept; no protocol of this release asks for it",
-    "providers.metadata": "kept; no protocol of this release needs it",
-    "network.allow_private_fetch": "kept; webhooks and image fetches come in a later release",
 }
 """Settings that are read and checked today and brought to life later, with what to expect; said at start when one is given."""

@@ -77,7 +77,9 @@ class Gateway:
         self._clock = clock
         self._routes = routes
         self._model_list = ModelList(prices, catalog, clock.now())
-        self._http = UpstreamHttp(addresses, proxy=settings.network.proxy, ca_file=settings.network.ca_file)
+        network = settings.network
+        callers = AddressPolicy(network.allow_private_fetch)
+        self._http = UpstreamHttp(addresses, proxy=network.proxy, ca_file=network.ca_file, callers=callers)
         self.providers: dict[str, Provider] = {}
         allowed = {name: frozenset(provider.allow_fields) for name, provider in settings.providers.items()}
         self._bounder = Bounder(catalog, prices, self.providers, TokenCounter(), settings.budgets.default, allowed)

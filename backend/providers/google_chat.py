@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -11,9 +12,11 @@ from backend.kernel.errors import BourseError
 from backend.providers.failures import UpstreamFailure, protocol_failure
 from backend.providers.gemini_answer import Identity, chat_completion
 from backend.providers.gemini_errors import error_of, google_failure
+from backend.providers.gemini_media import Fetched, to_fetch
 from backend.providers.gemini_request import gemini_body
 from backend.providers.gemini_stream import GeminiStream
-from backend.providers.http import HttpAnswer, Target
+from backend.providers.http import HttpAnswer, Target, UpstreamHttp
+from backend.providers.media_fetch import Wanted, fetch_media
 from backend.providers.openai_usage import usage_from_openai
 from backend.providers.posting import MAX_ERROR_BYTES, EventBytes, Poster, json_or_none
 from backend.providers.provider import ChatRequest, StreamAnswer, WholeAnswer
@@ -42,6 +45,7 @@ class GoogleChat:
     """What both doors do alike.
 
     Args:
+        callers: what fetches URLs that callers name.
         url_of: the URL of a model, to which the method is appended.
         headers: of every call.
         authorization: asked before every call.
@@ -51,12 +55,14 @@ class GoogleChat:
     def __init__(
         self,
         poster: GooglePoster,
+        callers: UpstreamHttp,
         url_of: Callable[[str], str],
         headers: Mapping[str, str],
         authorization: Authorization | None = None,
         buckets: tuple[str, ...] = (),
     ) -> None:
         self._poster = poster
+        self._callers = callers
         self._url_of = url_of
         self._headers = headers
         self._authorization = authorization
@@ -87,7 +93,8 @@ class GoogleChat:
 
     async def _post(self, request: ChatRequest, method: str, accept: str) -> HttpAnswer:
         try:
-            body = gemini_body(request.body, request.model, request.cap, buckets=self._buckets)
+            media = await self._fetched(request.body["messages"])
+            body = gemini_body(request.body, request.model, request.cap, fetched=media, buckets=self._buckets)
         except BourseError as error:
             raise UpstreamFailure("refused", error) from None
         target = self._targets.get((request.model, method))
@@ -102,6 +109,13 @@ class GoogleChat:
             if failure.status == 401 and authorization is not None:
                 authorization.refused(lines)
             raise
+
+    async def _fetched(self, messages: list[dict[str, Any]]) -> dict[str, Fetched]:
+        wanted = [Wanted(source.url or "", source.kind, where) for source, where in to_fetch(messages)]
+        if not wanted:
+            return {}
+        found = await fetch_media(self._callers, wanted)
+        return {url: Fetched(media.media_type, b64encode(media.data).decode()) for url, media in found.items()}
 
     def _identity(self, request: ChatRequest) -> Identity:
         return Identity(self._poster.name, request.model, uuid.uuid4().hex, int(time.time()))

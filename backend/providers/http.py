@@ -48,14 +48,19 @@ class UpstreamHttp:
     Args:
         proxy: `http://[user:password@]host:port`; every connection goes to it, and it resolves the names.
         ca_file: certificates to trust instead of the system's.
+        callers: the address rules of `for_callers`; None = the public internet.
     """
 
-    def __init__(self, policy: AddressPolicy, *, proxy: str | None = None, ca_file: Path | None = None) -> None:
-        self._policy = policy
+    def __init__(
+        self, policy: AddressPolicy, *, proxy: str | None = None, ca_file: Path | None = None, callers: AddressPolicy | None = None
+    ) -> None:
+        self.policy = policy
         self._proxy = urlsplit(proxy) if proxy else None
         if self._proxy is not None and (self._proxy.scheme != "http" or not self._proxy.hostname):
             raise ValueError("network.proxy must look like http://host:port")
         self._ca_file = ca_file
+        self._callers = callers or AddressPolicy()
+        self._for_callers: UpstreamHttp | None = None
         self._tls: ssl.SSLContext | None = None
         self._idle: dict[tuple[str, int, bool], list[Connection]] = {}
         self._all: set[Connection] = set()
@@ -128,8 +133,18 @@ class UpstreamHttp:
             raise
         return answer
 
+    @property
+    def for_callers(self) -> "UpstreamHttp":
+        """The client for URLs that callers name: nothing that the operator opened for providers is open to it."""
+        if self._for_callers is None:
+            proxy = self._proxy.geturl() if self._proxy is not None else None
+            self._for_callers = UpstreamHttp(self._callers, proxy=proxy, ca_file=self._ca_file)
+        return self._for_callers
+
     async def close(self) -> None:
         """Drop every connection, idle or not."""
+        if self._for_callers is not None:
+            await self._for_callers.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
@@ -216,7 +231,7 @@ class UpstreamHttp:
         until, addresses = self._resolved.get((target.host, target.port), (0.0, []))
         if now >= until:
             try:
-                addresses = await self._policy.resolve(target.host, target.port)
+                addresses = await self.policy.resolve(target.host, target.port)
             except AddressRefused as error:
                 raise AddressForbidden("address not allowed") from error
             self._resolved[target.host, target.port] = (now + RESOLVED_SECONDS, addresses)

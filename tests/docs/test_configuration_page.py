@@ -43,7 +43,7 @@ def test_the_example_file_is_valid_and_shows_every_section() -> None:
     for name in Settings.model_fields:
         if name not in ("providers", "models"):
             assert getattr(settings, name) == getattr(Settings(), name), f"{name} in the example is not the default"
-    assert not_yet_alive(settings)
+    assert not_yet_alive(settings) == []
 
 
 def test_the_example_says_later_where_it_is_later() -> None:

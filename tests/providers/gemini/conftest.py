@@ -1,36 +1,94 @@
-"""A gateway in front of a fake of Google's server."""
+"""A gateway in front of a fake of Google's server: by an API key, and as Vertex AI by a service account."""
 
+import json
+from base64 import urlsafe_b64decode
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import pytest_asyncio
 import yaml
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from tests.fakes.gemini_upstream import GeminiUpstream
+from tests.fakes.gemini_upstream import GeminiUpstream, answer
+from tests.fakes.google_tokens import GoogleTokens
 from tests.gateway.conftest import Rig, open_gateway
+from tests.rig.schema import sqlite_url
 
 API_KEY = "AIzaSyFakeKeyOfTheTests0123456789abcdef"
+EMAIL = "bourse@acme-project.iam.gserviceaccount.com"
+PROVIDERS = {"gemini-3-flash": "google", "gemini-2.5-flash": "google", "gemini-2.5-pro": "vertex"}
 
 
-@pytest.fixture
-async def google() -> AsyncIterator[GeminiUpstream]:
+@pytest.fixture(scope="session")
+def account_key() -> RSAPrivateKey:
+    return generate_private_key(65537, 2048)
+
+
+def account_json(key: RSAPrivateKey, token_uri: str) -> str:
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    names = {"type": "service_account", "project_id": "acme-project", "private_key_id": "k1", "client_email": EMAIL}
+    return json.dumps({**names, "private_key": pem, "token_uri": token_uri})
+
+
+def jwt_parts(assertion: str) -> tuple[dict[str, Any], dict[str, Any], bytes, bytes]:
+    """Head, claims, what is signed, and the signature."""
+    head, claims, signature = (urlsafe_b64decode(part + "=" * (-len(part) % 4)) for part in assertion.split("."))
+    return json.loads(head), json.loads(claims), assertion.rpartition(".")[0].encode(), signature
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def _google() -> AsyncIterator[GeminiUpstream]:
     async with GeminiUpstream() as server:
         yield server
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tokens() -> AsyncIterator[GoogleTokens]:
+    async with GoogleTokens() as server:
+        yield server
+
+
 @pytest.fixture
-async def gateway(tmp_path: Path, sqlite_database_url: str, google: GeminiUpstream) -> AsyncIterator[Rig]:
+def google(_google: GeminiUpstream) -> GeminiUpstream:
+    """With an empty log and the good answer."""
+    _google.requests.clear()
+    _google.script(answer())
+    return _google
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(
+    tmp_path_factory: pytest.TempPathFactory,
+    _sqlite_template: Path,
+    _google: GeminiUpstream,
+    tokens: GoogleTokens,
+    account_key: RSAPrivateKey,
+) -> AsyncIterator[Rig]:
+    """One for all tests of a file."""
+    home = tmp_path_factory.mktemp("gateway")
+    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
+    (home / "account.json").write_text(account_json(account_key, tokens.url))
     price = {"input": 1, "output": 2}
     routes = [
-        {"alias": model, "strategy": "ordered", "candidates": [{"provider": "google", "model": model, "price": price}]}
-        for model in ("gemini-3-flash", "gemini-2.5-flash")
+        {"alias": model, "strategy": "ordered", "candidates": [{"provider": provider, "model": model, "price": price}]}
+        for model, provider in PROVIDERS.items()
     ]
+    vertex = {
+        "protocol": "vertex",
+        "base_url": _google.base_url,
+        "api_key": f"file:{home}/account.json",
+        "metadata": {"location": "europe-west4", "gs_allowed": ["gs://acme-public/"]},
+    }
     configuration = {
-        "providers": {"google": {"protocol": "gemini", "base_url": google.base_url, "api_key": API_KEY}},
+        "network": {"allow_private": ["127.0.0.1/32"], "allow_private_fetch": ["127.0.0.1/32"]},
+        "providers": {"google": {"protocol": "gemini", "base_url": _google.base_url, "api_key": API_KEY}, "vertex": vertex},
         "models": [{"retries": {"per_candidate": 0}, "breaker": {"failures": 1000}, **route} for route in routes],
         "budgets": {"default": {"on_unknown_price": {"input": 0.5, "output": 1.5}}},
+        "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
     }
-    file = tmp_path / "bourse.yaml"
-    file.write_text(yaml.safe_dump(configuration))
-    async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
+    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
+    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
         yield rig
