@@ -13,19 +13,23 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TypeVar
 
+import structlog
+
 from backend.gateway.bounds import Bound
 from backend.gateway.call import Call
 from backend.gateway.first_token import OpenedStream, first_token, stream_failure
 from backend.gateway.upstreams import Upstreams, Window
 from backend.gateway.verdict import nobody_to_ask, verdict
 from backend.gateway.watch import Watch
-from backend.kernel.errors import UpstreamTimeout
+from backend.kernel.errors import BourseError, UpstreamTimeout
 from backend.metering.record import AttemptRecord
-from backend.providers.failures import UpstreamFailure, timeout_failure
+from backend.providers.failures import UpstreamFailure, protocol_failure, timeout_failure
 from backend.providers.provider import ChatRequest, Provider, StreamAnswer, WholeAnswer
 from backend.routing.health import CandidateHealth
 
 __all__ = ["Asking", "CallerGone", "OpenedStream", "Opener", "Willing", "Window", "stream_failure"]
+
+log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 Opener = Callable[[Bound, Provider, ChatRequest], ChatRequest]
@@ -172,10 +176,14 @@ class Asking:
                 failure = caught
             except asyncio.CancelledError:
                 failure = self._expired(attempt)
-            except BaseException:
+            except BourseError:
                 call.end_attempt(attempt, "failed")
                 self._let_go()
                 raise
+            except Exception:
+                # An answer that nobody foresaw is no reason not to ask somebody else.
+                log.exception("provider.not_understood", provider=candidate.provider, model=candidate.model)
+                failure = protocol_failure(candidate.provider, "what could not be read")
             call.end_attempt(attempt, "failed", status=failure.status, error=failure.error)
             self._failed(failure)
             if not self._goes_elsewhere(failure):

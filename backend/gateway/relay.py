@@ -2,6 +2,8 @@
 
 import asyncio
 
+import structlog
+
 from backend.gateway.attempt import OpenedStream, stream_failure
 from backend.gateway.progress import Progress
 from backend.gateway.responses import EventWriter
@@ -9,6 +11,8 @@ from backend.gateway.watch import Watch
 from backend.kernel.sse import EventTooLarge
 from backend.providers.failures import UpstreamFailure, protocol_failure, reset_failure, timeout_failure
 from backend.routing.route import Candidate, Route
+
+log = structlog.get_logger(__name__)
 
 AFTER_FINISH_SECONDS = 5.0
 """How long a finished answer waits for its usage and its end, when the provider keeps the connection open."""
@@ -37,7 +41,14 @@ async def relay(
                 waiting_for_the_end = True
                 watch.limit_idle(min(AFTER_FINISH_SECONDS, route.timeouts.idle))
             watch.waiting = True
-            data = await answer.read()
+            try:
+                data = await answer.read()
+            except UpstreamFailure:
+                raise
+            except Exception:
+                # An answer that nobody foresaw is no reason not to ask somebody else.
+                log.exception("provider.not_understood", provider=candidate.provider, model=candidate.model)
+                raise protocol_failure(candidate.provider, "what could not be read") from None
             if data:
                 out = chunks.feed(data)
             else:

@@ -31,6 +31,7 @@ MAX_RETRY_AFTER_SECONDS = 3600.0
 _MAY_PASS = frozenset({"connect", "reset", "server", "rate_limited", "differs"})
 _BLAMELESS = frozenset({"refused", "not_found", "differs"})
 _CONFLICT = 409
+_REFUSALS = frozenset({400, 413, 422})
 _MAX_REASON = 400
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+", re.IGNORECASE)
 _CREDENTIAL = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai|api|bearer|token)[-_ ][A-Za-z0-9._*\-]{6,}|\b[A-Za-z0-9_\-*]{32,}\b", re.IGNORECASE)
@@ -66,8 +67,9 @@ class UpstreamFailure(Exception):
 
     @property
     def elsewhere(self) -> bool:
-        """Whether another candidate may answer what this one did not: everything but a refusal of the request itself."""
-        return self.kind != "refused" or self.too_long
+        """Whether another candidate may answer what this one did not: everything but a refusal of the request itself. How large a request
+        may be, each decides for itself."""
+        return self.kind != "refused" or self.too_long or isinstance(self.error, RequestTooLarge)
 
     @property
     def too_long(self) -> bool:
@@ -88,7 +90,9 @@ class UpstreamFailure(Exception):
     @property
     def blames_provider(self) -> bool:
         """Whether it says that the provider is not well: everything but a refusal of the request, an unknown model, another answer than
-        the one to go on with, and a conflict."""
+        the one to go on with, a conflict, and other statuses that are about this one request."""
+        if self.kind == "protocol":
+            return self.status is None or not 400 <= self.status < 500
         return self.kind not in _BLAMELESS and self.status != _CONFLICT
 
 
@@ -144,15 +148,18 @@ def failure_from_error_body(name: str, status: int, body: Any, *, retry_after: f
         return UpstreamFailure("rate_limited", busy, status=status, retry_after=retry_after)
     if status in (408, 504):
         return UpstreamFailure("timeout", UpstreamTimeout(f"The provider {name} gave up waiting (HTTP {status})."), status=status)
-    if 400 <= status < 500 and status != 409:
-        return UpstreamFailure("refused", _refusal(name, status, facts, reason, words), status=status)
+    if 400 <= status < 500 and status != _CONFLICT:
+        if status in _REFUSALS or any(word in words for word in (*_CONTEXT_WORDS, *_POLICY_WORDS)):
+            return UpstreamFailure("refused", _refusal(name, status, facts, reason, words, secret), status=status)
+        # Gone, not allowed there, misdirected, too early…: it says much about where this provider was asked, and little about the request.
+        return UpstreamFailure("protocol", UpstreamError(f"The provider {name} does not answer this (HTTP {status})."), status=status)
     broken = UpstreamError(f"The provider {name} failed (HTTP {status}).", retry_after=retry_after)
     return UpstreamFailure("server", broken, status=status, retry_after=retry_after)
 
 
-def _refusal(name: str, status: int, facts: dict[str, Any], reason: str, words: str) -> BourseError:
+def _refusal(name: str, status: int, facts: dict[str, Any], reason: str, words: str, secret: str) -> BourseError:
     given = facts.get("param")
-    param = _CONTROL.sub(" ", given)[:100] if isinstance(given, str) else None
+    param = readable_reason(given, secret)[:100] if isinstance(given, str) else None
     sentence = reason or f"The provider {name} refused the request (HTTP {status})."
     if any(word in words for word in _CONTEXT_WORDS):
         return ContextLengthExceeded(sentence, param=param)
@@ -203,7 +210,7 @@ def retry_after_seconds(value: str | None, clock: Clock) -> float | None:
     except ValueError:
         try:
             seconds = (parsedate_to_datetime(value) - clock.now()).total_seconds()
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             return None
     if seconds != seconds or seconds < 0:
         return None

@@ -70,8 +70,11 @@ class OpenAIProvider:
         data, value = await self._poster.read_object(response)
         if value.get("error"):
             raise self._poster.failed(status_of_error(value), value)
-        if not isinstance(value.get("choices"), list):
+        choices = value.get("choices")
+        if not isinstance(choices, list) or not choices:
             raise protocol_failure(self.name, "an answer without choices")
+        if all([isinstance(choice, dict) and choice.get("finish_reason") == "error" for choice in choices]):
+            raise protocol_failure(self.name, "an answer that ends in an error")
         return WholeAnswer(data, value, usage_from_openai(value.get("usage")))
 
     async def open_stream(self, request: ChatRequest) -> StreamAnswer:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+import structlog
 
 from backend.gateway.attempt import Asking, CallerGone
 from backend.gateway.retry_budget import RetryBudget
@@ -15,12 +16,14 @@ from backend.kernel.errors import (
     ContentPolicyViolation,
     ContextLengthExceeded,
     NoAvailableProvider,
+    RequestTooLarge,
     UpstreamCredentials,
     UpstreamError,
     UpstreamRateLimited,
     UpstreamTimeout,
 )
 from backend.providers.failures import reset_failure
+from backend.providers.openai import OpenAIProvider
 from backend.routing.bulkhead import Bulkhead
 from backend.routing.route import Breaker, Retries, Timeouts
 from tests.fakes.openai_upstream import Exchange, Step, answer, chunk, events, garbage, hang, reset, status, whole
@@ -53,6 +56,9 @@ async def two() -> AsyncIterator[Stage]:
         pytest.param([status(503, None, "retry-after: 60"), answer()], "ab", id="503 that names a time"),
         pytest.param([status(401)], "ab", id="401"),
         pytest.param([status(404)], "ab", id="404"),
+        pytest.param([status(405)], "ab", id="405"),
+        pytest.param([status(413)], "ab", id="413"),
+        pytest.param([status(429, None, "retry-after: Wed, 21 Oct 2015 07:28:00 +99999999999999999999")], "ab", id="a time that is none"),
         pytest.param([garbage(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")], "ab", id="not HTTP"),
         pytest.param([whole(b"<html></html>", content_type="text/html")], "ab", id="a web page"),
         pytest.param([hang()], "ab", id="silent"),
@@ -363,6 +369,37 @@ async def test_a_prompt_that_is_too_long_goes_to_larger_and_unknown_windows_only
             server.script(status(400, TOO_LONG))
         outcome = await found.ask(found.route())
         assert (outcome.asked, type(outcome.error)) == ("ade", ContextLengthExceeded)
+
+
+async def test_when_it_is_too_large_for_all_the_caller_hears_that(two: Stage) -> None:
+    two.a.script(status(413))
+    two.b.script(status(413))
+    outcome = await two.ask(two.route())
+    assert (outcome.asked, type(outcome.error)) == ("ab", RequestTooLarge)
+
+
+@pytest.mark.parametrize("choices", [[], [{"index": 0, "message": {"role": "assistant", "content": "half"}, "finish_reason": "error"}]])
+async def test_an_answer_without_an_answer_in_it_is_asked_for_elsewhere_and_billed_all_the_same(two: Stage, choices: list[Any]) -> None:
+    two.a.script(whole({"id": "x", "object": "chat.completion", "model": "m", "choices": choices, "usage": None}))
+    outcome = await two.ask(two.route())
+    assert (outcome.asked, outcome.answer is not None) == ("ab", True)
+    first = outcome.call.attempts[0]
+    assert (first.outcome, first.status, first.error_code) == ("failed", 200, "upstream_error")
+    assert [bill.attempt for bill in outcome.call.lost] == [first]
+
+
+@BOTH
+async def test_an_adapter_that_stumbles_is_one_that_did_not_answer(two: Stage, stream: bool) -> None:
+    class Stumbling(OpenAIProvider):
+        async def _post(self, *_: Any) -> Any:
+            raise ZeroDivisionError
+
+    two.upstreams.providers["a"].__class__ = Stumbling
+    with structlog.testing.capture_logs() as logs:
+        outcome = await two.ask(two.route(), stream=stream)
+    assert (outcome.asked, outcome.error) == ("ab", None)
+    assert [(entry["event"], entry["exc_info"]) for entry in logs] == [("provider.not_understood", True)]
+    assert {health.in_flight for health in two.upstreams.health.all()} == {0}
 
 
 # ── bulkheads ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -33,8 +33,9 @@ def openai_error(message: str, code: Any = None, kind: str = "invalid_request_er
         (403, openai_error("blocked", "content_filter"), "content_policy_violation"),
         (403, {"error": {"code": 403, "message": "m requires moderation, and your input was flagged"}}, "content_policy_violation"),
         (400, openai_error("x", "unsupported_parameter"), "unsupported_parameter"),
+        (451, openai_error("x", "content_filter"), "content_policy_violation"),
         (400, openai_error("x"), None),
-        (418, None, None),
+        (422, None, None),
     ],
 )
 def test_refusals_keep_their_meaning_and_only_a_prompt_that_is_too_long_is_asked_elsewhere(
@@ -43,6 +44,27 @@ def test_refusals_keep_their_meaning_and_only_a_prompt_that_is_too_long_is_asked
     failure = failure_from_error_body("acme", status, body)
     assert (failure.kind, failure.error.status, failure.error.code) == ("refused", 400, code)
     assert failure.elsewhere is (code == "context_length_exceeded")
+
+
+@pytest.mark.parametrize("status", [405, 406, 410, 418, 421, 425, 431, 451, 499])
+def test_a_status_that_is_no_refusal_of_the_request_is_asked_elsewhere_and_blames_nobody(status: int) -> None:
+    failure = failure_from_error_body("acme", status, openai_error("secret words"))
+    assert (failure.kind, failure.status, failure.error.status) == ("protocol", status, 502)
+    assert (failure.elsewhere, failure.may_pass, failure.blames_provider) == (True, False, False)
+    assert "secret words" not in failure.error.message
+
+
+def test_a_request_that_is_too_large_for_one_may_be_asked_elsewhere() -> None:
+    failure = failure_from_error_body("acme", 413, openai_error("Request too large."))
+    assert (failure.kind, failure.error.status, failure.error.code) == ("refused", 413, "request_too_large")
+    assert (failure.elsewhere, failure.may_pass, failure.blames_provider) == (True, False, False)
+
+
+def test_the_name_of_a_field_is_cleaned_like_a_reason() -> None:
+    body = {"error": {"message": "x", "param": "https://10.0.0.7:8000/v1 sk-proj-abcdefghijklmnop hunter2\x1b"}}
+    param = failure_from_error_body("acme", 400, body, secret="hunter2").error.param
+    assert param is not None
+    assert not any(word in param for word in ("10.0.0.7", "sk-proj", "hunter2", "\x1b"))
 
 
 @pytest.mark.parametrize(
@@ -106,6 +128,7 @@ def test_a_reason_is_one_printable_line_of_bounded_length() -> None:
     [
         ("7", 7.0), ("0.5", 0.5), ("1000000000", 3600.0), ("-1", None), ("nan", None), ("inf", 3600.0), ("soon", None), ("", None),
         (None, None), ("Wed, 15 Jul 2026 12:00:30 GMT", 30.0), ("Wed, 15 Jul 2020 12:00:30 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 +99999999999999999999", None), ("Wed, 21 Oct 99999 07:28:00 GMT", None),
     ],
 )  # fmt: skip
 def test_retry_after_in_all_its_spellings(header: str | None, seconds: float | None) -> None:
