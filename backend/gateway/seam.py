@@ -5,6 +5,7 @@ only what follows. A *continuation* is asked to go on from what the caller has; 
 does go on, because many servers that take such a request start anew. Either is given up at the first sign of another text.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from difflib import SequenceMatcher
 from typing import Any, Protocol
@@ -17,10 +18,14 @@ Path = tuple[str | int, ...]
 CONTENT: Path = ("content",)
 _LABELS = frozenset({"role", "id", "index", "type"})
 """They name what is said, and are not said: every answer has ids of its own."""
-HELD_SIGNS = 64
-"""How much of a continuation is looked at before it is shown."""
+PREAMBLE_SIGNS = 256
+"""Who begins anew says something before it, but rarely more."""
 _SAME_SIGNS = 16
+HELD_SIGNS = PREAMBLE_SIGNS + 2 * _SAME_SIGNS
+"""How much of a continuation is looked at before it is shown: a beginning that is said again, and white space in it."""
+_COMPARED_SIGNS = 64
 _ALIKE = 0.6
+_SENTENCE = re.compile(r"(?<=[.!?:\n])\s*")
 
 
 class Delivered:
@@ -214,13 +219,18 @@ class Continuation:
 
 
 def starts_anew(delivered: str, begun: str) -> bool:
-    """Whether what should go on from a text says its beginning again: at once, after a preamble, or in nearly the same words."""
-    old, new = _plain(delivered[: 4 * HELD_SIGNS]), _plain(begun)
+    """Whether what should go on from a text says its beginning again: at once, after a preamble, or in nearly the same words.
+
+    A beginning that is too short to be known anywhere is looked for where a sentence or a line begins.
+    """
+    old, new = _plain(delivered[:PREAMBLE_SIGNS]), _plain(begun)
     head = old[:_SAME_SIGNS]
     if new.startswith(head) or (len(head) == _SAME_SIGNS and head in new):
         return True
-    size = min(len(old), len(new), HELD_SIGNS)
-    return size >= HELD_SIGNS // 2 and SequenceMatcher(None, old[:size], new[:size], autojunk=False).ratio() > _ALIKE
+    if len(head) < _SAME_SIGNS and any(_plain(part).startswith(head) for part in _SENTENCE.split(begun) if part):
+        return True
+    size = min(len(old), len(new), _COMPARED_SIGNS)
+    return size >= _SAME_SIGNS and SequenceMatcher(None, old[:size], new[:size], autojunk=False).ratio() > _ALIKE
 
 
 def _plain(text: str) -> str:

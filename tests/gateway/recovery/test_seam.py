@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.gateway.chunks import ChunkStream
-from backend.gateway.seam import Continuation, Delivered, Repeat, starts_anew
+from backend.gateway.seam import HELD_SIGNS, PREAMBLE_SIGNS, Continuation, Delivered, Repeat, starts_anew
 from backend.pricing.usage import Usage
 from tests.fakes.openai_upstream import chunk, sse
 
@@ -204,14 +204,24 @@ def test_of_one_that_starts_anew_nothing_is_shown(other: str) -> None:
     assert after.out == []
 
 
-def test_a_continuation_is_held_no_longer_than_it_has_to_be() -> None:
-    after = continuation_of({"content": STORY[:40]})
-    after.says(*words(STORY[40:103], [1] * 100), finish=None)
+@pytest.mark.parametrize("signs", [60, 120, PREAMBLE_SIGNS - 6])
+@pytest.mark.parametrize("had", [STORY[:60], STORY[:7]], ids=["much", "little"])
+def test_a_beginning_that_is_said_again_after_a_long_preamble_is_not_shown(signs: int, had: str) -> None:
+    preamble = ("I would be glad to help you with this and write it out for you in full once more " * 4)[: signs - 3] + ":\n\n"
+    after = continuation_of({"content": had}).says(*words(preamble + STORY, [3] * 150))
+    assert after.stream.differs
     assert after.out == []
-    after.says({"content": STORY[103:104]}, finish=None)
-    assert after.text == STORY[40:104]
-    after.says({"content": STORY[104:105]}, finish=None)
-    assert after.text == STORY[40:105]
+
+
+def test_a_continuation_is_held_no_longer_than_it_has_to_be() -> None:
+    long = STORY + " and so it is " * 30
+    after = continuation_of({"content": STORY[:40]})
+    after.says(*words(long[40 : 39 + HELD_SIGNS], [1] * HELD_SIGNS), finish=None)
+    assert after.out == []
+    after.says({"content": long[39 + HELD_SIGNS]}, finish=None)
+    assert after.text == long[40 : 40 + HELD_SIGNS]
+    after.says({"content": "x"}, finish=None)
+    assert after.text == long[40 : 40 + HELD_SIGNS] + "x"
 
 
 def test_a_call_of_a_tool_after_the_words_ends_the_hold() -> None:
@@ -235,6 +245,10 @@ def test_the_blank_at_the_end_that_the_model_was_not_sent_is_not_said_twice() ->
         (STORY, "", False),
         ("Here are three:\n- one\n", "- two\n- three", False),
         (" The quick brown fox", "the  quick brown fox jumps", True),
+        ("The fox", "Certainly! Here you are:\n\nThe fox jumps", True),
+        ("The fox", " saw the fox of the neighbour", False),
+        ("A quick brown fox jumps", "The quick brown fox jumped over", True),
+        ("The quick brown fox jumps", " over the lazy dog, and then", False),
     ],
 )
 def test_what_counts_as_starting_anew(had: str, begun: str, anew: bool) -> None:
