@@ -138,7 +138,7 @@ class ChoiceReader:
 
     def _reason(self, candidate: dict[str, Any]) -> str | None:
         reason = candidate.get("finishReason")
-        if reason is None or reason == "FINISH_REASON_UNSPECIFIED":
+        if not isinstance(reason, str) or reason == "FINISH_REASON_UNSPECIFIED":
             return None
         if reason in _BROKEN:
             raise protocol_failure(self._identity.provider, f"an answer that ends in {reason}")

@@ -96,7 +96,7 @@ JSON: Any = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(value=JSON, status=st.none() | st.integers(400, 599))
 def test_no_error_body_is_beyond_us(value: Any, status: int | None) -> None:
     failure = google_failure("google", status, {"error": value}, secret=API_KEY)
