@@ -224,7 +224,10 @@ class ChunkStream:
             try:
                 chunk = orjson.loads(payload)
                 if chunk.get("error"):
-                    self.error = chunk
+                    if self.finished and not self.behind:
+                        self.done = True  # all of the answer is here
+                    else:
+                        self.error = chunk
                     untouched = None
                     break
                 if untouched is None and b"\n" in payload:
@@ -300,7 +303,7 @@ class ChunkStream:
         if usage is not None:
             self._note_usage(usage)
         if self._seam is not None:
-            if not self._seam.shows(chunk, finishing):
+            if not self._shows(self._seam, chunk, finishing):
                 # What else has come with a difference is counted, as it is going to be billed.
                 self.done = self.differs
                 return None
@@ -314,6 +317,14 @@ class ChunkStream:
             shaped_now = shaped if before is None else before + b"\n\ndata: " + shaped
         return shaped_now
 
+    @staticmethod
+    def _shows(seam: Seam, chunk: dict[str, Any], finishing: bool) -> bool:
+        try:
+            return seam.shows(chunk, finishing)
+        except (AttributeError, TypeError, RecursionError) as mistake:
+            # Not the provider's, whose event would be left out, and what is held with it.
+            raise RuntimeError("a stream that goes on with another could not be joined to it") from mistake
+
     def _says_something(self, delta: dict[str, Any]) -> bool:
         """Whether anything is in a field that nobody here knows, so that it has to be repeated, too."""
         if self.kept is not None and len(self.kept) >= MOST_KEPT_DELTAS:
@@ -324,7 +335,7 @@ class ChunkStream:
         """A continuation is at its cap before its seam has let anything through: what was held up to here is all that it says."""
         for choice in choices:
             choice["delta"] = {}
-        if self._seam is not None and self._seam.shows(chunk, True):
+        if self._seam is not None and self._shows(self._seam, chunk, True):
             self._held.append(orjson.dumps(chunk))
 
     def _is_beyond_cap(self) -> bool:

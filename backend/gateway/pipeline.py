@@ -232,7 +232,8 @@ class Pipeline:
 
     async def _stream(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         assert call.route is not None
-        watch = Watch(receive, total=call.route.timeouts.total - call.upstream_seconds, looks=self._looks)
+        waited = call.upstream_seconds
+        watch = Watch(receive, total=call.route.timeouts.total - waited, looks=self._looks, silent_for=waited)
         events = EventWriter if call.keeping is None else call.keeping.writer
         writer = events(send, watch, lambda: [fact_lines(call, overhead=call.overhead), *self._standing.lines(call)])
         progress = Progress(call, self._settler)
@@ -309,9 +310,13 @@ class Pipeline:
         # The provider's connection goes first: the caller may take a minute for its last bytes.
         if chunks.overrun:
             answer.close()
-        usage = self._settler.completed(
-            call, attempt, chunks.usage, estimated_output=chunks.uncounted_output_tokens(), overrun=chunks.overrun
-        )
+        try:
+            usage = self._settler.completed(
+                call, attempt, chunks.usage, estimated_output=chunks.uncounted_output_tokens(), overrun=chunks.overrun
+            )
+        except BaseException:
+            answer.close()
+            raise
         if not chunks.overrun:
             answer.release()
         closing = chunks.closing(usage, bourse_object(call) if call.with_facts else None)

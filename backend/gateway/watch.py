@@ -58,13 +58,16 @@ class Watch:
         total: seconds from now that the whole call may take.
         looks: whose timer looks after it; one of its own if None.
         keep_alive: called when nothing was sent for `keep_alive_after` seconds of waiting; it must not block.
+        silent_for: seconds that the caller has waited already.
     """
 
     __slots__ = ("_deadline", "_deadline_reason", "_hang_up", "_idle", "_keep_alive_after", "_last_sign", "_looks", "_loop", "_over",
                  "_receive", "_recheck", "_recheck_at", "_task", "_timer", "_total", "at_look", "keep_alive",
                  "last", "reason", "refusal", "waiting")  # fmt: skip
 
-    def __init__(self, receive: Receive, *, total: float, looks: Looks | None = None, keep_alive_after: float = 15.0) -> None:
+    def __init__(
+        self, receive: Receive, *, total: float, looks: Looks | None = None, keep_alive_after: float = 15.0, silent_for: float = 0.0
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._looks = looks or Looks()
         self._over = False
@@ -81,7 +84,7 @@ class Watch:
         self.at_look: Callable[[], None] | None = None
         """Called at every look, so at least each half second; it must neither block nor raise."""
         self._keep_alive_after = keep_alive_after
-        self._last_sign = self.last
+        self._last_sign = self.last - silent_for
         self._total = self.last + total
         self._deadline = self._total
         self._deadline_reason: Reason = "total"

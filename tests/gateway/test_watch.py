@@ -120,3 +120,13 @@ async def test_comments_are_sent_only_while_the_provider_is_silent_and_start_the
     assert set(comments) == {b": keep-alive\n\n"}
     assert 2 <= len(comments) <= 4
     assert writer.started
+
+
+async def test_who_has_waited_already_is_told_sooner() -> None:
+    signs: list[str] = []
+    for silent_for in (0.0, 14.99):
+        watch = Watch(never, total=10, silent_for=silent_for)
+        watch.keep_alive = lambda: signs.append("comment")
+        watch.limit(0.2, "first_token")
+        assert await reason_of(watch) == "first_token"
+    assert signs == ["comment"]

@@ -18,7 +18,7 @@ class Flight:
         self.over = False
         self.entry: Entry | None = None
         self.lost = False
-        """Its caller went away: nothing is known of the answer, and one of those who wait may ask in its place."""
+        """It came to no answer: its caller went away, or it failed. One of those who wait asks in its place, and the others for him."""
 
     def land(self, entry: Entry | None, *, lost: bool = False) -> None:
         """The end, once; whoever waits goes on."""

@@ -65,7 +65,7 @@ class Keeping:
     def close(self) -> None:
         """The call is over, however."""
         if self._flight is not None:
-            self._cache.landed(self._key, self._flight, None, lost=self._call.record.outcome == "client_closed")
+            self._cache.landed(self._key, self._flight, None, lost=self._call.record.outcome != "completed")
         if self._why_not is not None:
             self._cache.not_kept(self._why_not)
 
@@ -118,6 +118,9 @@ class Keeping:
         else:
             if self._assembly.size > self._cache.most_bytes:
                 self._why_not = "too_large"
+        if self._why_not is not None and self._flight is not None:
+            # It may be long until it ends, and there is nothing to wait for.
+            self._cache.landed(self._key, self._flight, None)
         self._gathered = []
         self._size = 0
 

@@ -1,7 +1,7 @@
 """The exact prompt cache: a call whose equal was answered lately gets that answer again, as a stream or whole, and costs nothing.
 
-Only on routes that say for how long. A caller waits for an equal call of this process that runs already; where that brings nothing that
-can be given to others, everybody asks for himself.
+Only on routes that say for how long. A caller waits for an equal call of this process that runs already; where that fails, one of those
+who wait is next, and where its answer cannot be given to others, everybody asks for himself at once.
 """
 
 import asyncio

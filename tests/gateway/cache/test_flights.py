@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from tests.fakes.openai_upstream import Exchange, Step, answer, canonical_chunks, completion, events, hang, status, whole
+from tests.fakes.openai_upstream import Exchange, Step, answer, canonical_chunks, chunk, completion, events, hang, sse, status, whole
 from tests.gateway.cache.conftest import Stage
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -69,7 +69,7 @@ async def test_twenty_equal_calls_at_once_are_one_call_of_the_provider(stage: St
     assert joined >= 19
 
 
-async def test_where_the_first_fails_the_others_ask_for_themselves(stage: Stage) -> None:
+async def test_where_the_first_fails_the_next_asks_for_all_who_wait(stage: Stage) -> None:
     go = asyncio.Event()
     stage.upstream.script(held_back(status(400, {"error": {"message": "no"}}), go), answer())
     async with a_call_that_asks(stage) as first:
@@ -77,8 +77,31 @@ async def test_where_the_first_fails_the_others_ask_for_themselves(stage: Stage)
         await until(lambda: waiting(stage) == 3)
         go.set()
         assert (await first).status_code == 400
-        assert [response.status_code for response in await asyncio.gather(*others)] == [200] * 3
-    assert stage.asked == 4
+        responses = await asyncio.gather(*others)
+    assert sorted(response.headers["x-bourse-cache"] for response in responses) == [HIT] * 2 + [MISS]
+    assert stage.asked == 2
+
+
+async def test_who_waits_for_what_is_too_large_to_be_kept_asks_before_it_has_ended(stage: Stage) -> None:
+    go = asyncio.Event()
+
+    async def long(exchange: Exchange) -> None:
+        await exchange.head(content_type="text/event-stream")
+        await go.wait()
+        for _ in range(40):
+            await exchange.chunk(sse(chunk({"content": "x" * 1000})))
+        await exchange.until_hang_up()
+
+    stage.upstream.script(long, answer())
+    async with a_call_that_asks(stage, stream=True, max_tokens=100_000):
+        other = asyncio.create_task(stage.ask(stream=True, max_tokens=100_000))
+        await until(lambda: waiting(stage) == 1)
+        go.set()
+        assert (await asyncio.wait_for(other, 10)).headers["x-bourse-cache"] == MISS
+    assert stage.asked == 2
+    async with asyncio.timeout(20):
+        while len(await stage.rows()) < 2:
+            await asyncio.sleep(0.02)
 
 
 async def test_where_the_first_gets_what_is_not_kept_the_others_ask_for_themselves(stage: Stage) -> None:

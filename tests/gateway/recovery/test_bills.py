@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from backend.audit.service import AuditService
+from backend.gateway.settle import Settler
 from backend.gateway.watch import Watch
 from backend.identity.principal import system
 from backend.metering.reconcile.service import ReconcileService
@@ -191,3 +192,23 @@ async def test_what_was_delivered_is_charged_though_the_provider_counts_zeros_un
     assert row["output_tokens"] == (HALF if model == "off" else len(WORDS))
     first = (await attempts_of(gateway, row["id"]))[0]
     assert first["provider_cost_nano"] == PROMPT * 1000 + HALF * 2000
+
+
+async def test_a_call_that_cannot_be_settled_leaves_no_provider_writing(
+    gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise ValueError
+
+    async def writes_on(exchange: Exchange) -> None:
+        await exchange.head(200, "text/event-stream")
+        for value in [*said(WORDS, finish="stop"), "[DONE]"]:
+            await exchange.chunk(sse(value))
+        await exchange.until_hang_up()
+
+    monkeypatch.setattr(Settler, "completed", fails)
+    upstream.script(cut())
+    other.script(writes_on)
+    _, values = await gateway.events(model="two")
+    assert json.loads(values[-1])["error"]["code"] == "internal_error"
+    await asyncio.wait_for(other.requests[0].hung_up.wait(), 20)

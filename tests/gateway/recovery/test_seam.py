@@ -284,3 +284,25 @@ def test_what_says_nothing_is_not_kept() -> None:
     for delta in ({"role": "assistant", "content": ""}, {"content": "one"}, {"content": ""}, {"content": None, "tool_calls": []}, {"odd": "x"}):
         stream.feed(sse(chunk(delta)))
     assert stream.kept == ["one", {"odd": "x"}]
+
+
+def test_a_mistake_of_ours_at_the_seam_is_no_malformed_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mistaken(*_: Any) -> bool:
+        raise TypeError
+
+    monkeypatch.setattr(Repeat, "shows", mistaken)
+    with pytest.raises(RuntimeError):
+        repeat_of({"content": "one"}).says({"content": "one two"})
+
+
+def test_an_error_after_everything_was_said_is_no_error_of_the_answer() -> None:
+    stream = ChunkStream(wants_usage=False, with_facts=False)
+    error = sse({"error": {"message": "too late"}})
+    stream.feed(sse(chunk({"content": "one"})) + sse(chunk({}, "stop")) + error)
+    assert (stream.complete, stream.done, stream.error) == (True, True, None)
+    unfinished = ChunkStream(wants_usage=False, with_facts=False)
+    unfinished.feed(sse(chunk({"content": "one"})) + error)
+    assert unfinished.error is not None
+    behind = repeat_of({"content": "one two"})
+    behind.stream.feed(error)
+    assert behind.stream.error is not None
