@@ -42,7 +42,8 @@ class AnthropicProvider:
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         self.name = name
         self._clock = clock
-        self._usable = settings.api_key is not None
+        # Servers of one's own may ask for no key.
+        self._usable = settings.api_key is not None or settings.base_url is not None
         secret = ""
         if settings.api_key is not None:
             try:

@@ -167,14 +167,16 @@ class MessageStream:
 
     def _ends(self, delta: dict[str, Any], usage: Any) -> bytes:
         self._usage = merged(self._usage, usage)
+        # A server that counts nothing here leaves the count of the start, which was before the first word.
+        used = self._used() if isinstance(usage, dict) and usage.get("output_tokens") is not None else b""
         reason = delta.get("stop_reason")
         if reason is None or self._finished:
-            return self._used()
+            return used
         self._finished = True
         why = refusal(delta)
         said = self._chunk({"refusal": why}) if why is not None else b""
         finish = orjson.dumps([{"index": 0, "delta": {}, "logprobs": None, "finish_reason": finish_reason(reason)}])
-        return said + b"data: " + self._identity + b',"choices":' + finish + b"}\n\n" + self._used()
+        return said + b"data: " + self._identity + b',"choices":' + finish + b"}\n\n" + used
 
     def _used(self) -> bytes:
         usage = usage_from_anthropic(self._usage)

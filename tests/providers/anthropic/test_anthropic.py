@@ -18,9 +18,12 @@ from backend.kernel.errors import (
     UpstreamRateLimited,
     UpstreamTimeout,
 )
+from backend.providers.anthropic import build
 from backend.providers.failures import UpstreamFailure
 from backend.providers.provider import ChatRequest, Provider
+from backend.settings import ProviderSettings
 from tests.fakes.anthropic_upstream import body, error_body, failing, framed, message, redacted, stream, text, thinking, tool_use
+from tests.fakes.byte_server import client
 from tests.fakes.openai_upstream import OpenAIUpstream, Step, events, whole
 from tests.gateway.conftest import Rig
 from tests.providers.anthropic.conftest import KEY
@@ -311,3 +314,41 @@ async def test_usage_of_a_server_that_counts_nothing_is_estimated(gateway: Rig, 
     answer = await gateway.client.chat.completions.create(model="claude", messages=HI)
     assert answer.choices[0].message.content == "Hello there."
     assert (await gateway.rows())[-1]["usage_source"] == "estimated"
+
+
+async def test_it_is_looked_at_by_its_list_of_models(provider: Provider, upstream: OpenAIUpstream) -> None:
+    assert await provider.look(2) == 200
+    assert upstream.looks[0].path == "/v1/models"
+    assert upstream.looks[0].headers["x-api-key"] == KEY
+    assert upstream.looks[0].headers["anthropic-version"] == "2023-06-01"
+
+
+async def test_without_a_key_anthropic_is_not_asked_and_a_server_of_ones_own_is(upstream: OpenAIUpstream) -> None:
+    upstream.script(message(text()))
+    request = ChatRequest({"messages": HI}, "claude-haiku-4-5", 2, "00-0-0-00", 100)
+    async with client() as http:
+        own = build("own", ProviderSettings(protocol="anthropic", base_url=upstream.base_url.removesuffix("/v1")), http)
+        assert (await own.complete(request)).value["choices"][0]["message"]["content"] == "Hello there."
+        assert "x-api-key" not in upstream.requests[0].headers
+        with pytest.raises(UpstreamFailure) as told:
+            await build("claude", ProviderSettings(protocol="anthropic"), http).complete(request)
+    assert told.value.kind == "credentials"
+
+
+async def test_a_connection_is_used_again_after_a_stream_and_dropped_when_one_is_given_up(
+    provider: Provider, upstream: OpenAIUpstream
+) -> None:
+    request = ChatRequest({"messages": HI}, "claude-haiku-4-5", 2, "00-0-0-00", 100)
+    upstream.script(message(text()))
+    for _ in range(3):
+        answer = await provider.open_stream(request)
+        while await answer.read():
+            pass
+        answer.release()
+        answer.close()
+    assert upstream.connections == 1
+    upstream.script(events(framed(stream(text())[0]), end="hang"))
+    answer = await provider.open_stream(request)
+    assert b'"role":"assistant"' in await answer.read()
+    answer.close()
+    await upstream.requests[-1].hung_up.wait()

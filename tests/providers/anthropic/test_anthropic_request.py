@@ -296,6 +296,7 @@ def test_whatever_it_is_it_is_translated_or_refused_and_never_changed(messages: 
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1200)
 @settings(max_examples=10_000, deadline=None)
 @given(messages=MESSAGES, fields=FIELDS)
 def test_whatever_it_is_ten_thousand_times(messages: list[Any], fields: dict[str, Any]) -> None:

@@ -105,6 +105,7 @@ def test_any_cut_is_the_same_answer(blocks: Any, usage: Any, stop: str, cuts: li
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1200)
 @pytest.mark.case("U4")
 @settings(max_examples=10_000, deadline=None)
 @any_stream
@@ -180,6 +181,7 @@ def test_broken_streams_are_read_to_their_end(wire: bytes, cuts: list[int]) -> N
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(1200)
 @pytest.mark.case("U4")
 @settings(max_examples=10_000, deadline=None)
 @any_break
@@ -236,3 +238,23 @@ def test_a_server_that_counts_its_input_at_the_end_or_puts_null_there_is_underst
     events[-2]["usage"] = {"input_tokens": 17, "output_tokens": 4, "cache_read_input_tokens": None}
     _, _, usage = answer_of(chunks_of(b"".join(map(framed, events)), []))
     assert (usage["prompt_tokens"], usage["completion_tokens"]) == (17, 4)
+
+
+def test_a_server_that_counts_nothing_at_the_end_leaves_the_answer_uncounted() -> None:
+    events = stream(text("Hello there, this is long."))
+    del events[-2]["usage"]
+    read = ChunkStream(wants_usage=True, with_facts=False)
+    read.feed(chunks_of(b"".join(map(framed, events)), []))
+    assert read.complete
+    assert read.usage is not None
+    assert read.usage.total_output == 1
+    assert read.uncounted_output_tokens() == 4
+
+
+def test_lines_may_end_in_crlf_and_arguments_may_come_at_once() -> None:
+    events = stream(tool_use("now", {"zone": "UTC"}), stop="tool_use")
+    begun = [{**event, "content_block": tool_use("now", {"zone": "UTC"})} if "content_block" in event else event for event in events]
+    wire = b"".join(framed(event) for event in begun if event["type"] != "content_block_delta").replace(b"\n", b"\r\n")
+    message, finish, _ = answer_of(chunks_of(wire, [5, 99, 100]))
+    assert orjson.loads(message["tool_calls"][0]["function"]["arguments"]) == {"zone": "UTC"}
+    assert finish == "tool_calls"
