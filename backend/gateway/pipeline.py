@@ -31,7 +31,7 @@ from backend.gateway.watch import STALL_SECONDS, Looks, Watch
 from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.clock import Clock
-from backend.kernel.errors import BourseError, InternalError, Restarting
+from backend.kernel.errors import BourseError, InternalError, Restarting, UpstreamTimeout
 from backend.kernel.header_lines import pairs_of
 from backend.kernel.ids import new_id
 from backend.kernel.json import parse_json
@@ -200,7 +200,7 @@ class Pipeline:
 
     async def _whole(self, call: Call, receive: Receive, send: Send) -> None:
         assert call.route is not None
-        watch = Watch(receive, total=call.route.timeouts.total - call.upstream_seconds, looks=self._looks)
+        watch = Watch(receive, total=_seconds_left(call), looks=self._looks)
         watch.at_look = Progress(call, self._settler).look
         try:
             answer, attempt = await Asking(call, watch, self._upstreams).whole()
@@ -233,7 +233,7 @@ class Pipeline:
     async def _stream(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         assert call.route is not None
         waited = call.upstream_seconds
-        watch = Watch(receive, total=call.route.timeouts.total - waited, looks=self._looks, silent_for=waited)
+        watch = Watch(receive, total=_seconds_left(call), looks=self._looks, silent_for=waited)
         events = EventWriter if call.keeping is None else call.keeping.writer
         writer = events(send, watch, lambda: [fact_lines(call, overhead=call.overhead), *self._standing.lines(call)])
         progress = Progress(call, self._settler)
@@ -331,3 +331,17 @@ class Pipeline:
         is_last = stream.attempt is last
         usage, tokens = (stream.chunks.usage, stream.chunks.uncounted_output_tokens()) if is_last else (None, 0)
         self._settler.cut(call, last, usage, tokens, outcome, status=200, error=error)
+
+
+def _seconds_left(call: Call) -> float:
+    """Of the time that the route gives the whole call: waiting for a turn, for limits and for another's answer is a part of it.
+
+    Raises:
+        UpstreamTimeout: none.
+    """
+    assert call.route is not None
+    total = call.route.timeouts.total
+    left = total - call.elapsed
+    if left <= 0:
+        raise UpstreamTimeout(f"No answer within the route's {total:g} s.")
+    return left

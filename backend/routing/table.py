@@ -13,7 +13,7 @@ from backend.providers.registry import SANDBOX, supported
 from backend.providers.sandbox import MODELS as SANDBOX_MODELS
 from backend.routing import repository
 from backend.routing.merge import merged
-from backend.routing.route import Candidate, Route, broken_route, route_from_settings
+from backend.routing.route import Candidate, Route, Rule, broken_route, route_from_settings
 from backend.routing.selection import Load, Steady, chosen_rule
 from backend.routing.strategies import Conditions, NothingKnown, Strategies
 from backend.settings import RouteSettings, Settings
@@ -247,26 +247,39 @@ class RouteTable:
         Raises:
             NoAvailableProvider: a rule rejects the call at this load. ModelNotAllowed: a rule rejects it at any.
         """
+        named: dict[int, tuple[Candidate, ...]] = {}
+
+        def available(rule: Rule) -> tuple[Candidate, ...]:
+            # Once: under `fastest` each look at an alias uses up a try of who was never measured.
+            found = named.get(id(rule))
+            if found is None:
+                found = named[id(rule)] = self._named(rule.use, key)
+            return found
+
         rule = chosen_rule(
             route,
             task=task,
             tier=key.tier,
             load=self._load,
             is_open=lambda candidate: self._is_open(candidate, route),
-            available=lambda rule: self._named(rule.use, key),
+            available=available,
         )
-        return Choice(self.order(route), route.by_price) if rule is None else self._choice(rule.use, key)
+        if rule is None:
+            return Choice(self.order(route), route.by_price)
+        return Choice(available(rule), self._goes_by_price(rule.use))
 
     def smaller(self, route: Route, key: Permitted) -> Choice | None:
         """Who answers instead once a soft quota is used up; None: the route has nobody for it, or nobody whom this key may use."""
         if route.smaller is None:
             return None
-        choice = self._choice((route.smaller,), key)
-        return choice if choice.candidates else None
+        use = (route.smaller,)
+        candidates = self._named(use, key)
+        return Choice(candidates, self._goes_by_price(use)) if candidates else None
 
-    def _choice(self, use: tuple[Candidate | str, ...], key: Permitted) -> Choice:
+    def _goes_by_price(self, use: tuple[Candidate | str, ...]) -> bool:
+        """An alias alone is asked by its own strategy."""
         alone = self._aliases.get(use[0]) if len(use) == 1 and isinstance(use[0], str) else None
-        return Choice(self._named(use, key), alone is not None and alone.by_price)
+        return alone is not None and alone.by_price
 
     def _named(self, use: tuple[Candidate | str, ...], key: Permitted) -> tuple[Candidate, ...]:
         """The candidates that are named, and those of aliases that are named, each once, as far as this key may use them now."""

@@ -1,5 +1,6 @@
 """Retries, breakers and refused keys as callers and operators meet them: headers, the answer's list of attempts, the ledger, events."""
 
+import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -233,21 +234,44 @@ async def test_a_stream_that_breaks_counts_also_where_nobody_may_go_on_with_it(
 
 
 async def test_who_has_said_everything_is_free_before_the_caller_has_the_end_of_it(gateway: Rig) -> None:
-    door = FrontDoor(gateway.runtime.settings)
-    door.runtime = gateway.runtime
-    body = json.dumps({**PLAIN, "stream": True}).encode()
-    scope = {
-        "type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b"", "client": ("127.0.0.1", 1), "scheme": "http",
-        "headers": [(b"authorization", f"Bearer {KEY}".encode()), (b"content-length", str(len(body)).encode())],
-    }  # fmt: skip
     running: list[int] = []
-
-    async def receive() -> dict[str, Any]:
-        return {"type": "http.request", "body": body, "more_body": False}
 
     async def send(message: Any) -> None:
         if b"[DONE]" in message.get("body", b""):
             running.extend(health.in_flight for health in gateway.runtime.health.all())
 
-    await door(scope, receive, send)
+    await through_the_door(gateway, {**PLAIN, "stream": True}, send)
     assert running == [0]
+
+
+@BOTH
+async def test_the_time_of_a_call_begins_with_the_call(gateway: Rig, upstream: OpenAIUpstream, stream: bool) -> None:
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    await through_the_door(gateway, {**PLAIN, "model": "brief", "stream": stream}, send, after=0.45)
+    assert sent[0]["status"] == 504
+    assert b"upstream_timeout" in sent[1]["body"]
+    assert upstream.requests == []
+    row = await gateway.last_row()
+    assert (row["outcome"], row["attempts"], row["charged_nano"]) == ("refused", 0, 0)
+    assert gateway.runtime.keeper.held_usd("reserved") == 0
+
+
+async def through_the_door(gateway: Rig, body: dict[str, Any], send: Any, *, after: float = 0.0) -> None:
+    """A call as the server hands it over, whose body comes `after` so many seconds."""
+    door = FrontDoor(gateway.runtime.settings)
+    door.runtime = gateway.runtime
+    data = json.dumps(body).encode()
+    scope = {
+        "type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b"", "client": ("127.0.0.1", 1), "scheme": "http",
+        "headers": [(b"authorization", f"Bearer {KEY}".encode()), (b"content-length", str(len(data)).encode())],
+    }  # fmt: skip
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.sleep(after)
+        return {"type": "http.request", "body": data, "more_body": False}
+
+    await door(scope, receive, send)

@@ -1,5 +1,7 @@
 """The selection table of a route: the first row that fits, whom it may name, and when it rejects."""
 
+import random
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -52,9 +54,11 @@ async def staged(rules: list[dict[str, Any]], **route: Any) -> Stage:
     desk = {"alias": "desk", "strategy": "ordered", "candidates": candidates, "rules": rules, **route}
     mini = {"alias": "mini", "candidates": [{"provider": "acme", "model": "mini-1"}], "strategy": "cheapest"}
     off = {"alias": "off", "candidates": [{"provider": "acme", "model": "off-1"}], "enabled": False}
-    configured = Settings.model_validate({"providers": {"acme": {"base_url": "https://acme.example/v1"}}, "models": [desk, mini, off]})
+    quick = {"alias": "quick", "candidates": [{"provider": "acme", "model": f"quick-{n}"} for n in (1, 2, 3)], "strategy": "fastest"}
+    settings = {"providers": {"acme": {"base_url": "https://acme.example/v1"}}, "models": [desk, mini, off, quick]}
+    configured = Settings.model_validate(settings)
     stage = Stage(None, Level())  # type: ignore[arg-type]
-    stage.table = RouteTable(configured, None, conditions=Measured(stage.known), load=stage.load)
+    stage.table = RouteTable(configured, None, rng=random.Random(14), conditions=Measured(stage.known), load=stage.load)
     await stage.table.load()
     return stage
 
@@ -116,6 +120,12 @@ async def test_an_alias_alone_is_asked_by_its_own_strategy() -> None:
     route = stage.table.resolve("desk", Key())
     assert stage.table.choose(route, Key(), "chat").by_price
     assert not stage.table.choose(route, Key(), "code").by_price
+
+
+async def test_a_call_orders_an_alias_once_so_that_fair_tries_are_tries() -> None:
+    stage = await staged([{"load": "high", "reject": True}, {"use": ["quick"]}])
+    first = Counter(stage.asked(None)[0] for _ in range(9))
+    assert first == {"quick-1": 3, "quick-2": 3, "quick-3": 3}
 
 
 @pytest.mark.parametrize(("smaller", "expected"), [("mini", ["mini-1"]), ("acme/small", ["small"]), ("off", None), (None, None)])
