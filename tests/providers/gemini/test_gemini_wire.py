@@ -7,6 +7,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
+from tests.fakes.byte_server import sending, serving
 from tests.fakes.gemini_upstream import (
     OVERLOADED,
     RESPONSE_ID,
@@ -198,3 +199,18 @@ async def test_an_answer_cut_for_safety_is_a_filtered_one(gateway: Rig, google: 
     google.script(whole(response(finish="SAFETY", usage=USAGE)))
     said = await gateway.client.chat.completions.create(model="gemini-3-flash", messages=HI)
     assert said.choices[0].finish_reason == "content_filter"
+
+
+async def test_a_picture_on_the_web_is_fetched(gateway: Rig, google: GeminiUpstream) -> None:
+    async with serving(sending(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\n\r\n\x89PNG")) as (_, url):
+        parts: list[Any] = [{"type": "image_url", "image_url": {"url": url}}]
+        await gateway.client.chat.completions.create(model="gemini-3-flash", messages=[{"role": "user", "content": parts}])
+    assert google.requests[0].body["contents"][0]["parts"] == [{"inlineData": {"mimeType": "image/png", "data": "iVBORw=="}}]
+
+
+async def test_a_picture_that_cannot_be_had_is_the_callers_affair(gateway: Rig, google: GeminiUpstream) -> None:
+    parts: list[Any] = [{"type": "image_url", "image_url": {"url": "http://169.254.169.254/latest/meta-data"}}]
+    with pytest.raises(openai.BadRequestError) as caught:
+        await gateway.client.chat.completions.create(model="gemini-3-flash", messages=[{"role": "user", "content": parts}])
+    assert (caught.value.code, caught.value.param) == ("address_not_allowed", "messages[0].content[0]")
+    assert google.requests == []

@@ -1,0 +1,155 @@
+"""What callers name by URL: fetched under their own address rules, bounded in size, time, number and kind."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from backend.kernel.addresses import AddressPolicy, AddressRefused
+from backend.kernel.errors import BadRequest
+from backend.providers import media_fetch
+from backend.providers.http import UpstreamHttp
+from backend.providers.media_fetch import Media, Wanted, fetch_media
+from tests.fakes.byte_server import LOOPBACK, Call, Serve, Server
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def reply(body: bytes = PNG, content_type: str = "image/png", status: int = 200, *lines: str) -> bytes:
+    head = [f"HTTP/1.1 {status} X", f"content-type: {content_type}", f"content-length: {len(body)}", *lines]
+    return "\r\n".join([*head, "", ""]).encode() + body
+
+
+@asynccontextmanager
+async def web(pages: Callable[[str], bytes] | Serve) -> AsyncIterator[tuple[Server, str]]:
+    async def serve(call: Call) -> None:
+        found = pages(call.head.split(b" ")[1].decode())  # type: ignore[arg-type]
+        if isinstance(found, bytes):
+            await call.send(found)
+        else:
+            await found
+
+    server = Server(serve)
+    listener = await asyncio.start_server(server.handle, "127.0.0.1", 0)
+    try:
+        yield server, f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+    finally:
+        listener.close()
+
+
+@asynccontextmanager
+async def http(callers: AddressPolicy | None = LOOPBACK, **options: Any) -> AsyncIterator[UpstreamHttp]:
+    """Providers may be on this machine; what callers name may be where `callers` says."""
+    client = UpstreamHttp(LOOPBACK, callers=callers, **options)
+    try:
+        yield client.for_callers
+    finally:
+        await client.close()
+
+
+async def fetched(client: UpstreamHttp, *urls: str, kind: str = "image") -> dict[str, Media]:
+    return await fetch_media(client, [Wanted(url, kind, f"messages[{number}]") for number, url in enumerate(urls)])
+
+
+async def test_what_is_there_is_fetched_once_without_anything_of_ours() -> None:
+    async with web(lambda _: reply()) as (server, url), http() as client:
+        assert await fetched(client, f"{url}/a.png", f"{url}/a.png") == {f"{url}/a.png": Media("image/png", PNG)}
+        assert len(server.calls) == 1
+        assert server.calls[0].head.startswith(b"GET /a.png HTTP/1.1\r\n")
+        assert b"authorization" not in server.calls[0].head.lower()
+
+
+@pytest.mark.case("W4")
+async def test_what_the_operator_opened_for_providers_is_not_open_to_callers() -> None:
+    async with web(lambda _: reply()) as (server, url), http(AddressPolicy()) as client:
+        for other in (url, url.replace("127.0.0.1", "localhost"), url.replace("127.0.0.1", "2130706433"), "http://169.254.169.254/latest"):
+            with pytest.raises(AddressRefused) as caught:
+                await fetched(client, other)
+            assert caught.value.param == "messages[0]"
+        assert server.calls == []
+
+
+@pytest.mark.case("W4")
+async def test_every_redirection_is_checked_again() -> None:
+    inside = reply(b"", "text/plain", 302, "location: http://169.254.169.254/latest/meta-data")
+    async with web(lambda _: inside) as (_, url), http() as client:
+        with pytest.raises(AddressRefused):
+            await fetched(client, url)
+
+
+@pytest.mark.case("W4")
+async def test_a_literal_address_is_checked_although_a_proxy_is_asked() -> None:
+    async with web(lambda _: reply()) as (proxy, url), http(AddressPolicy((IPv4Network("192.0.2.1/32"),)), proxy=url) as client:
+        with pytest.raises(AddressRefused):
+            await fetched(client, "http://10.0.0.1/a.png")
+        assert proxy.calls == []
+        assert (await fetched(client, "http://img.example/a.png"))["http://img.example/a.png"].data == PNG
+
+
+async def test_redirections_are_followed_a_few_times() -> None:
+    def pages(path: str) -> bytes:
+        left = int(path[1:])
+        return reply(b"", "text/plain", 302, f"location: /{left - 1}") if left else reply()
+
+    async with web(pages) as (_, url), http() as client:
+        assert (await fetched(client, f"{url}/3"))[f"{url}/3"].data == PNG
+        with pytest.raises(BadRequest, match="without end"):
+            await fetched(client, f"{url}/4")
+
+
+@pytest.mark.parametrize(
+    ("page", "kind", "words"),
+    [
+        (reply(b"<html>", "text/html"), "image", "not of the kind"),
+        (reply(b"x", "application/x-sh"), "", "not of the kind"),
+        (reply(status=404), "image", "HTTP 404"),
+        (reply()[:-3], "image", "not come whole"),
+        (b"nonsense", "image", "cannot be reached"),
+    ],
+)
+async def test_what_is_not_what_belongs_there(page: bytes, kind: str, words: str) -> None:
+    async def serve(call: Call) -> None:
+        await call.send(page)
+        call.writer.close()
+
+    server = Server(serve)
+    listener = await asyncio.start_server(server.handle, "127.0.0.1", 0)
+    async with http() as client:
+        with pytest.raises(BadRequest, match=words):
+            await fetched(client, f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}/a.png", kind=kind)
+    listener.close()
+
+
+async def test_an_undeclared_kind_is_that_of_the_name() -> None:
+    async with web(lambda _: reply(content_type="application/octet-stream")) as (_, url), http() as client:
+        assert (await fetched(client, f"{url}/a.webp?x=1"))[f"{url}/a.webp?x=1"].media_type == "image/webp"
+
+
+@pytest.mark.parametrize("url", ["ftp://x/a.png", "file:///etc/passwd", "http://", "http://x:99999/", "http://[::1", "https://a b/"])
+async def test_what_is_no_url(url: str) -> None:
+    async with http() as client:
+        with pytest.raises(BadRequest):
+            await fetched(client, url)
+
+
+async def test_size_is_bounded_over_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(media_fetch, "MAX_BYTES", 3 * len(PNG) - 1)
+    async with web(lambda _: reply()) as (_, url), http() as client:
+        assert len(await fetched(client, f"{url}/1", f"{url}/2")) == 2
+        with pytest.raises(BadRequest, match="bytes") as caught:
+            await fetched(client, f"{url}/1", f"{url}/2", f"{url}/3")
+        assert caught.value.param == "messages[2]"
+
+
+async def test_number_and_time_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with web(lambda _: reply()) as (server, url), http() as client:
+        with pytest.raises(BadRequest, match="No more than 16"):
+            await fetched(client, *(f"{url}/{number}" for number in range(17)))
+        assert len(server.calls) == 16
+    monkeypatch.setattr(media_fetch, "FETCH_SECONDS", 0.05)
+    async with web(lambda _: asyncio.Event().wait()) as (_, url), http() as client:  # type: ignore[arg-type, return-value]
+        with pytest.raises(BadRequest, match="did not come within"):
+            await fetched(client, url)
