@@ -18,17 +18,27 @@ WINDOW_BYTES = 256 * 1024
 
 
 class Room:
-    """How many bytes all recordings of a process may hold together."""
+    """How many bytes all recordings of a process may hold together, and those of one tenant."""
 
-    def __init__(self, most_bytes: int) -> None:
+    def __init__(self, most_bytes: int, most_of_one: int | None = None) -> None:
         self.left = most_bytes
+        self._most_of_one = most_of_one if most_of_one is not None else most_bytes
+        self._taken: dict[str, int] = {}
 
-    def take(self, count: int) -> bool:
+    def take(self, tenant_id: str, count: int) -> bool:
         """Whether there was so much."""
-        if count > self.left:
+        taken = self._taken.get(tenant_id, 0) + count
+        if count > self.left or taken > self._most_of_one:
             return False
         self.left -= count
+        self._taken[tenant_id] = taken
         return True
+
+    def give_back(self, tenant_id: str, count: int) -> None:
+        self.left += count
+        self._taken[tenant_id] -= count
+        if not self._taken[tenant_id]:
+            del self._taken[tenant_id]
 
 
 class Reader:
@@ -46,7 +56,7 @@ class Reader:
 
 
 class TooSlow(Exception):
-    """The answer is too large to keep, and what this reader has not read is gone."""
+    """The reader takes nothing, or the answer is too large to keep and what he has not read is gone."""
 
 
 class Recording:
@@ -57,7 +67,8 @@ class Recording:
         most_bytes: a longer answer is passed on and not kept.
     """
 
-    def __init__(self, fingerprint: str, request_id: str, room: Room, *, most_bytes: int) -> None:
+    def __init__(self, fingerprint: str, request_id: str, room: Room, *, most_bytes: int, tenant_id: str = "") -> None:
+        self._tenant_id = tenant_id
         self.fingerprint = fingerprint
         self.request_id = request_id
         self.task: asyncio.Task[None] | None = None
@@ -167,7 +178,7 @@ class Recording:
 
     def _count(self, count: int) -> None:
         self._bytes += count
-        if self.whole and self._bytes <= self._most_bytes and self._room.take(count):
+        if self.whole and self._bytes <= self._most_bytes and self._room.take(self._tenant_id, count):
             self._charged += count
         else:
             self.whole = False
@@ -285,7 +296,7 @@ class Recording:
     def _settle(self) -> None:
         """The room that it took is free once nobody reads it and nothing keeps it."""
         if self.over and not self._readers and not self._kept and self._charged:
-            self._room.left += self._charged
+            self._room.give_back(self._tenant_id, self._charged)
             self._charged = 0
 
     def _lasting(self) -> tuple[Header, ...]:

@@ -1,6 +1,7 @@
 """Calls that come together share a transaction: each pays a statement, and one of them the rest."""
 
 import asyncio
+from collections.abc import Callable
 from typing import NamedTuple
 
 from backend.gateway.replay import repository
@@ -14,6 +15,7 @@ MOST_AT_ONCE = 200
 class _Ask(NamedTuple):
     wish: Wish
     future: "asyncio.Future[Granted]"
+    unheard: Callable[[], None] | None
 
 
 class Rounds:
@@ -24,13 +26,16 @@ class Rounds:
         self._asks: list[_Ask] = []
         self._serving: asyncio.Task[None] | None = None
 
-    async def grant(self, wish: Wish) -> Granted:
+    async def grant(self, wish: Wish, unheard: Callable[[], None] | None = None) -> Granted:
         """What became of it, committed.
+
+        Args:
+            unheard: called after its round if whoever asked has not waited for it.
 
         Raises:
             StorageUnavailable: the database is silent; it may be committed all the same.
         """
-        ask = _Ask(wish, asyncio.get_running_loop().create_future())
+        ask = _Ask(wish, asyncio.get_running_loop().create_future(), unheard)
         self._asks.append(ask)
         if self._serving is None or self._serving.done():
             self._serving = asyncio.create_task(self._serve(), name="replay-rounds")
@@ -49,13 +54,36 @@ class Rounds:
             if not asks:
                 continue
             try:
-                async with self._db.write() as unit:
-                    granted = await repository.grant(unit.session, [ask.wish for ask in asks])
+                await self._settle(asks)
+            except StorageUnavailable as error:
+                _fail(asks, error)
             except Exception as error:
-                for ask in asks:
-                    if not ask.future.done():
-                        ask.future.set_exception(error)
-            else:
-                for ask, one in zip(asks, granted, strict=True):
-                    if not ask.future.done():
-                        ask.future.set_result(one)
+                # It may be one that nobody can grant; the others have no part in that.
+                await self._settle_each(asks, error)
+
+    async def _settle(self, asks: list[_Ask]) -> None:
+        async with self._db.write() as unit:
+            granted = await repository.grant(unit.session, [ask.wish for ask in asks])
+        for ask, one in zip(asks, granted, strict=True):
+            if not ask.future.done():
+                ask.future.set_result(one)
+            elif ask.unheard is not None:
+                ask.unheard()
+
+    async def _settle_each(self, asks: list[_Ask], error: Exception) -> None:
+        if len(asks) == 1:
+            _fail(asks, error)
+            return
+        for ask in asks:
+            try:
+                await self._settle([ask])
+            except Exception as own:
+                _fail([ask], own)
+
+
+def _fail(asks: list[_Ask], error: Exception) -> None:
+    for ask in asks:
+        if not ask.future.done():
+            ask.future.set_exception(error)
+        elif ask.unheard is not None:
+            ask.unheard()

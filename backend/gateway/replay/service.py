@@ -6,7 +6,6 @@ answer below 300 whose body came to its end is a success.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
@@ -16,6 +15,7 @@ from backend.gateway.pipeline import ENTERED
 from backend.gateway.replay.answer import Answer
 from backend.gateway.replay.asked import Asked, asked_by, check_idempotency_key
 from backend.gateway.replay.recording import Reader, Recording, Room, TooSlow
+from backend.gateway.replay.remembered import Remembered
 from backend.gateway.replay.shelf import Claim, Shelf, in_progress, mismatch
 from backend.gateway.watch import STALL_SECONDS
 from backend.identity.snapshot import KeyRecord
@@ -33,6 +33,8 @@ ROOM_BYTES = 64 * 1024 * 1024
 """What running and remembered answers may take in memory together; beyond it answers are passed on and not kept."""
 REMEMBERED_BYTES = 8 * 1024 * 1024
 """Of finished answers."""
+TENANTS_SHARE = 4
+"""One tenant has no more than this part of either."""
 LAST_WORD_SECONDS = 0.5
 WIND_DOWN_SECONDS = 2.0
 """How long a new request waits for a call to end that everybody else has given up."""
@@ -46,16 +48,16 @@ class Replays:
     def __init__(
         self, db: Database, clock: Clock, settings: Settings, metrics: Metrics, enter: Callable[[Scope], Awaitable[KeyRecord]]
     ) -> None:
-        self._clock = clock
-        self._keep_seconds = settings.replay.keep.total_seconds()
         self._most_bytes = settings.replay.max_bytes
         self._enter = enter
         self._count = metrics.replays
         self._shelf = Shelf(db, clock, settings)
-        self._room = Room(ROOM_BYTES)
+        self._room = Room(ROOM_BYTES, ROOM_BYTES // TENANTS_SHARE)
         self._running: dict[str, Recording] = {}
-        self._remembered: OrderedDict[str, tuple[Recording, float]] = OrderedDict()
-        self._remembered_bytes = 0
+        seconds = settings.replay.keep.total_seconds()
+        self._remembered = Remembered(
+            clock, seconds=seconds, most_bytes=REMEMBERED_BYTES, most_of_one=REMEMBERED_BYTES // TENANTS_SHARE
+        )
 
     async def start(self) -> None:
         await self._shelf.start()
@@ -98,7 +100,7 @@ class Replays:
     async def _join(self, asked: Asked, endpoint: App, scope: Scope, body: bytes) -> tuple[Recording, Reader]:
         """The recording of this request, made now if there is none, and a reader at its beginning."""
         while True:
-            recording = self._running.get(asked.id) or self._recall(asked.id)
+            recording = self._running.get(asked.id) or self._remembered.get(asked.id)
             if recording is None:
                 return self._begin(asked, endpoint, scope, body)
             if recording.fingerprint != asked.fingerprint:
@@ -113,7 +115,9 @@ class Replays:
                 raise in_progress()
 
     def _begin(self, asked: Asked, endpoint: App, scope: Scope, body: bytes) -> tuple[Recording, Reader]:
-        recording = Recording(asked.fingerprint, scope["bourse"].request_id, self._room, most_bytes=self._most_bytes)
+        recording = Recording(
+            asked.fingerprint, scope["bourse"].request_id, self._room, most_bytes=self._most_bytes, tenant_id=asked.tenant_id
+        )
         reader = recording.join(made_it=True)
         self._running[asked.id] = recording
         recording.task = asyncio.create_task(self._run(asked, recording, endpoint, _with_body(scope, body)), name="replay-call")
@@ -161,35 +165,11 @@ class Replays:
             # Another process was given the key because this one was silent for too long; only its answer counts.
             recording.refuse(in_progress())
         elif not recording.over:
-            recording.end(error, kept=claim is not None and self._remember(asked.id, recording))
+            recording.end(error, kept=claim is not None and self._remember(asked, recording))
 
-    # What is still in memory -------------------------------------------------------------------------------------------------------
-
-    def _recall(self, asked_id: str) -> Recording | None:
-        found = self._remembered.get(asked_id)
-        if found is None:
-            return None
-        recording, until = found
-        if self._clock.monotonic() >= until:
-            self._forget(asked_id)
-            return None
-        self._remembered.move_to_end(asked_id)
-        return recording
-
-    def _remember(self, asked_id: str, recording: Recording) -> bool:
-        """Keep it in memory for twins to come, if it is a success, in the place of those that nobody asked for lately."""
-        if not (recording.complete and recording.whole) or recording.size > REMEMBERED_BYTES:
-            return False
-        self._remembered[asked_id] = (recording, self._clock.monotonic() + self._keep_seconds)
-        self._remembered_bytes += recording.size
-        while self._remembered_bytes > REMEMBERED_BYTES:
-            self._forget(next(iter(self._remembered)))
-        return True
-
-    def _forget(self, asked_id: str) -> None:
-        recording, _ = self._remembered.pop(asked_id)
-        self._remembered_bytes -= recording.size
-        recording.forget()
+    def _remember(self, asked: Asked, recording: Recording) -> bool:
+        """Keep it in memory for twins to come, if it is a success."""
+        return recording.complete and recording.whole and self._remembered.put(asked.id, asked.tenant_id, recording)
 
     # One caller --------------------------------------------------------------------------------------------------------------------
 
@@ -222,12 +202,15 @@ class Replays:
             data, is_last = await recording.portion(reader)
             if reader.gone:
                 return
-            # A caller who does not read for a minute is taken for gone.
-            async with asyncio.timeout(STALL_SECONDS):
-                if not reader.started:
-                    await send(recording.start(reader))
-                    reader.started = True
-                await send({"type": "http.response.body", "body": data, "more_body": not is_last})
+            try:
+                # A caller who does not read for a minute is taken for gone.
+                async with asyncio.timeout(STALL_SECONDS):
+                    if not reader.started:
+                        await send(recording.start(reader))
+                        reader.started = True
+                    await send({"type": "http.response.body", "body": data, "more_body": not is_last})
+            except TimeoutError:
+                raise TooSlow from None
             recording.advance(reader, len(data))
 
 

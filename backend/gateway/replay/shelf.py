@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal
 
 import structlog
@@ -32,6 +33,7 @@ LOOK_SECONDS = 1.0
 """How soon after the database is back what could not be stored or given up is."""
 SWEEP_SECONDS = 300.0
 SWEPT_AT_ONCE = 500
+FREED_AT_ONCE = 500
 MOST_SWEEPS = 200
 """A round deletes 100,000 rows at the most, and takes a breath after every 500."""
 BREATH_SECONDS = 0.05
@@ -69,7 +71,8 @@ class Shelf:
             self._redis = KeptValues(settings.redis_url, "replay", "answers are given again from the database alone", lambda _: None)
         self._held: dict[str, Claim] = {}
         self._unstored: dict[str, Claim] = {}
-        self._unfreed: dict[str, str] = {}
+        self._unfreed: dict[str, tuple[str, float]] = {}
+        """Holder of the claim → id of the row, and since when."""
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -82,7 +85,8 @@ class Shelf:
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
-        self._unfreed |= {holder: claim.asked.id for holder, claim in self._held.items()}
+        for claim in self._held.values():
+            self._to_be_freed(claim)
         try:
             await self._store_the_rest()
             await self._free_the_rest()
@@ -109,10 +113,10 @@ class Shelf:
             granted = None
             while granted is None:
                 wish = repository.claiming(self._db.dialect, claim.row(), now=self._clock.now(), lease=self._lease)
-                granted = await self._rounds.grant(wish)
+                # It may be committed after its caller has gone.
+                granted = await self._rounds.grant(wish, lambda: self._to_be_freed(claim))
         except BaseException:
-            # It may be committed all the same.
-            self._unfreed[claim.holder] = asked.id
+            self._to_be_freed(claim)
             raise
         statement, found = granted
         if statement == 0:
@@ -144,12 +148,15 @@ class Shelf:
     async def free(self, claim: Claim) -> None:
         """The call came to nothing that is kept: the key is as if it had never been used."""
         self._held.pop(claim.holder, None)
-        self._unfreed[claim.holder] = claim.asked.id
+        self._to_be_freed(claim)
         try:
             await self._rounds.grant(repository.freeing(claim.row()))
             self._unfreed.pop(claim.holder, None)
         except StorageUnavailable:
             log.warning("replay.not_freed", consequence="the key is in progress until the lease ends, or the database is back")
+
+    def _to_be_freed(self, claim: Claim) -> None:
+        self._unfreed[claim.holder] = (claim.asked.id, self._clock.monotonic())
 
     async def _store(self, claim: Claim) -> Fate:
         wish = repository.keeping(self._db.dialect, claim.row(), claim.sealed, now=self._clock.now(), span=self._keep)
@@ -196,14 +203,16 @@ class Shelf:
             log.info("replay.stored_late", fate=fate)
 
     async def _free_the_rest(self) -> None:
-        if not self._unfreed:
-            return
-        holders = dict(self._unfreed)
-        with _callers_patience():
-            async with self._db.write() as unit:
-                await repository.free(unit.session, holders)
-        for holder in holders:
-            self._unfreed.pop(holder, None)
+        over = self._clock.monotonic() - self._lease.total_seconds()
+        for holder in [holder for holder, (_, since) in self._unfreed.items() if since < over]:
+            del self._unfreed[holder]  # it is free without us
+        while self._unfreed:
+            holders = {holder: asked_id for holder, (asked_id, _) in islice(self._unfreed.items(), FREED_AT_ONCE)}
+            with _callers_patience():
+                async with self._db.write() as unit:
+                    await repository.free(unit.session, holders)
+            for holder in holders:
+                self._unfreed.pop(holder, None)
 
     async def sweep(self) -> int:
         """Delete what is not kept any longer; how many rows."""

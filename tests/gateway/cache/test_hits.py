@@ -338,7 +338,9 @@ async def test_what_was_cleared_is_not_given_again(stage: Stage) -> None:
     assert kind(await stage.ask()) == "hit"
 
 
-async def test_a_long_hit_is_streamed_in_pieces_and_given_up_by_who_does_not_take_them(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_long_hit_is_streamed_in_pieces_and_who_does_not_take_them_is_given_up(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(prompt_cache, "PIECE_BYTES", 1000)
     first = await stage.ask()
     second = await stage.ask(stream=True)

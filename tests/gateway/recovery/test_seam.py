@@ -281,7 +281,8 @@ def test_a_long_answer_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_says_nothing_is_not_kept() -> None:
     stream = ChunkStream(wants_usage=False, with_facts=False, keeps=True)
-    for delta in ({"role": "assistant", "content": ""}, {"content": "one"}, {"content": ""}, {"content": None, "tool_calls": []}, {"odd": "x"}):
+    nothing = [{"role": "assistant", "content": ""}, {"content": ""}, {"content": None, "tool_calls": []}]
+    for delta in (*nothing, {"content": "one"}, *nothing, {"odd": "x"}):
         stream.feed(sse(chunk(delta)))
     assert stream.kept == ["one", {"odd": "x"}]
 

@@ -1,13 +1,17 @@
 """The recording of an answer: readers at any pace, memory that is bounded, ends of every kind."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
+from backend.gateway.replay import service
 from backend.gateway.replay.answer import Answer
 from backend.gateway.replay.recording import PORTION_BYTES, WINDOW_BYTES, Reader, Recording, Room, TooSlow
+from backend.gateway.replay.remembered import Remembered
 from backend.gateway.responses import CUT
+from backend.kernel.clock import FixedClock
 from backend.kernel.errors import Restarting
 from backend.kernel.header_lines import EXTENSION
 
@@ -218,6 +222,52 @@ async def test_all_recordings_share_one_room_and_give_back_what_they_took() -> N
     assert room.left == 40, "what is remembered takes room"
     one.forget()
     assert room.left == 100
+
+
+async def test_one_tenant_has_no_more_than_its_share_of_the_room() -> None:
+    room = Room(100, 25)
+    assert room.take("one", 25)
+    assert not room.take("one", 1)
+    assert room.take("other", 20)
+    room.give_back("one", 5)
+    assert room.take("one", 5)
+    assert room.left == 55
+
+
+async def test_who_keeps_more_than_his_share_pushes_out_his_own() -> None:
+    memory = Remembered(FixedClock(datetime.now(UTC)), seconds=60, most_bytes=250, most_of_one=100)
+
+    async def kept(name: str, tenant_id: str, size: int) -> bool:
+        tape = recording()
+        await head(tape)
+        await say(tape, b"x" * size, more=False)
+        return memory.put(name, tenant_id, tape)
+
+    def left() -> list[str]:
+        return [name for name in "abcdefg" if memory.get(name) is not None]
+
+    assert not await kept("a", "one", 101)
+    for name in "abc":
+        assert await kept(name, "one", 50)
+    assert await kept("d", "two", 60)
+    assert left() == ["b", "c", "d"], "the first was its own tenant's to lose"
+    memory.get("b")
+    assert await kept("e", "three", 100)
+    assert left() == ["b", "d", "e"], "all together had too much"
+
+
+async def test_a_reader_who_takes_nothing_for_a_minute_is_too_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "STALL_SECONDS", 0.02)
+    tape = recording()
+    reader = tape.join(made_it=True)
+    await head(tape)
+    await say(tape, b"one")
+
+    async def stalls(_message: Any) -> None:
+        await asyncio.Event().wait()
+
+    with pytest.raises(TooSlow):
+        await asyncio.wait_for(service.Replays._deliver(tape, reader, stalls), 20)
 
 
 async def test_an_answer_from_the_shelf_is_nobodys_own() -> None:

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from backend.gateway.replay import repository
 from backend.gateway.replay.answer import Answer, packed, unpacked
 from backend.gateway.replay.asked import Asked, asked_by
+from backend.gateway.replay.repository import Wish
+from backend.gateway.replay.rounds import Rounds
 from backend.gateway.replay.shelf import SWEPT_AT_ONCE, Claim, Shelf
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.clock import FixedClock
@@ -163,6 +166,59 @@ async def test_a_claim_that_nobody_answered_is_given_up_later(sqlite_database: D
     await shelf._free_the_rest()
     assert not shelf._unfreed
     await claimed(shelf, asked())
+
+
+async def test_claims_that_were_left_are_given_up_in_parts_and_old_ones_forgotten(
+    sqlite_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.gateway.replay.shelf.FREED_AT_ONCE", 2)
+    shelf, parts = shelf_on(sqlite_database), []
+    free = repository.free
+
+    async def counted(session: Any, holders: Any) -> None:
+        parts.append(len(holders))
+        await free(session, holders)
+
+    monkeypatch.setattr(repository, "free", counted)
+    for name in "abcde":
+        shelf._to_be_freed(await claimed(shelf, asked(name)))
+    holder = next(iter(shelf._unfreed))
+    shelf._unfreed[holder] = (shelf._unfreed[holder][0], shelf._clock.monotonic() - LEASE.total_seconds() - 1)
+    await shelf._free_the_rest()
+    assert (parts, shelf._unfreed) == ([2, 2], {})
+
+
+async def test_a_claim_that_is_committed_after_its_caller_has_gone_is_given_up(sqlite_database: Database) -> None:
+    shelf = shelf_on(sqlite_database)
+    begun, may_end, grant = asyncio.Event(), asyncio.Event(), repository.grant
+
+    async def slow(*given: Any) -> Any:
+        begun.set()
+        await may_end.wait()
+        return await grant(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(repository, "grant", slow)
+        caller = asyncio.create_task(shelf.claim(asked()))
+        await begun.wait()
+        caller.cancel()
+        await asyncio.gather(caller, return_exceptions=True)
+        # Too early: there is nothing to be given up yet.
+        shelf._unfreed.clear()
+        may_end.set()
+        assert shelf._rounds._serving is not None
+        await shelf._rounds._serving
+    await shelf._free_the_rest()
+    await claimed(shelf, asked())
+
+
+async def test_a_wish_that_cannot_be_granted_fails_alone(sqlite_database: Database) -> None:
+    rounds = Rounds(sqlite_database)
+    good = Wish("a", (("SELECT 1", ()),))
+    bad = Wish("b", (("SELECT ?", (object(),)),))
+    found = await asyncio.gather(rounds.grant(good), rounds.grant(bad), rounds.grant(good), return_exceptions=True)
+    assert found[0] == found[2] == (0, (1,))
+    assert isinstance(found[1], Exception)
 
 
 # ── Redis ────────────────────────────────────────────────────────────────────────────────────────────────────────────
