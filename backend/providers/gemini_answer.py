@@ -98,11 +98,12 @@ class ChoiceReader:
         for part in parts if isinstance(parts, list) else ():
             if not isinstance(part, dict):
                 continue
-            text, call = part.get("text"), part.get("functionCall")
+            text = part.get("text")
             if isinstance(text, str):
-                (thoughts if part.get("thought") else texts).append(text)
-            elif isinstance(call, dict):
-                calls.append(self._call(call, part.get("thoughtSignature")))
+                if text:
+                    (thoughts if part.get("thought") else texts).append(text)
+            elif isinstance(part.get("functionCall"), dict):
+                calls.append(self._call(part["functionCall"], part.get("thoughtSignature")))
                 continue
             elif isinstance(part.get("inlineData"), dict):
                 blob = part["inlineData"]
@@ -112,9 +113,9 @@ class ChoiceReader:
             if isinstance(given, str) and given:
                 signature = given
         delta: dict[str, Any] = {}
-        if any(texts):
+        if texts:
             delta["content"] = "".join(texts)
-        if any(thoughts):
+        if thoughts:
             delta["reasoning_content"] = "".join(thoughts)
         if calls:
             delta["tool_calls"] = calls

@@ -12,7 +12,7 @@ from backend.kernel.sse import EventSplitter, EventTooLarge
 from backend.providers.failures import UpstreamFailure, protocol_failure
 from backend.providers.gemini_answer import ChoiceReader, Identity, logprobs, raise_if_blocked
 from backend.providers.gemini_errors import error_of, google_failure
-from backend.providers.gemini_usage import counts_the_answer, openai_usage
+from backend.providers.gemini_usage import counts_the_answer, counts_the_prompt, openai_usage
 
 _UNREADABLE = b"data: {\n\n"
 """Stands for an event that cannot be read: whoever reads us counts it as one."""
@@ -21,7 +21,7 @@ _UNREADABLE = b"data: {\n\n"
 class GeminiStream:
     """Feed bytes in order, get OpenAI's. `failure` is set once nothing more can come; what came before it was returned."""
 
-    __slots__ = ("_choices", "_finished", "_first", "_identity", "_is_counted", "_secret", "_splitter", "_usage", "failure")
+    __slots__ = ("_choices", "_finished", "_head", "_id", "_identity", "_is_counted", "_secret", "_splitter", "_usage", "failure")
 
     def __init__(self, identity: Identity, secret: str = "") -> None:
         self._identity = identity
@@ -29,7 +29,8 @@ class GeminiStream:
         self._splitter = EventSplitter()
         self._choices: dict[int, ChoiceReader] = {}
         self._finished: set[int] = set()
-        self._first: dict[str, Any] = {}
+        self._head: dict[str, Any] | None = None
+        self._id = ""
         self._usage: Any = None
         self._is_counted = False
         """All that was passed on is in the usage."""
@@ -75,28 +76,29 @@ class GeminiStream:
         return b"".join(out)
 
     def _event(self, answer: Any) -> bytes:
-        if error_of(answer) is not None:
-            raise google_failure(self._identity.provider, None, answer, secret=self._secret)
-        if not isinstance(answer, dict):
-            return _UNREADABLE
-        raise_if_blocked(answer)
-        if not self._first:
+        candidates = answer.get("candidates") if isinstance(answer, dict) else None
+        if not candidates:
+            if error_of(answer) is not None:
+                raise google_failure(self._identity.provider, None, answer, secret=self._secret)
+            if not isinstance(answer, dict):
+                return _UNREADABLE
+            raise_if_blocked(answer)
+        if self._head is None:
             # The identity of a stream is that of its first event, whatever later ones say.
-            self._first = {"responseId": answer.get("responseId") or "", "modelVersion": answer.get("modelVersion") or ""}
+            self._head, self._id = self._identity.head(answer, "chat.completion.chunk"), self._identity.id_of(answer)
         usage = answer.get("usageMetadata")
-        candidates = answer.get("candidates")
         choices = []
         for number, candidate in enumerate(candidates if isinstance(candidates, list) else ()):
             choice = self._choice(candidate, number)
             if choice is not None:
                 choices.append(choice)
-        if usage is not None and openai_usage(usage) is not None:
+        if counts_the_prompt(usage):
             self._usage, self._is_counted = usage, counts_the_answer(usage)
         elif choices:
             self._is_counted = False
         if not choices:
             return b""
-        return _event({**self._identity.head(self._first, "chat.completion.chunk"), "choices": choices})
+        return _event({**self._head, "choices": choices})
 
     def _choice(self, candidate: Any, number: int) -> dict[str, Any] | None:
         index = candidate.get("index", number) if isinstance(candidate, dict) else number
@@ -104,7 +106,7 @@ class GeminiStream:
             index = number
         reader, delta = self._choices.get(index), {}
         if reader is None:
-            reader = self._choices[index] = ChoiceReader(self._identity, index, self._identity.id_of(self._first))
+            reader = self._choices[index] = ChoiceReader(self._identity, index, self._id)
             delta = {"role": "assistant"}
         added, reason = reader.read(candidate)
         if reason is not None:
@@ -115,9 +117,9 @@ class GeminiStream:
 
     def _usage_chunk(self) -> bytes:
         usage = openai_usage(self._usage)
-        if usage is None:
+        if usage is None or self._head is None:
             return b""
-        return _event({**self._identity.head(self._first, "chat.completion.chunk"), "choices": [], "usage": usage})
+        return _event({**self._head, "choices": [], "usage": usage})
 
 
 def _event(value: dict[str, Any]) -> bytes:

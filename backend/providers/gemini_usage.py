@@ -40,6 +40,11 @@ def openai_usage(metadata: Any) -> dict[str, Any] | None:
     return usage
 
 
+def counts_the_prompt(metadata: Any) -> bool:
+    """Whether `openai_usage` has something to say of it."""
+    return isinstance(metadata, dict) and _count(metadata.get("promptTokenCount")) is not None
+
+
 def counts_the_answer(metadata: Any) -> bool:
     """Whether something of the answer is counted in it; the first events of a stream may count the prompt alone."""
     return isinstance(metadata, dict) and bool(_count(metadata.get("candidatesTokenCount")) or _count(metadata.get("thoughtsTokenCount")))
