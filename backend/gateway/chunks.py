@@ -9,18 +9,16 @@ from typing import Any
 
 import orjson
 
-from backend.gateway.seam import Seam
+from backend.gateway.generated import LONGEST_TOKEN, TOKEN_FIELDS, spelled, tokens_at_least
+from backend.gateway.seam import Seam, shows
+from backend.gateway.splicing import frame, spliced
 from backend.kernel.sse import EventSplitter
 from backend.pricing.usage import Usage
 from backend.providers.openai_usage import usage_from_openai, usage_to_openai
 
 DONE = b"data: [DONE]\n\n"
-_TOKEN_FIELDS = ("content", "reasoning_content", "reasoning", "refusal", "tool_calls", "function_call", "audio", "reasoning_details")
-_SPELLED = frozenset({"text", "name", "arguments", "function", "thinking", "summary", "transcript", "content"})
-"""Where the words of a delta are that is not a text."""
 _BYTES_PER_TOKEN = 4
 _LONGEST_USUAL_TOKEN = 8
-_LONGEST_TOKEN = 16
 NO_CAP = 2**62
 MOST_KEPT_DELTAS = 32_768
 MOST_KEPT_SIGNS = 1024 * 1024
@@ -165,17 +163,17 @@ class ChunkStream:
     def closing(self, usage: Usage, facts: dict[str, Any] | None) -> bytes:
         """The end of a complete answer: what was held, the usage where it was asked for, and [DONE]."""
         extra = b',"bourse":' + orjson.dumps(facts) if facts is not None else b""
-        parts = [_frame(payload) for payload in self._held]
+        parts = [frame(payload) for payload in self._held]
         if self.overrun:
             self._finish_as_length(parts)
         if self._held_finish is not None:
-            parts.append(_frame(self._held_finish if self._wants_usage else _spliced(self._held_finish, extra)))
+            parts.append(frame(self._held_finish if self._wants_usage else spliced(self._held_finish, extra)))
         if self._wants_usage:
             known = self._all_is_counted and self._seam is None
             payload, raw = (self._usage_chunk, self._raw_usage) if known else (None, None)
             if payload is None:
                 payload = orjson.dumps({**self._identity(), "choices": [], "usage": raw or usage_to_openai(usage)})
-            parts.append(_frame(_spliced(payload, extra)))
+            parts.append(frame(spliced(payload, extra)))
         parts.append(DONE)
         return b"".join(parts)
 
@@ -184,7 +182,7 @@ class ChunkStream:
         cut = sorted(self._open_choices - self._finished_choices, key=str)
         if cut:
             if self._held_finish is not None:
-                parts.append(_frame(self._held_finish))
+                parts.append(frame(self._held_finish))
             choices = [{"index": index, "delta": {}, "finish_reason": "length"} for index in cut]
             self._held_finish = orjson.dumps({**self._identity(), "choices": choices} | ({"usage": None} if self._wants_usage else {}))
 
@@ -277,18 +275,18 @@ class ChunkStream:
             if delta:
                 content = delta.get("content")
                 if type(content) is not str or not content:
-                    generated = next(filter(None, map(delta.get, _TOKEN_FIELDS)), None)
+                    generated = next(filter(None, map(delta.get, TOKEN_FIELDS)), None)
                     if kept is not None and (generated is not None or self._says_something(delta)):
                         kept.append(delta)
                     if generated is None:
                         continue
-                    content = _spelled(generated)
+                    content = spelled(generated)
                 elif kept is not None:
                     kept.append(content if len(delta) == 1 or (len(delta) == 2 and "role" in delta) else delta)
                 size = len(content)
                 self._deltas += 1
                 self._signs += size
-                self._tokens += 1 if size < _LONGEST_TOKEN else _tokens_at_least(content)
+                self._tokens += 1 if size < LONGEST_TOKEN else tokens_at_least(content)
                 if size == 1 and content.isascii() and content.isalpha():
                     self._letters += 1
                 if not content.isascii():
@@ -303,7 +301,7 @@ class ChunkStream:
         if usage is not None:
             self._note_usage(usage)
         if self._seam is not None:
-            if not self._shows(self._seam, chunk, finishing):
+            if not shows(self._seam, chunk, finishing):
                 # What else has come with a difference is counted, as it is going to be billed.
                 self.done = self.differs
                 return None
@@ -317,14 +315,6 @@ class ChunkStream:
             shaped_now = shaped if before is None else before + b"\n\ndata: " + shaped
         return shaped_now
 
-    @staticmethod
-    def _shows(seam: Seam, chunk: dict[str, Any], finishing: bool) -> bool:
-        try:
-            return seam.shows(chunk, finishing)
-        except (AttributeError, TypeError, RecursionError) as mistake:
-            # Not the provider's, whose event would be left out, and what is held with it.
-            raise RuntimeError("a stream that goes on with another could not be joined to it") from mistake
-
     def _says_something(self, delta: dict[str, Any]) -> bool:
         """Whether anything is in a field that nobody here knows, so that it has to be repeated, too."""
         if self.kept is not None and len(self.kept) >= MOST_KEPT_DELTAS:
@@ -335,7 +325,7 @@ class ChunkStream:
         """A continuation is at its cap before its seam has let anything through: what was held up to here is all that it says."""
         for choice in choices:
             choice["delta"] = {}
-        if self._seam is not None and self._shows(self._seam, chunk, True):
+        if self._seam is not None and shows(self._seam, chunk, True):
             self._held.append(orjson.dumps(chunk))
 
     def _is_beyond_cap(self) -> bool:
@@ -384,7 +374,7 @@ class ChunkStream:
         if self._wants_usage:
             if usage is not None:
                 return orjson.dumps({**chunk, "usage": None})
-            return payload if "usage" in chunk else _spliced(payload, b',"usage":null')
+            return payload if "usage" in chunk else spliced(payload, b',"usage":null')
         if "usage" not in chunk:
             return payload
         if usage is None:
@@ -403,41 +393,3 @@ class ChunkStream:
 
     def _identity(self) -> dict[str, Any]:
         return {**self.identity, "object": "chat.completion.chunk", "model": (self._first or {}).get("model", "")}
-
-
-def _tokens_at_least(content: str) -> int:
-    """Of a chunk that holds several. Real tokens are not longer than this on average, runs of spaces apart."""
-    return max(1, len(content.strip()) // _LONGEST_TOKEN)
-
-
-def _spelled(value: Any) -> str:
-    """What a delta says that is not a plain text: the name and arguments of a tool call, a thought."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, list):
-        return "".join(map(_spelled, value))
-    if isinstance(value, dict):
-        return "".join([_spelled(inner) for name, inner in value.items() if name in _SPELLED])
-    return ""
-
-
-def _frame(payload: bytes) -> bytes:
-    return b"data: " + payload + b"\n\n"
-
-
-def _spliced(payload: bytes, extra: bytes) -> bytes:
-    """A JSON object with `extra` (`,"key":value`) added at its end."""
-    if not extra:
-        return payload
-    if b'"bourse"' in payload and extra.startswith(b',"bourse"'):
-        # The upstream is a Bourse itself; its facts give way to ours.
-        value = orjson.loads(payload)
-        value.pop("bourse", None)
-        payload = orjson.dumps(value)
-    body = payload.rstrip()[:-1]
-    return body + (extra[1:] if body.rstrip() == b"{" else extra) + b"}"
-
-
-def splice_facts(body: bytes, facts: dict[str, Any]) -> bytes:
-    """A whole answer with the `bourse` object added, its other bytes as they came."""
-    return _spliced(body, b',"bourse":' + orjson.dumps(facts))

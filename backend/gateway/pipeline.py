@@ -15,7 +15,6 @@ from backend.gateway.bounds import Bounder
 from backend.gateway.cache.prompt_cache import PromptCache
 from backend.gateway.call import Call, clean
 from backend.gateway.chat_body import check_chat_body
-from backend.gateway.chunks import splice_facts
 from backend.gateway.estimate import estimated_answer_tokens
 from backend.gateway.facts import bourse_object, fact_lines
 from backend.gateway.load.gate import STRANGERS, Gate
@@ -25,6 +24,7 @@ from backend.gateway.reserve import Reserver
 from backend.gateway.responses import EventWriter, send_error, send_json
 from backend.gateway.selecting import Selector
 from backend.gateway.settle import CLIENT_CLOSED_STATUS, Settler
+from backend.gateway.splicing import splice_facts
 from backend.gateway.standing_headers import StandingHeaders
 from backend.gateway.upstreams import Upstreams
 from backend.gateway.watch import STALL_SECONDS, Looks, Watch

@@ -80,6 +80,18 @@ class Seam(Protocol):
         ...
 
 
+def shows(seam: Seam, chunk: dict[str, Any], finishing: bool) -> bool:
+    """As the seam's own.
+
+    Raises:
+        RuntimeError: it made a mistake, which is not the provider's: its event must not be left out, and what is held with it.
+    """
+    try:
+        return seam.shows(chunk, finishing)
+    except (AttributeError, TypeError, RecursionError) as mistake:
+        raise RuntimeError("a stream that goes on with another could not be joined to it") from mistake
+
+
 class Repeat:
     """Holds everything until it has said what was delivered.
 

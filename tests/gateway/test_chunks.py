@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.gateway.chunks import ChunkStream, splice_facts
+from backend.gateway.chunks import ChunkStream
+from backend.gateway.splicing import splice_facts
 from backend.pricing.usage import Usage
 from tests.fakes.openai_upstream import USAGE, canonical_chunks, chunk, sse
 

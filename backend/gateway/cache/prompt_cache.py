@@ -18,10 +18,10 @@ from backend.gateway.cache.redis_store import RedisStore
 from backend.gateway.cache.unfolding import stream_of
 from backend.gateway.cache.wish import Wish, wish_of
 from backend.gateway.call import Call
-from backend.gateway.chunks import splice_facts
 from backend.gateway.facts import bourse_object, fact_lines
 from backend.gateway.responses import EventWriter, send_json
 from backend.gateway.settle import Settler
+from backend.gateway.splicing import splice_facts
 from backend.gateway.standing_headers import StandingHeaders
 from backend.gateway.watch import STALL_SECONDS, Looks, Watch
 from backend.kernel.clock import Clock

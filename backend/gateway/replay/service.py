@@ -55,9 +55,7 @@ class Replays:
         self._room = Room(ROOM_BYTES, ROOM_BYTES // TENANTS_SHARE)
         self._running: dict[str, Recording] = {}
         seconds = settings.replay.keep.total_seconds()
-        self._remembered = Remembered(
-            clock, seconds=seconds, most_bytes=REMEMBERED_BYTES, most_of_one=REMEMBERED_BYTES // TENANTS_SHARE
-        )
+        self._remembered = Remembered(clock, seconds=seconds, most_bytes=REMEMBERED_BYTES, most_of_one=REMEMBERED_BYTES // TENANTS_SHARE)
 
     async def start(self) -> None:
         await self._shelf.start()
