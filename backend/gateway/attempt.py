@@ -88,8 +88,7 @@ class Asking:
             self._call.end_attempt(attempt, "completed", status=200)
             return answer, attempt
 
-        answered = await self._ask(ask, None)
-        asked = self._asked
+        answered, asked = await self._ask(ask, None), self._asked
         assert asked is not None
         asked.took(answered[1].latency_ms, streamed=False)
         self.close()
@@ -113,8 +112,7 @@ class Asking:
                 answer.close()
                 raise
 
-        opened = await self._ask(ask, opener)
-        asked = self._asked
+        opened, asked = await self._ask(ask, opener), self._asked
         assert asked is not None
         asked.took(opened.attempt.latency_ms, streamed=True)
         asked.answers(self._number)
@@ -130,7 +128,7 @@ class Asking:
 
     def ended(self, failure: UpstreamFailure | None) -> None:
         """As `broke`, where nobody is going to be asked to go on: the candidate's health is all that is left to know of it. None: it was
-        cut off by a limit of the call, which is nobody's fault. Does nothing after `broke`."""
+        cut off by a limit of the call, or was not asked after all, which is nobody's fault. Does nothing after `broke`."""
         asked, self._asked = self._asked, None
         if asked is not None:
             if failure is not None:
@@ -178,7 +176,7 @@ class Asking:
                 failure = self._expired(attempt)
             except BourseError:
                 call.end_attempt(attempt, "failed")
-                self._let_go()
+                self.ended(None)
                 raise
             except Exception:
                 # An answer that nobody foresaw is no reason not to ask somebody else.
@@ -334,11 +332,9 @@ class Asking:
     # What became of it.
 
     def _failed(self, failure: UpstreamFailure) -> None:
-        bound, asked = self._call.bound, self._asked
+        bound = self._call.bound
         assert bound is not None
-        if asked is not None:
-            self._asked = None
-            asked.failed(failure, self._route.breaker, self._number)
+        self.ended(failure)
         self._failures.append(failure)
         if self._call.prefilled and failure.kind in ("refused", "differs"):
             # It does not go on from a beginning; the caller's own question is another one.
@@ -353,11 +349,6 @@ class Asking:
             self._retry = bound
         if failure.too_long:
             self._outgrown = max(self._outgrown, self._upstreams.window(bound.candidate) or 0)
-
-    def _let_go(self) -> None:
-        asked, self._asked = self._asked, None
-        if asked is not None:
-            asked.left()
 
     def _goes_elsewhere(self, failure: UpstreamFailure) -> bool:
         return failure.elsewhere or bool(self._call.prefilled) or (failure.is_policy and self._route.fallback_on_content_policy)
@@ -381,7 +372,7 @@ class Asking:
             if reason == "first_byte":
                 return timeout_failure(name, "no sign of an answer", timeouts.first_byte or 0.0)
             return timeout_failure(name, "no first token", timeouts.first_token)
-        self._let_go()
+        self.ended(None)
         if reason == "total":
             error = UpstreamTimeout(f"No answer within the route's {timeouts.total:g} s.")
             if attempt is not None:

@@ -58,7 +58,7 @@ async def staged(rules: list[dict[str, Any]], **route: Any) -> Stage:
     settings = {"providers": {"acme": {"base_url": "https://acme.example/v1"}}, "models": [desk, mini, off, quick]}
     configured = Settings.model_validate(settings)
     stage = Stage(None, Level())  # type: ignore[arg-type]
-    stage.table = RouteTable(configured, None, rng=random.Random(14), conditions=Measured(stage.known), load=stage.load)
+    stage.table = RouteTable(configured, None, rng=random.Random(24), conditions=Measured(stage.known), load=stage.load)
     await stage.table.load()
     return stage
 
