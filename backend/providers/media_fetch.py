@@ -1,7 +1,7 @@
 """Images, sound and files that a caller names by URL, for providers that want the bytes.
 
-Whoever wrote the URL is not trusted: every address that it leads to is checked by `network.allow_private_fetch`, at every redirection
-again, and size, time and kind are bounded.
+Whoever wrote the URL is not trusted: every address that it leads to is checked by `network.allow_private_fetch`, no redirection is
+followed, and size, time and kind are bounded.
 """
 
 import asyncio
@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 from mimetypes import guess_type
 from typing import NamedTuple
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from backend.kernel.addresses import AddressRefused
 from backend.kernel.errors import BadRequest
@@ -18,11 +18,9 @@ from backend.providers.http import AddressForbidden, BrokenOff, NotConnected, No
 MAX_BYTES = 20 * 1024 * 1024
 """Of all that one call names."""
 MAX_URLS = 16
-MAX_REDIRECTIONS = 3
 FETCH_SECONDS = 20.0
 """For all together."""
 _CONNECT_SECONDS = 5.0
-_MOVED = frozenset({301, 302, 303, 307, 308})
 _KINDS = ("image/", "audio/", "video/", "text/", "application/pdf")
 
 
@@ -67,37 +65,32 @@ async def fetch_media(http: UpstreamHttp, wanted: Iterable[Wanted]) -> dict[str,
 
 
 async def _fetch(http: UpstreamHttp, wanted: Wanted, left: int) -> Media:
-    url = wanted.url
-    for _ in range(MAX_REDIRECTIONS + 1):
-        try:
-            target = http.target(url, {"user-agent": "bourse", "accept": "*/*"}, method="GET")
-            _check_literal(http, target.host)
-            answer = await http.post(target, b"", "", connect_seconds=_CONNECT_SECONDS)
-        except ValueError:
-            raise BadRequest("This is not a URL that can be fetched.", param=wanted.param) from None
-        except AddressForbidden:
-            raise AddressRefused("The URL leads into a network that may not be called.", param=wanted.param) from None
-        except (NotConnected, BrokenOff, NotHttp):
-            raise BadRequest("What the URL leads to cannot be reached.", param=wanted.param) from None
-        try:
-            location = answer.header(b"location")
-            if answer.status in _MOVED and location:
-                url = urljoin(url, location)
-                continue
-            if answer.status != 200:
-                raise BadRequest(f"The URL was answered with HTTP {answer.status}.", param=wanted.param)
-            media_type = _media_type(answer.content_type, url)
-            if not media_type.startswith(wanted.kind) or not media_type.startswith(_KINDS):
-                raise BadRequest("What the URL leads to is not of the kind that belongs here.", param=wanted.param)
-            return Media(media_type, await answer.read_whole(left))
-        except TooLarge:
-            raise BadRequest(f"What the URLs lead to is more than {MAX_BYTES:,} bytes.", param=wanted.param) from None
-        except (BrokenOff, NotHttp):
-            raise BadRequest("What the URL leads to did not come whole.", param=wanted.param) from None
-        finally:
-            # Where its body was not read to the end, the connection is dropped.
-            answer.close()
-    raise BadRequest("The URL leads from one to the next without end.", param=wanted.param)
+    try:
+        target = http.target(wanted.url, {"user-agent": "bourse", "accept": "*/*"}, method="GET")
+        _check_literal(http, target.host)
+        answer = await http.post(target, b"", "", connect_seconds=_CONNECT_SECONDS)
+    except ValueError:
+        raise BadRequest("This is not a URL that can be fetched.", param=wanted.param) from None
+    except AddressForbidden:
+        raise AddressRefused("The URL leads into a network that may not be called.", param=wanted.param) from None
+    except (NotConnected, BrokenOff, NotHttp):
+        raise BadRequest("What the URL leads to cannot be reached.", param=wanted.param) from None
+    try:
+        if 300 <= answer.status < 400:
+            raise BadRequest("The URL only leads to another one. Name that.", param=wanted.param)
+        if answer.status != 200:
+            raise BadRequest(f"The URL was answered with HTTP {answer.status}.", param=wanted.param)
+        media_type = _media_type(answer.content_type, wanted.url)
+        if not media_type.startswith(wanted.kind) or not media_type.startswith(_KINDS):
+            raise BadRequest("What the URL leads to is not of the kind that belongs here.", param=wanted.param)
+        return Media(media_type, await answer.read_whole(left))
+    except TooLarge:
+        raise BadRequest(f"What the URLs lead to is more than {MAX_BYTES:,} bytes.", param=wanted.param) from None
+    except (BrokenOff, NotHttp):
+        raise BadRequest("What the URL leads to did not come whole.", param=wanted.param) from None
+    finally:
+        # Where its body was not read to the end, the connection is dropped.
+        answer.close()
 
 
 def _check_literal(http: UpstreamHttp, host: str) -> None:

@@ -269,8 +269,13 @@ FIELDS = st.dictionaries(
 )  # fmt: skip
 
 
+ANY_BODY = given(
+    fields=FIELDS, message=st.dictionaries(NAMES, JUNK, max_size=5), role=st.sampled_from(["user", "assistant", "tool", "system"])
+)
+
+
 @settings(max_examples=100, deadline=None)
-@given(fields=FIELDS, message=st.dictionaries(NAMES, JUNK, max_size=5), role=st.sampled_from(["user", "assistant", "tool", "system"]))
+@ANY_BODY
 def test_no_body_of_a_stranger_is_beyond_us_and_none_is_changed(fields: dict[str, Any], message: dict[str, Any], role: str) -> None:
     given_body = {"messages": [*HI, {**message, "role": role}], **fields}
     before = copy.deepcopy(given_body)
@@ -282,3 +287,10 @@ def test_no_body_of_a_stranger_is_beyond_us_and_none_is_changed(fields: dict[str
     else:
         assert said["generationConfig"]["maxOutputTokens"] == 100
     assert given_body == before
+
+
+@pytest.mark.soak
+@settings(max_examples=10_000, deadline=None)
+@ANY_BODY
+def test_none_of_ten_thousand_bodies_is_beyond_us(fields: dict[str, Any], message: dict[str, Any], role: str) -> None:
+    test_no_body_of_a_stranger_is_beyond_us_and_none_is_changed.hypothesis.inner_test(fields, message, role)  # type: ignore[attr-defined]

@@ -89,6 +89,7 @@ def test_a_stream_says_what_the_whole_answer_says(name: str) -> None:
     assert chunks[-1] == b"[DONE]"
 
 
+@pytest.mark.case("U4")
 @settings(max_examples=100, deadline=None)
 @given(name=st.sampled_from(sorted(STREAMS)), cuts=st.lists(st.integers(0, 3000), max_size=12))
 def test_any_chunking_gives_the_same_answer(name: str, cuts: list[int]) -> None:
@@ -187,8 +188,12 @@ JUNK: Any = st.recursive(
 )
 
 
+ANY_EVENTS = given(events=st.lists(JUNK, max_size=4), candidate=JUNK, part=JUNK)
+
+
+@pytest.mark.case("U4")
 @settings(max_examples=100, deadline=None)
-@given(events=st.lists(JUNK, max_size=4), candidate=JUNK, part=JUNK)
+@ANY_EVENTS
 def test_nothing_in_a_stream_is_beyond_us(events: list[Any], candidate: Any, part: Any) -> None:
     nested = [{"candidates": [candidate]}, {"candidates": [{"content": {"parts": [part, part]}, "finishReason": "STOP"}]}]
     out, _ = translated(wire([*events, *nested]))
@@ -197,3 +202,10 @@ def test_nothing_in_a_stream_is_beyond_us(events: list[Any], candidate: Any, par
     for chunk in chunks_of(out):
         if isinstance(chunk, dict):
             assert {"id", "object", "created", "model", "choices"} <= chunk.keys()
+
+
+@pytest.mark.soak
+@settings(max_examples=10_000, deadline=None)
+@ANY_EVENTS
+def test_nothing_in_ten_thousand_streams_is_beyond_us(events: list[Any], candidate: Any, part: Any) -> None:
+    test_nothing_in_a_stream_is_beyond_us.hypothesis.inner_test(events, candidate, part)  # type: ignore[attr-defined]
