@@ -1,7 +1,7 @@
 """One answer on its way to the caller, over as many upstream streams as it takes.
 
 When a stream breaks after the caller has a part of it, somebody else goes on: first whoever is declared to go on from a trailing
-assistant message (*prefill*), then whoever says the same again (*repeat*), see `seam`. The text of two answers is never mixed. Where
+assistant message (*prefill*), then whoever says the same again (*repeat*), see `seam`, which keeps the texts of two answers apart. Where
 nobody does, the caller is told by one error event; what it has is what it is charged for.
 """
 
