@@ -48,7 +48,7 @@ class GeminiProvider:
             path = model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
             return f"{base_url}/{quote(path, safe='/')}"
 
-        self._chat = GoogleChat(self._poster, http.for_callers, url_of, headers)
+        self._chat = GoogleChat(self._poster, http.for_callers, url_of, headers, knows_ids=True)
 
     async def look(self, seconds: float) -> int:
         return await self._poster.look(self._models, seconds)

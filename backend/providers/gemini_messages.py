@@ -1,7 +1,8 @@
 """OpenAI-shaped messages as Gemini's `systemInstruction` and `contents`.
 
 Signatures of thoughts travel in `extra_content.google.thought_signature`, of a tool call or of the message, as in Google's own
-OpenAI-compatible API. Models from Gemini 3 on refuse a call of the running turn without one, so where the caller has lost it, or another
+OpenAI-compatible API. Ids of calls go where they are known: Vertex AI and models before Gemini 3 refuse them, so results stand in the order
+of their calls. Models from Gemini 3 on refuse a call of the running turn without one, so where the caller has lost it, or another
 model made the call, the documented stand-in goes instead. Source: ai.google.dev/gemini-api/docs/thought-signatures and …/openai.
 """
 
@@ -30,33 +31,41 @@ class _Reader:
     signed: bool
     turn: int
     """The message that the running turn begins with."""
-    names: dict[str, str] = field(default_factory=dict)
-    """Of the functions, by the ids of their calls."""
+    ids: bool
+    called: dict[str, tuple[int, str]] = field(default_factory=dict)
+    """Number and function of each call, by its id."""
     contents: list[dict[str, Any]] = field(default_factory=list)
     system: list[dict[str, Any]] = field(default_factory=list)
-    in_results: bool = False
+    results: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    """Of the step that is being read, with the numbers of their calls."""
 
 
 def conversation(
-    messages: list[dict[str, Any]], *, fetched: Mapping[str, Fetched] = {}, buckets: tuple[str, ...] = (), signed: bool
+    messages: list[dict[str, Any]],
+    *,
+    fetched: Mapping[str, Fetched] = {},
+    buckets: tuple[str, ...] = (),
+    signed: bool = False,
+    ids: bool = False,
 ) -> Conversation:
     """The messages, which are not changed.
 
     Args:
         fetched, buckets: as in `media_part`.
         signed: the model wants its signatures back.
+        ids: calls and results carry their ids.
 
     Raises:
         BadRequest, UnsupportedParameter: with `param`, where one cannot be said.
     """
     turn = next((number for number in range(len(messages) - 1, -1, -1) if messages[number].get("role") == "user"), 0)
-    reader = _Reader(fetched, buckets, signed, turn)
+    reader = _Reader(fetched, buckets, signed, turn, ids)
     for number, message in enumerate(messages):
         where, role = f"messages[{number}]", message.get("role")
         if role in ("tool", "function"):
             _result(reader, message, where)
             continue
-        reader.in_results = False
+        reader.results = []
         if role in ("system", "developer"):
             reader.system += _texts(message.get("content"), f"{where}.content")
         elif role == "assistant":
@@ -113,8 +122,9 @@ def _call(reader: _Reader, call: Any, where: str) -> dict[str, Any]:
     said: dict[str, Any] = {"name": name, "args": arguments}
     identity = call.get("id")
     if isinstance(identity, str):
-        reader.names[identity] = name
-        said["id"] = identity
+        reader.called[identity] = len(reader.called), name
+        if reader.ids:
+            said["id"] = identity
     part: dict[str, Any] = {"functionCall": said}
     signature = signature_of(call)
     if signature:
@@ -133,7 +143,7 @@ def signature_of(value: Mapping[str, Any]) -> str | None:
 def _result(reader: _Reader, message: Mapping[str, Any], where: str) -> None:
     """All results of one step are one content: Gemini counts them against the calls."""
     identity = message.get("tool_call_id")
-    name = reader.names.get(identity) if isinstance(identity, str) else None
+    number, name = reader.called.get(identity, (-1, None)) if isinstance(identity, str) else (-1, None)
     name = name or message.get("name")
     if not isinstance(name, str):
         raise BadRequest("No call of a tool before this has this id.", param=f"{where}.tool_call_id")
@@ -143,12 +153,13 @@ def _result(reader: _Reader, message: Mapping[str, Any], where: str) -> None:
     except orjson.JSONDecodeError:
         response = None
     answer: dict[str, Any] = {"name": name, "response": response if isinstance(response, dict) else {"output": text}}
-    if isinstance(identity, str):
+    if reader.ids and isinstance(identity, str):
         answer["id"] = identity
-    if not reader.in_results:
-        reader.contents.append({"role": "user", "parts": []})
-        reader.in_results = True
-    reader.contents[-1]["parts"].append({"functionResponse": answer})
+    if not reader.results:
+        reader.contents.append({"role": "user"})
+    reader.results.append((number, {"functionResponse": answer}))
+    reader.results.sort(key=lambda one: one[0])
+    reader.contents[-1]["parts"] = [part for _, part in reader.results]
 
 
 def _texts(content: Any, where: str) -> list[dict[str, Any]]:

@@ -39,7 +39,13 @@ _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 
 
 def gemini_body(
-    body: Mapping[str, Any], model: str, cap: int | None, *, fetched: Mapping[str, Fetched] = {}, buckets: tuple[str, ...] = ()
+    body: Mapping[str, Any],
+    model: str,
+    cap: int | None,
+    *,
+    fetched: Mapping[str, Fetched] = {},
+    buckets: tuple[str, ...] = (),
+    knows_ids: bool = False,
 ) -> dict[str, Any]:
     """The body for Gemini; the caller's is not changed.
 
@@ -47,11 +53,13 @@ def gemini_body(
         model: the upstream's own id, whose family decides how thinking is asked for.
         cap: the most tokens of an answer, thoughts included.
         fetched, buckets: as in `gemini_media.media_part`.
+        knows_ids: the server takes ids of calls, where the model does.
 
     Raises:
         BadRequest, UnsupportedParameter: with `param`, where something cannot be said.
     """
-    said = conversation(body["messages"], fetched=fetched, buckets=buckets, signed=wants_signatures(model))
+    is_new = wants_signatures(model)
+    said = conversation(body["messages"], fetched=fetched, buckets=buckets, signed=is_new, ids=is_new and knows_ids)
     config = _generation(body, model, cap)
     extra = _extra(body)
     whole: dict[str, Any] = {"contents": said.contents, "generationConfig": config}

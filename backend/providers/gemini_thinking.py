@@ -47,12 +47,12 @@ def _level(effort: str, version: tuple[int, int], param: str, *, is_pro: bool, s
     if effort == "none":
         if is_pro:
             raise UnsupportedParameter("This model cannot be kept from thinking.", param=param)
-        return {"thinkingLevel": "minimal", "includeThoughts": False}
+        return {"thinkingLevel": "MINIMAL", "includeThoughts": False}
     level = "high" if effort == "xhigh" else effort
     if is_pro:
         # Pro knows no minimal, and before 3.1 nothing between low and high.
         level = "low" if level == "minimal" else "high" if level == "medium" and version < (3, 1) else level
-    return {"thinkingLevel": level, "includeThoughts": shown}
+    return {"thinkingLevel": level.upper(), "includeThoughts": shown}
 
 
 def _asked(body: Mapping[str, Any]) -> tuple[str | None, int | None, bool, str]:

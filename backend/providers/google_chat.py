@@ -50,6 +50,7 @@ class GoogleChat:
         headers: of every call.
         authorization: asked before every call.
         buckets: beginnings of gs:// addresses that callers may name.
+        knows_ids: as in `gemini_body`.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class GoogleChat:
         headers: Mapping[str, str],
         authorization: Authorization | None = None,
         buckets: tuple[str, ...] = (),
+        *,
+        knows_ids: bool = False,
     ) -> None:
         self._poster = poster
         self._callers = callers
@@ -67,6 +70,7 @@ class GoogleChat:
         self._headers = headers
         self._authorization = authorization
         self._buckets = buckets
+        self._knows_ids = knows_ids
         self._targets: dict[tuple[str, str], Target] = {}
 
     async def complete(self, request: ChatRequest) -> WholeAnswer:
@@ -94,7 +98,7 @@ class GoogleChat:
     async def _post(self, request: ChatRequest, method: str, accept: str) -> HttpAnswer:
         try:
             media = await self._fetched(request.body["messages"])
-            body = gemini_body(request.body, request.model, request.cap, fetched=media, buckets=self._buckets)
+            body = gemini_body(request.body, request.model, request.cap, fetched=media, buckets=self._buckets, knows_ids=self._knows_ids)
         except BourseError as error:
             raise UpstreamFailure("refused", error) from None
         target = self._targets.get((request.model, method))

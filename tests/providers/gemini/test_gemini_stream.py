@@ -90,7 +90,7 @@ def test_a_stream_says_what_the_whole_answer_says(name: str) -> None:
 
 
 @pytest.mark.case("U4")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(name=st.sampled_from(sorted(STREAMS)), cuts=st.lists(st.integers(0, 3000), max_size=12))
 def test_any_chunking_gives_the_same_answer(name: str, cuts: list[int]) -> None:
     data = wire(STREAMS[name])
@@ -99,7 +99,7 @@ def test_any_chunking_gives_the_same_answer(name: str, cuts: list[int]) -> None:
     assert translated(*cut)[0] == translated(data)[0]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(name=st.sampled_from(sorted(STREAMS)), at=st.integers(0, 3000), ends=st.booleans())
 def test_a_stream_that_breaks_anywhere_is_told_from_a_whole_one(name: str, at: int, ends: bool) -> None:
     data = wire(STREAMS[name])
@@ -192,7 +192,7 @@ ANY_EVENTS = given(events=st.lists(JUNK, max_size=4), candidate=JUNK, part=JUNK)
 
 
 @pytest.mark.case("U4")
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @ANY_EVENTS
 def test_nothing_in_a_stream_is_beyond_us(events: list[Any], candidate: Any, part: Any) -> None:
     nested = [{"candidates": [candidate]}, {"candidates": [{"content": {"parts": [part, part]}, "finishReason": "STOP"}]}]
