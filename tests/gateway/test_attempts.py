@@ -15,6 +15,8 @@ import yaml
 
 from backend.asgi import FrontDoor
 from backend.kernel.events import Event
+from backend.providers.openai import OpenAIProvider
+from backend.providers.provider import ChatRequest, StreamAnswer
 from backend.routing.events import CandidateClosed, CandidateOpened, CredentialsAccepted, CredentialsRefused
 from tests.fakes.openai_upstream import TEXT, OpenAIUpstream, answer, chunk, events, garbage, hang, status
 from tests.gateway.conftest import KEY, PLAIN, PROVIDER_KEY, Rig, configuration, open_gateway
@@ -231,6 +233,30 @@ async def test_a_stream_that_breaks_counts_also_where_nobody_may_go_on_with_it(
     rows = await gateway.rows("call_attempt")
     assert [row["outcome"] for row in rows] == ["failed"] * 3 + ["completed"]
     assert all(row["provider_cost_nano"] > 0 for row in rows)
+
+
+async def test_an_adapter_that_stumbles_in_the_middle_of_a_stream_has_broken_it(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    class Stumbling(OpenAIProvider):
+        async def open_stream(self, request: ChatRequest) -> StreamAnswer:
+            answer = await super().open_stream(request)
+            read, reads = answer.read, 0
+
+            class Once:
+                release, close = answer.release, answer.close
+
+                async def read(self) -> bytes:
+                    nonlocal reads
+                    reads += 1
+                    return await read() if reads == 1 else bytes(1 // 0)
+
+            return Once()
+
+    upstream.script(events(chunk({"content": "The"}), chunk({"content": " quick"}), end="hang"))
+    gateway.runtime.gateway.providers["acme"].__class__ = Stumbling
+    with structlog.testing.capture_logs() as logs:
+        _, facts = await ask(gateway, "tough", stream=True)
+    assert [(attempt["provider"], attempt["outcome"]) for attempt in facts["attempts"]] == [("acme", "failed"), ("backup", "completed")]
+    assert [entry["exc_info"] for entry in logs if entry["event"] == "provider.not_understood"] == [True]
 
 
 async def test_who_has_said_everything_is_free_before_the_caller_has_the_end_of_it(gateway: Rig) -> None:
