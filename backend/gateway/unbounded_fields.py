@@ -38,6 +38,8 @@ _REASONS: dict[str, str] = {
 }
 NAMES = frozenset(_REASONS)
 _NONE: frozenset[str] = frozenset()
+_ON_WHEN_EMPTY = frozenset({"web_search_options", "search_parameters"})
+"""An empty object means: with the defaults. OpenAI's own examples switch searching on with `web_search_options={}`."""
 _BOUNDED_TOOLS = frozenset({None, "function", "custom"})
 _BOUNDED_MODALITIES = frozenset({"text", "audio"})
 
@@ -58,7 +60,7 @@ def _means_something(name: str, value: Any) -> bool:
         return any(isinstance(tool, dict) and not _is_one_of(tool.get("type"), _BOUNDED_TOOLS) for tool in value)
     if name == "modalities" and isinstance(value, list):
         return not all(_is_one_of(modality, _BOUNDED_MODALITIES) for modality in value)
-    return bool(value)
+    return bool(value) or (name in _ON_WHEN_EMPTY and value == {})
 
 
 def _is_one_of(value: Any, known: frozenset[str | None]) -> bool:
