@@ -8,11 +8,9 @@ Sources: platform.claude.com/docs/en/api (versioning, errors, messages, models).
 from typing import Any
 
 import orjson
-import structlog
 
 from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.errors import BadRequest
-from backend.kernel.secrets import SecretUnavailable
 from backend.kernel.sse import EventSplitter, EventTooLarge
 from backend.providers.anthropic_answer import ERROR_STATUSES, completion
 from backend.providers.anthropic_models import takes_prefill
@@ -21,11 +19,9 @@ from backend.providers.anthropic_stream import MessageStream, ThoughtTooLong
 from backend.providers.anthropic_usage import usage_from_anthropic
 from backend.providers.failures import UpstreamFailure, failure_from_error_body, protocol_failure
 from backend.providers.http import HttpAnswer, UpstreamHttp
-from backend.providers.posting import MAX_ERROR_BYTES, EventBytes, Poster, json_or_none
+from backend.providers.posting import MAX_ERROR_BYTES, EventBytes, Poster, json_or_none, secret_of
 from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
 from backend.settings import ProviderSettings
-
-log = structlog.get_logger(__name__)
 
 BASE_URL = "https://api.anthropic.com"
 API_VERSION = "2023-06-01"
@@ -43,16 +39,10 @@ class AnthropicProvider:
         self.name = name
         self._clock = clock
         # Servers of one's own may ask for no key.
-        self._usable = settings.api_key is not None or settings.base_url is not None
-        secret = ""
-        if settings.api_key is not None:
-            try:
-                secret = settings.api_key.resolve()
-            except SecretUnavailable as error:
-                self._usable = False
-                log.warning("provider.credentials_missing", provider=name, reason=str(error))
-        self._poster = Poster(name, http, clock, headers=settings.headers, secret=secret)
-        headers = _headers(secret, settings.metadata)
+        secret = secret_of(name, settings)
+        self._usable = secret is not None and (settings.api_key is not None or settings.base_url is not None)
+        self._poster = Poster(name, http, clock, headers=settings.headers, secret=secret or "")
+        headers = _headers(secret or "", settings.metadata)
         base = (settings.base_url or BASE_URL).rstrip("/").removesuffix("/v1")
         self._target = self._poster.target(f"{base}/v1/messages", headers)
         self._models = self._poster.target(f"{base}/v1/models", headers, method="GET")

@@ -5,17 +5,13 @@ The key goes in a header, never in the URL. Source: ai.google.dev/api.
 
 from urllib.parse import quote
 
-import structlog
-
 from backend.kernel.clock import Clock, SystemClock
-from backend.kernel.secrets import SecretUnavailable
 from backend.providers.failures import failure_from_error_body
 from backend.providers.google_chat import GoogleChat, GooglePoster
 from backend.providers.http import UpstreamHttp
+from backend.providers.posting import secret_of
 from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
 from backend.settings import ProviderSettings
-
-log = structlog.get_logger(__name__)
 
 BASE_URL = "https://generativelanguage.googleapis.com/v1beta"
 
@@ -32,16 +28,11 @@ class GeminiProvider:
 
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         self.name = name
-        secret = ""
-        if settings.api_key is not None:
-            try:
-                secret = settings.api_key.resolve()
-            except SecretUnavailable as error:
-                log.warning("provider.credentials_missing", provider=name, reason=str(error))
-        self._usable = bool(secret) or settings.api_key is None
+        secret = secret_of(name, settings)
+        self._usable = secret is not None
         base_url = (settings.base_url or BASE_URL).rstrip("/")
         headers = {"x-goog-api-key": secret} if secret else {}
-        self._poster = GooglePoster(name, http, clock, headers=settings.headers, secret=secret)
+        self._poster = GooglePoster(name, http, clock, headers=settings.headers, secret=secret or "")
         self._models = self._poster.target(f"{base_url}/models?pageSize=1", headers, method="GET")
 
         def url_of(model: str) -> str:

@@ -8,18 +8,14 @@ import re
 from typing import Any
 
 import orjson
-import structlog
 
 from backend.kernel.clock import Clock, SystemClock
-from backend.kernel.secrets import SecretUnavailable
 from backend.providers.failures import UpstreamFailure, failure_from_error_body, protocol_failure, status_of_error
 from backend.providers.http import HttpAnswer, UpstreamHttp
 from backend.providers.openai_usage import usage_from_openai
-from backend.providers.posting import MAX_ERROR_BYTES, EventBytes, Poster, json_or_none
+from backend.providers.posting import MAX_ERROR_BYTES, EventBytes, Poster, json_or_none, secret_of
 from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
 from backend.settings import ProviderSettings
-
-log = structlog.get_logger(__name__)
 
 _KNOW_ONLY_THE_NEW_NAME = re.compile(r"(?:.*/)?(?:o\d|gpt-[5-9])")
 """OpenAI's models that think refuse `max_tokens`. DeepSeek, Ollama and llama-cpp-python overlook `max_completion_tokens`, Mistral refuses
@@ -39,15 +35,9 @@ class OpenAIProvider:
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         self.name = name
         self._cap_field = settings.cap_field
-        self._usable = True
-        secret = ""
-        if settings.api_key is not None:
-            try:
-                secret = settings.api_key.resolve()
-            except SecretUnavailable as error:
-                self._usable = False
-                log.warning("provider.credentials_missing", provider=name, reason=str(error))
-        self._poster = Poster(name, http, clock, headers=settings.headers, secret=secret)
+        secret = secret_of(name, settings)
+        self._usable = secret is not None
+        self._poster = Poster(name, http, clock, headers=settings.headers, secret=secret or "")
         url = f"{(settings.base_url or '').rstrip('/')}/chat/completions"
         authorization = {"authorization": f"Bearer {secret}"} if secret else {}
         self._target = self._poster.target(url, authorization)

@@ -9,8 +9,10 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 import orjson
+import structlog
 
 from backend.kernel.clock import Clock
+from backend.kernel.secrets import SecretUnavailable
 from backend.providers.failures import (
     UpstreamFailure,
     address_failure,
@@ -32,6 +34,9 @@ from backend.providers.http import (
     TooLarge,
     UpstreamHttp,
 )
+from backend.settings import ProviderSettings
+
+log = structlog.get_logger(__name__)
 
 MAX_ERROR_BYTES = 64 * 1024
 MAX_LOOK_BYTES = 1024 * 1024
@@ -180,6 +185,17 @@ class EventBytes:
         """As `StreamAnswer.close`."""
         if not self._released:
             self._answer.close()
+
+
+def secret_of(name: str, settings: ProviderSettings) -> str | None:
+    """The provider's configured key; "" where none is configured, None (and said in the log) where it is not in its place."""
+    if settings.api_key is None:
+        return ""
+    try:
+        return settings.api_key.resolve()
+    except SecretUnavailable as error:
+        log.warning("provider.credentials_missing", provider=name, reason=str(error))
+        return None
 
 
 def json_or_none(data: bytes) -> Any:
