@@ -8,6 +8,7 @@ us read 20 MiB.
 
 import asyncio
 from contextlib import suppress
+from typing import Any, Protocol
 from urllib.parse import parse_qsl
 
 from backend.gateway.attempt import Asking, CallerGone, OpenedStream
@@ -42,8 +43,27 @@ from backend.metering.service import MeteringService
 
 ENTERED = "bourse.entered"
 """In the scope of a request that has passed the gate already: its key."""
+SPOKEN = "bourse.spoken"
+"""In the scope of a request in another protocol than chat's: its `Spoken`."""
 LAST_WORD_SECONDS = 0.5
 """How long the process, told to end, waits for a caller to take the news of it."""
+
+
+class Spoken(Protocol):
+    """A request in another protocol. Whoever puts it into the scope translates what is sent, too."""
+
+    @property
+    def endpoint(self) -> str:
+        """In the ledger."""
+        ...
+
+    async def read(self, key: KeyRecord, scope: Scope, receive: Receive) -> dict[str, Any]:
+        """The chat body that the request's body means.
+
+        Raises:
+            BourseError: none. ClientDisconnected: the caller hung up.
+        """
+        ...
 
 
 class Pipeline:
@@ -153,7 +173,7 @@ class Pipeline:
             tenant_id=key.tenant_id,
             user_id=key.user_id,
             key_id=key.key_id,
-            endpoint="chat.completions",
+            endpoint=scope[SPOKEN].endpoint if SPOKEN in scope else "chat.completions",
             created_us=int(now.timestamp() * 1_000_000),
             tags=key.tags,
         )
@@ -165,7 +185,8 @@ class Pipeline:
         return Call(context=context, key=key, payer=key, record=record, created_at=now, with_facts=with_facts, tried=tried)
 
     async def _read(self, call: Call, scope: Scope, receive: Receive) -> None:
-        body = parse_json(await read_body(scope, receive))
+        spoken: Spoken | None = scope.get(SPOKEN)
+        body = parse_json(await read_body(scope, receive)) if spoken is None else await spoken.read(call.key, scope, receive)
         facts = check_chat_body(body)
         record = call.record
         call.body = body
