@@ -12,9 +12,10 @@ import structlog
 
 from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.secrets import SecretUnavailable
+from backend.providers.access_token import AccessTokens
 from backend.providers.failures import failure_from_error_body
 from backend.providers.google_chat import GoogleChat, GooglePoster
-from backend.providers.google_token import AccessTokens, ServiceAccount
+from backend.providers.google_token import ServiceAccount
 from backend.providers.http import UpstreamHttp
 from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
 from backend.settings import ProviderSettings
@@ -37,7 +38,7 @@ class VertexProvider:
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         self.name = name
         account = _account(name, settings)
-        self._tokens = AccessTokens(name, account, http, clock) if account is not None else None
+        self._tokens = AccessTokens(name, account.token_uri, account.form, http, clock) if account is not None else None
         self._poster = GooglePoster(name, http, clock, headers=settings.headers)
         metadata = settings.metadata
         location = str(metadata.get("location") or "global")

@@ -10,10 +10,12 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from backend.kernel.clock import SystemClock
+from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.secrets import SecretRef
+from backend.providers.access_token import AccessTokens
 from backend.providers.failures import UpstreamFailure
-from backend.providers.google_token import AccessTokens, ServiceAccount
+from backend.providers.google_token import ServiceAccount
+from backend.providers.http import UpstreamHttp
 from backend.providers.provider import ChatRequest
 from backend.providers.vertex import VertexProvider, host_of
 from backend.settings import ProviderSettings
@@ -32,6 +34,11 @@ class MovedClock(SystemClock):
 
     def now(self) -> Any:
         return super().now() + self.ahead
+
+
+def tokens_of(key: RSAPrivateKey, server: GoogleTokens, http: UpstreamHttp, clock: Clock) -> AccessTokens:
+    account = ServiceAccount.parse(account_json(key, server.url))
+    return AccessTokens("vertex", account.token_uri, account.form, http, clock)
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -120,7 +127,7 @@ async def test_only_allowed_places_in_cloud_storage(gateway: Rig, google: Gemini
 async def test_many_calls_wait_for_one_exchange_which_is_repeated_before_the_token_ends(account_key: RSAPrivateKey) -> None:
     clock = MovedClock()
     async with GoogleTokens() as server, client() as http:
-        access = AccessTokens("vertex", ServiceAccount.parse(account_json(account_key, server.url)), http, clock)
+        access = tokens_of(account_key, server, http, clock)
         assert set(await asyncio.gather(*(access.token(2) for _ in range(50)))) == {"tok-1"}
         clock.ahead = timedelta(seconds=3599 - 301)
         assert await access.token(2) == "tok-1"
@@ -130,7 +137,7 @@ async def test_many_calls_wait_for_one_exchange_which_is_repeated_before_the_tok
 
 async def test_who_gives_up_does_not_take_the_exchange_from_the_others(account_key: RSAPrivateKey) -> None:
     async with GoogleTokens() as server, client() as http:
-        access = AccessTokens("vertex", ServiceAccount.parse(account_json(account_key, server.url)), http, SystemClock())
+        access = tokens_of(account_key, server, http, SystemClock())
         first, second = (asyncio.create_task(access.token(2)) for _ in range(2))
         await asyncio.sleep(0)
         first.cancel()
@@ -152,7 +159,7 @@ async def test_who_gives_up_does_not_take_the_exchange_from_the_others(account_k
 async def test_no_token(account_key: RSAPrivateKey, status: int, body: Any, kind: str) -> None:
     async with GoogleTokens() as server, client() as http:
         server.status, server.body = status, body
-        access = AccessTokens("vertex", ServiceAccount.parse(account_json(account_key, server.url)), http, SystemClock())
+        access = tokens_of(account_key, server, http, SystemClock())
         with pytest.raises(UpstreamFailure) as caught:
             await access.token(2)
         assert caught.value.kind == kind
