@@ -82,6 +82,33 @@ def usage_to_openai(usage: Usage) -> dict[str, Any]:
     }
 
 
+def usage_from_operation(value: dict[str, Any]) -> Usage | None:
+    """What an answer that is no chat says that it used: `usage` as chat has it, or in the words of images and transcriptions
+    (`input_tokens`, `output_tokens`, `seconds`), or Cohere's `meta.billed_units`; None if it says nothing."""
+    given = value.get("usage")
+    if isinstance(given, dict):
+        if (counted := usage_from_openai(given)) is not None:
+            return counted
+        if (seconds := _seconds(given.get("seconds"))) is not None:
+            return Usage(seconds=seconds)
+        put_in, put_out = _count(given.get("input_tokens", given.get("prompt_tokens"))), _count(given.get("output_tokens"))
+        if put_in is not None:
+            details = given.get("input_tokens_details") or given.get("input_token_details")
+            heard = _first(details.get("audio_tokens")) if isinstance(details, dict) else 0
+            heard = min(heard, put_in)
+            drawn = (put_out or 0) if "data" in value else 0
+            return Usage(input=put_in - heard, audio_input=heard, output=(put_out or 0) - drawn, image_output=drawn)
+        if (total := _count(given.get("total_tokens"))) is not None:
+            return Usage(input=total)
+    meta = value.get("meta")
+    billed = meta.get("billed_units") if isinstance(meta, dict) else None
+    if isinstance(billed, dict) and (searches := _count(billed.get("search_units"))) is not None:
+        return Usage(requests=searches)
+    if (seconds := _seconds(value.get("duration"))) is not None:
+        return Usage(seconds=seconds)
+    return None
+
+
 _MAX_COUNT = 2**31 - 1
 """What a column of the ledger holds; a larger number is no token count but nonsense."""
 
@@ -92,6 +119,15 @@ def _count(value: Any) -> int | None:
     if type(value) is float and value.is_integer() and 0 <= value <= _MAX_COUNT:
         return int(value)
     return None
+
+
+def _seconds(value: Any) -> float | None:
+    """Whisper spells a duration as text in its verbose answer."""
+    try:
+        seconds = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else -1.0
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds <= _MAX_COUNT else None
 
 
 def _first(*values: Any) -> int:

@@ -6,9 +6,13 @@ know of it. It translates between its provider's wire format and OpenAI's, and t
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from backend.pricing.usage import Usage
+
+
+Operation = Literal["embeddings", "completions", "moderations", "rerank", "images.generations", "audio.speech", "audio.transcriptions"]
+"""What can be asked for beside a chat completion, as the ledger calls it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,10 @@ class Capabilities:
     trims_prefill: bool = False
     """They refuse one that ends in white space."""
     simulated: bool = False
+    operations: frozenset[Operation] = frozenset()
+    """What it does beside chat. Who declares any is a `Performer`."""
+    most_inputs: int = 2048
+    """Texts that one embeddings request may hold; whoever asks for more is asked again for the rest."""
 
     def takes_prefill(self, model: str) -> bool:
         """Whether this model goes on from a trailing assistant message."""
@@ -41,6 +49,8 @@ class ChatRequest:
     """The most tokens that a choice may have, named by the caller or by us; it goes upstream under the name that the model knows."""
     sent: bool = False
     """The request went out, so that the provider may bill it."""
+    key_name: str | None = None
+    """Which of several keys it was sent with; None where there is but one."""
 
     def sending(self) -> None:
         """The adapter says so as it begins to write."""
@@ -54,6 +64,44 @@ class WholeAnswer:
     body: bytes
     value: dict[str, Any]
     usage: Usage | None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that the caller sent along; `filename` and `content_type` are its words and may be wrong."""
+
+    filename: str
+    content_type: str
+    data: bytes
+
+
+@dataclass(slots=True)
+class OperationRequest(ChatRequest):
+    """One attempt at something that is not chat. `body` was checked, and is in OpenAI's shape (of `rerank`: Cohere's and Jina's, with
+    `model`, `query`, `documents`); its `model` is the caller's and not to be sent. `cap` is of `completions` alone."""
+
+    operation: Operation = "embeddings"
+    upload: Upload | None = None
+    """Of `audio.transcriptions`, whose other fields are the body; the values of repeated ones (`timestamp_granularities[]`) are lists."""
+
+
+@dataclass(slots=True)
+class OperationAnswer:
+    """What comes of it, in OpenAI's shape.
+
+    Args:
+        body: all of it; b"" where there is a `stream`.
+        value: what `body` spells; None where it is no JSON (a transcript as plain text or subtitles).
+        usage: the provider's own count in disjoint buckets, with those of images, seconds, characters and requests where it says them;
+            None if it did not count. `requests` beside 1 are searches (`rerank`).
+        stream: of `audio.speech`: the bytes as they come, under a status that was good; nothing of them was read yet.
+    """
+
+    body: bytes
+    value: dict[str, Any] | None
+    usage: Usage | None
+    content_type: str = "application/json"
+    stream: "StreamAnswer | None" = None
 
 
 class StreamAnswer(Protocol):
@@ -102,5 +150,21 @@ class Provider(Protocol):
 
         Raises:
             UpstreamFailure: there is none.
+        """
+        ...
+
+
+class Performer(Provider, Protocol):
+    """A provider that does more than chat: everything that its `capabilities.operations` name."""
+
+    async def perform(self, request: OperationRequest) -> OperationAnswer:
+        """Do what `request.operation` says.
+
+        An answer need not be checked for sense: whoever asks does, in one place for all providers. It must have come whole, be a success,
+        and be JSON where the operation's is. One embedding for each input, in their order, as `encoding_format` wants it (base64 of
+        little-endian 32-bit floats, or a list).
+
+        Raises:
+            UpstreamFailure: there is none, or the provider cannot do what the body asks for (kind "refused", `UnsupportedParameter`).
         """
         ...
