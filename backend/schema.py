@@ -5,6 +5,7 @@ from sqlmodel import SQLModel
 import backend.audit.tables
 import backend.budgets.tables
 import backend.catalog.tables
+import backend.credentials.tables
 import backend.gateway.cache.tables
 import backend.gateway.replay.tables
 import backend.identity.tables

@@ -362,6 +362,7 @@ def upgrade() -> None:
         sa.Column("price_ids", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("usage", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("recovered", sa.String(length=16), nullable=True),
+        sa.Column("key_name", sa.String(length=80), nullable=True),
         sa.ForeignKeyConstraint(["call_id"], ["call.id"], name=op.f("fk_call_attempt_call_id_call")),
         sa.PrimaryKeyConstraint("call_id", "number", name=op.f("pk_call_attempt")),
     )
@@ -409,6 +410,24 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_offer_model_id"), ["model_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_offer_price_state"), ["price_state"], unique=False)
         batch_op.create_index(batch_op.f("ix_offer_provider_id"), ["provider_id"], unique=False)
+
+    op.create_table(
+        "provider_key",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("tenant_id", sa.String(length=40), nullable=True),
+        sa.Column("provider", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("origin", sa.String(length=255), nullable=False),
+        sa.Column("sealed", sa.LargeBinary(), nullable=False),
+        sa.Column("master", sa.String(length=16), nullable=False),
+        sa.Column("hint", sa.String(length=4), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_by", sa.String(length=40), nullable=False),
+        sa.ForeignKeyConstraint(["tenant_id"], ["tenant.id"], name=op.f("fk_provider_key_tenant_id_tenant")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_provider_key")),
+    )
+    with op.batch_alter_table("provider_key", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_provider_key_tenant_id"), ["tenant_id"], unique=False)
 
     op.create_table(
         "rate_limit_override",
@@ -494,6 +513,10 @@ def downgrade() -> None:
 
     op.drop_table("sign_in_session")
     op.drop_table("rate_limit_override")
+    with op.batch_alter_table("provider_key", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_provider_key_tenant_id"))
+
+    op.drop_table("provider_key")
     with op.batch_alter_table("offer", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_offer_provider_id"))
         batch_op.drop_index(batch_op.f("ix_offer_price_state"))

@@ -119,6 +119,8 @@ class Call:
         self.attempt_running = False
         if self.tried is not None and self.request is not None:
             self.tried.append((self.attempt_started, self.request.traceparent))
+        if self.request is not None and self.request.key_name:
+            attempt.key_name = self.request.key_name
         attempt.latency_ms = round(elapsed * 1000)
         attempt.outcome = outcome
         if status is not None:

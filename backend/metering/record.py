@@ -39,6 +39,7 @@ class AttemptRecord:
     usage: dict[str, Any] = field(default_factory=dict)
     recovered: str | None = None
     """How it went on with an answer that another attempt had begun: prefill or repeat."""
+    key_name: str | None = None
 
 
 @dataclass(slots=True)

@@ -75,3 +75,6 @@ class CallAttempt(SQLModel, table=True):
     price_ids: list[str] = Field(default_factory=list, sa_type=Json)
     usage: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
     recovered: str | None = Field(default=None, max_length=16, description="how it went on with what another attempt had begun")
+    key_name: str | None = Field(
+        default=None, max_length=80, description="which of several keys of the provider; own: and a name for one of the tenant's own"
+    )

@@ -1,0 +1,160 @@
+"""One provider behind several keys: a key that is limited, or that is not accepted any more, makes way for the others.
+
+An adapter is built for each key, so no adapter knows of this, and a provider with a single key has none of it in its way. Of the keys
+that are free, the one goes first that was limited least recently, so that without limits one key takes all calls and the provider's own
+cache of prompts stays warm. Limits are remembered for each model: providers count them so, and calls for one model must not close another.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from backend.providers.failures import UpstreamFailure
+from backend.providers.provider import ChatRequest, Provider, StreamAnswer, WholeAnswer
+
+T = TypeVar("T")
+Told = Callable[[str, int | None], None]
+"""Hears of a key by its name that it is refused, with the status; without one, that it is accepted again."""
+
+SHORT_SECONDS = 1.0
+"""How long a key is left alone whose provider limits it and does not say for how long."""
+MOST_MODELS = 200
+"""Limits remembered of one key: callers name models, too."""
+_UNAUTHORIZED = 401
+
+
+class HeldKey:
+    """`name` is what operators call it; its value is in the adapter alone."""
+
+    __slots__ = ("limits", "name", "provider", "refused")
+
+    def __init__(self, name: str, provider: Provider) -> None:
+        self.name = name
+        self.provider = provider
+        self.refused = False
+        self.limits: dict[str, tuple[float, float]] = {}
+        """By model: when it was limited last, and until when."""
+
+    def limit(self, model: str, now: float, seconds: float) -> None:
+        self.limits.pop(model, None)
+        self.limits[model] = (now, now + seconds)
+        if len(self.limits) > MOST_MODELS:
+            del self.limits[next(iter(self.limits))]
+
+    def limited_at(self, model: str) -> float:
+        return self.limits.get(model, _NEVER)[0]
+
+    def limited_until(self, model: str) -> float:
+        return self.limits.get(model, _NEVER)[1]
+
+
+_NEVER = (float("-inf"), float("-inf"))
+
+
+class KeyedProvider:
+    """A `Provider`.
+
+    Args:
+        keys: at least one, in the operator's order.
+        told: hears what becomes of keys, once each time it changes.
+        prefix: stands before the key's name in the ledger.
+    """
+
+    def __init__(self, keys: Sequence[HeldKey], told: Told, *, prefix: str = "", now: Callable[[], float] = time.monotonic) -> None:
+        self._keys = tuple(keys)
+        self._told = told
+        self._prefix = prefix
+        self._now = now
+        self._looks = 0
+        first = self._keys[0].provider
+        self.name = first.name
+        self.protocol = first.protocol
+        self.capabilities = first.capabilities
+
+    @property
+    def keys(self) -> tuple[HeldKey, ...]:
+        """For who shows how they are."""
+        return self._keys
+
+    async def look(self, seconds: float) -> int:
+        """As `Provider.look`, with each key in its turn. 401 says that none is accepted."""
+        key = self._keys[self._looks % len(self._keys)]
+        self._looks += 1
+        status = await self._look_with(key, seconds)
+        if status == _UNAUTHORIZED:
+            other = next((one for one in self._keys if not one.refused), None)
+            if other is not None:
+                return await self._look_with(other, seconds)
+        return status
+
+    async def complete(self, request: ChatRequest) -> WholeAnswer:
+        return await self._ask(request, lambda provider: provider.complete(request))
+
+    async def open_stream(self, request: ChatRequest) -> StreamAnswer:
+        return await self._ask(request, lambda provider: provider.open_stream(request))
+
+    async def _look_with(self, key: HeldKey, seconds: float) -> int:
+        status = await key.provider.look(seconds)
+        if status == _UNAUTHORIZED:
+            self._refuse(key, status)
+        elif status < 300:
+            self._accept(key)
+        return status
+
+    async def _ask(self, request: ChatRequest, ask: Callable[[Provider], Awaitable[T]]) -> T:
+        """Each free key once. Where none is free one is asked all the same: whether anybody may be asked at all was decided before."""
+        newest: UpstreamFailure | None = None
+        limited: UpstreamFailure | None = None
+        for key in self._in_order(request.model):
+            request.key_name = f"{self._prefix}{key.name}"
+            request.sent = False
+            try:
+                answer = await ask(key.provider)
+            except UpstreamFailure as failure:
+                if failure.kind == "rate_limited":
+                    key.limit(request.model, self._now(), failure.retry_after or SHORT_SECONDS)
+                    limited = failure
+                elif failure.kind == "credentials":
+                    self._not_accepted(key, request.model, failure)
+                else:
+                    raise
+                newest = failure
+            else:
+                self._accept(key)
+                return answer
+        assert newest is not None
+        if limited is None:
+            raise newest
+        raise self._all_limited(request.model, limited)
+
+    def _in_order(self, model: str) -> list[HeldKey]:
+        now = self._now()
+        free = [key for key in self._keys if not key.refused and key.limited_until(model) <= now]
+        if free:
+            return sorted(free, key=lambda key: key.limited_at(model))
+        return [min(self._keys, key=lambda key: (key.refused, key.limited_until(model)))]
+
+    def _not_accepted(self, key: HeldKey, model: str, failure: UpstreamFailure) -> None:
+        """A 401 is about the key. 402 and 403 may be about one call or one model, so the key only goes to the end of the row: nobody is to
+        take it from others by what he asks for."""
+        if failure.status == _UNAUTHORIZED:
+            self._refuse(key, failure.status)
+        else:
+            key.limit(model, self._now(), 0.0)
+
+    def _refuse(self, key: HeldKey, status: int | None) -> None:
+        if not key.refused:
+            key.refused = True
+            self._told(key.name, status)
+
+    def _accept(self, key: HeldKey) -> None:
+        if key.refused:
+            key.refused = False
+            self._told(key.name, None)
+
+    def _all_limited(self, model: str, failure: UpstreamFailure) -> UpstreamFailure:
+        """The newest failure, with the time after which the first key is free."""
+        if failure.retry_after is not None:
+            soonest = min(key.limited_until(model) for key in self._keys if not key.refused)
+            failure.retry_after = failure.error.retry_after = max(0.0, soonest - self._now())
+        return failure
