@@ -77,8 +77,8 @@ class ProviderSettings(Section):
 
     @model_validator(mode="after")
     def _base_url_given(self) -> "ProviderSettings":
-        if self.base_url is None and self.protocol == "openai":
-            raise ValueError("base_url is needed for protocol openai")
+        if self.base_url is None and self.protocol in ("openai", "azure"):
+            raise ValueError(f"base_url is needed for protocol {self.protocol}")
         if self.base_url is not None and (urlsplit(self.base_url).scheme not in ("http", "https") or not urlsplit(self.base_url).hostname):
             raise ValueError("base_url must look like https://host/path")
         return self

@@ -308,7 +308,8 @@ class ChunkStream:
             payload = orjson.dumps(chunk)
         shaped = self._with_usage_as_asked(payload, chunk, usage)
         before, self._held_finish = self._held_finish, None
-        if finishing and self._waits_for_usage:
+        if (finishing or (before is not None and self.finished)) and self._waits_for_usage:
+            # The last one of all carries the facts; some servers have more to say after the end.
             self._held_finish = shaped
             shaped_now = before
         else:

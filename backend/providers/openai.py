@@ -26,29 +26,33 @@ def build(name: str, settings: ProviderSettings, http: UpstreamHttp) -> Provider
     return OpenAIProvider(name, settings, http, SystemClock())
 
 
-class OpenAIProvider:
-    """`settings.base_url` ends where `/chat/completions` begins, such as https://api.example.com/v1."""
+class OpenAIChat:
+    """Chat completions in OpenAI's shape, wherever they are posted: `posted` is told by who speaks it.
 
-    protocol = "openai"
-    capabilities = Capabilities()
+    Args:
+        cap_field: what the server calls the cap on an answer; None = as the model's name suggests.
+    """
 
-    def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
+    def __init__(self, name: str, poster: Poster, cap_field: str | None) -> None:
         self.name = name
-        self._cap_field = settings.cap_field
-        secret = secret_of(name, settings)
-        self._usable = secret is not None
-        self._poster = Poster(name, http, clock, headers=settings.headers, secret=secret or "")
-        url = f"{(settings.base_url or '').rstrip('/')}/chat/completions"
-        authorization = {"authorization": f"Bearer {secret}"} if secret else {}
-        self._target = self._poster.target(url, authorization)
-        self._models = self._poster.target(f"{(settings.base_url or '').rstrip('/')}/models", authorization, method="GET")
+        self.poster = poster
+        self.cap_field = cap_field
 
-    async def look(self, seconds: float) -> int:
-        return await self._poster.look(self._models, seconds)
+    async def posted(self, body: dict[str, Any], request: ChatRequest, accept: str) -> HttpAnswer:
+        """The answer with a good status, its body unread. Raises UpstreamFailure: there is none."""
+        raise NotImplementedError
+
+    def cap_name(self, model: str) -> str:
+        """What the cap on this model's answer is called."""
+        return self.cap_field or ("max_completion_tokens" if _KNOW_ONLY_THE_NEW_NAME.match(model) else "max_tokens")
+
+    def edited(self, events: EventBytes, request: ChatRequest) -> StreamAnswer:  # noqa: ARG002 what others need
+        """A stream's events as OpenAI would send them."""
+        return events
 
     async def complete(self, request: ChatRequest) -> WholeAnswer:
-        body = self._for_upstream(request)
-        response = await self._post(body, request, "application/json")
+        body = self.for_upstream(request)
+        response = await self.posted(body, request, "application/json")
         try:
             return await self._whole(response)
         except UpstreamFailure as failure:
@@ -57,9 +61,9 @@ class OpenAIProvider:
             raise
 
     async def _whole(self, response: HttpAnswer) -> WholeAnswer:
-        data, value = await self._poster.read_object(response)
+        data, value = await self.poster.read_object(response)
         if value.get("error"):
-            raise self._poster.failed(status_of_error(value), value)
+            raise self.poster.failed(status_of_error(value), value)
         choices = value.get("choices")
         if not isinstance(choices, list) or not choices:
             raise protocol_failure(self.name, "an answer without choices")
@@ -69,31 +73,46 @@ class OpenAIProvider:
 
     async def open_stream(self, request: ChatRequest) -> StreamAnswer:
         options = request.body.get("stream_options")
-        body = self._for_upstream(request)
+        body = self.for_upstream(request)
         body["stream_options"] = {**options, "include_usage": True} if isinstance(options, dict) else {"include_usage": True}
-        response = await self._post(body, request, "text/event-stream")
-        if response.content_type == "text/event-stream":
-            return EventBytes(self.name, response)
-        # Some servers forget the content type, some answer an error or a web page under 200: the first bytes tell.
+        response = await self.posted(body, request, "text/event-stream")
+        # Some servers forget the content type, some answer an error or a web page under 200.
         if response.content_type not in ("application/json", "text/html"):
-            return EventBytes(self.name, response)
-        value = json_or_none(await self._poster.read_whole(response, MAX_ERROR_BYTES))
+            return self.edited(EventBytes(self.name, response), request)
+        value = json_or_none(await self.poster.read_whole(response, MAX_ERROR_BYTES))
         if isinstance(value, dict) and value.get("error"):
-            raise self._poster.failed(status_of_error(value), value)
+            raise self.poster.failed(status_of_error(value), value)
         raise protocol_failure(self.name, f"{response.content_type} where an event stream was asked for")
 
-    def _for_upstream(self, request: ChatRequest) -> dict[str, Any]:
+    def for_upstream(self, request: ChatRequest) -> dict[str, Any]:
+        """The body as it is posted."""
         body = {**request.body, "model": request.model}
         if request.cap is not None:
-            name = self._cap_field
-            if name is None:
-                name = "max_completion_tokens" if _KNOW_ONLY_THE_NEW_NAME.match(request.model) else "max_tokens"
+            name = self.cap_name(request.model)
             body.pop("max_completion_tokens" if name == "max_tokens" else "max_tokens", None)
             body[name] = request.cap
         return body
 
-    async def _post(self, body: dict[str, Any], request: ChatRequest, accept: str) -> HttpAnswer:
-        """The answer with a good status, its body unread."""
+
+class OpenAIProvider(OpenAIChat):
+    """`settings.base_url` ends where `/chat/completions` begins, such as https://api.example.com/v1."""
+
+    protocol = "openai"
+    capabilities = Capabilities()
+
+    def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
+        secret = secret_of(name, settings)
+        super().__init__(name, Poster(name, http, clock, headers=settings.headers, secret=secret or ""), settings.cap_field)
+        self._usable = secret is not None
+        url = f"{(settings.base_url or '').rstrip('/')}/chat/completions"
+        authorization = {"authorization": f"Bearer {secret}"} if secret else {}
+        self._target = self.poster.target(url, authorization)
+        self._models = self.poster.target(f"{(settings.base_url or '').rstrip('/')}/models", authorization, method="GET")
+
+    async def look(self, seconds: float) -> int:
+        return await self.poster.look(self._models, seconds)
+
+    async def posted(self, body: dict[str, Any], request: ChatRequest, accept: str) -> HttpAnswer:
         if not self._usable:
             raise failure_from_error_body(self.name, 401, None)
-        return await self._poster.post(self._target, orjson.dumps(body), request, accept)
+        return await self.poster.post(self._target, orjson.dumps(body), request, accept)

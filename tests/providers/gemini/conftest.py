@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generat
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.fakes.gemini_upstream import GeminiUpstream, answer
-from tests.fakes.google_tokens import GoogleTokens
+from tests.fakes.token_server import TokenServer
 from tests.gateway.conftest import Rig, open_gateway
 from tests.rig.schema import sqlite_url
 
@@ -46,8 +46,8 @@ async def _google() -> AsyncIterator[GeminiUpstream]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def tokens() -> AsyncIterator[GoogleTokens]:
-    async with GoogleTokens() as server:
+async def tokens() -> AsyncIterator[TokenServer]:
+    async with TokenServer() as server:
         yield server
 
 
@@ -64,7 +64,7 @@ async def gateway(
     tmp_path_factory: pytest.TempPathFactory,
     _sqlite_template: Path,
     _google: GeminiUpstream,
-    tokens: GoogleTokens,
+    tokens: TokenServer,
     account_key: RSAPrivateKey,
 ) -> AsyncIterator[Rig]:
     """One for all tests of a file."""

@@ -21,7 +21,7 @@ from backend.providers.vertex import VertexProvider, host_of
 from backend.settings import ProviderSettings
 from tests.fakes.byte_server import client
 from tests.fakes.gemini_upstream import TEXT, GeminiUpstream, answer, error, whole
-from tests.fakes.google_tokens import REFUSAL, GoogleTokens
+from tests.fakes.token_server import REFUSAL, TokenServer
 from tests.gateway.conftest import Rig
 from tests.providers.gemini.conftest import EMAIL, account_json, jwt_parts
 
@@ -36,14 +36,14 @@ class MovedClock(SystemClock):
         return super().now() + self.ahead
 
 
-def tokens_of(key: RSAPrivateKey, server: GoogleTokens, http: UpstreamHttp, clock: Clock) -> AccessTokens:
+def tokens_of(key: RSAPrivateKey, server: TokenServer, http: UpstreamHttp, clock: Clock) -> AccessTokens:
     account = ServiceAccount.parse(account_json(key, server.url))
     return AccessTokens("vertex", account.token_uri, account.form, http, clock)
 
 
 @pytest.mark.asyncio(loop_scope="module")
 async def test_calls_carry_a_token_that_the_account_signed_for(
-    gateway: Rig, google: GeminiUpstream, tokens: GoogleTokens, account_key: RSAPrivateKey
+    gateway: Rig, google: GeminiUpstream, tokens: TokenServer, account_key: RSAPrivateKey
 ) -> None:
     for _ in range(3):
         said = await gateway.client.chat.completions.create(model="gemini-2.5-pro", messages=HI)
@@ -71,7 +71,7 @@ async def test_a_stream_by_vertex(gateway: Rig, google: GeminiUpstream) -> None:
 
 async def test_a_token_that_is_refused_is_not_used_again(account_key: RSAPrivateKey) -> None:
     unauthenticated = whole(error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials."), 401)
-    async with GeminiUpstream() as upstream, GoogleTokens() as server, client() as http:
+    async with GeminiUpstream() as upstream, TokenServer() as server, client() as http:
         upstream.script(answer(), unauthenticated, answer())
         account = SecretRef(account_json(account_key, server.url))
         settings = ProviderSettings(protocol="vertex", base_url=upstream.base_url, api_key=account)
@@ -126,7 +126,7 @@ async def test_only_allowed_places_in_cloud_storage(gateway: Rig, google: Gemini
 
 async def test_many_calls_wait_for_one_exchange_which_is_repeated_before_the_token_ends(account_key: RSAPrivateKey) -> None:
     clock = MovedClock()
-    async with GoogleTokens() as server, client() as http:
+    async with TokenServer() as server, client() as http:
         access = tokens_of(account_key, server, http, clock)
         assert set(await asyncio.gather(*(access.token(2) for _ in range(50)))) == {"tok-1"}
         clock.ahead = timedelta(seconds=3599 - 301)
@@ -136,7 +136,7 @@ async def test_many_calls_wait_for_one_exchange_which_is_repeated_before_the_tok
 
 
 async def test_who_gives_up_does_not_take_the_exchange_from_the_others(account_key: RSAPrivateKey) -> None:
-    async with GoogleTokens() as server, client() as http:
+    async with TokenServer() as server, client() as http:
         access = tokens_of(account_key, server, http, SystemClock())
         first, second = (asyncio.create_task(access.token(2)) for _ in range(2))
         await asyncio.sleep(0)
@@ -157,7 +157,7 @@ async def test_who_gives_up_does_not_take_the_exchange_from_the_others(account_k
     ],
 )
 async def test_no_token(account_key: RSAPrivateKey, status: int, body: Any, kind: str) -> None:
-    async with GoogleTokens() as server, client() as http:
+    async with TokenServer() as server, client() as http:
         server.status, server.body = status, body
         access = tokens_of(account_key, server, http, SystemClock())
         with pytest.raises(UpstreamFailure) as caught:

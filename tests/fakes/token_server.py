@@ -1,6 +1,7 @@
-"""Google's token endpoint: a signed statement in, an access token out.
+"""A token endpoint (OAuth 2.0): a form with a credential in, an access token out.
 
-Wire: developers.google.com/identity/protocols/oauth2/service-account. It grants what it is told to, and logs the forms it was sent.
+Wire: developers.google.com/identity/protocols/oauth2/service-account, learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-
+grant-flow. It grants what it is told to, and logs the forms it was sent and where.
 """
 
 import json
@@ -14,12 +15,13 @@ from tests.fakes.byte_server import Call, Server, serving
 REFUSAL = {"error": "invalid_grant", "error_description": "Invalid JWT Signature."}
 
 
-class GoogleTokens:
+class TokenServer:
     """`status` and `body` are the next answers'; without a body it grants tok-1, tok-2…"""
 
     def __init__(self) -> None:
         self.url = ""
         self.forms: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.status = 200
         self.body: Any = None
         self.seconds = 3599
@@ -35,6 +37,7 @@ class GoogleTokens:
 
     async def _answer(self, call: Call) -> None:
         assert b"content-type: application/x-www-form-urlencoded" in call.head.lower()
+        self.paths.append(call.head.split(b" ", 2)[1].decode())
         self.forms.append({name: values[0] for name, values in parse_qs(call.body.decode()).items()})
         granted = {"access_token": f"tok-{len(self.forms)}", "expires_in": self.seconds, "token_type": "Bearer"}
         data = json.dumps(granted if self.body is None else self.body).encode()

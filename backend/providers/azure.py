@@ -1,0 +1,138 @@
+"""Azure OpenAI: OpenAI's chat completions under Azure's addresses, with its keys or tokens of Microsoft Entra, and its content filter.
+
+`base_url` decides between the two APIs that Azure has. Where it ends in `/v1` (https://NAME.openai.azure.com/openai/v1) it is the v1 API,
+and a candidate's model goes in the body; else (https://NAME.openai.azure.com) it goes into the path. In both it is the deployment's name.
+
+Metadata: `api_version` (2024-10-21; the v1 API needs none), and for Entra `tenant_id` and `client_id`, with the client's secret as
+`api_key`; `authority` and `scope` where they are not the public cloud's.
+Sources: learn.microsoft.com/azure/ai-foundry/openai/reference and …/openai/api-version-lifecycle,
+learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+
+from backend.kernel.clock import Clock, SystemClock
+from backend.kernel.errors import UnsupportedParameter
+from backend.providers.access_token import AccessTokens
+from backend.providers.azure_events import edited, explained
+from backend.providers.edited_stream import EditedStream
+from backend.providers.failures import UpstreamFailure, failure_from_error_body
+from backend.providers.http import HttpAnswer, Target, UpstreamHttp
+from backend.providers.openai import OpenAIChat
+from backend.providers.posting import EventBytes, Poster, secret_of
+from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer
+from backend.settings import ProviderSettings
+
+API_VERSION = "2024-10-21"
+AUTHORITY = "https://login.microsoftonline.com"
+SCOPE = "https://cognitiveservices.azure.com/.default"
+_THINKS = re.compile(r"(?:^|[^a-z0-9])(?:o\d|gpt-?[5-9])", re.IGNORECASE)
+"""Names of deployments are free; most tell their model."""
+_NO_SUCH_OPERATION = frozenset({"OperationNotSupported", "DeploymentNotFound"})
+
+
+def build(name: str, settings: ProviderSettings, http: UpstreamHttp) -> Provider:
+    return AzureProvider(name, settings, http, SystemClock())
+
+
+class AzurePoster(Poster):
+    """Reads Azure's errors."""
+
+    def failed(self, status: int, value: Any, *, retry_after: float | None = None) -> UpstreamFailure:
+        error = value.get("error") if isinstance(value, dict) else None
+        if status == 400 and isinstance(error, dict) and error.get("code") in _NO_SUCH_OPERATION:
+            status = 404  # the deployment is of a model that does not chat
+        return super().failed(status, explained(value), retry_after=retry_after)
+
+
+class AzureProvider(OpenAIChat):
+    protocol = "azure"
+    capabilities = Capabilities()
+
+    def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
+        secret = secret_of(name, settings)
+        super().__init__(name, AzurePoster(name, http, clock, headers=settings.headers, secret=secret or ""), settings.cap_field)
+        self._usable = secret is not None
+        metadata = settings.metadata
+        base = (settings.base_url or "").rstrip("/")
+        self._is_v1 = base.endswith("/v1")
+        self._base = base if self._is_v1 else f"{base.removesuffix('/openai')}/openai"
+        version = str(metadata.get("api_version") or ("" if self._is_v1 else API_VERSION))
+        self._query = f"?api-version={quote(version)}" if version else ""
+        self._tokens: AccessTokens | None = None
+        self._headers: dict[str, str] = {}
+        if metadata.get("client_id"):
+            self._tokens = _entra(name, metadata, secret or "", http, clock)
+        elif secret:
+            self._headers = {"api-key": secret}
+        self._targets: dict[str, Target] = {}
+        self._knows_new_cap: set[str] = set()
+        """Deployments that have refused `max_tokens`."""
+
+    async def look(self, seconds: float) -> int:
+        """Asks for the list of models."""
+        token = {"authorization": f"Bearer {await self._tokens.token(seconds)}"} if self._tokens is not None else self._headers
+        return await self.poster.look(self.poster.target(f"{self._base}/models{self._query}", token, method="GET"), seconds)
+
+    def cap_name(self, model: str) -> str:
+        if self.cap_field is None and (model in self._knows_new_cap or _THINKS.search(model)):
+            return "max_completion_tokens"
+        return self.cap_field or "max_tokens"
+
+    def edited(self, events: EventBytes, request: ChatRequest) -> StreamAnswer:  # noqa: ARG002
+        return EditedStream(self.name, events, edited)
+
+    async def posted(self, body: dict[str, Any], request: ChatRequest, accept: str) -> HttpAnswer:
+        if not self._usable:
+            raise failure_from_error_body(self.name, 401, None)
+        try:
+            return await self._post(body, request, accept)
+        except UpstreamFailure as failure:
+            if not self._learns_from(failure, body, request):
+                raise
+        # The name of the deployment does not tell that its model thinks. A refusal costs nothing, and the next call knows.
+        body["max_completion_tokens"] = body.pop("max_tokens")
+        return await self._post(body, request, accept)
+
+    async def _post(self, body: dict[str, Any], request: ChatRequest, accept: str) -> HttpAnswer:
+        lines, token = "", ""
+        if self._tokens is not None:
+            token = await self._tokens.token(request.connect_seconds)
+            lines = f"authorization: Bearer {token}\r\n"
+        try:
+            return await self.poster.post(self._target(request.model), orjson.dumps(body), request, accept, lines)
+        except UpstreamFailure as failure:
+            if failure.status == 401 and self._tokens is not None:
+                self._tokens.refused(token)
+            raise
+
+    def _learns_from(self, failure: UpstreamFailure, body: Mapping[str, Any], request: ChatRequest) -> bool:
+        refused = isinstance(failure.error, UnsupportedParameter) and failure.error.param == "max_tokens"
+        if not refused or self.cap_field is not None or "max_tokens" not in body:
+            return False
+        self._knows_new_cap.add(request.model)
+        return True
+
+    def _target(self, model: str) -> Target:
+        target = self._targets.get(model)
+        if target is None:
+            place = "" if self._is_v1 else f"/deployments/{quote(model, safe='')}"
+            url = f"{self._base}{place}/chat/completions{self._query}"
+            target = self._targets[model] = self.poster.target(url, self._headers)
+        return target
+
+
+def _entra(name: str, metadata: Mapping[str, Any], secret: str, http: UpstreamHttp, clock: Clock) -> AccessTokens:
+    """The token of an application that is registered with Microsoft Entra."""
+    tenant, client = str(metadata.get("tenant_id") or ""), str(metadata["client_id"])
+    if not re.fullmatch(r"[A-Za-z0-9.-]{1,200}", tenant):
+        raise ValueError("metadata.tenant_id must be the id or the domain of a tenant")
+    authority = str(metadata.get("authority") or AUTHORITY).rstrip("/")
+    scope = str(metadata.get("scope") or SCOPE)
+    form = {"grant_type": "client_credentials", "client_id": client, "client_secret": secret, "scope": scope}
+    return AccessTokens(name, f"{authority}/{tenant}/oauth2/v2.0/token", lambda now: form, http, clock)  # noqa: ARG005

@@ -1,0 +1,84 @@
+"""A gateway in front of a fake of Azure OpenAI: by deployments with a key, and by the v1 API with a token of Entra."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from tests.fakes.azure_upstream import answer
+from tests.fakes.openai_upstream import OpenAIUpstream
+from tests.fakes.token_server import TokenServer
+from tests.gateway.conftest import Rig, open_gateway
+from tests.rig.schema import sqlite_url
+
+KEY = "0123456789abcdef0123456789abcdef"
+SECRET = "Zx8Q~fake-client-secret-of-the-tests-0123"
+TENANT = "72f988bf-86f1-41af-91ab-2d7cd011db47"
+CLIENT = "11111111-2222-3333-4444-555555555555"
+ROUTES = {
+    "chat": ["key/chat-default"],
+    "o3": ["key/team-o3-mini"],
+    "by-token": ["entra/chat-default"],
+    "pair": ["key/chat-default", "entra/b"],
+}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def _azure() -> AsyncIterator[OpenAIUpstream]:
+    async with OpenAIUpstream() as server:
+        yield server
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def tokens() -> AsyncIterator[TokenServer]:
+    async with TokenServer() as server:
+        yield server
+
+
+@pytest.fixture
+def azure(_azure: OpenAIUpstream) -> OpenAIUpstream:
+    """With an empty log and the good answer."""
+    _azure.requests.clear()
+    _azure.looks.clear()
+    _azure.script(answer())
+    return _azure
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(
+    tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path, _azure: OpenAIUpstream, tokens: TokenServer
+) -> AsyncIterator[Rig]:
+    """One for all tests of a file."""
+    home = tmp_path_factory.mktemp("gateway")
+    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
+    price = {"input": 1, "output": 2, "cache_read": 0.5}
+
+    def candidate(named: str) -> dict[str, Any]:
+        provider, _, model = named.partition("/")
+        return {"provider": provider, "model": model, "price": price}
+
+    entra = {"tenant_id": TENANT, "client_id": CLIENT, "authority": tokens.url}
+    configuration = {
+        "network": {"allow_private": ["127.0.0.1/32"]},
+        "providers": {
+            "key": {"protocol": "azure", "base_url": _azure.base_url.removesuffix("/v1"), "api_key": KEY},
+            "entra": {"protocol": "azure", "base_url": _azure.base_url, "api_key": SECRET, "metadata": entra},
+        },
+        "models": [
+            {
+                "alias": alias,
+                "strategy": "ordered",
+                "candidates": [candidate(named) for named in candidates],
+                "retries": {"per_candidate": 0},
+                "breaker": {"failures": 1000},
+            }
+            for alias, candidates in ROUTES.items()
+        ],
+        "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
+    }
+    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
+    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+        yield rig
