@@ -10,7 +10,6 @@ from typing import Any, Literal, Protocol
 
 from backend.pricing.usage import Usage
 
-
 Operation = Literal["embeddings", "completions", "moderations", "rerank", "images.generations", "audio.speech", "audio.transcriptions"]
 """What can be asked for beside a chat completion, as the ledger calls it."""
 

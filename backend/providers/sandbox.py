@@ -10,6 +10,7 @@ Everything it says is labelled as simulated. Its tokens are words, spaces and si
     sandbox/broken     breaks off in the middle of every answer
 
 `response_format` is answered with JSON that fits the schema, a forced `tool_choice` with a call whose arguments fit; both say simulated.
+What it does beside chat: `sandbox_operations`.
 """
 
 import asyncio
@@ -27,8 +28,18 @@ from backend.kernel.ids import new_id
 from backend.providers.failures import UpstreamFailure, reset_failure
 from backend.providers.http import UpstreamHttp
 from backend.providers.openai_usage import usage_from_openai
-from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
+from backend.providers.provider import (
+    Capabilities,
+    ChatRequest,
+    OperationAnswer,
+    OperationRequest,
+    Provider,
+    StreamAnswer,
+    WholeAnswer,
+)
 from backend.providers.sandbox_json import forced_tool, json_answer, tool_arguments
+from backend.providers.sandbox_operations import MODELS as OPERATION_MODELS
+from backend.providers.sandbox_operations import MOST_INPUTS, performed
 from backend.settings import ProviderSettings
 
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
@@ -58,6 +69,8 @@ MODELS: Mapping[str, Behaviour] = {
     "reasoning": Behaviour(thinks=True),
     "broken": Behaviour(breaks=True),
 }
+NAMES = (*MODELS, *OPERATION_MODELS)
+"""Of all models that there are."""
 
 
 def build(name: str, settings: ProviderSettings, http: UpstreamHttp) -> Provider:  # noqa: ARG001 - every adapter is built alike
@@ -72,7 +85,7 @@ class SandboxProvider:
     """
 
     protocol = "sandbox"
-    capabilities = Capabilities(simulated=True)
+    capabilities = Capabilities(simulated=True, operations=frozenset(OPERATION_MODELS.values()), most_inputs=MOST_INPUTS)
 
     def __init__(self, name: str = "sandbox", *, pace: float = 1.0) -> None:
         self.name = name
@@ -97,6 +110,10 @@ class SandboxProvider:
         script = self._script(request)
         await _pause(script.behaviour.before_first * self._pace)
         return _SandboxStream(self.name, script, script.behaviour.between * self._pace)
+
+    async def perform(self, request: OperationRequest) -> OperationAnswer:
+        request.sending()
+        return performed(request)
 
     def _script(self, request: ChatRequest) -> "_Script":
         behaviour = MODELS.get(request.model)
