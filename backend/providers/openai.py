@@ -1,20 +1,30 @@
-"""Any server that speaks OpenAI's chat completions: OpenAI itself, OpenRouter, Groq, Together, Mistral, vLLM, Ollama, llama.cpp…
+"""Any server that speaks OpenAI's API: OpenAI itself, OpenRouter, Groq, Together, Mistral, vLLM, Ollama, llama.cpp…
 
 The body goes through as the caller wrote it; only `model` is the upstream's own id, a stream is always asked for its usage, and the cap
 on the answer has the name that the model knows: it was reserved for, so it must not be overlooked.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
 
 from backend.kernel.clock import Clock, SystemClock
 from backend.providers.failures import UpstreamFailure, failure_from_error_body, protocol_failure, status_of_error
-from backend.providers.http import HttpAnswer, UpstreamHttp
+from backend.providers.http import HttpAnswer, Target, UpstreamHttp
+from backend.providers.openai_operations import OPERATIONS, OpenAIOperations
 from backend.providers.openai_usage import usage_from_openai
 from backend.providers.posting import MAX_ERROR_BYTES, EventBytes, Poster, json_or_none, secret_of
-from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
+from backend.providers.provider import (
+    Capabilities,
+    ChatRequest,
+    OperationAnswer,
+    OperationRequest,
+    Provider,
+    StreamAnswer,
+    WholeAnswer,
+)
 from backend.settings import ProviderSettings
 
 _KNOW_ONLY_THE_NEW_NAME = re.compile(r"(?:.*/)?(?:o\d|gpt-[5-9])")
@@ -98,16 +108,17 @@ class OpenAIProvider(OpenAIChat):
     """`settings.base_url` ends where `/chat/completions` begins, such as https://api.example.com/v1."""
 
     protocol = "openai"
-    capabilities = Capabilities()
+    capabilities = Capabilities(operations=OPERATIONS)
 
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         secret = secret_of(name, settings)
         super().__init__(name, Poster(name, http, clock, headers=settings.headers, secret=secret or ""), settings.cap_field)
         self._usable = secret is not None
-        url = f"{(settings.base_url or '').rstrip('/')}/chat/completions"
-        authorization = {"authorization": f"Bearer {secret}"} if secret else {}
-        self._target = self.poster.target(url, authorization)
-        self._models = self.poster.target(f"{(settings.base_url or '').rstrip('/')}/models", authorization, method="GET")
+        self._base = (settings.base_url or "").rstrip("/")
+        self._authorization = {"authorization": f"Bearer {secret}"} if secret else {}
+        self._target = self.poster.target(f"{self._base}/chat/completions", self._authorization)
+        self._models = self.poster.target(f"{self._base}/models", self._authorization, method="GET")
+        self._operations = OpenAIOperations(self.poster, self._where)
 
     async def look(self, seconds: float) -> int:
         return await self.poster.look(self._models, seconds)
@@ -116,3 +127,11 @@ class OpenAIProvider(OpenAIChat):
         if not self._usable:
             raise failure_from_error_body(self.name, 401, None)
         return await self.poster.post(self._target, orjson.dumps(body), request, accept)
+
+    async def perform(self, request: OperationRequest) -> OperationAnswer:
+        return await self._operations.perform(request)
+
+    def _where(self, path: str, model: str, headers: Mapping[str, str]) -> Target:  # noqa: ARG002 others have it in the path
+        if not self._usable:
+            raise failure_from_error_body(self.name, 401, None)
+        return self.poster.target(f"{self._base}{path}", {**self._authorization, **headers})
