@@ -35,6 +35,8 @@ _REASONS: dict[str, str] = {
     # Gemini
     "extra_body": _ELSEWHERE,
     "cached_content": _ELSEWHERE,
+    # Azure OpenAI
+    "data_sources": _ELSEWHERE,
 }
 NAMES = frozenset(_REASONS)
 _NONE: frozenset[str] = frozenset()
