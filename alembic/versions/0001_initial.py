@@ -363,6 +363,7 @@ def upgrade() -> None:
         sa.Column("usage", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
         sa.Column("recovered", sa.String(length=16), nullable=True),
         sa.Column("key_name", sa.String(length=80), nullable=True),
+        sa.Column("reported_cost_nano", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["call_id"], ["call.id"], name=op.f("fk_call_attempt_call_id_call")),
         sa.PrimaryKeyConstraint("call_id", "number", name=op.f("pk_call_attempt")),
     )

@@ -25,6 +25,9 @@ log = structlog.get_logger(__name__)
 
 CLIENT_CLOSED_STATUS = 499
 """Never sent: what the row says when the caller went away before anything was."""
+MAX_COST_DIFFERENCE = 0.01
+"""Between what a provider says that an answer costs and what we say, as a share of the former."""
+COST_ROUNDING_NANO = 10
 
 
 class Settler:
@@ -131,10 +134,22 @@ class Settler:
         if cost is not None:
             call.record.provider_cost_nano = attempt.provider_cost_nano = cost.nano
             attempt.price_ids = tuple(dict.fromkeys(cost.price_ids))
+        if call.request is not None and call.request.reported_nano is not None:
+            self._compare(attempt, call.request.reported_nano, is_counted=usage is not None and cost is not None)
         if call.lost:
             bill_lost(call, usage)
         self._charge_caller(call, charged, price, source)
         return charged
+
+    def _compare(self, attempt: AttemptRecord, reported_nano: int, *, is_counted: bool) -> None:
+        """What the provider says that it costs is kept beside what we say; where they differ, prices are old, or tokens counted twice.
+
+        `is_counted`: ours is by its own count of tokens and by a known price."""
+        attempt.reported_cost_nano = reported_nano
+        ours = attempt.provider_cost_nano
+        if is_counted and abs(ours - reported_nano) > max(reported_nano * MAX_COST_DIFFERENCE, COST_ROUNDING_NANO):
+            self._metrics.cost_differences.labels(attempt.provider).inc()
+            log.info("provider.cost_differs", provider=attempt.provider, model=attempt.model, ours_nano=ours, reported_nano=reported_nano)
 
     def _charge_delivered(self, call: Call, attempt: AttemptRecord, usage: Usage | None, tokens: int, outcome: str) -> None:
         """The caller has a part of an answer from an attempt before this one, which has not come to where it should go on."""

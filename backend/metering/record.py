@@ -40,6 +40,8 @@ class AttemptRecord:
     recovered: str | None = None
     """How it went on with an answer that another attempt had begun: prefill or repeat."""
     key_name: str | None = None
+    reported_cost_nano: int | None = None
+    """What the provider itself said that it costs; `provider_cost_nano` is by our prices."""
 
 
 @dataclass(slots=True)

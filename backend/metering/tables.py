@@ -78,3 +78,6 @@ class CallAttempt(SQLModel, table=True):
     key_name: str | None = Field(
         default=None, max_length=80, description="which of several keys of the provider; own: and a name for one of the tenant's own"
     )
+    reported_cost_nano: int | None = Field(
+        default=None, sa_type=sa.BigInteger, description="what the provider itself said that it costs, where it says so"
+    )

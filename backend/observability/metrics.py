@@ -68,6 +68,12 @@ class Metrics:
         self.overruns = Counter(
             "bourse_overruns_total", "Answers that went beyond the cap that the provider was sent.", ["provider"], registry=self.registry
         )
+        self.cost_differences = Counter(
+            "bourse_cost_differences_total",
+            "Answers whose cost by the provider's own words differs from ours by more than 1 %.",
+            ["provider"],
+            registry=self.registry,
+        )
         self.overrun_usd = Counter("bourse_overrun_usd_total", "USD charged beyond what was reserved.", registry=self.registry)
         self.retries_withheld = Counter(
             "bourse_retries_withheld_total", "Further attempts that the retry budget did not allow.", registry=self.registry

@@ -50,6 +50,10 @@ class ChatRequest:
     """The request went out, so that the provider may bill it."""
     key_name: str | None = None
     """Which of several keys it was sent with; None where there is but one."""
+    reported_nano: int | None = None
+    """What the provider itself says that the answer costs it, in nano-dollars; set by adapters whose provider does."""
+    metadata: Mapping[str, Any] | None = None
+    """The candidate's own, which goes before the provider's."""
 
     def sending(self) -> None:
         """The adapter says so as it begins to write."""
