@@ -37,7 +37,9 @@ class MessageStream:
         created: Unix time; a message has none of its own.
     """
 
-    __slots__ = ("_after", "_before", "_calls", "_created", "_finished", "_identity", "_kept", "_thinking", "_thoughts", "_usage")
+    __slots__ = (
+        "_after", "_before", "_calls", "_created", "_finished", "_identity", "_kept", "_thinking", "_thoughts", "_usage", "is_counted",
+    )  # fmt: skip
 
     def __init__(self, created: int) -> None:
         self._created = created
@@ -50,6 +52,8 @@ class MessageStream:
         self._kept = 0
         self._usage: dict[str, Any] = {}
         self._finished = False
+        self.is_counted = False
+        """The usage of the end has come."""
         self._identify("", "")
 
     def event(self, data: bytes) -> bytes:
@@ -60,6 +64,13 @@ class MessageStream:
         """
         try:
             event = orjson.loads(data)
+        except orjson.JSONDecodeError:
+            return MALFORMED
+        return self.take(event)
+
+    def take(self, event: Any) -> bytes:
+        """As `event`, of one that was read already."""
+        try:
             kind = event["type"]
             if kind == "content_block_delta":
                 return self._delta(event["index"], event["delta"])
@@ -74,7 +85,7 @@ class MessageStream:
             if kind == "message_stop":
                 return DONE
             return _error(event) if kind == "error" else b""
-        except (orjson.JSONDecodeError, LookupError, TypeError, AttributeError, ValueError):
+        except (LookupError, TypeError, AttributeError, ValueError):
             return MALFORMED
 
     def _identify(self, message_id: str, model: str) -> None:
@@ -168,7 +179,10 @@ class MessageStream:
     def _ends(self, delta: dict[str, Any], usage: Any) -> bytes:
         self._usage = merged(self._usage, usage)
         # A server that counts nothing here leaves the count of the start, which was before the first word.
-        used = self._used() if isinstance(usage, dict) and usage.get("output_tokens") is not None else b""
+        used = b""
+        if isinstance(usage, dict) and usage.get("output_tokens") is not None:
+            self.is_counted = True
+            used = self._used()
         reason = delta.get("stop_reason")
         if reason is None or self._finished:
             return used

@@ -98,7 +98,11 @@ class Poster:
             value = json_or_none(await self.read_whole(response, MAX_ERROR_BYTES))
         except UpstreamFailure:
             value = None
-        raise self.failed(response.status, value, retry_after=after)
+        raise self.failed(response.status, self.error_value(response, value), retry_after=after)
+
+    def error_value(self, response: HttpAnswer, value: Any) -> Any:  # noqa: ARG002 for who names errors in a header
+        """What an error answer says: its JSON, or None."""
+        return value
 
     async def look(self, target: Target, seconds: float) -> int:
         """The status that a request without a body is answered with, whatever it is.

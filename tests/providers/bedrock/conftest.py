@@ -1,0 +1,74 @@
+"""A gateway with the openai SDK on one side and a server that speaks Bedrock's wire format, and checks every signature, on the other."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from backend.providers.bedrock import build
+from backend.providers.provider import Provider
+from backend.settings import ProviderSettings
+from tests.fakes.bedrock_upstream import ACCESS_KEY, REGION, SECRET_KEY, BedrockUpstream
+from tests.fakes.byte_server import client
+from tests.gateway.conftest import Rig, open_gateway
+from tests.rig.schema import sqlite_url
+
+PRICE = {"input": 3, "output": 15, "cache_read": 0.3, "cache_write": 3.75}
+CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+NOVA = "amazon.nova-pro-v1:0"
+MODELS = {"claude": CLAUDE, "nova": NOVA}
+ACCOUNT = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region": REGION}
+
+
+def settings(upstream: BedrockUpstream, **metadata: Any) -> ProviderSettings:
+    return ProviderSettings(protocol="bedrock", base_url=upstream.base_url, metadata={**ACCOUNT, **metadata})
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def _bedrock() -> AsyncIterator[BedrockUpstream]:
+    async with BedrockUpstream() as server:
+        yield server
+
+
+@pytest.fixture
+def bedrock(_bedrock: BedrockUpstream) -> BedrockUpstream:
+    """With an empty log."""
+    _bedrock.requests.clear()
+    _bedrock.looks.clear()
+    return _bedrock
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def provider(_bedrock: BedrockUpstream) -> AsyncIterator[Provider]:
+    """The adapter alone."""
+    async with client() as http:
+        yield build("aws", settings(_bedrock), http)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path, _bedrock: BedrockUpstream) -> AsyncIterator[Rig]:
+    """One for all tests of a file."""
+    home = tmp_path_factory.mktemp("gateway")
+    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
+    routes = [
+        {
+            "alias": alias,
+            "strategy": "ordered",
+            "candidates": [{"provider": "aws", "model": model, "price": PRICE}],
+            "retries": {"per_candidate": 0},
+            "breaker": {"failures": 1000},
+        }
+        for alias, model in MODELS.items()
+    ]
+    configuration = {
+        "network": {"allow_private": ["127.0.0.1/32"], "allow_private_fetch": ["127.0.0.1/32"]},
+        "providers": {"aws": {"protocol": "bedrock", "base_url": _bedrock.base_url, "metadata": ACCOUNT}},
+        "models": routes,
+        "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
+    }
+    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
+    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+        yield rig
