@@ -21,6 +21,11 @@ from backend.budgets.service import BudgetService
 from backend.budgets.telling import tell_of_alerts
 from backend.catalog.service import CatalogService
 from backend.configuration import not_yet_alive
+from backend.credentials.book import KeyBook
+from backend.credentials.connections import Connections
+from backend.credentials.master import MasterKeys, MasterKeyWrong
+from backend.credentials.telling import tell_of_keys
+from backend.credentials.vault import Vault
 from backend.gateway.app import Gateway
 from backend.gateway.load.level import Load
 from backend.identity.bootstrap import BootstrapRefused
@@ -109,6 +114,11 @@ class Runtime:
             # A SQLite file has one serving process, whatever the row of a killed one says for another while.
             known_replicas=lambda: 1 if alone else self.keeper.known_processes,
         )
+        masters = MasterKeys(settings)
+        self.vault = Vault(settings.vault, settings.network) if settings.vault.address is not None else None
+        self.key_book = KeyBook(settings, self.db, masters, self.vault)
+        self.connections = Connections(settings, self.key_book, self.events)
+        tell_of_keys(self.events, self.metrics)
         self.gateway = Gateway(
             settings=settings,
             db=self.db,
@@ -125,8 +135,9 @@ class Runtime:
             metrics=self.metrics,
             load=self.load,
             health=self.health,
+            connections=self.connections,
         )
-        self.probes = Probes(settings.health_check, self.gateway.providers, self.health, self.events)
+        self.probes = Probes(settings.health_check, self.connections.shared, self.health, self.events)
         self.health_view = HealthService(clock, self.health, self.routes, self.probes)
         show_standing(self)
 
@@ -177,6 +188,8 @@ class Runtime:
         await self.auth.load()
         await self._catalog()
         await self.prices.load()
+        await self.connections.load()
+        self.key_book.check_master()
         await self.routes.load()
         await self.gateway.cache.load()
         await self.change_feed.start(seen=seen)
@@ -239,6 +252,9 @@ async def open_runtime(
         stack.push_async_callback(runtime.limiter.stop)
         await runtime.gateway.start()
         stack.push_async_callback(runtime.gateway.stop)
+        if runtime.vault is not None:
+            runtime.vault.start(runtime.connections.refresh)
+            stack.push_async_callback(runtime.vault.stop)
         runtime.probes.start()
         stack.push_async_callback(runtime.probes.stop)
         stack.push_async_callback(runtime.change_feed.stop)
@@ -246,13 +262,14 @@ async def open_runtime(
         runtime.change_feed.subscribe(runtime.limit_book.load)
         runtime.change_feed.subscribe(runtime.gateway.cache.load)
         runtime.change_feed.subscribe(runtime.auth.load, vital=True)
+        runtime.change_feed.subscribe(runtime.connections.load)
         # Routes last: they remember what the catalog said about names.
         for reload in (_reload_catalog(runtime.catalog), runtime.prices.load, runtime.routes.load):
             runtime.change_feed.subscribe(reload)
         starter = asyncio.create_task(_keep_starting(runtime, when_ready), name="start")
         stack.push_async_callback(_cancel, starter)
         await asyncio.wait({starter}, timeout=PATIENCE_SECONDS)
-        if starter.done() and isinstance(refused := starter.exception(), BootstrapRefused):
+        if starter.done() and isinstance(refused := starter.exception(), BootstrapRefused | MasterKeyWrong):
             raise refused
         _current = runtime
         try:
@@ -278,6 +295,10 @@ async def _keep_starting(runtime: Runtime, when_ready: Callable[[Runtime], Await
             # Trying again would not help: the configuration has to change.
             runtime.readiness.missing = "the configuration's bootstrap section was refused; the log says why"
             log.error("runtime.bootstrap_refused", reason=str(error))
+            raise
+        except MasterKeyWrong as error:
+            runtime.readiness.missing = "the master key is wrong; the log says why"
+            log.error("runtime.master_key_wrong", reason=str(error))
             raise
         except Exception as error:
             runtime.readiness.missing = f"starting failed ({type(error).__name__}); trying again"

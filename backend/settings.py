@@ -62,6 +62,8 @@ class ProviderSettings(Section):
     protocol: Literal["openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "huggingface", "litellm", "sandbox"] = "openai"
     base_url: str | None = None
     api_key: SecretRef | None = None
+    api_keys: dict[Slug, SecretRef] = Field(default_factory=dict)
+    """More keys, by names for the ledger and the log; `api_key` is called default."""
     default_model: str | None = None
     headers: dict[str, str] = Field(default_factory=dict)
     max_parallel: Count = 1000
@@ -81,6 +83,49 @@ class ProviderSettings(Section):
             raise ValueError(f"base_url is needed for protocol {self.protocol}")
         if self.base_url is not None and (urlsplit(self.base_url).scheme not in ("http", "https") or not urlsplit(self.base_url).hostname):
             raise ValueError("base_url must look like https://host/path")
+        if self.api_key is not None and "default" in self.api_keys:
+            raise ValueError("api_keys: the key of api_key is called default; give the other one another name")
+        return self
+
+    @property
+    def keys(self) -> dict[str, SecretRef]:
+        """Every key that is configured, by name."""
+        first = {} if self.api_key is None else {"default": self.api_key}
+        return first | self.api_keys
+
+
+class VaultSettings(Section):
+    """HashiCorp Vault or OpenBao, where `vault:PATH#FIELD` leads."""
+
+    address: str | None = None
+    """Such as https://vault.example.org:8200."""
+    namespace: str | None = None
+    mount: str = "secret"
+    """Of the key-value engine that paths are in; a path whose beginning is another names its mount itself."""
+    kv_version: Literal[1, 2] = 2
+    auth: Literal["token", "approle", "kubernetes"] = "token"
+    auth_mount: str | None = None
+    """None = approle or kubernetes."""
+    token: SecretRef | None = None
+    role_id: SecretRef | None = None
+    secret_id: SecretRef | None = None
+    role: str | None = None
+    """Of Kubernetes."""
+    jwt_file: Path = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
+    refresh: Annotated[Duration, Field(ge=timedelta(seconds=1))] = timedelta(seconds=300)
+    """How often secrets are read again; sooner where their lease is shorter."""
+    timeout: Limit = timedelta(seconds=5)
+
+    @model_validator(mode="after")
+    def _can_sign_in(self) -> "VaultSettings":
+        if self.address is None:
+            return self
+        if urlsplit(self.address).scheme not in ("http", "https") or not urlsplit(self.address).hostname:
+            raise ValueError("address must look like https://host:port")
+        needed = {"token": ("token",), "approle": ("role_id", "secret_id"), "kubernetes": ("role",)}[self.auth]
+        for field in needed:
+            if getattr(self, field) is None:
+                raise ValueError(f"{field} is needed for auth {self.auth}")
         return self
 
 
@@ -390,9 +435,17 @@ class Settings(Section):
     database_url: str | None = None
     """None = SQLite in `data_dir`; use `database` for the resolved URL."""
     redis_url: str | None = None
+    secret_key: SecretRef | None = None
+    """What seals the secrets that are stored in the database: at least 32 signs. None = `secret_key_file`."""
+    secret_key_file: Path | None = None
+    secret_key_previous: SecretRef | None = None
+    """Opens what was sealed before, while the key is changed."""
+    secrets_file: Path = Path("secrets.yaml")
+    """Keys of providers by section; may be absent."""
     network: NetworkSettings = NetworkSettings()
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
+    vault: VaultSettings = VaultSettings()
     providers: dict[Slug, ProviderSettings] = Field(default_factory=dict)
     models: tuple[RouteSettings, ...] = ()
     direct_models: bool = True
@@ -453,8 +506,14 @@ class Settings(Section):
         if not self.is_production:
             return self
         for name, provider in self.providers.items():
-            if provider.api_key is not None and provider.api_key.is_literal:
-                raise ValueError(f"providers.{name}.api_key: in production a secret is a reference (env:NAME or file:PATH)")
+            for called, reference in provider.keys.items():
+                if reference.is_literal:
+                    field = "api_key" if provider.api_key is reference else f"api_keys.{called}"
+                    raise ValueError(f"providers.{name}.{field}: in production a secret is a reference (env:NAME or file:PATH)")
+        for field in ("token", "role_id", "secret_id"):
+            named: SecretRef | None = getattr(self.vault, field)
+            if named is not None and named.is_literal:
+                raise ValueError(f"vault.{field}: in production a secret is a reference (env:NAME or file:PATH)")
         for user in self.bootstrap.admin_users:
             if user.password.is_literal:
                 raise ValueError(f"bootstrap.admin_users: the password of {user.email} must be a reference in production")

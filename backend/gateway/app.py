@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from backend import __version__
 from backend.budgets.keeper import BudgetKeeper
 from backend.budgets.service import BudgetService
+from backend.credentials.connections import Connections
 from backend.gateway.bounds import Bounder
 from backend.gateway.cache.prompt_cache import PromptCache
 from backend.gateway.load.gate import Gate
@@ -34,8 +35,6 @@ from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics
 from backend.pricing.book import PriceBook
 from backend.providers.http import UpstreamHttp
-from backend.providers.provider import Provider
-from backend.providers.registry import build_providers
 from backend.routing.health import Health
 from backend.routing.table import RouteTable
 from backend.settings import Settings
@@ -72,6 +71,7 @@ class Gateway:
         metrics: Metrics,
         load: Load,
         health: Health,
+        connections: Connections,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -80,9 +80,12 @@ class Gateway:
         network = settings.network
         callers = AddressPolicy(network.allow_private_fetch)
         self._http = UpstreamHttp(addresses, proxy=network.proxy, ca_file=network.ca_file, callers=callers)
-        self.providers: dict[str, Provider] = {}
+        self._connections = connections
+        retries = RetryBudget(settings.retry_budget.share, settings.retry_budget.floor, withheld=metrics.retries_withheld.inc)
+        upstreams = Upstreams(connections.shared, self._model_list.window, health, retries, missing=connections.missing)
+        connections.changed = lambda: upstreams.set_own(connections.own)
         allowed = {name: frozenset(provider.allow_fields) for name, provider in settings.providers.items()}
-        self._bounder = Bounder(catalog, prices, self.providers, TokenCounter(), settings.budgets.default, allowed)
+        self._bounder = Bounder(catalog, prices, upstreams, TokenCounter(), settings.budgets.default, allowed)
         self._standing = StandingHeaders(keeper)
         settler = Settler(metering, metrics)
         self._measure = settler.measure
@@ -100,12 +103,7 @@ class Gateway:
             reserver=Reserver(self._bounder, keeper),
             standing=self._standing,
             settler=settler,
-            upstreams=Upstreams(
-                self.providers,
-                self._model_list.window,
-                health,
-                RetryBudget(settings.retry_budget.share, settings.retry_budget.floor, withheld=metrics.retries_withheld.inc),
-            ),
+            upstreams=upstreams,
             gate=self.gate,
         )
         self._replays = Replays(db, clock, settings, metrics, self._pipeline.enter) if settings.replay.enabled else None
@@ -129,7 +127,7 @@ class Gateway:
         if self._replays is not None:
             await self._replays.start()
         await self.cache.start()
-        self.providers.update(build_providers(self._settings, self._http))
+        self._connections.start(self._http)
 
     async def stop(self) -> None:
         if self._replays is not None:

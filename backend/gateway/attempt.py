@@ -305,6 +305,8 @@ class Asking:
 
     def _enter(self, bound: Bound) -> Bound | None:
         """The candidate, if it may be asked after the pause still."""
+        if bound.candidate.provider not in self._upstreams.providers:
+            return None
         health = self._upstreams.health.of(bound.candidate)
         return None if health.cooling or health.wait(self._route.breaker) or health.provider.bulkhead.full else bound
 

@@ -12,13 +12,13 @@ from backend.gateway.token_bound import structure_bytes, token_bound
 from backend.gateway.token_count import TokenCounter
 from backend.gateway.token_families import Family, family_of
 from backend.gateway.unbounded_fields import reason, unbounded_fields
+from backend.gateway.upstreams import Upstreams
 from backend.kernel.errors import NoAvailableProvider, UnsupportedParameter
 from backend.kernel.json import dump_json
 from backend.kernel.money import nano_from_usd
 from backend.pricing.book import PriceBook
 from backend.pricing.cost import PriceCard, PriceLine
 from backend.pricing.worst_case import Rates, worst_rates
-from backend.providers.provider import Provider
 from backend.routing.route import Candidate
 from backend.settings import DefaultBudget, UnknownPrice
 
@@ -95,14 +95,14 @@ class Bounder:
         self,
         catalog: Catalog,
         prices: PriceBook,
-        providers: Mapping[str, Provider],
+        upstreams: Upstreams,
         counter: TokenCounter,
         budget: DefaultBudget,
         allowed: Mapping[str, frozenset[str]],
     ) -> None:
         self._catalog = catalog
         self._prices = prices
-        self._providers = providers
+        self._upstreams = upstreams
         self._counter = counter
         self._allowed = allowed
         unknown = budget.on_unknown_price
@@ -124,8 +124,10 @@ class Bounder:
         unbounded, refused = unbounded_fields(body), ""
         prediction = body.get("prediction")
         bounds = []
+        upstreams = self._upstreams.of(call.key.tenant_id)
+        providers = upstreams.providers
         for candidate in call.candidates:
-            if candidate.provider not in self._providers:
+            if candidate.provider not in providers:
                 continue
             if unbounded:
                 beyond = unbounded - self._allowed.get(candidate.provider, frozenset())
@@ -150,7 +152,9 @@ class Bounder:
             if refused:
                 message = f"'{refused}' {reason(refused)}. The operator can allow it for a provider (allow_fields)."
                 raise UnsupportedParameter(message, param=refused)
-            raise NoAvailableProvider("No provider that is configured can answer for this model.", retry_after=5)
+            reasons = dict.fromkeys(upstreams.missing.get(candidate.provider, "") for candidate in call.candidates)
+            why = " ".join(("No provider that is configured can answer for this model.", *reasons)).rstrip()
+            raise NoAvailableProvider(why, retry_after=5)
         call.bounds = bounds
         if call.by_price and len(bounds) > 1:
             cheapest_first(call, self._card)

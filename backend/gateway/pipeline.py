@@ -224,7 +224,7 @@ class Pipeline:
         watch = Watch(receive, total=_seconds_left(call), looks=self._looks)
         watch.at_look = Progress(call, self._settler).look
         try:
-            answer, attempt = await Asking(call, watch, self._upstreams).whole()
+            answer, attempt = await Asking(call, watch, self._upstreams.of(call.key.tenant_id)).whole()
         finally:
             watch.stop()
         value = answer.value
@@ -259,7 +259,8 @@ class Pipeline:
         writer = events(send, watch, lambda: [fact_lines(call, overhead=call.overhead), *self._standing.lines(call)])
         progress = Progress(call, self._settler)
         watch.at_look = progress.look
-        asking = Asking(call, watch, self._upstreams)
+        upstreams = self._upstreams.of(call.key.tenant_id)
+        asking = Asking(call, watch, upstreams)
         try:
             call.keeps_text = call.route.recover and may_recover(call.body)
             stream = await asking.stream()
@@ -301,7 +302,7 @@ class Pipeline:
         record.first_token_ms = round(call.elapsed * 1000)
         stream.attempt.first_token_ms = stream.attempt.latency_ms
         record.overhead_us = round(call.overhead * 1_000_000)
-        delivery = Delivery(call, asking, self._upstreams.providers, stream, writer, watch, progress)
+        delivery = Delivery(call, asking, self._upstreams.of(call.key.tenant_id).providers, stream, writer, watch, progress)
         try:
             failure = await delivery.run()
         except (asyncio.CancelledError, CallerGone, BourseError):

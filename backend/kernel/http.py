@@ -64,12 +64,33 @@ class OutboundClient:
     async def get(self, url: str, *, headers: dict[str, str] | None = None, max_bytes: int = MAX_RESPONSE_BYTES) -> httpx.Response:
         """The answer with its whole body, decoded.
 
+        Raises: as `request`.
+        """
+        return await self.request("GET", url, headers=headers, max_bytes=max_bytes)
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: dict[str, str] | None = None,
+        json: object = None,
+        seconds: float | None = None,
+        max_bytes: int = MAX_RESPONSE_BYTES,
+    ) -> httpx.Response:
+        """The answer with its whole body, decoded.
+
+        Args:
+            json: what the body spells; None = no body.
+            seconds: how long each step may take; None = as usual.
+
         Raises:
             AddressRefused: the host is not in a network that we may call.
             ResponseTooLarge: more than `max_bytes` after decoding.
             httpx.HTTPError: what the network did.
         """
-        async with self._client.stream("GET", url, headers=headers) as response:
+        timeout = TIMEOUT if seconds is None else httpx.Timeout(seconds)
+        async with self._client.stream(method, url, headers=headers, json=json, timeout=timeout) as response:
             chunks: list[bytes] = []
             size = 0
             async for chunk in response.aiter_bytes():

@@ -15,14 +15,28 @@ class SecretUnavailable(Exception):
 class SecretRef:
     """`env:NAME`, `file:PATH`, `vault:PATH#FIELD`, or a literal. Its text never appears in `repr`, logs or errors."""
 
-    __slots__ = ("_text",)
+    __slots__ = ("_is_value", "_text")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, *, is_value: bool = False) -> None:
         self._text = text
+        self._is_value = is_value
+
+    @classmethod
+    def of_value(cls, value: str) -> "SecretRef":
+        """A secret that was found already, whatever it looks like."""
+        return cls(value, is_value=True)
 
     @property
     def is_literal(self) -> bool:
-        return not self._text.startswith(("env:", "file:", "vault:"))
+        return self._is_value or not self._text.startswith(("env:", "file:", "vault:"))
+
+    @property
+    def vault_place(self) -> tuple[str, str] | None:
+        """Path and field of a reference to a vault; None for any other."""
+        if self._is_value or not self._text.startswith("vault:"):
+            return None
+        path, _, field = self._text.removeprefix("vault:").partition("#")
+        return path.strip("/"), field or "api_key"
 
     @property
     def place(self) -> str:

@@ -56,6 +56,12 @@ class Metrics:
             ["provider"],
             registry=self.registry,
         )
+        self.provider_keys_refused = Counter(
+            "bourse_provider_keys_refused_total",
+            "Times that a provider stopped accepting one of several keys, or a tenant's own.",
+            ["provider"],
+            registry=self.registry,
+        )
         self.candidate_states = Gauge(
             "bourse_candidate_state",
             "Of candidates of aliases: 0 closed, 1 probing, 2 open, by the worst of their routes' breakers.",

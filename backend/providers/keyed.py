@@ -7,10 +7,10 @@ cache of prompts stays warm. Limits are remembered for each model: providers cou
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from backend.providers.failures import UpstreamFailure
-from backend.providers.provider import ChatRequest, Provider, StreamAnswer, WholeAnswer
+from backend.providers.provider import ChatRequest, OperationAnswer, OperationRequest, Performer, Provider, StreamAnswer, WholeAnswer
 
 T = TypeVar("T")
 Told = Callable[[str, int | None], None]
@@ -92,6 +92,9 @@ class KeyedProvider:
 
     async def open_stream(self, request: ChatRequest) -> StreamAnswer:
         return await self._ask(request, lambda provider: provider.open_stream(request))
+
+    async def perform(self, request: OperationRequest) -> OperationAnswer:
+        return await self._ask(request, lambda provider: cast(Performer, provider).perform(request))
 
     async def _look_with(self, key: HeldKey, seconds: float) -> int:
         status = await key.provider.look(seconds)

@@ -291,3 +291,24 @@ class Health:
         for key, health in idle:
             if health.well:
                 del self._candidates[key]
+
+
+class OwnHealth(Health):
+    """Of a tenant that has keys of its own for some providers: how these are to its keys is its affair, and what others' keys meet there is
+    none of its. Everybody else's health is the shared one's.
+
+    Args:
+        names: the providers that it has keys of its own for; each may have as many calls at once as everybody else's together.
+    """
+
+    def __init__(self, shared: Health, names: Iterable[str]) -> None:
+        self._names = frozenset(names)
+        known = [health for health in map(shared.provider, self._names) if health is not None]
+        super().__init__({one.name: Bulkhead(one.bulkhead.limit, one.bulkhead.queue) for one in known}, now=shared.now)
+        self._shared = shared
+
+    def of(self, candidate: Candidate) -> CandidateHealth:
+        return super().of(candidate) if candidate.provider in self._names else self._shared.of(candidate)
+
+    def known(self, candidate: Candidate) -> CandidateHealth | None:
+        return super().known(candidate) if candidate.provider in self._names else self._shared.known(candidate)

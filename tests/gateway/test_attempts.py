@@ -252,7 +252,7 @@ async def test_an_adapter_that_stumbles_in_the_middle_of_a_stream_has_broken_it(
             return Once()
 
     upstream.script(events(chunk({"content": "The"}), chunk({"content": " quick"}), end="hang"))
-    gateway.runtime.gateway.providers["acme"].__class__ = Stumbling
+    gateway.runtime.connections.shared["acme"].__class__ = Stumbling
     with structlog.testing.capture_logs() as logs:
         _, facts = await ask(gateway, "tough", stream=True)
     assert [(attempt["provider"], attempt["outcome"]) for attempt in facts["attempts"]] == [("acme", "failed"), ("backup", "completed")]

@@ -7,7 +7,9 @@ from typing import Any
 from backend.gateway.bounds import Bounder
 from backend.gateway.selecting import Selector
 from backend.gateway.token_count import TokenCounter
+from backend.gateway.upstreams import Upstreams
 from backend.observability.metrics import Metrics
+from backend.routing.health import Health
 from backend.routing.table import RouteTable
 from backend.settings import Settings
 from tests.routing.test_selection import Key
@@ -49,7 +51,7 @@ async def staged(smaller: str, **body: Any) -> tuple[Selector, Any]:
     await routes.load()
     # `idle` is configured, but could not be built.
     providers: Any = {"acme": object()}
-    bounder = Bounder(Catalog(), None, providers, TokenCounter(), settings.budgets.default, {})  # type: ignore[arg-type]
+    bounder = Bounder(Catalog(), None, Upstreams(providers, lambda _: None, Health()), TokenCounter(), settings.budgets.default, {})  # type: ignore[arg-type]
     selector = Selector(routes, bounder, metrics, classifies=False)
     whole = {"model": "desk", "messages": [{"role": "user", "content": "hi"}], **body}
     call = SimpleNamespace(body=whole, key=Key(), record=SimpleNamespace(), downgraded=None)

@@ -202,7 +202,9 @@ async def test_a_provider_whose_key_is_not_there_is_the_operators_fault_and_said
     file.write_text(yaml.safe_dump({"providers": {"acme": acme}, "models": [route]}))
     async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
         response = await rig.post(PLAIN)
-    assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_credentials")
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (503, "no_available_provider")
+    assert "The provider acme has no key" in error["message"]
     assert "A_KEY_THAT_IS_NOT_SET" not in response.text
     assert not upstream.requests
 

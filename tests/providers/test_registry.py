@@ -6,23 +6,30 @@ from types import ModuleType
 import pytest
 import structlog
 
+from backend.credentials.book import KeyBook
+from backend.credentials.connections import Connections
 from backend.kernel.addresses import AddressPolicy
+from backend.kernel.events import EventBus
 from backend.providers.http import UpstreamHttp
-from backend.providers.registry import build_providers
 from backend.providers.sandbox import SandboxProvider
 from backend.settings import ProviderSettings, Settings
 
 
 def providers(**wanted: ProviderSettings) -> dict[str, object]:
-    return dict(build_providers(Settings(providers=wanted), UpstreamHttp(AddressPolicy())))
+    return connected(Settings(providers=wanted))
+
+
+def connected(settings: Settings) -> dict[str, object]:
+    connections = Connections(settings, KeyBook(settings), EventBus())
+    connections.start(UpstreamHttp(AddressPolicy()))
+    return dict(connections.shared)
 
 
 def test_development_has_the_sandbox_and_production_only_if_it_is_named() -> None:
     assert list(providers()) == ["sandbox"]
-    http = UpstreamHttp(AddressPolicy())
-    assert not build_providers(Settings(env="production"), http)
+    assert not connected(Settings(env="production"))
     named = Settings(env="production", providers={"demo": ProviderSettings(protocol="sandbox")})
-    assert list(build_providers(named, http)) == ["demo"]
+    assert list(connected(named)) == ["demo"]
 
 
 def test_a_new_adapter_is_one_module_and_no_edit(monkeypatch: pytest.MonkeyPatch) -> None:

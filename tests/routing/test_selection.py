@@ -31,6 +31,7 @@ class Key:
     tenant_models: frozenset[str] | None = None
     default_model: str | None = None
     tier: str | None = None
+    tenant_id: str = "ten_1"
 
 
 @dataclass

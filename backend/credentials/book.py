@@ -1,0 +1,194 @@
+"""Which keys there are for each provider, and where each comes from: the one order of sources.
+
+1. stored in the database (command line, console), if it was stored for where the provider is now
+2. the configuration: `api_key` and `api_keys`, as `env:`, `file:` or `vault:` references
+3. `secrets.yaml`, for a provider that the configuration names no key of
+
+Keys of all sources serve together, by their names; of two with one name the first in this order counts. A tenant's own stored keys
+serve that tenant's calls alone, and then nobody else's key does.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import structlog
+
+from backend.credentials import repository
+from backend.credentials.master import MasterKeys, MasterKeyWrong, Row
+from backend.credentials.secrets_file import SecretsFileWrong, Section, read_secrets, section_for
+from backend.credentials.tables import ProviderKey
+from backend.credentials.vault import Vault
+from backend.kernel.db import Database
+from backend.kernel.secrets import SecretRef, SecretUnavailable
+from backend.providers.registry import configured
+from backend.settings import ProviderSettings, Settings
+
+log = structlog.get_logger(__name__)
+
+STORED, CONFIGURATION, SECRETS_FILE = "stored", "configuration", "secrets file"
+
+
+@dataclass(frozen=True, slots=True)
+class FoundKey:
+    """`value` is None where the key cannot be had, and `why` then a sentence for operators; `place` says where it is, never what."""
+
+    name: str
+    source: str
+    place: str
+    value: str | None = field(default=None, repr=False)
+    why: str = ""
+
+    @property
+    def hint(self) -> str:
+        """The last four signs of a key that is long enough to keep the rest to itself."""
+        return hint_of(self.value) if self.value is not None else ""
+
+
+Found = tuple[FoundKey, ...]
+
+
+class KeyBook:
+    """`read` and `load` fill it; neither raises for what one key lacks.
+
+    Args:
+        db: where keys are stored; None = nowhere.
+        vault: where `vault:` references lead; None = nowhere.
+    """
+
+    def __init__(
+        self, settings: Settings, db: Database | None = None, masters: MasterKeys | None = None, vault: Vault | None = None
+    ) -> None:
+        self._settings = settings
+        self._db = db
+        self._masters = masters
+        self._vault = vault
+        self._rows: list[ProviderKey] = []
+        self._opened: dict[str, tuple[bytes, str]] = {}
+        self.shared: Mapping[str, Found] = {}
+        """By provider; every configured one is there."""
+        self.own: Mapping[str, Mapping[str, Found]] = {}
+        """By tenant and provider; only where a tenant has any."""
+        self.trouble = ""
+        """What is wrong with the secrets file, as a sentence for operators."""
+
+    def read(self) -> None:
+        """Look at configuration, environment, files and what the vault said last; stored keys stay as they were loaded."""
+        sections = self._sections()
+        providers = configured(self._settings)
+        shared: dict[str, dict[str, FoundKey]] = {}
+        for name, provider in providers.items():
+            shared[name] = {key.name: key for key in self._written(name, provider, sections)}
+        own: dict[str, dict[str, list[FoundKey]]] = defaultdict(lambda: defaultdict(list))
+        for row in self._rows:
+            at = providers.get(row.provider)
+            if at is None:
+                continue
+            key = self._stored(row, at)
+            if row.tenant_id is None:
+                shared[row.provider] = {row.name: key} | {name: one for name, one in shared[row.provider].items() if name != row.name}
+            else:
+                own[row.tenant_id][row.provider].append(key)
+        self.shared = {name: tuple(keys.values()) for name, keys in shared.items()}
+        self.own = {tenant: {name: tuple(keys) for name, keys in of.items()} for tenant, of in own.items()}
+
+    async def load(self) -> None:
+        """Read everything anew, the database first.
+
+        Raises:
+            MasterKeyWrong: keys are stored under a master key that is not here.
+        """
+        if self._db is not None:
+            async with self._db.read() as session:
+                self._rows = await repository.all_keys(session)
+        if self._vault is not None:
+            await self._vault.fetch(self.vault_places())
+        self.read()
+
+    def check_master(self) -> None:
+        """Raises MasterKeyWrong: keys were stored under a master key that is not here."""
+        unknown = {row.master for row in self._rows if self._masters is None or self._masters.known(row.master) is None}
+        if unknown:
+            raise MasterKeyWrong(
+                f"keys of providers are stored under the master key {min(unknown)}, which is not configured: set BOURSE_SECRET_KEY (or "
+                "BOURSE_SECRET_KEY_PREVIOUS) to it, or remove them (`python -m backend provider remove-key`)"
+            )
+
+    def vault_places(self) -> frozenset[str]:
+        """The paths that the configuration refers to."""
+        references = (key for provider in self._settings.providers.values() for key in provider.keys.values())
+        return frozenset(place[0] for place in (reference.vault_place for reference in references) if place is not None)
+
+    def _sections(self) -> Mapping[str, Section]:
+        try:
+            sections = read_secrets(self._settings.secrets_file)
+        except SecretsFileWrong as error:
+            if str(error) != self.trouble:
+                log.error("secrets_file.cannot_be_used", reason=str(error))
+            self.trouble = str(error)
+            return {}
+        self.trouble = ""
+        return sections
+
+    def _written(self, name: str, provider: ProviderSettings, sections: Mapping[str, Section]) -> Iterable[FoundKey]:
+        if provider.keys:
+            for key, reference in provider.keys.items():
+                yield self._resolved(key, reference)
+            return
+        section = section_for(sections, name, provider.protocol, own_servers=provider.base_url is None)
+        if section is not None:
+            for key, value in section.keys.items():
+                yield FoundKey(key, SECRETS_FILE, f"{self._settings.secrets_file}, section {section.name}", value)
+
+    def _resolved(self, name: str, reference: SecretRef) -> FoundKey:
+        try:
+            place = reference.vault_place
+            if place is None:
+                value = reference.resolve()
+            elif self._vault is None:
+                raise SecretUnavailable(f"{reference.place}: no vault is configured (vault.address)")
+            else:
+                value = self._vault.value(*place)
+        except SecretUnavailable as error:
+            return FoundKey(name, CONFIGURATION, reference.place, None, f"{error}.")
+        return FoundKey(name, CONFIGURATION, reference.place, value)
+
+    def _stored(self, row: ProviderKey, provider: ProviderSettings) -> FoundKey:
+        now = destination(provider)
+        if row.origin != now:
+            why = f"It was stored for {row.origin}, and the provider is at {now} now: add it anew."
+            return FoundKey(row.name, STORED, "database", None, why)
+        opened = self._opened.get(row.id)
+        if opened is None or opened[0] != row.sealed:
+            master = self._masters.known(row.master) if self._masters is not None else None
+            if master is None:
+                return FoundKey(row.name, STORED, "database", None, f"It was sealed under the master key {row.master}, which is not here.")
+            value = master.unsealed(row.sealed, row_of(row))
+            if value is None:
+                log.error("provider_key.does_not_open", provider=row.provider, key=row.name, row=row.id)
+                return FoundKey(row.name, STORED, "database", None, "It does not open: somebody has changed its row. Add it anew.")
+            opened = self._opened[row.id] = (row.sealed, value)
+        return FoundKey(row.name, STORED, "database", opened[1])
+
+
+def row_of(row: ProviderKey) -> Row:
+    """What its secret is bound to."""
+    return Row(row.id, row.tenant_id, row.provider, row.origin)
+
+
+def hint_of(value: str) -> str:
+    """The last four signs, of a secret of which they give nothing away."""
+    return value[-4:] if len(value) >= 16 else ""
+
+
+def destination(provider: ProviderSettings) -> str:
+    """Where a provider's key may be sent: scheme, host and port, or the servers of its protocol's vendor."""
+    if provider.base_url is None:
+        return f"the servers of {provider.protocol}"
+    parts = urlsplit(provider.base_url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    return f"{parts.scheme}://{parts.hostname}:{port or (443 if parts.scheme == 'https' else 80)}"

@@ -1,0 +1,143 @@
+"""Every provider as it can be asked just now: an adapter for each key that there is, for everybody and for tenants with keys of their own.
+
+What changes is changed in place and for new attempts; calls under way end with the key that they began with. A provider whose keys did
+not change keeps its adapters, and so what was learnt of its keys.
+"""
+
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from backend.credentials.book import Found, KeyBook
+from backend.credentials.events import KeyAccepted, KeyRefused
+from backend.credentials.secrets_file import AWS_METADATA
+from backend.kernel.events import EventBus
+from backend.kernel.secrets import SecretRef
+from backend.providers.http import UpstreamHttp
+from backend.providers.keyed import HeldKey, KeyedProvider, Told
+from backend.providers.posting import json_or_none
+from backend.providers.provider import Provider
+from backend.providers.registry import built, needs_key, supported
+from backend.settings import ProviderSettings, Settings
+
+log = structlog.get_logger(__name__)
+
+OWN = "own:"
+"""Stands in the ledger before the name of a tenant's own key."""
+
+
+class Connections:
+    """Of one process. `start` makes what the configuration alone says, `load` everything; subscribe that to the change feed."""
+
+    def __init__(self, settings: Settings, book: KeyBook, events: EventBus) -> None:
+        self.book = book
+        self._settings = settings
+        self._events = events
+        self._http: UpstreamHttp | None = None
+        self._made: dict[str, Found] = {}
+        self._made_own: dict[tuple[str, str], Found] = {}
+        self.shared: dict[str, Provider] = {}
+        """By name; only those that can be asked."""
+        self.missing: dict[str, str] = {}
+        """Why others cannot, as a sentence for callers."""
+        self.own: dict[str, dict[str, Provider | None]] = {}
+        """By tenant: those that it has stored keys of its own for; None where none of them can be used."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called after anything of this has changed."""
+
+    def start(self, http: UpstreamHttp) -> None:
+        self._http = http
+        can = supported(self._settings)
+        for name, provider in self._settings.providers.items():
+            if name not in can:
+                log.warning("provider.protocol_not_supported_yet", provider=name, protocol=provider.protocol)
+        self.book.read()
+        self._take()
+
+    async def load(self) -> None:
+        """Read the keys anew; raises what the database does."""
+        await self.book.load()
+        if self._http is not None:
+            self._take()
+
+    def refresh(self) -> None:
+        """As `load`, where only the vault has said something new."""
+        self.book.read()
+        if self._http is not None:
+            self._take()
+
+    def _take(self) -> None:
+        providers = supported(self._settings)
+        for name, settings in providers.items():
+            found = self.book.shared.get(name, ())
+            if self._made.get(name) != found:
+                self._made[name] = found
+                self._make_shared(name, settings, found)
+        self._take_own(providers)
+        self.changed()
+
+    def _make_shared(self, name: str, settings: ProviderSettings, found: Found) -> None:
+        usable = [key for key in found if key.value is not None]
+        for key in found:
+            if key.value is None:
+                log.warning("provider.credentials_missing", provider=name, key=key.name, reason=key.why)
+        provider: Provider | None = None
+        why = f"The provider {name} cannot be asked: its configuration is wrong. The operator's log says more."
+        if usable:
+            provider = self._provider(name, settings, found, only_one_is_plain=True)
+        elif found or needs_key(settings):
+            why = f"The provider {name} has no key: the operator has to give it one."
+        else:
+            provider = built(name, settings, self._upstream_http)
+        if provider is not None:
+            self.shared[name] = provider
+            self.missing.pop(name, None)
+        else:
+            self.shared.pop(name, None)
+            self.missing[name] = why
+
+    def _take_own(self, providers: Mapping[str, ProviderSettings]) -> None:
+        wanted = {(tenant, name): found for tenant, of in self.book.own.items() for name, found in of.items() if name in providers}
+        if wanted == self._made_own:
+            return
+        own: dict[str, dict[str, Provider | None]] = {}
+        for (tenant, name), found in wanted.items():
+            if self._made_own.get((tenant, name)) == found:
+                own.setdefault(tenant, {})[name] = self.own[tenant][name]
+            else:
+                own.setdefault(tenant, {})[name] = self._provider(name, providers[name], found, tenant=tenant)
+        self._made_own, self.own = wanted, own
+
+    def _provider(
+        self, name: str, settings: ProviderSettings, found: Found, *, tenant: str | None = None, only_one_is_plain: bool = False
+    ) -> Provider | None:
+        keys = []
+        for key in found:
+            adapter = built(name, with_key(settings, key.value), self._upstream_http) if key.value is not None else None
+            if adapter is not None:
+                keys.append(HeldKey(key.name, adapter))
+        if only_one_is_plain and len(keys) == 1:
+            return keys[0].provider
+        return KeyedProvider(keys, self._told(name, tenant), prefix=OWN if tenant is not None else "") if keys else None
+
+    def _told(self, provider: str, tenant: str | None) -> Told:
+        def told(key: str, status: int | None) -> None:
+            self._events.publish(KeyRefused(provider, key, status, tenant) if status is not None else KeyAccepted(provider, key, tenant))
+
+        return told
+
+    @property
+    def _upstream_http(self) -> UpstreamHttp:
+        assert self._http is not None
+        return self._http
+
+
+def with_key(settings: ProviderSettings, value: str) -> ProviderSettings:
+    """The provider's settings with this key in the place where its adapter looks for it."""
+    if settings.protocol == "bedrock" and value.lstrip().startswith("{"):
+        parts = json_or_none(value.encode())
+        given = {AWS_METADATA[part]: str(text) for part, text in (parts or {}).items() if part in AWS_METADATA}
+        others = {field: known for field, known in settings.metadata.items() if field not in ("aws_profile", *AWS_METADATA.values())}
+        metadata = others | given
+        return settings.model_copy(update={"metadata": metadata, "api_key": None, "api_keys": {}})
+    return settings.model_copy(update={"api_key": SecretRef.of_value(value), "api_keys": {}})

@@ -1,0 +1,52 @@
+"""SQL of stored provider keys."""
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from backend.credentials.tables import ProviderKey
+
+
+async def all_keys(session: AsyncSession) -> list[ProviderKey]:
+    """Everybody's, oldest first."""
+    return list((await session.scalars(sa.select(ProviderKey).order_by(col(ProviderKey.id)))).all())
+
+
+async def find(session: AsyncSession, provider: str, name: str, tenant_id: str | None) -> ProviderKey | None:
+    owner = col(ProviderKey.tenant_id).is_(None) if tenant_id is None else col(ProviderKey.tenant_id) == tenant_id
+    query = sa.select(ProviderKey).where(col(ProviderKey.provider) == provider, col(ProviderKey.name) == name, owner)
+    return (await session.scalars(query)).first()
+
+
+async def count_of(session: AsyncSession, provider: str, tenant_id: str | None) -> int:
+    """How many keys of a provider an owner has stored."""
+    owner = col(ProviderKey.tenant_id).is_(None) if tenant_id is None else col(ProviderKey.tenant_id) == tenant_id
+    query = sa.select(sa.func.count()).select_from(ProviderKey).where(col(ProviderKey.provider) == provider, owner)
+    return int((await session.execute(query)).scalar_one())
+
+
+async def add(session: AsyncSession, key: ProviderKey) -> None:
+    session.add(key)
+    await session.flush()
+
+
+async def remove(session: AsyncSession, key_id: str) -> None:
+    await session.execute(sa.delete(ProviderKey).where(col(ProviderKey.id) == key_id))
+
+
+async def sealed_otherwise(session: AsyncSession, master: str, after: str, limit: int) -> list[ProviderKey]:
+    """Keys that another master key than this one seals, by id from `after` on."""
+    query = sa.select(ProviderKey).where(col(ProviderKey.master) != master, col(ProviderKey.id) > after)
+    return list((await session.scalars(query.order_by(col(ProviderKey.id)).limit(limit))).all())
+
+
+async def count_sealed_otherwise(session: AsyncSession, master: str) -> int:
+    query = sa.select(sa.func.count()).select_from(ProviderKey).where(col(ProviderKey.master) != master)
+    return int((await session.execute(query)).scalar_one())
+
+
+async def reseal(session: AsyncSession, key_id: str, before: str, sealed: bytes, master: str) -> bool:
+    """Whether the row was still as it was read."""
+    query = sa.update(ProviderKey).where(col(ProviderKey.id) == key_id, col(ProviderKey.master) == before)
+    done = await session.execute(query.values(sealed=sealed, master=master).returning(col(ProviderKey.id)))
+    return done.first() is not None
