@@ -59,7 +59,9 @@ class StoreSettings(Section):
 
 
 class ProviderSettings(Section):
-    protocol: Literal["openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "huggingface", "litellm", "sandbox"] = "openai"
+    protocol: Literal[
+        "openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "openrouter", "huggingface", "litellm", "sandbox"
+    ] = "openai"  # fmt: skip
     base_url: str | None = None
     api_key: SecretRef | None = None
     api_keys: dict[Slug, SecretRef] = Field(default_factory=dict)

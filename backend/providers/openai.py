@@ -109,19 +109,23 @@ class OpenAIProvider(OpenAIChat):
 
     protocol = "openai"
     capabilities = Capabilities(operations=OPERATIONS)
+    base_url = ""
+    """Where it is asked unless the configuration says."""
+    poster_type = Poster
+    looks_at = "/models"
 
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         secret = secret_of(name, settings)
-        super().__init__(name, Poster(name, http, clock, headers=settings.headers, secret=secret or ""), settings.cap_field)
+        super().__init__(name, self.poster_type(name, http, clock, headers=settings.headers, secret=secret or ""), settings.cap_field)
         self._usable = secret is not None
-        self._base = (settings.base_url or "").rstrip("/")
+        self._base = (settings.base_url or self.base_url).rstrip("/")
         self._authorization = {"authorization": f"Bearer {secret}"} if secret else {}
         self._target = self.poster.target(f"{self._base}/chat/completions", self._authorization)
-        self._models = self.poster.target(f"{self._base}/models", self._authorization, method="GET")
+        self._look_target = self.poster.target(f"{self._base}{self.looks_at}", self._authorization, method="GET")
         self._operations = OpenAIOperations(self.poster, self._where)
 
     async def look(self, seconds: float) -> int:
-        return await self.poster.look(self._models, seconds)
+        return await self.poster.look(self._look_target, seconds)
 
     async def posted(self, body: dict[str, Any], request: ChatRequest, accept: str) -> HttpAnswer:
         if not self._usable:

@@ -5,13 +5,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.providers.azure_events import edited, explained, findings
 from backend.providers.edited_stream import EditedStream
-from backend.providers.failures import UpstreamFailure, reset_failure
 from tests.fakes import azure_upstream as wire
+from tests.fakes.cut_stream import CutStream, read_to_end
 from tests.fakes.openai_upstream import sse
 
 WIRE = b"".join(map(sse, wire.annotated())) + sse("[DONE]")
@@ -20,28 +20,8 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.text(max_size=8)
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4))
 
 
-class Cut:
-    """An event stream as it comes, in these pieces; `breaks` where it ends in a broken connection."""
-
-    def __init__(self, pieces: list[bytes], *, breaks: bool = False) -> None:
-        self._pieces = list(filter(None, pieces))
-        self._breaks = breaks
-
-    async def read(self) -> bytes:
-        if not self._pieces and self._breaks:
-            raise reset_failure("a")
-        return self._pieces.pop(0) if self._pieces else b""
-
-
-async def through(cut: Cut) -> bytes:
-    stream = EditedStream("a", cut, edited)  # type: ignore[arg-type]
-    out = b""
-    try:
-        while data := await stream.read():
-            out += data
-    except UpstreamFailure:
-        pass
-    return out
+async def through(pieces: list[bytes], *, breaks: bool = False) -> bytes:
+    return await read_to_end(EditedStream("a", CutStream("a", pieces, breaks=breaks), edited))  # type: ignore[arg-type]
 
 
 def events(data: bytes) -> list[Any]:
@@ -50,26 +30,37 @@ def events(data: bytes) -> list[Any]:
 
 async def test_whole_events_that_need_no_change_are_passed_on_as_they_came() -> None:
     plain = b"".join(map(sse, wire.chunks()[1:])) + sse("[DONE]")
-    stream = EditedStream("a", Cut([plain]), edited)  # type: ignore[arg-type]
+    stream = EditedStream("a", CutStream("a", [plain]), edited)  # type: ignore[arg-type]
     assert await stream.read() is plain
 
 
-@given(cuts=st.lists(st.integers(0, len(WIRE)), max_size=12), crlf=st.booleans())
-async def test_any_cut_gives_the_same_events(cuts: list[int], crlf: bool) -> None:
+async def any_cut(cuts: list[int], crlf: bool) -> None:
     places = [0, *sorted(cuts), len(WIRE)]
     pieces = [WIRE[start:end] for start, end in pairwise(places)]
     if crlf:
         pieces = [piece.replace(b"\n", b"\r\n") for piece in pieces]
-    assert await through(Cut(pieces)) == await through(Cut([WIRE]))
-    chunks = [json.loads(event) for event in events(await through(Cut(pieces)))[:-1]]
+    assert await through(pieces) == await through([WIRE])
+    chunks = [json.loads(event) for event in events(await through(pieces))[:-1]]
     assert all(chunk["object"] == "chat.completion.chunk" for chunk in chunks)
     assert all("delta" in choice for chunk in chunks for choice in chunk["choices"])
 
 
+@given(cuts=st.lists(st.integers(0, len(WIRE)), max_size=12), crlf=st.booleans())
+async def test_any_cut_gives_the_same_events(cuts: list[int], crlf: bool) -> None:
+    await any_cut(cuts, crlf)
+
+
+@pytest.mark.soak
+@settings(max_examples=10_000)
+@given(cuts=st.lists(st.integers(0, len(WIRE)), max_size=12), crlf=st.booleans())
+async def test_any_cut_gives_the_same_events_ten_thousand_times(cuts: list[int], crlf: bool) -> None:
+    await any_cut(cuts, crlf)
+
+
 @given(length=st.integers(0, len(WIRE)))
 async def test_a_stream_that_breaks_has_no_half_event(length: int) -> None:
-    whole = events(await through(Cut([WIRE])))
-    broken = events(await through(Cut([WIRE[:length]], breaks=True)))
+    whole = events(await through([WIRE]))
+    broken = events(await through([WIRE[:length]], breaks=True))
     assert broken == whole[: len(broken)]
 
 
