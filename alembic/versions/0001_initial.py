@@ -92,6 +92,8 @@ def upgrade() -> None:
         sa.Column("output_tokens", sa.Integer(), nullable=False),
         sa.Column("reasoning_tokens", sa.Integer(), nullable=False),
         sa.Column("audio_output_tokens", sa.Integer(), nullable=False),
+        sa.Column("unit", sa.String(length=12), nullable=True),
+        sa.Column("quantity", sa.Float(), nullable=False),
         sa.Column("usage_source", sa.String(length=12), nullable=False),
         sa.Column("charged_nano", sa.BigInteger(), nullable=False),
         sa.Column("provider_cost_nano", sa.BigInteger(), nullable=False),

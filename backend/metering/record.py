@@ -87,6 +87,8 @@ class CallRecord:
     tags: tuple[str, ...] = ()
     recovered: str | None = None
     """How the answer was gone on with after its stream had broken: prefill or repeat."""
+    unit: str | None = None
+    quantity: float = 0
     reservations: tuple[Held, ...] = ()
     """What budgets keep for the call: in the open line what is reserved, in the final line what of the charge it covered."""
 

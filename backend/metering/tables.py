@@ -42,7 +42,9 @@ class Call(SQLModel, table=True):
     output_tokens: int = 0
     reasoning_tokens: int = 0
     audio_output_tokens: int = 0
-    usage_source: str = Field(default="none", max_length=12, description="provider, estimated, none")
+    unit: str | None = Field(default=None, max_length=12, description="metered in: image, second, character, query; NULL = token")
+    quantity: float = Field(default=0, description="of `unit`")
+    usage_source: str = Field(default="none", max_length=12, description="provider, counted (by us, exactly), estimated, none")
     charged_nano: int = Field(default=0, sa_type=sa.BigInteger)
     provider_cost_nano: int = Field(default=0, sa_type=sa.BigInteger)
     saved_nano: int = Field(default=0, sa_type=sa.BigInteger, description="what the answer cost when it was bought; of cached ones alone")
