@@ -19,6 +19,7 @@ import structlog
 
 from backend.configuration import load_settings
 from backend.draining import drained
+from backend.gateway.messages.errors import as_anthropic, speaks_anthropic
 from backend.gateway.pipeline import LAST_WORD_SECONDS
 from backend.identity.cookies import session_cookie, sign_in_address
 from backend.identity.first_run import announce_setup
@@ -62,7 +63,7 @@ SLOW_START_RETRY_SECONDS = 2
 _CLOSING = ((b"connection", b"close"),)
 _EXPOSED = b", ".join(
     (
-        b"x-request-id, age, retry-after, x-should-retry, openai-processing-ms",
+        b"x-request-id, request-id, age, retry-after, x-should-retry, openai-processing-ms",
         b"x-bourse-model, x-bourse-provider, x-bourse-cost-usd, x-bourse-cache, x-bourse-attempts, x-bourse-fallback, x-bourse-overhead-ms",
         b"x-bourse-limits, x-bourse-quota-exceeded, x-bourse-downgraded, x-bourse-max-output-lowered, "
         b"x-bourse-replay-of, idempotency-replayed",
@@ -73,7 +74,10 @@ _EXPOSED = b", ".join(
 )
 """What a browser lets a page of another origin read of an answer."""
 
-_ALLOWED = b"authorization, content-type, cache-control, idempotency-key, x-api-key, x-bourse-task, x-request-id, traceparent"
+_ALLOWED = (
+    b"authorization, content-type, cache-control, idempotency-key, x-api-key, x-bourse-task, x-request-id, traceparent, "
+    b"anthropic-version, anthropic-beta, anthropic-dangerous-direct-browser-access"
+)
 """What such a page may send."""
 
 
@@ -172,24 +176,21 @@ class FrontDoor:
                 await self._route(segment, scope, receive, send_with_headers)
         except BourseError as error:
             if not status:
-                await answer_error(send_with_headers, error, openai=segment in GATEWAY)
+                await answer_error(send_with_headers, error, segment, scope)
         except asyncio.CancelledError:
             # The server's patience with running calls is over.
             if not status:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(LAST_WORD_SECONDS):
-                        await answer_error(send_with_headers, Restarting(retry_after=1), openai=segment in GATEWAY)
+                        await answer_error(send_with_headers, Restarting(retry_after=1), segment, scope)
             raise
         except Exception:
             log.exception("request.failed", requestId=context.request_id, path=scope["path"][:200])
             if self.runtime is not None:
                 self.runtime.metrics.unhandled.inc()
             if not status:
-                await answer_error(
-                    send_with_headers,
-                    InternalError(f"Something went wrong on our side. Quote request {context.request_id}."),
-                    openai=segment in GATEWAY,
-                )
+                ours = InternalError(f"Something went wrong on our side. Quote request {context.request_id}.")
+                await answer_error(send_with_headers, ours, segment, scope)
         finally:
             self._account(context, scope, segment, status, time.monotonic() - started)
 
@@ -259,10 +260,18 @@ class FrontDoor:
         await send({"type": "lifespan.shutdown.complete"})
 
 
-async def answer_error(send: Send, error: BourseError, *, openai: bool) -> None:
-    """The one place where an error becomes an HTTP answer outside of the gateway's own pipeline."""
-    extra = tuple((key.lower().encode("latin-1"), value.encode("latin-1", "replace")) for key, value in response_headers(error).items())
-    await _respond(send, error.status, dump_json(as_openai(error) if openai else as_rest(error)), extra=extra)
+async def answer_error(send: Send, error: BourseError, segment: str, scope: Scope) -> None:
+    """The one place where an error becomes an HTTP answer outside of the gateway's own pipeline; who asks decides in which shape."""
+    extra = [(key.lower().encode("latin-1"), value.encode("latin-1", "replace")) for key, value in response_headers(error).items()]
+    if segment in GATEWAY:
+        body = as_openai(error)
+        if speaks_anthropic(scope["path"]):
+            request_id: str = scope["bourse"].request_id
+            body = as_anthropic(body, request_id)
+            extra.append((b"request-id", request_id.encode("latin-1")))
+    else:
+        body = as_rest(error)
+    await _respond(send, error.status, dump_json(body), extra=tuple(extra))
 
 
 async def _respond(

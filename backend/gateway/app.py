@@ -1,6 +1,7 @@
 """The gateway's ASGI app: `/v1` and `/router`, dispatched by hand. Anything else under them is a JSON 404, never a page."""
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 from backend import __version__
@@ -11,6 +12,9 @@ from backend.gateway.bounds import Bounder
 from backend.gateway.cache.prompt_cache import PromptCache
 from backend.gateway.load.gate import Gate
 from backend.gateway.load.level import Load
+from backend.gateway.messages.asked import AskedForMessages
+from backend.gateway.messages.endpoint import Messages
+from backend.gateway.messages.errors import MESSAGES
 from backend.gateway.models_list import Catalog, ModelList
 from backend.gateway.pipeline import Pipeline
 from backend.gateway.replay.service import Replays
@@ -46,6 +50,8 @@ class Endpoint(NamedTuple):
     path: str
     methods: tuple[str, ...]
     answer: App
+    replays: bool = True
+    """A request with an Idempotency-Key is answered once, and by whoever stands before the endpoint."""
 
 
 class Gateway:
@@ -92,7 +98,8 @@ class Gateway:
         self.cache = PromptCache(settings, clock, metrics, settler, self._standing, db)
         self._load = load
         self.gate = Gate(settings.overload, load, metrics)
-        self._pipeline = Pipeline(
+        pipeline = partial(
+            Pipeline,
             clock=clock,
             auth=auth,
             selector=Selector(routes, self._bounder, metrics, classifies=settings.reporting.classify_tasks),
@@ -103,13 +110,16 @@ class Gateway:
             reserver=Reserver(self._bounder, keeper),
             standing=self._standing,
             settler=settler,
-            upstreams=upstreams,
             gate=self.gate,
         )
+        self._pipeline = pipeline(upstreams=upstreams)
         self._replays = Replays(db, clock, settings, metrics, self._pipeline.enter) if settings.replay.enabled else None
+        said = pipeline(upstreams=upstreams.seen_by(AskedForMessages))
+        messages = Messages(said.chat_completion, said.enter, self._replays.answer if self._replays is not None else None)
         own = SelfService(budgets, keeper, metering)
         endpoints = (
             Endpoint("/v1/chat/completions", ("POST",), self._pipeline.chat_completion),
+            Endpoint(MESSAGES, ("POST",), messages.answer, replays=False),
             Endpoint(_MODELS, ("GET", "HEAD"), self._models),
             Endpoint("/v1/budget", ("GET", "HEAD"), self._about_itself(own.budget)),
             Endpoint("/v1/usage", ("GET", "HEAD"), self._about_itself(own.usage)),
@@ -151,7 +161,7 @@ class Gateway:
             raise MethodNotAllowed(f"Use {endpoint.methods[0]} here.", headers={"allow": ", ".join(endpoint.methods)})
         if self._replays is not None and scope["method"] == "POST":
             idempotency_key = header(scope, b"idempotency-key")
-            if idempotency_key is not None:
+            if idempotency_key is not None and endpoint.replays:
                 await self._replays.answer(endpoint.answer, idempotency_key, scope, receive, send)
                 return
         await endpoint.answer(scope, receive, send)

@@ -1,7 +1,8 @@
 """Anthropic's Messages API, and servers that speak it.
 
 The base URL ends where `/v1/messages` begins, as in Anthropic's own SDKs: https://api.anthropic.com unless another is given. Of the
-provider's metadata, `anthropic_version` is the version of the API and `anthropic_beta` what is asked for of its betas, a text or a list.
+provider's metadata, `anthropic_version` is the version of the API and `anthropic_beta` what is asked for of its betas, a text or a list;
+a body may ask for some as well (`anthropic_betas`).
 Sources: platform.claude.com/docs/en/api (versioning, errors, messages, models).
 """
 
@@ -13,6 +14,7 @@ from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.errors import BadRequest
 from backend.kernel.sse import EventSplitter, EventTooLarge
 from backend.providers.anthropic_answer import ERROR_STATUSES, completion
+from backend.providers.anthropic_betas import beta_lines
 from backend.providers.anthropic_models import takes_prefill
 from backend.providers.anthropic_request import messages_body
 from backend.providers.anthropic_stream import MessageStream, ThoughtTooLong
@@ -86,7 +88,7 @@ class AnthropicProvider:
             body = messages_body(request.body, request.model, request.cap, stream=stream)
         except BadRequest as error:
             raise UpstreamFailure("refused", error) from None
-        return await self._poster.post(self._target, orjson.dumps(body), request, accept)
+        return await self._poster.post(self._target, orjson.dumps(body), request, accept, beta_lines(request.body.get("anthropic_beta")))
 
     def _failed(self, value: dict[str, Any]) -> UpstreamFailure:
         """An error inside a 200."""

@@ -21,6 +21,7 @@ _FINISH_REASONS = {
     "model_context_window_exceeded": "length",
     "refusal": "content_filter",
 }
+_MORE_THAN_OPENAI = ("stop_sequence", "pause_turn", "model_context_window_exceeded")
 ERROR_STATUSES = {
     "invalid_request_error": 400,
     "authentication_error": 401,
@@ -39,6 +40,22 @@ ERROR_STATUSES = {
 def finish_reason(stop_reason: Any) -> str:
     """OpenAI's word; `stop` for one that came after this was written."""
     return _FINISH_REASONS.get(stop_reason, "stop") if isinstance(stop_reason, str) else "stop"
+
+
+def ending(stop: dict[str, Any]) -> dict[str, Any]:
+    """The `finish_reason` of a choice and, where that says less than Anthropic does, the rest in other servers' words: the sequence that
+    was met as vLLM's `stop_reason`, Anthropic's own reason as OpenRouter's `native_finish_reason`.
+
+    Args:
+        stop: a message, or the delta of a `message_delta`.
+    """
+    reason, sequence = stop.get("stop_reason"), stop.get("stop_sequence")
+    told: dict[str, Any] = {"finish_reason": finish_reason(reason)}
+    if reason in _MORE_THAN_OPENAI:
+        told["native_finish_reason"] = reason
+        if isinstance(sequence, str):
+            told["stop_reason"] = sequence
+    return told
 
 
 def refusal(message: dict[str, Any]) -> str | None:
@@ -77,7 +94,7 @@ def completion(message: dict[str, Any], usage: Usage | None, created: int) -> di
         answer["thinking_blocks"] = thinking
     if calls:
         answer["tool_calls"] = calls
-    choice = {"index": 0, "message": answer, "logprobs": None, "finish_reason": finish_reason(message.get("stop_reason"))}
+    choice = {"index": 0, "message": answer, "logprobs": None, **ending(message)}
     whole: dict[str, Any] = {
         "id": message["id"],
         "object": "chat.completion",

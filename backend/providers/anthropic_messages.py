@@ -2,8 +2,9 @@
 
 System and developer messages, wherever they are, make one system prompt in their order. Messages of one role in a row become one turn,
 and the results of parallel tool calls come first in theirs, as the API asks for. Marks for the prompt cache (`cache_control`) are kept
-where they are: on a part, or on a message for its last block. Images and documents go by data URL or by https URL as they came, because
-Anthropic fetches them itself; a file by its id would be one of the operator's account, and is refused.
+where they are: on a part, on a tool call, or on a message for its last block; so is `is_error` of a tool's message. Images and documents
+go by data URL or by https URL as they came, because Anthropic fetches them itself; a file by its id would be one of the operator's
+account, and is refused.
 
 A `detail` of an image is a hint that Anthropic does not know, and is left out. Of an assistant's thoughts only the signed blocks go back.
 Source: platform.claude.com/docs/en/api/messages.
@@ -117,12 +118,15 @@ def _call(call: Any, at: str) -> Block:
         arguments = None
     if not isinstance(arguments, dict):
         raise BadRequest("The arguments of a call must be the JSON of an object.", param=f"{at}.function.arguments")
-    return {"type": "tool_use", "id": call_id(call.get("id")), "name": function.get("name"), "input": arguments}
+    block = {"type": "tool_use", "id": call_id(call.get("id")), "name": function.get("name"), "input": arguments}
+    return _marked([block], call)[0]
 
 
 def _result(message: dict[str, Any], at: str) -> Block:
     content = _parts(message.get("content"), f"{at}.content")
     result: Block = {"type": "tool_result", "tool_use_id": call_id(message.get("tool_call_id"))}
+    if message.get("is_error") is True:
+        result["is_error"] = True
     if len(content) == 1 and content[0].keys() == {"type", "text"}:
         return {**result, "content": content[0]["text"]}
     return {**result, "content": content} if content else result

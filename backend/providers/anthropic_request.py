@@ -3,7 +3,7 @@
 What both can say is said; what only OpenAI's API has is refused by name, where it would change the answer. A JSON schema is asked for by
 `output_config.format`, which all models from 4.5 on have, and never by a forced tool: older models answer 400 themselves.
 `reasoning_effort` is an effort for models that think adaptively, and a share of the cap for those that want a budget of tokens;
-Anthropic's own `thinking` goes through as it is. Source: platform.claude.com/docs/en/api/messages.
+Anthropic's own `thinking` and `output_config` go through as they are. Source: platform.claude.com/docs/en/api/messages.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,8 @@ _TIERS = {"auto": "auto", "default": "standard_only"}
 _AS_IT_IS = ("temperature", "top_p", "top_k", "thinking", "cache_control")
 _SAID_ELSEWHERE = frozenset({
     "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice",
-    "parallel_tool_calls", "response_format", "reasoning_effort", "user", "safety_identifier", "service_tier", *_AS_IT_IS,
+    "parallel_tool_calls", "response_format", "reasoning_effort", "user", "safety_identifier", "service_tier", "output_config",
+    "anthropic_beta", *_AS_IT_IS,
 })  # fmt: skip
 _OF_NO_EFFECT = frozenset({"metadata", "prompt_cache_key", "prompt_cache_retention"})
 """They tell OpenAI how to file and route a call, and change nothing in its answer."""
@@ -70,6 +71,11 @@ def messages_body(body: Mapping[str, Any], model: str, cap: int | None, *, strea
         out["metadata"] = {"user_id": user}
     _set_tier(out, body.get("service_tier"))
     _set_tools(out, body)
+    config = body.get("output_config")
+    if config is not None:
+        if not isinstance(config, dict):
+            raise BadRequest("'output_config' must be an object.", param="output_config")
+        out["output_config"] = config
     _set_format(out, body.get("response_format"))
     _set_effort(out, body.get("reasoning_effort"))
     return out
@@ -147,7 +153,7 @@ def _set_format(out: dict[str, Any], form: Any) -> None:
     if not isinstance(given, dict):
         raise BadRequest("'response_format' of type json_schema needs 'json_schema'.", param="response_format.json_schema")
     schema = closed_schema(given.get("schema"), "response_format.json_schema.schema")
-    out["output_config"] = {"format": {"type": "json_schema", "schema": schema}}
+    out["output_config"] = {**out.get("output_config", {}), "format": {"type": "json_schema", "schema": schema}}
 
 
 def _set_effort(out: dict[str, Any], effort: Any) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from backend.providers.anthropic_answer import ERROR_STATUSES, finish_reason, refusal
+from backend.providers.anthropic_answer import ERROR_STATUSES, ending, refusal
 from backend.providers.anthropic_usage import merged, tier_from_anthropic, usage_from_anthropic
 from backend.providers.openai_usage import usage_to_openai
 
@@ -189,7 +189,7 @@ class MessageStream:
         self._finished = True
         why = refusal(delta)
         said = self._chunk({"refusal": why}) if why is not None else b""
-        finish = orjson.dumps([{"index": 0, "delta": {}, "logprobs": None, "finish_reason": finish_reason(reason)}])
+        finish = orjson.dumps([{"index": 0, "delta": {}, "logprobs": None, **ending(delta)}])
         return said + b"data: " + self._identity + b',"choices":' + finish + b"}\n\n" + used
 
     def _used(self) -> bytes:
