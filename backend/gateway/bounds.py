@@ -152,12 +152,10 @@ class Bounder:
             if refused:
                 message = f"'{refused}' {reason(refused)}. The operator can allow it for a provider (allow_fields)."
                 raise UnsupportedParameter(message, param=refused)
-            reasons = dict.fromkeys(upstreams.missing.get(candidate.provider, "") for candidate in call.candidates)
-            why = " ".join(("No provider that is configured can answer for this model.", *reasons)).rstrip()
-            raise NoAvailableProvider(why, retry_after=5)
+            raise nobody_configured(call, upstreams)
         call.bounds = bounds
         if call.by_price and len(bounds) > 1:
-            cheapest_first(call, self._card)
+            cheapest_first(call, self.card)
 
     def price(self, call: Call) -> None:
         """Keep those candidates whose cost can be bounded, each with the prices that the call is going to be charged by."""
@@ -166,7 +164,7 @@ class Bounder:
         heard, said = _has_audio(body), bool(body.get("audio")) or _asks_for_sound(body.get("modalities"))
         priced = []
         for bound in call.bounds:
-            card = self._card(bound.candidate)
+            card = self.card(bound.candidate)
             if card is None:
                 continue
             bound.card = card
@@ -195,11 +193,19 @@ class Bounder:
     def close(self) -> None:
         self._counter.close()
 
-    def _card(self, candidate: Candidate) -> PriceCard | None:
+    def card(self, candidate: Candidate) -> PriceCard | None:
+        """The prices that a candidate is charged by; None where they are unknown."""
         card = candidate.card or self._prices.card(candidate.offer_id)
         if card is not None and (card.state == "free" or (card.state == "priced" and card.lines)):
             return card
         return PriceCard(candidate.offer_id, "priced", self._fallback) if self._fallback else None
+
+
+def nobody_configured(call: Call, upstreams: Upstreams) -> NoAvailableProvider:
+    """Of a call none of whose candidates' providers can be asked: why, as far as it is known."""
+    reasons = dict.fromkeys(upstreams.missing.get(candidate.provider, "") for candidate in call.candidates)
+    why = " ".join(("No provider that is configured can answer for this model.", *reasons)).rstrip()
+    return NoAvailableProvider(why, retry_after=5)
 
 
 def _asked_cap(body: Mapping[str, Any]) -> int | None:

@@ -126,7 +126,7 @@ class Pipeline:
         """Answer `POST /v1/chat/completions`. From here on, whatever happens becomes one row of the ledger, but for
         calls that the gate turns away: their number has no bound."""
         key = await self.enter(scope)
-        call = self._begin(scope, key)
+        call = self.begin(scope, key)
         try:
             await self._read(call, scope, receive)
             self._selector.select(call, scope)
@@ -140,7 +140,7 @@ class Pipeline:
             gone = scope.get(GONE)
             if gone is not None and gone():
                 raise CallerGone  # while it waited for its turn
-            self._open(call)
+            self.open(call)
             if call.record.stream:
                 await self._stream(call, scope, receive, send)
             else:
@@ -164,7 +164,8 @@ class Pipeline:
             if call.keeping is not None:
                 call.keeping.close()
 
-    def _begin(self, scope: Scope, key: KeyRecord) -> Call:
+    def begin(self, scope: Scope, key: KeyRecord) -> Call:
+        """The call, and its row in the making."""
         context: RequestContext = scope["bourse"]
         now = self._clock.now()
         record = CallRecord(
@@ -211,7 +212,7 @@ class Pipeline:
         if call.admission.soft_quota is not None:
             self._selector.hand_over(call)
 
-    def _open(self, call: Call) -> None:
+    def open(self, call: Call) -> None:
         """Into the journal, with the candidate that is asked first, before anything can cost money."""
         record, first = call.record, call.bounds[0].candidate
         if call.reservation is not None:
@@ -221,7 +222,7 @@ class Pipeline:
 
     async def _whole(self, call: Call, receive: Receive, send: Send) -> None:
         assert call.route is not None
-        watch = Watch(receive, total=_seconds_left(call), looks=self._looks)
+        watch = Watch(receive, total=seconds_left(call), looks=self._looks)
         watch.at_look = Progress(call, self._settler).look
         try:
             answer, attempt = await Asking(call, watch, self._upstreams.of(call.key.tenant_id)).whole()
@@ -254,7 +255,7 @@ class Pipeline:
     async def _stream(self, call: Call, scope: Scope, receive: Receive, send: Send) -> None:
         assert call.route is not None
         waited = call.upstream_seconds
-        watch = Watch(receive, total=_seconds_left(call), looks=self._looks, silent_for=waited)
+        watch = Watch(receive, total=seconds_left(call), looks=self._looks, silent_for=waited)
         events = EventWriter if call.keeping is None else call.keeping.writer
         writer = events(send, watch, lambda: [fact_lines(call, overhead=call.overhead), *self._standing.lines(call)])
         progress = Progress(call, self._settler)
@@ -355,7 +356,7 @@ class Pipeline:
         self._settler.cut(call, last, usage, tokens, outcome, status=200, error=error)
 
 
-def _seconds_left(call: Call) -> float:
+def seconds_left(call: Call) -> float:
     """Of the time that the route gives the whole call: waiting for a turn, for limits and for another's answer is a part of it.
 
     Raises:

@@ -4,14 +4,24 @@ Enough for the dearest candidate is reserved where there is enough. Near the end
 where only shortened answers are covered, the cap of a caller who named none is lowered.
 """
 
+from typing import Protocol
+
 from backend.budgets.keeper import BudgetKeeper
-from backend.gateway.bounds import Bound, Bounder
+from backend.gateway.bounds import Bound
 from backend.gateway.call import Call
 from backend.kernel.errors import BudgetExceeded, PriceUnknown
 
 
+class Pricing(Protocol):
+    """The part of a `Bounder` that money asks for."""
+
+    def price(self, call: Call) -> None: ...
+
+    async def count(self, call: Call) -> bool: ...
+
+
 class Reserver:
-    def __init__(self, bounder: Bounder, keeper: BudgetKeeper) -> None:
+    def __init__(self, bounder: Pricing, keeper: BudgetKeeper) -> None:
         self._bounder = bounder
         self._keeper = keeper
 

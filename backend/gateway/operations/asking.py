@@ -1,0 +1,143 @@
+"""Asking candidates for what is not chat: the same order, breakers, retries and waits, another question."""
+
+import asyncio
+from dataclasses import replace
+from typing import cast
+
+from backend.gateway.attempt import Asking
+from backend.gateway.bill import Bill
+from backend.gateway.bounds import Bound
+from backend.gateway.call import Call
+from backend.gateway.operations.bounds import UnitBound
+from backend.gateway.operations.embeddings import joined, pieces_of
+from backend.gateway.operations.operation import Asked, Operation
+from backend.gateway.upstreams import Upstreams
+from backend.gateway.watch import Watch
+from backend.metering.record import AttemptRecord
+from backend.pricing.usage import Usage
+from backend.providers.failures import UpstreamFailure, protocol_failure
+from backend.providers.provider import ChatRequest, OperationAnswer, OperationRequest, Performer, Provider
+
+PARALLEL = 4
+"""Pieces of one request that are on their way at once."""
+
+
+class OperationAsking(Asking):
+    """`performed` is awaited once; then `close`, `broke` or `ended` where the answer is a stream, which has begun by then."""
+
+    __slots__ = ("_asked_for", "_operation", "_pieces", "_wasted", "begun")
+
+    def __init__(self, call: Call, watch: Watch, upstreams: Upstreams, operation: Operation, asked: Asked) -> None:
+        super().__init__(call, watch, upstreams)
+        self._operation = operation
+        self._asked_for = asked
+        self._pieces: dict[Bound, dict[int, OperationAnswer]] = {}
+        """What candidates have answered already of requests that they take in pieces."""
+        self._wasted: list[tuple[AttemptRecord, Bound, Usage]] = []
+        self.begun = b""
+        """The first bytes of an answer that is a stream."""
+
+    async def performed(self) -> tuple[OperationAnswer, AttemptRecord]:
+        """The first answer that a candidate gives. Raises as `Asking.whole`."""
+        seconds = self._route.timeouts.attempt
+
+        async def ask(provider: Provider, request: ChatRequest, attempt: AttemptRecord) -> tuple[OperationAnswer, AttemptRecord]:
+            self._watch.limit(seconds, "attempt")
+            answer = await self._whole(cast(Performer, provider), cast(OperationRequest, request), attempt)
+            self._call.end_attempt(attempt, "completed", status=200)
+            return answer, attempt
+
+        try:
+            answered = await self._ask(ask, self._open)
+        finally:
+            self._bill_wasted()
+        asked = self._asked
+        assert asked is not None
+        asked.took(answered[1].latency_ms, streamed=False)
+        if answered[0].stream is None:
+            self.close()
+        else:
+            asked.answers(self._number)
+        return answered
+
+    def _open(self, bound: Bound, _provider: Provider, request: ChatRequest) -> OperationRequest:
+        return OperationRequest(
+            self._asked_for.body,
+            request.model,
+            request.connect_seconds,
+            request.traceparent,
+            bound.cap or None,
+            operation=self._operation.name,
+            upload=self._asked_for.upload,
+        )
+
+    async def _whole(self, provider: Performer, request: OperationRequest, attempt: AttemptRecord) -> OperationAnswer:
+        if self._operation.name == "embeddings":
+            pieces = pieces_of(self._asked_for, provider.capabilities.most_inputs)
+            if len(pieces) > 1:
+                return await self._in_pieces(provider, request, attempt, pieces)
+        answer = await provider.perform(request)
+        if answer.stream is not None:
+            try:
+                self.begun = await answer.stream.read()
+                if not self.begun:
+                    raise protocol_failure(provider.name, "no sound")
+            except BaseException:
+                answer.stream.close()
+                raise
+        return self._sound(provider, self._asked_for, answer)
+
+    def _sound(self, provider: Provider, asked: Asked, answer: OperationAnswer) -> OperationAnswer:
+        fault = self._operation.fault(asked, answer)
+        if fault is not None:
+            if answer.stream is not None:
+                answer.stream.close()
+            failure = protocol_failure(provider.name, fault)
+            failure.status = 200
+            raise failure
+        return answer
+
+    async def _in_pieces(
+        self, provider: Performer, request: OperationRequest, attempt: AttemptRecord, pieces: list[Asked]
+    ) -> OperationAnswer:
+        bound = self._call.bound
+        assert bound is not None
+        done = self._pieces.setdefault(bound, {})
+        """Of an attempt before, where this candidate is asked again: nothing is asked for twice."""
+        before = set(done)
+
+        async def one(at: int) -> None:
+            part = replace(request, body=pieces[at].body)
+            try:
+                done[at] = self._sound(provider, pieces[at], await provider.perform(part))
+            finally:
+                request.key_name = part.key_name or request.key_name
+
+        left = [at for at in range(len(pieces)) if at not in done]
+        request.sending()
+        for start in range(0, len(left), PARALLEL):
+            failed = [
+                result
+                for result in await asyncio.gather(*[one(at) for at in left[start : start + PARALLEL]], return_exceptions=True)
+                if result is not None
+            ]
+            if failed:
+                used = [done[at].usage for at in done if at not in before]
+                self._wasted.append((attempt, bound, Usage(input=sum(usage.total_input for usage in used if usage is not None))))
+                raise next((error for error in failed if not isinstance(error, UpstreamFailure)), failed[0])
+        return joined([done[at] for at in range(len(pieces))])
+
+    def _bill_wasted(self) -> None:
+        """Pieces that were answered by candidates that did not come to the end are billed by them all the same."""
+        call = self._call
+        for attempt, bound, usage in self._wasted:
+            is_lost = bound is not call.bound or attempt is call.attempts[-1]
+            if is_lost and usage.input and not any(bill.attempt is attempt for bill in call.lost):
+                call.lost = (*call.lost, Bill(attempt, bound, attempt.model, usage, 0, None, 0, False))
+
+
+def unit_bound(call: Call) -> UnitBound:
+    """Of the candidate that is answering or was asked last."""
+    bound = call.bound
+    assert isinstance(bound, UnitBound)
+    return bound

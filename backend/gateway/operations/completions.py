@@ -1,0 +1,61 @@
+"""`POST /v1/completions`: a text goes on. Whole answers; a stream is refused by name."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from backend.gateway.operations.operation import Asked, JsonOperation, Metered, Unit, estimated_tokens, number_of, objects_in
+from backend.gateway.operations.texts import check_texts
+from backend.kernel.errors import BadRequest, UnsupportedParameter
+from backend.pricing.usage import Usage
+from backend.providers.provider import Operation as Name
+from backend.providers.provider import OperationAnswer
+
+DEFAULT_CAP = 16
+"""Tokens, where the caller names no cap: what OpenAI's reference says. It is sent, for other servers write until they are done."""
+MOST_TOKENS = 2**31 - 1
+MOST_CHOICES = 128
+
+
+class Completions(JsonOperation):
+    name: Name = "completions"
+
+    def check(self, asked: Asked) -> None:
+        body = asked.body
+        check_texts(body, "prompt", most=2048)
+        number_of(body, "max_tokens", MOST_TOKENS, DEFAULT_CAP)
+        if number_of(body, "best_of", MOST_CHOICES, MOST_CHOICES) < number_of(body, "n", MOST_CHOICES, 1):
+            raise BadRequest("'best_of' must not be less than 'n'.", param="best_of")
+        if body.get("stream"):
+            raise UnsupportedParameter("Completions are not streamed here; chat completions are.", param="stream")
+        if body.get("service_tier") is not None:
+            raise UnsupportedParameter("'service_tier' is for chat completions.", param="service_tier")
+
+    def prompt(self, asked: Asked) -> Mapping[str, Any]:
+        return {name: asked.body[name] for name in ("prompt", "suffix") if asked.body.get(name)}
+
+    def most(self, asked: Asked, tokens: int, longest: int | None) -> Mapping[Unit, Usage]:  # noqa: ARG002
+        return {"token": Usage(input=tokens, output=cap_of(asked.body) * _written(asked.body))}
+
+    def fault(self, asked: Asked, answer: OperationAnswer) -> str | None:  # noqa: ARG002
+        choices = objects_in(answer, "choices")
+        if not choices:
+            return "an answer without choices"
+        return None if all(isinstance(one.get("text"), str) for one in choices) else "a choice without a text"
+
+    def used(self, asked: Asked, answer: OperationAnswer | None) -> list[Metered]:
+        if answer is not None and answer.usage is not None:
+            return [Metered("token", answer.usage, "provider")]
+        said = [one.get("text") for one in (objects_in(answer, "choices") or ())] if answer is not None else []
+        return [Metered("token", Usage(input=estimated_tokens(asked.body["prompt"]), output=estimated_tokens(said)), "estimated")]
+
+
+def cap_of(body: Mapping[str, Any]) -> int:
+    """The most tokens of one choice."""
+    return body.get("max_tokens") or DEFAULT_CAP
+
+
+def _written(body: Mapping[str, Any]) -> int:
+    """How many texts the model writes; of `best_of` all are billed."""
+    prompts = body["prompt"]
+    many = len(prompts) if isinstance(prompts, list) and isinstance(prompts[0], (str, list)) else 1
+    return many * max(body.get("n") or 1, body.get("best_of") or 1)

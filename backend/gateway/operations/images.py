@@ -1,0 +1,81 @@
+"""`POST /v1/images/generations`: pictures of a prompt, as base64 or by URL.
+
+OpenAI's own models bill the tokens that a picture takes and say how many; most others bill the picture, by quality and size. A picture of
+theirs takes a token for 16×16 pixels and one more for 64 of those (developers.openai.com/api/docs/guides/image-generation: 1056 of a
+medium one of 1024×1024 to 6240 of a high one of 1536×1024), so the size bounds it.
+"""
+
+import re
+from collections.abc import Mapping
+from math import ceil
+from typing import Any
+
+from backend.gateway.operations.operation import Asked, JsonOperation, Metered, Unit, estimated_tokens, number_of, objects_in, text_of
+from backend.kernel.errors import BadRequest, UnsupportedParameter
+from backend.pricing.usage import Usage
+from backend.providers.provider import Operation as Name
+from backend.providers.provider import OperationAnswer
+
+MOST_IMAGES = 10
+MOST_PROMPT = 32_000
+MOST_SIDE = 4096
+LARGEST = (1536, 1024)
+"""What a model may choose itself."""
+_SIZE = re.compile(r"([1-9]\d{1,3})x([1-9]\d{1,3})")
+
+
+class Images(JsonOperation):
+    name: Name = "images.generations"
+
+    def check(self, asked: Asked) -> None:
+        body = asked.body
+        text_of(body, "prompt", MOST_PROMPT)
+        number_of(body, "n", MOST_IMAGES, 1)
+        size_of(body)
+        quality = body.get("quality")
+        if quality is not None and (not isinstance(quality, str) or len(quality) > 32):
+            raise BadRequest("'quality' is a word such as high.", param="quality")
+        if body.get("response_format") not in (None, "url", "b64_json"):
+            raise BadRequest("'response_format' must be one of url, b64_json.", param="response_format")
+        if body.get("stream") or body.get("partial_images"):
+            name = "stream" if body.get("stream") else "partial_images"
+            raise UnsupportedParameter("Images are not streamed here.", param=name)
+
+    def prompt(self, asked: Asked) -> Mapping[str, Any]:
+        return {"prompt": asked.body["prompt"]}
+
+    def most(self, asked: Asked, tokens: int, longest: int | None) -> Mapping[Unit, Usage]:  # noqa: ARG002
+        many = asked.body.get("n") or 1
+        return {"token": Usage(input=tokens, image_output=many * _most_tokens(asked.body)), "image": Usage(images=many)}
+
+    def fault(self, asked: Asked, answer: OperationAnswer) -> str | None:  # noqa: ARG002
+        data = objects_in(answer, "data")
+        if not data:
+            return "an answer without images"
+        return None if all(one.get("b64_json") or one.get("url") for one in data) else "an image that is none"
+
+    def used(self, asked: Asked, answer: OperationAnswer | None) -> list[Metered]:
+        many = asked.body.get("n") or 1
+        if answer is not None:
+            many = len(objects_in(answer, "data") or ())
+            if answer.usage is not None:
+                return [Metered("token", answer.usage, "provider"), Metered("image", Usage(images=many), "counted")]
+        drawn = Usage(input=estimated_tokens(asked.body["prompt"]), image_output=many * _most_tokens(asked.body))
+        return [Metered("image", Usage(images=many), "counted"), Metered("token", drawn, "estimated")]
+
+
+def size_of(body: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Width and height; None where the model chooses. Raises BadRequest: it is no size."""
+    size = body.get("size")
+    if size is None or size == "auto":
+        return None
+    found = _SIZE.fullmatch(size) if isinstance(size, str) else None
+    if found is None or max(int(found[1]), int(found[2])) > MOST_SIDE:
+        raise BadRequest(f"'size' is WIDTHxHEIGHT, at most {MOST_SIDE} each, or auto.", param="size")
+    return int(found[1]), int(found[2])
+
+
+def _most_tokens(body: Mapping[str, Any]) -> int:
+    width, height = size_of(body) or LARGEST
+    patches = ceil(width / 16) * ceil(height / 16)
+    return patches + ceil(patches / 64)

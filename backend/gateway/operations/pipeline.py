@@ -1,0 +1,215 @@
+"""One call that is no chat completion, top to bottom; the steps are chat's.
+
+authenticate → gate → read → resolve → bound → limit → reserve → open → attempt → answer → settle
+"""
+
+import asyncio
+from typing import Any
+
+from backend.gateway.attempt import CallerGone
+from backend.gateway.call import Call, clean
+from backend.gateway.facts import bourse_object, fact_lines
+from backend.gateway.operations.asking import OperationAsking, unit_bound
+from backend.gateway.operations.bounds import UnitBounder
+from backend.gateway.operations.operation import Asked, Operation
+from backend.gateway.operations.settling import OperationSettler
+from backend.gateway.pipeline import Pipeline, seconds_left
+from backend.gateway.progress import Progress
+from backend.gateway.reserve import Reserver
+from backend.gateway.responses import send_error, send_json
+from backend.gateway.settle import CLIENT_CLOSED_STATUS
+from backend.gateway.splicing import splice_facts
+from backend.gateway.standing_headers import StandingHeaders
+from backend.gateway.upstreams import Upstreams
+from backend.gateway.watch import STALL_SECONDS, Looks, Watch
+from backend.kernel.body import ClientDisconnected
+from backend.kernel.errors import BourseError, InternalError, Restarting
+from backend.kernel.header_lines import EXTENSION, pairs_of
+from backend.kernel.request import GONE, Receive, Scope, Send
+from backend.limits.limiter import Limiter
+from backend.metering.service import MeteringService
+from backend.providers.failures import UpstreamFailure, timeout_failure
+from backend.providers.provider import StreamAnswer
+from backend.routing.table import RouteTable
+
+
+class OperationPipeline:
+    """Args:
+    entrance: who asks, and the call's beginning, are the same as for chat.
+    """
+
+    def __init__(
+        self,
+        *,
+        entrance: Pipeline,
+        routes: RouteTable,
+        metering: MeteringService,
+        bounder: UnitBounder,
+        limiter: Limiter,
+        reserver: Reserver,
+        standing: StandingHeaders,
+        settler: OperationSettler,
+        upstreams: Upstreams,
+    ) -> None:
+        self._entrance = entrance
+        self._routes = routes
+        self._metering = metering
+        self._bounder = bounder
+        self._limiter = limiter
+        self._reserver = reserver
+        self._standing = standing
+        self._settler = settler
+        self._upstreams = upstreams
+        self._looks = Looks()
+
+    async def answer(self, operation: Operation, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Whatever happens after the gate becomes one row of the ledger."""
+        key = await self._entrance.enter(scope)
+        call = self._entrance.begin(scope, key)
+        call.record.endpoint = operation.name
+        try:
+            asked = await operation.read(scope, receive)
+            self._take(call, asked)
+            self._choose(call, asked.model)
+            self._bounder.bound(call, operation, asked)
+            await self._limit(call)
+            self._metering.require_journal()
+            await self._reserver.reserve(call)
+            gone = scope.get(GONE)
+            if gone is not None and gone():
+                raise CallerGone  # while it waited for its turn
+            self._entrance.open(call)
+            await self._perform(call, operation, asked, receive, send)
+        except BourseError as error:
+            self._settler.unanswered(call, "failed" if call.attempts else "refused", status=error.status, error_code=error.code)
+            facts = pairs_of(fact_lines(call, overhead=None)) if call.attempts else []
+            await send_error(send, error, [*facts, *self._standing.headers_beside(call, error)])
+        except (CallerGone, ClientDisconnected):
+            self._given_up(call, "client_closed", status=CLIENT_CLOSED_STATUS)
+        except asyncio.CancelledError:
+            self._given_up(call, "interrupted", status=Restarting.status)
+            raise
+        except BaseException:
+            self._settler.unanswered(call, "failed", status=InternalError.status, error_code=InternalError.code)
+            raise
+
+    @staticmethod
+    def _take(call: Call, asked: Asked) -> None:
+        record = call.record
+        call.body = asked.body
+        record.requested_model = clean(asked.model)
+        record.end_user = clean(asked.end_user) if asked.end_user is not None else None
+        if call.key.end_users is not None:
+            end_user = call.end_user = call.key.end_user(asked.end_user)
+            record.end_user = end_user.name
+            if end_user.terms.limit_nano is not None:
+                call.payer = end_user
+
+    def _choose(self, call: Call, model: str) -> None:
+        """The route and who of it may answer; its rules about classes of work are for chat, and none of those fits."""
+        route = call.route = self._routes.resolve(model, call.key)
+        call.record.route = clean(route.name)
+        if route.rules:
+            call.candidates, call.by_price = self._routes.choose(route, call.key, None)
+        else:
+            call.candidates, call.by_price = self._routes.order(route), route.by_price
+
+    async def _limit(self, call: Call) -> None:
+        most = max(bound.tokens for bound in call.bounds)
+        call.admission = await self._limiter.admit(call.key, most, lambda: self._bounder.tokens(call), call.end_user)
+
+    def _given_up(self, call: Call, outcome: str, *, status: int) -> None:
+        """The caller went away, or this process is ending, before anything was delivered."""
+        if call.accepted:
+            self._settler.cut(call, call.attempts[-1], None, 0, outcome, status=status)
+        else:
+            self._settler.unanswered(call, outcome, status=status)
+
+    async def _perform(self, call: Call, operation: Operation, asked: Asked, receive: Receive, send: Send) -> None:
+        watch = Watch(receive, total=seconds_left(call), looks=self._looks)
+        watch.at_look = Progress(call, self._settler).look
+        asking = OperationAsking(call, watch, self._upstreams.of(call.key.tenant_id), operation, asked)
+        try:
+            answer, attempt = await asking.performed()
+            bound = unit_bound(call)
+            bound.metered = bound.meter(operation.used(asked, answer), call.created_at)
+            call.answered_by(answer.value.get("model") if answer.value is not None else None)
+            if answer.stream is not None:
+                await self._pass_on(call, asking, answer.stream, answer.content_type, watch, send)
+                return
+        finally:
+            watch.stop()
+            asking.close()
+        overhead = call.overhead
+        self._settler.completed(call, attempt, None)
+        lines = [fact_lines(call, overhead=overhead), *self._standing.lines(call)]
+        if answer.value is None:
+            await _send_bytes(send, answer.body, answer.content_type, lines)
+        else:
+            body = splice_facts(answer.body, _facts(call)) if call.with_facts else answer.body
+            await send_json(send, 200, body, lines=lines)
+
+    async def _pass_on(
+        self, call: Call, asking: OperationAsking, stream: StreamAnswer, content_type: str, watch: Watch, send: Send
+    ) -> None:
+        """Sound as it comes. Once it has begun nobody else can go on with it, and a break can be told by breaking off alone."""
+        assert call.route is not None
+        assert call.candidate is not None
+        name, idle = call.candidate.provider, call.route.timeouts.idle
+        attempt, now = call.attempts[-1], asyncio.get_running_loop().time
+        call.record.first_token_ms = round(call.elapsed * 1000)
+        attempt.first_token_ms = attempt.latency_ms
+        overhead = call.overhead
+        call.record.overhead_us = round(overhead * 1_000_000)
+        started = False
+        try:
+            watch.limit_idle(idle)
+            data = asking.begun
+            lines = [fact_lines(call, overhead=overhead), *self._standing.lines(call)]
+            head = ((b"content-type", content_type.encode("latin-1", "replace")),)
+            started = True
+            await send({"type": "http.response.start", "status": 200, "headers": head, EXTENSION: lines})
+            while data:
+                watch.waiting, watch.last = False, now()
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+                watch.waiting, watch.last = True, now()
+                data = await stream.read()
+        except UpstreamFailure as failure:
+            stream.close()
+            asking.broke(failure)
+            self._settler.failed_midway(call, failure.error)
+            raise failure.error from None
+        except asyncio.CancelledError:
+            stream.close()
+            reason = watch.expired()
+            if reason is None:
+                self._settler.cut(call, attempt, None, 0, "interrupted", status=200)
+                raise
+            if reason in ("idle", "total"):
+                silent = timeout_failure(name, "no data", idle)
+                asking.broke(silent)
+                self._settler.failed_midway(call, silent.error)
+                raise silent.error from None
+            self._settler.cut(call, attempt, None, 0, "client_closed", status=200)
+            raise CallerGone from None
+        finally:
+            if not started:
+                stream.close()
+        watch.stop()
+        stream.release()
+        self._settler.completed(call, attempt, None)
+        async with asyncio.timeout(STALL_SECONDS):
+            await send({"type": "http.response.body", "body": b""})
+
+
+def _facts(call: Call) -> dict[str, Any]:
+    facts = bourse_object(call)
+    if call.record.unit is not None:
+        facts["unit"], facts["quantity"] = call.record.unit, call.record.quantity
+    return facts
+
+
+async def _send_bytes(send: Send, body: bytes, content_type: str, lines: Any) -> None:
+    framing = ((b"content-type", content_type.encode("latin-1", "replace")), (b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": 200, "headers": framing, EXTENSION: lines})
+    await send({"type": "http.response.body", "body": body})

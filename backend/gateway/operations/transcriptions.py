@@ -1,0 +1,65 @@
+"""`POST /v1/audio/transcriptions`: what is said in a file. Charged by the second, as long as the provider says that it plays, else as its
+own header says; or by the token where the provider counts those and the offer has prices for them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from backend.gateway.operations.form import read_form
+from backend.gateway.operations.operation import Asked, Metered, Unit, choice_of, end_user_of, model_of, objects_in
+from backend.kernel.body import read_body
+from backend.kernel.errors import BadRequest, UnsupportedParameter
+from backend.kernel.request import Receive, Scope, header
+from backend.pricing.usage import Usage
+from backend.providers.provider import Operation as Name
+from backend.providers.provider import OperationAnswer
+from backend.providers.sound import sound_of
+
+MAX_FILE_BYTES = 25 * 1024 * 1024
+_BESIDE_THE_FILE = 256 * 1024
+FORMATS = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
+AUDIO_TOKENS_A_SECOND = 32
+"""The hungriest model that is known (Gemini); OpenAI's take ten."""
+_TEXT_TOKENS_A_SECOND = 16
+"""Four times as fast as anybody speaks."""
+_MOST_TEXT_TOKENS = 16_384
+
+
+class Transcriptions:
+    name: Name = "audio.transcriptions"
+    max_bytes = MAX_FILE_BYTES + _BESIDE_THE_FILE
+
+    async def read(self, scope: Scope, receive: Receive) -> Asked:
+        data = await read_body(scope, receive, max_bytes=self.max_bytes)
+        fields, upload = read_form(header(scope, b"content-type") or "", data)
+        if upload is None or not upload.data:
+            raise BadRequest("Send the sound as a file in the field 'file'.", param="file")
+        body: dict[str, Any] = dict(fields)
+        asked = Asked(body, model_of(body), end_user_of(body), upload)
+        choice_of(body, "response_format", FORMATS, "json")
+        if body.get("stream") in ("true", "True", "1"):
+            raise UnsupportedParameter("Transcriptions are not streamed here.", param="stream")
+        sound = sound_of(upload.data)
+        asked.seconds, asked.most_seconds = sound.likely, sound.most
+        return asked
+
+    def prompt(self, asked: Asked) -> Mapping[str, Any]:
+        return {"prompt": asked.body["prompt"]} if asked.body.get("prompt") else {}
+
+    def most(self, asked: Asked, tokens: int, longest: int | None) -> Mapping[Unit, Usage]:
+        said = min(longest or _MOST_TEXT_TOKENS, 64 + int(asked.most_seconds * _TEXT_TOKENS_A_SECOND))
+        heard = 64 + int(asked.most_seconds * AUDIO_TOKENS_A_SECOND)
+        return {"token": Usage(input=tokens, audio_input=heard, output=said), "second": Usage(seconds=asked.most_seconds)}
+
+    def fault(self, asked: Asked, answer: OperationAnswer) -> str | None:
+        if answer.value is None:
+            return None if asked.body.get("response_format") in ("text", "srt", "vtt") else "a transcript that is not JSON"
+        if not isinstance(answer.value.get("text"), str) and objects_in(answer, "segments") is None:
+            return "an answer without a text"
+        return None
+
+    def used(self, asked: Asked, answer: OperationAnswer | None) -> list[Metered]:
+        told: list[Metered] = []
+        if answer is not None and answer.usage is not None:
+            told = [Metered("second" if answer.usage.seconds else "token", answer.usage, "provider")]
+        heard = Usage(audio_input=int(asked.seconds * AUDIO_TOKENS_A_SECOND), output=int(asked.seconds * _TEXT_TOKENS_A_SECOND / 4))
+        return [*told, Metered("second", Usage(seconds=round(asked.seconds, 3)), "counted"), Metered("token", heard, "estimated")]
