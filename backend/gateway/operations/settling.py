@@ -4,11 +4,14 @@ from typing import Any
 
 from backend.gateway.bill import bill_lost, usage_facts
 from backend.gateway.call import Call
+from backend.gateway.measure import Measure
 from backend.gateway.operations.bounds import UnitBound
 from backend.gateway.operations.operation import Metered
 from backend.gateway.settle import Settler
 from backend.kernel.errors import BourseError
 from backend.metering.record import AttemptRecord, token_columns
+from backend.metering.service import MeteringService
+from backend.observability.metrics import Metrics
 from backend.pricing.cost import Cost
 from backend.pricing.usage import Usage
 
@@ -16,6 +19,10 @@ from backend.pricing.usage import Usage
 class OperationSettler(Settler):
     """What an answer used is in its bound, `metered`. A call that was taken on and ends without an answer has used all that it asked for:
     its provider does not do half of it."""
+
+    def __init__(self, metering: MeteringService, metrics: Metrics, measure: Measure) -> None:
+        super().__init__(metering, metrics)
+        self.measure = measure
 
     def failed_midway(self, call: Call, error: BourseError) -> None:
         """A stream broke whose beginning the caller has: what its provider bills is our loss."""

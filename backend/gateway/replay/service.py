@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import structlog
 
+from backend.gateway.operations.form import without_boundary
 from backend.gateway.pipeline import ENTERED
 from backend.gateway.replay.answer import Answer
 from backend.gateway.replay.asked import Asked, asked_by, check_idempotency_key
@@ -19,11 +20,11 @@ from backend.gateway.replay.remembered import Remembered
 from backend.gateway.replay.shelf import Claim, Shelf, in_progress, mismatch
 from backend.gateway.watch import STALL_SECONDS
 from backend.identity.snapshot import KeyRecord
-from backend.kernel.body import ClientDisconnected, read_body
+from backend.kernel.body import MAX_BODY_BYTES, ClientDisconnected, read_body
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.errors import BourseError, IdempotencyInProgress, IdempotencyMismatch, InternalError, Restarting
-from backend.kernel.request import GONE, App, Message, Receive, Scope, Send
+from backend.kernel.request import GONE, App, Message, Receive, Scope, Send, header
 from backend.observability.metrics import Metrics
 from backend.settings import Settings
 
@@ -70,7 +71,9 @@ class Replays:
             await asyncio.wait(tasks, timeout=WIND_DOWN_SECONDS)
         await self._shelf.stop()
 
-    async def answer(self, endpoint: App, idempotency_key: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def answer(
+        self, endpoint: App, idempotency_key: str, scope: Scope, receive: Receive, send: Send, *, max_bytes: int = MAX_BODY_BYTES
+    ) -> None:
         """Answer a request that came with an Idempotency-Key as the endpoint does, once.
 
         Raises:
@@ -80,12 +83,12 @@ class Replays:
         scope[ENTERED] = key
         check_idempotency_key(idempotency_key)
         try:
-            body = await read_body(scope, receive)
+            body = await read_body(scope, receive, max_bytes=max_bytes)
         except (BourseError, ClientDisconnected) as error:
             # No request to compare with another: the endpoint says so as ever, and has its row in the ledger.
             await endpoint(scope, _raising(error), send)
             return
-        asked = asked_by(key, idempotency_key, scope, body)
+        asked = asked_by(key, idempotency_key, scope, without_boundary(header(scope, b"content-type") or "", body))
         try:
             recording, reader = await self._join(asked, endpoint, scope, body)
             await self._hand_out(recording, reader, scope, receive, send)
