@@ -16,6 +16,10 @@ from backend.gateway.messages.asked import AskedForMessages
 from backend.gateway.messages.endpoint import Messages
 from backend.gateway.messages.errors import MESSAGES
 from backend.gateway.models_list import Catalog, ModelList
+from backend.gateway.operations.bounds import UnitBounder
+from backend.gateway.operations.pipeline import OperationPipeline
+from backend.gateway.operations.settling import OperationSettler
+from backend.gateway.operations.table import OPERATIONS
 from backend.gateway.pipeline import Pipeline
 from backend.gateway.replay.service import Replays
 from backend.gateway.reserve import Reserver
@@ -29,6 +33,7 @@ from backend.gateway.token_count import TokenCounter
 from backend.gateway.upstreams import Upstreams
 from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.addresses import AddressPolicy
+from backend.kernel.body import MAX_BODY_BYTES
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.errors import MethodNotAllowed, NotFound
@@ -52,6 +57,7 @@ class Endpoint(NamedTuple):
     answer: App
     replays: bool = True
     """A request with an Idempotency-Key is answered once, and by whoever stands before the endpoint."""
+    max_bytes: int = MAX_BODY_BYTES
 
 
 class Gateway:
@@ -91,7 +97,8 @@ class Gateway:
         upstreams = Upstreams(connections.shared, self._model_list.window, health, retries, missing=connections.missing)
         connections.changed = lambda: upstreams.set_own(connections.own)
         allowed = {name: frozenset(provider.allow_fields) for name, provider in settings.providers.items()}
-        self._bounder = Bounder(catalog, prices, upstreams, TokenCounter(), settings.budgets.default, allowed)
+        counter = TokenCounter()
+        self._bounder = Bounder(catalog, prices, upstreams, counter, settings.budgets.default, allowed)
         self._standing = StandingHeaders(keeper)
         settler = Settler(metering, metrics)
         self._measure = settler.measure
@@ -116,11 +123,27 @@ class Gateway:
         self._replays = Replays(db, clock, settings, metrics, self._pipeline.enter) if settings.replay.enabled else None
         said = pipeline(upstreams=upstreams.seen_by(AskedForMessages))
         messages = Messages(said.chat_completion, said.enter, self._replays.answer if self._replays is not None else None)
+        unit_bounder = UnitBounder(catalog, self._bounder, upstreams, counter, allowed)
+        operations = OperationPipeline(
+            entrance=self._pipeline,
+            routes=routes,
+            metering=metering,
+            bounder=unit_bounder,
+            limiter=limiter,
+            reserver=Reserver(unit_bounder, keeper),
+            standing=self._standing,
+            settler=OperationSettler(metering, metrics, settler.measure),
+            upstreams=upstreams,
+        )
         own = SelfService(budgets, keeper, metering)
         endpoints = (
             Endpoint("/v1/chat/completions", ("POST",), self._pipeline.chat_completion),
             Endpoint(MESSAGES, ("POST",), messages.answer, replays=False),
             Endpoint(_MODELS, ("GET", "HEAD"), self._models),
+            *[
+                Endpoint(path, ("POST",), partial(operations.answer, operation), max_bytes=operation.max_bytes)
+                for path, operation in OPERATIONS.items()
+            ],
             Endpoint("/v1/budget", ("GET", "HEAD"), self._about_itself(own.budget)),
             Endpoint("/v1/usage", ("GET", "HEAD"), self._about_itself(own.usage)),
         )
@@ -162,7 +185,7 @@ class Gateway:
         if self._replays is not None and scope["method"] == "POST":
             idempotency_key = header(scope, b"idempotency-key")
             if idempotency_key is not None and endpoint.replays:
-                await self._replays.answer(endpoint.answer, idempotency_key, scope, receive, send)
+                await self._replays.answer(endpoint.answer, idempotency_key, scope, receive, send, max_bytes=endpoint.max_bytes)
                 return
         await endpoint.answer(scope, receive, send)
 
