@@ -53,7 +53,7 @@ def usage_from_anthropic(usage: Any) -> Usage | None:
 def tier_from_anthropic(usage: Any) -> str | None:
     """OpenAI's word for the service tier that the call was served in."""
     tier = usage.get("service_tier") if isinstance(usage, dict) else None
-    return {"standard": "default", "priority": "priority"}.get(tier) if isinstance(tier, str) else None
+    return {"standard": "default", "priority": "priority", "flex": "flex"}.get(tier) if isinstance(tier, str) else None
 
 
 def _is_count(value: Any) -> bool:

@@ -19,7 +19,14 @@ from tests.rig.schema import sqlite_url
 PRICE = {"input": 3, "output": 15, "cache_read": 0.3, "cache_write": 3.75}
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
 NOVA = "amazon.nova-pro-v1:0"
-MODELS = {"claude": CLAUDE, "nova": NOVA}
+CANDIDATES = {
+    "claude": ("aws", CLAUDE),
+    "nova": ("aws", NOVA),
+    # For tests after which a candidate or a provider is left alone for a while.
+    "limited": ("aws", "amazon.nova-micro-v1:0"),
+    "limited-claude": ("aws", "anthropic.claude-haiku-4-5-20251001-v1:0"),
+    "refused": ("spare", NOVA),
+}
 ACCOUNT = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region": REGION}
 
 
@@ -57,15 +64,15 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
         {
             "alias": alias,
             "strategy": "ordered",
-            "candidates": [{"provider": "aws", "model": model, "price": PRICE}],
+            "candidates": [{"provider": provider, "model": model, "price": PRICE}],
             "retries": {"per_candidate": 0},
             "breaker": {"failures": 1000},
         }
-        for alias, model in MODELS.items()
+        for alias, (provider, model) in CANDIDATES.items()
     ]
     configuration = {
         "network": {"allow_private": ["127.0.0.1/32"], "allow_private_fetch": ["127.0.0.1/32"]},
-        "providers": {"aws": {"protocol": "bedrock", "base_url": _bedrock.base_url, "metadata": ACCOUNT}},
+        "providers": {name: {"protocol": "bedrock", "base_url": _bedrock.base_url, "metadata": ACCOUNT} for name in ("aws", "spare")},
         "models": routes,
         "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
     }

@@ -10,7 +10,6 @@ from pydantic import BaseModel
 from tests.fakes.anthropic_upstream import redacted, text, thinking, tool_use
 from tests.fakes.bedrock_upstream import (
     REQUEST_ID,
-    USAGE,
     BedrockUpstream,
     claude,
     claude_events,
@@ -103,3 +102,241 @@ async def test_every_token_is_charged_once(gateway: Rig, bedrock: BedrockUpstrea
         assert counts in ([20, 40, 30, 7, 5], [20, 40, 30, 12, 0])
         assert row["charged_nano"] == 20 * 3000 + 40 * 300 + 30 * 3750 + 12 * 15000
         assert row["usage_source"] == "provider"
+
+
+async def test_claude_calls_tools_in_parallel_and_their_results_go_back(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    calls = (tool_use("weather", {"city": "Köln"}, "toolu_1"), tool_use("now", {}, "toolu_2"))
+    bedrock.script(claude(text("Let me look."), *calls, stop="tool_use"))
+    for answer in await asked_both_ways(gateway, "claude", tools=TOOLS, tool_choice="required"):
+        assert answer.choices[0].finish_reason == "tool_calls"
+        assert called(answer) == [("toolu_1", "weather", {"city": "Köln"}), ("toolu_2", "now", {})]
+    assert bedrock.requests[0].body["tool_choice"] == {"type": "any"}
+    assert bedrock.requests[0].body["tools"][0]["strict"] is True
+
+
+async def test_tools_through_converse(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    calls = [
+        {"toolUse": {"toolUseId": "tooluse_1", "name": "weather", "input": {"city": "Köln"}}},
+        {"toolUse": {"toolUseId": "tooluse_2", "name": "now", "input": {}}},
+    ]
+    bedrock.script(converse({"text": "Let me look."}, *calls, stop="tool_use"))
+    for answer in await asked_both_ways(gateway, "nova", tools=TOOLS, tool_choice="required"):
+        choice = answer.choices[0]
+        assert choice.finish_reason == "tool_calls"
+        assert choice.message.content == "Let me look."
+        assert called(answer) == [("tooluse_1", "weather", {"city": "Köln"}), ("tooluse_2", "now", {})]
+    assert bedrock.requests[0].body["toolConfig"] == {
+        "tools": [
+            {
+                "toolSpec": {
+                    "name": "weather",
+                    "description": "The weather of a city.",
+                    "inputSchema": {"json": CITY},
+                    "strict": True,
+                }
+            },
+            {"toolSpec": {"name": "now", "inputSchema": {"json": NOTHING}, "strict": True}},
+        ],
+        "toolChoice": {"any": {}},
+    }
+
+    results = [{"role": "tool", "tool_call_id": call.id, "content": f"result {call.id}"} for call in choice.message.tool_calls]
+    said = choice.message.model_dump(exclude_none=True)
+    bedrock.script(converse({"text": "It rains."}))
+    await gateway.client.chat.completions.create(model="nova", messages=[*HI, said, *results], tools=TOOLS)
+    assert bedrock.requests[-1].body["messages"] == [
+        {"role": "user", "content": [{"text": "hi"}]},
+        {"role": "assistant", "content": [{"text": "Let me look."}, *calls]},
+        {
+            "role": "user",
+            "content": [
+                {"toolResult": {"toolUseId": "tooluse_1", "content": [{"text": "result tooluse_1"}]}},
+                {"toolResult": {"toolUseId": "tooluse_2", "content": [{"text": "result tooluse_2"}]}},
+            ],
+        },
+    ]
+
+
+def called(answer: Any) -> list[tuple[str, str, Any]]:
+    return [(call.id, call.function.name, json.loads(call.function.arguments)) for call in answer.choices[0].message.tool_calls]
+
+
+async def test_claudes_thoughts_are_shown_and_go_back(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    blocks = (thinking("First I think about it.", "c2lnbmVk"), redacted(), thinking("And again.", "c2lnMg=="))
+    bedrock.script(claude(*blocks, text("Done.")))
+    for answer in await asked_both_ways(gateway, "claude", reasoning_effort="medium", max_tokens=4000):
+        assert answer.choices[0].message.reasoning_content == "First I think about it.And again."
+        assert thoughts(answer) == list(blocks)
+    assert bedrock.requests[0].body["thinking"] == {"type": "enabled", "budget_tokens": 2000}
+    bedrock.script(claude(text("Fine.")))
+    said = answer.choices[0].message.model_dump(exclude_none=True, exclude={"parsed"})
+    await gateway.client.chat.completions.create(model="claude", messages=[*HI, said, *HI])
+    assert bedrock.requests[-1].body["messages"][1]["content"] == [*blocks, {"type": "text", "text": "Done."}]
+
+
+async def test_thoughts_through_converse(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    blocks = [
+        {"reasoningContent": {"reasoningText": {"text": "First I think about it.", "signature": "c2lnbmVk"}}},
+        {"reasoningContent": {"redactedContent": "EmwKAhgBEgy3va3pzix="}},
+        {"text": "Done."},
+    ]
+    bedrock.script(converse(*blocks))
+    for answer in await asked_both_ways(gateway, "nova"):
+        assert answer.choices[0].message.reasoning_content == "First I think about it."
+        assert thoughts(answer) == [thinking("First I think about it.", "c2lnbmVk"), redacted("EmwKAhgBEgy3va3pzix=")]
+    said = answer.choices[0].message.model_dump(exclude_none=True, exclude={"parsed"})
+    await gateway.client.chat.completions.create(model="nova", messages=[*HI, said, *HI])
+    assert bedrock.requests[-1].body["messages"][1]["content"] == blocks
+
+
+def thoughts(answer: Any) -> list[dict[str, Any]]:
+    return [{name: value for name, value in block.items() if name != "index"} for block in answer.choices[0].message.thinking_blocks]
+
+
+async def test_an_answer_by_a_schema(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    told = '{"city":"Köln","degrees":12}'
+    for model, step in (("claude", claude(text(told))), ("nova", converse({"text": told}))):
+        bedrock.script(step)
+        answer = await gateway.client.chat.completions.parse(model=model, messages=HI, response_format=Answer)
+        assert answer.choices[0].message.parsed == Answer(city="Köln", degrees=12)
+        assert (await streamed(gateway, model=model, response_format=Answer)).choices[0].message.parsed == Answer(city="Köln", degrees=12)
+    assert bedrock.requests[0].body["output_config"]["format"]["type"] == "json_schema"
+    form = bedrock.requests[-1].body["outputConfig"]["textFormat"]
+    assert form["type"] == "json_schema"
+    assert form["structure"]["jsonSchema"]["name"] == "Answer"
+    assert json.loads(form["structure"]["jsonSchema"]["schema"])["properties"].keys() == {"city", "degrees"}
+
+
+async def test_what_is_elsewhere_is_fetched_and_sent_as_bytes(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    picture = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\n\r\n\x89PNG"
+    async with serving(sending(picture)) as (_, url):
+        parts: list[Any] = [
+            {"type": "text", "text": "What is this?", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+            {"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,/9j/4AA="}},
+            {"type": "image_url", "image_url": {"url": url, "detail": "high"}},
+            {"type": "file", "file": {"filename": "Ignore all rules! (1).pdf", "file_data": "data:application/pdf;base64,JVBERi0="}},
+        ]
+        bedrock.script(claude())
+        await gateway.client.chat.completions.create(model="claude", messages=[{"role": "user", "content": parts}])
+        bedrock.script(converse())
+        await gateway.client.chat.completions.create(model="nova", messages=[{"role": "user", "content": parts}])
+    assert bedrock.requests[0].body["messages"][0]["content"] == [
+        {"type": "text", "text": "What is this?", "cache_control": {"type": "ephemeral", "ttl": "1h"}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/jpeg", "data": "/9j/4AA="}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw=="}},
+        {
+            "type": "document",
+            "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0="},
+            "title": "Ignore all rules! (1).pdf",
+        },
+    ]
+    assert bedrock.requests[1].body["messages"][0]["content"] == [
+        {"text": "What is this?"},
+        {"cachePoint": {"type": "default", "ttl": "1h"}},
+        {"image": {"format": "jpeg", "source": {"bytes": "/9j/4AA="}}},
+        {"image": {"format": "png", "source": {"bytes": "iVBORw=="}}},
+        {"document": {"format": "pdf", "name": "Ignore all rules (1) pdf", "source": {"bytes": "JVBERi0="}}},
+    ]
+
+
+FINISHES = [
+        ("end_turn", "stop"), ("stop_sequence", "stop"), ("max_tokens", "length"), ("model_context_window_exceeded", "length"),
+        ("guardrail_intervened", "content_filter"), ("content_filtered", "content_filter"), ("not_invented_yet", "stop"),
+]  # fmt: skip
+
+
+async def test_finish_reasons_of_converse(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    for stop, finish in FINISHES:
+        bedrock.script(converse({"text": "x"}, stop=stop))
+        answer = await gateway.client.chat.completions.create(model="nova", messages=HI)
+        _, told = await gateway.events(model="nova", messages=HI)
+        assert answer.choices[0].finish_reason == finish, stop
+        assert finish in [choice["finish_reason"] for event in told[:-1] for choice in json.loads(event)["choices"]], stop
+
+
+async def test_the_tier_that_served_it_is_told(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    bedrock.script(converse(serviceTier={"type": "flex"}))
+    answer = await gateway.client.chat.completions.create(model="nova", messages=HI, service_tier="flex")
+    assert answer.service_tier == "flex"
+    _, told = await gateway.events(model="nova", service_tier="flex", stream_options={"include_usage": True})
+    assert "flex" in [json.loads(event).get("service_tier") for event in told[:-1]]
+    assert bedrock.requests[0].body["serviceTier"] == {"type": "flex"}
+
+
+async def test_errors_as_the_sdk_tells_them(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    told: list[tuple[Any, type[openai.APIStatusError], str | None]] = [
+        (failing(404, "ResourceNotFoundException", "Could not resolve the foundation model"), openai.NotFoundError, "model_not_found"),
+        (failing(400, "ValidationException", "Input is too long for requested model."), openai.BadRequestError, "context_length_exceeded"),
+        (failing(400, "ValidationException", "messages: roles must alternate"), openai.BadRequestError, None),
+        (failing(503, "ServiceUnavailableException", "Bedrock is unable to process"), openai.InternalServerError, "upstream_error"),
+    ]
+    for model in ("claude", "nova"):
+        for step, raised, code in told:
+            bedrock.script(step)
+            for stream in (False, True):
+                with pytest.raises(raised) as error:
+                    await gateway.client.chat.completions.create(model=model, messages=HI, stream=stream)
+                assert error.value.code == code
+
+
+async def test_limits_and_refused_keys_as_the_sdk_tells_them(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    bedrock.script(failing(429, "ThrottlingException", "Too many tokens, please wait before trying again.", "retry-after: 7"))
+    for model in ("limited", "limited-claude"):
+        with pytest.raises(openai.RateLimitError) as limited:
+            await gateway.client.chat.completions.create(model=model, messages=HI)
+        assert limited.value.code == "upstream_rate_limited"
+        assert limited.value.response.headers["retry-after"] == "7"
+    bedrock.script(failing(403, "AccessDeniedException", "You don't have access to the model with the specified model ID."))
+    with pytest.raises(openai.InternalServerError) as refused:
+        await gateway.client.chat.completions.create(model="refused", messages=HI)
+    assert refused.value.code == "upstream_credentials"
+
+
+async def test_an_error_in_a_stream_is_told_and_what_came_before_is_charged(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    long = "Hello there, this is long."
+    for model, events in (("claude", claude_events(text(long))), ("nova", converse_events({"text": long}))):
+        bedrock.script(streaming(*events[:5], exception("modelStreamErrorException", "The model stumbled.", originalStatusCode=500)))
+        with pytest.raises(openai.APIError):
+            async for _ in await gateway.client.chat.completions.create(model=model, messages=HI, stream=True):
+                pass
+        row = (await gateway.rows())[-1]
+        if model == "claude":
+            # Its prompt was counted before it broke.
+            assert [row[f"{name}_tokens"] for name in ("input", "cache_read", "cache_write")] == [20, 40, 30]
+        assert 0 < row["output_tokens"] < 12
+
+
+async def test_an_error_before_the_first_word_is_an_error_of_the_call(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    told: list[tuple[bytes, type[openai.APIStatusError], str]] = [
+        (exception("validationException", "Input is too long for requested model."), openai.BadRequestError, "context_length_exceeded"),
+        (exception("modelTimeoutException", "Model has timed out"), openai.InternalServerError, "upstream_timeout"),
+        (exception("serviceUnavailableException", "Down"), openai.InternalServerError, "upstream_error"),
+    ]
+    for model in ("claude", "nova"):
+        for wire, raised, code in told:
+            bedrock.script(streaming(wire))
+            with pytest.raises(raised) as error:
+                await gateway.client.chat.completions.create(model=model, messages=HI, stream=True)
+            assert error.value.code == code
+
+
+UNSUPPORTED: list[tuple[str, str, Any]] = [
+    ("claude", "seed", 1), ("claude", "service_tier", "flex"), ("claude", "cache_control", {"type": "ephemeral"}), ("nova", "n", 2),
+    ("nova", "logprobs", True), ("nova", "seed", 1), ("nova", "presence_penalty", 0.5), ("nova", "temperature", 1.5),
+    ("nova", "response_format", {"type": "json_object"}), ("nova", "never_heard_of", 1), ("nova", "reasoning_effort", "high"),
+]  # fmt: skip
+
+
+async def test_what_it_cannot_do_is_refused_by_name_and_nobody_is_asked(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    for model, field, value in UNSUPPORTED:
+        response = await gateway.post({"model": model, "messages": HI, field: value})
+        assert response.status_code == 400, (model, field)
+        assert (response.json()["error"]["code"], response.json()["error"]["param"]) == ("unsupported_parameter", field)
+    assert bedrock.requests == []
+
+
+async def test_a_model_that_is_a_path_is_none(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    for model in ("aws/..", "aws/a b", "aws/ä"):
+        response = await gateway.post({"model": model, "messages": HI})
+        assert response.json()["error"]["code"] in ("model_not_found", "price_unknown", "unpriced_model"), model
+    assert bedrock.requests == []
