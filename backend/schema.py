@@ -8,6 +8,7 @@ import backend.catalog.tables
 import backend.credentials.tables
 import backend.gateway.cache.tables
 import backend.gateway.replay.tables
+import backend.gateway.responses_api.tables
 import backend.identity.tables
 import backend.kernel.db
 import backend.limits.tables

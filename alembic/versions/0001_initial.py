@@ -246,6 +246,22 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_route")),
     )
     op.create_table(
+        "stored_response",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("tenant_id", sa.String(length=40), nullable=False),
+        sa.Column("key_id", sa.String(length=40), nullable=False),
+        sa.Column("previous_id", sa.String(length=40), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("kept_until", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("size", sa.Integer(), nullable=False),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_stored_response")),
+    )
+    with op.batch_alter_table("stored_response", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_stored_response_kept_until"), ["kept_until"], unique=False)
+        batch_op.create_index("ix_stored_response_tenant_id_created_at", ["tenant_id", "created_at"], unique=False)
+
+    op.create_table(
         "system_setting",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("value", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
@@ -501,7 +517,6 @@ def upgrade() -> None:
     with op.batch_alter_table("price", schema=None) as batch_op:
         batch_op.create_index("ix_price_offer_id_in_force", ["offer_id", "in_force"], unique=False)
         batch_op.create_index(batch_op.f("ix_price_status"), ["status"], unique=False)
-
     op.execute("INSERT INTO change (id, version) VALUES (1, 1)")
 
 
@@ -547,6 +562,11 @@ def downgrade() -> None:
     op.drop_table("user")
     op.drop_table("tenant")
     op.drop_table("system_setting")
+    with op.batch_alter_table("stored_response", schema=None) as batch_op:
+        batch_op.drop_index("ix_stored_response_tenant_id_created_at")
+        batch_op.drop_index(batch_op.f("ix_stored_response_kept_until"))
+
+    op.drop_table("stored_response")
     op.drop_table("route")
     with op.batch_alter_table("rollup_series", schema=None) as batch_op:
         batch_op.drop_index("ix_rollup_series_tenant_id_model")

@@ -24,6 +24,9 @@ from backend.gateway.pipeline import Pipeline
 from backend.gateway.replay.service import Replays
 from backend.gateway.reserve import Reserver
 from backend.gateway.responses import send_json
+from backend.gateway.responses_api.api import PATH as RESPONSES
+from backend.gateway.responses_api.api import ResponsesApi
+from backend.gateway.responses_api.service import ResponseStore
 from backend.gateway.retry_budget import RetryBudget
 from backend.gateway.selecting import Selector
 from backend.gateway.self_service import SelfService
@@ -136,10 +139,14 @@ class Gateway:
             upstreams=upstreams,
         )
         own = SelfService(budgets, keeper, metering)
+        self.responses = ResponseStore(db, clock, settings.responses)
+        responses = ResponsesApi(self._pipeline, self.responses, clock)
+        models = Endpoint(_MODELS, ("GET", "HEAD"), self._models)
         endpoints = (
             Endpoint("/v1/chat/completions", ("POST",), self._pipeline.chat_completion),
+            Endpoint(RESPONSES, ("POST",), responses.create),
             Endpoint(MESSAGES, ("POST",), messages.answer, replays=False),
-            Endpoint(_MODELS, ("GET", "HEAD"), self._models),
+            models,
             *[
                 Endpoint(path, ("POST",), partial(operations.answer, operation), max_bytes=operation.max_bytes)
                 for path, operation in OPERATIONS.items()
@@ -148,6 +155,8 @@ class Gateway:
             Endpoint("/v1/usage", ("GET", "HEAD"), self._about_itself(own.usage)),
         )
         self._endpoints = {endpoint.path: endpoint for endpoint in endpoints}
+        kept = Endpoint(RESPONSES + "/{id}", ("GET", "HEAD", "DELETE"), responses.kept)
+        self._below = ((_MODELS + "/", models), (RESPONSES + "/", kept))
         self._nothing_here = f"There is no such endpoint. There are {', '.join(self._endpoints)}."
 
     async def start(self) -> None:
@@ -160,12 +169,14 @@ class Gateway:
         if self._replays is not None:
             await self._replays.start()
         await self.cache.start()
+        await self.responses.start()
         self._connections.start(self._http)
 
     async def stop(self) -> None:
         if self._replays is not None:
             await self._replays.stop()
         await self.cache.stop()
+        await self.responses.stop()
         self._load.stop()
         if self._measure.spans is not None:
             await self._measure.spans.stop()
@@ -176,9 +187,9 @@ class Gateway:
         path: str = scope["path"]
         endpoint = self._endpoints.get(path)
         if endpoint is None:
-            if not path.startswith(_MODELS + "/"):
+            endpoint = next((endpoint for prefix, endpoint in self._below if path.startswith(prefix)), None)
+            if endpoint is None:
                 raise NotFound(self._nothing_here)
-            endpoint = self._endpoints[_MODELS]
         scope["bourse"].route = endpoint.path
         if scope["method"] not in endpoint.methods:
             raise MethodNotAllowed(f"Use {endpoint.methods[0]} here.", headers={"allow": ", ".join(endpoint.methods)})

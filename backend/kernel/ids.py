@@ -21,6 +21,7 @@ PREFIXES = {
     "budget": "bud",
     "lease": "lse",
     "audit": "aud",
+    "response": "resp",
     "provider_key": "pky",
 }
 

@@ -14,9 +14,10 @@ from backend.identity.principal import Principal, require_super_admin
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.errors import BadRequest, Conflict, NotFound
+from backend.route_settings import RouteSettings
 from backend.routing import repository
 from backend.routing.merge import Edits, checked, merged, over
-from backend.settings import RouteSettings, Settings
+from backend.settings import Settings
 
 _MOST_BYTES = 64 * 1024
 _RESERVED = "router:"

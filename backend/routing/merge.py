@@ -9,7 +9,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from backend.kernel.errors import BadRequest
-from backend.settings import RouteSettings, Settings
+from backend.route_settings import RouteSettings
+from backend.settings import Settings
 
 Edits = Mapping[str, Any]
 

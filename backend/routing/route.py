@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from backend.kernel.money import nano_from_usd
 from backend.pricing.cost import PriceCard, PriceLine
-from backend.settings import PriceOverride, RouteSettings, TimeoutSettings
+from backend.route_settings import PriceOverride, RouteSettings, TimeoutSettings
 
 
 @dataclass(frozen=True, slots=True)

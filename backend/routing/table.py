@@ -11,12 +11,13 @@ from backend.kernel.db import Database
 from backend.kernel.errors import ModelNotAllowed, ModelNotFound
 from backend.providers.registry import SANDBOX, supported
 from backend.providers.sandbox import MODELS as SANDBOX_MODELS
+from backend.route_settings import RouteSettings
 from backend.routing import repository
 from backend.routing.merge import merged
 from backend.routing.route import Candidate, Route, Rule, broken_route, route_from_settings
 from backend.routing.selection import Load, Steady, chosen_rule
 from backend.routing.strategies import Conditions, NothingKnown, Strategies
-from backend.settings import RouteSettings, Settings
+from backend.settings import Settings
 
 log = structlog.get_logger(__name__)
 

@@ -10,7 +10,7 @@ from tests.architecture.source import ROOT, Module, modules, python_files
 
 MAX_LINES = 500
 FORBIDDEN_NAMES = re.compile(r"(^|_)(utils?|helpers?|managers?|misc|common|stuff)(_|$)")
-MAY_HOLD_SQL = re.compile(r"^backend/(kernel/.*|[a-z]+/([a-z]+/)?(tables|repository)|schema|doctor)\.py$")
+MAY_HOLD_SQL = re.compile(r"^backend/(kernel/.*|[a-z]+/([a-z_]+/)?(tables|repository)|schema|doctor)\.py$")
 STATEMENT = re.compile(r"\b(SELECT\s.+\sFROM|INSERT\s+INTO|UPDATE\s.+\sSET|DELETE\s+FROM|CREATE\s+TABLE)\b", re.DOTALL)
 QUERY_FUNCTIONS = {"select", "insert", "update", "delete", "text"}
 

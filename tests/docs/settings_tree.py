@@ -71,7 +71,7 @@ def in_words(value: Any) -> str:
         case bool():
             return str(value).lower()
         case timedelta():
-            return f"{value.total_seconds():g}s"
+            return f"{value.total_seconds():.12g}s"
         case tuple() | list():
             return "[" + ", ".join(in_words(item) for item in value) + "]"
         case dict():

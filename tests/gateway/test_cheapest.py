@@ -11,8 +11,8 @@ from backend.gateway.bounds import Bound
 from backend.gateway.cheapest import ANSWER_TOKENS, cheapest_first
 from backend.gateway.token_families import family_of
 from backend.pricing.cost import PriceCard
+from backend.route_settings import CandidateSettings, PriceOverride, RouteSettings
 from backend.routing.route import Candidate, route_from_settings
-from backend.settings import CandidateSettings, PriceOverride, RouteSettings
 
 FAMILY = family_of("gpt-4o", "acme")
 

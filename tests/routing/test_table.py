@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from backend.kernel.errors import ModelNotAllowed, ModelNotFound
+from backend.route_settings import CandidateSettings, PriceOverride, RouteSettings
 from backend.routing.table import RouteTable
-from backend.settings import CandidateSettings, PriceOverride, ProviderSettings, RouteSettings, Settings
+from backend.settings import ProviderSettings, Settings
 
 
 @dataclass(frozen=True)

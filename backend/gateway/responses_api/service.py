@@ -1,0 +1,225 @@
+"""Which responses are kept, for whom, and for how long.
+
+A response is its tenant's, whichever of the tenant's keys made it. What goes on from it keeps it for as long as itself. Where the database
+is silent the answer is given all the same and says `store: false`: it is paid for.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from backend.audit.service import AuditService
+from backend.gateway.responses_api import repository
+from backend.gateway.responses_api.kept import Item, Kept, Unreadable, packed, unpacked
+from backend.gateway.responses_api.response import response_of
+from backend.gateway.responses_api.tables import StoredResponse
+from backend.identity.principal import Principal
+from backend.identity.snapshot import KeyRecord
+from backend.kernel.body import MAX_BODY_BYTES
+from backend.kernel.clock import Clock
+from backend.kernel.db import CALLERS_PATIENCE, Database, patience
+from backend.kernel.errors import BadRequest, NotFound, StorageUnavailable, UnsupportedParameter
+from backend.kernel.request import RequestContext
+from backend.settings import ResponsesSettings
+
+log = structlog.get_logger(__name__)
+
+MOST_TURNS = 1000
+"""Of one conversation."""
+AT_ONCE = 4
+"""Conversations that are read at the same time: calls need the database's connections more."""
+SWEEP_SECONDS = 300.0
+SWEPT_AT_ONCE = 200
+MOST_SWEEPS = 200
+BREATH_SECONDS = 0.05
+WORTH_EXTENDING = timedelta(days=1)
+
+
+@dataclass(slots=True)
+class Earlier:
+    """What a request builds on."""
+
+    items: list[Item] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+    kept_until: datetime | None = None
+    """Of the one that goes first."""
+
+
+class ResponseStore:
+    """Args:
+    secret: 32 bytes that seal what is kept; None = it is kept as it is.
+    """
+
+    def __init__(self, db: Database, clock: Clock, settings: ResponsesSettings, secret: bytes | None = None) -> None:
+        self._db = db
+        self._clock = clock
+        self._settings = settings
+        self._secret = secret
+        self._audit = AuditService(clock)
+        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        self._task = asyncio.create_task(self._tend(), name="responses-tend")
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    def keeps(self, wished: bool | None) -> bool:
+        """Whether a response is to be kept whose request says so (None: nothing).
+
+        Raises:
+            UnsupportedParameter: it shall be, and nothing is kept here.
+        """
+        if wished and self._settings.store == "never":
+            raise UnsupportedParameter("Responses are not kept here: send store: false.", param="store")
+        return self._settings.store == "default" if wished is None else wished
+
+    async def earlier(self, key: KeyRecord, response_id: str) -> Earlier:
+        """The conversation that ends with that response.
+
+        Raises:
+            BadRequest: it is not there, or too long. StorageUnavailable
+        """
+        now = self._clock.now()
+        async with self._reading(), self._db.read() as session:
+            links = await repository.chain(session, key.tenant_id, response_id, now=now, most=MOST_TURNS)
+            if sum(link.size for link in links) > MAX_BODY_BYTES or len(links) == MOST_TURNS:
+                raise BadRequest("The conversation is too long to be built on: send what matters of it.", param="previous_response_id")
+            missing = response_id if not links else links[0].previous_id
+            if missing is not None:
+                raise _no_previous(missing)
+            ids = [link.id for link in links]
+            bodies = await repository.bodies(session, key.tenant_id, ids, now=now)
+        earlier = Earlier(ids=ids, kept_until=min(link.kept_until for link in links))
+        for one in ids:
+            try:
+                turn = await unpacked(bodies[one], self._secret, key.tenant_id, one)
+            except (Unreadable, KeyError):
+                raise _no_previous(one) from None
+            earlier.items += [*turn.input, *turn.output]
+        return earlier
+
+    async def referred(self, key: KeyRecord, references: Sequence[str]) -> dict[str, Item]:
+        """Items that kept responses hold, by their ids; those that are not there are left out. Raises StorageUnavailable."""
+        wanted = set(references)
+        ids = sorted({response_id for reference in wanted if (response_id := response_of(reference)) is not None})[:MOST_TURNS]
+        found: dict[str, Item] = {}
+        if not ids:
+            return found
+        async with self._reading(), self._db.read() as session:
+            bodies = await repository.bodies(session, key.tenant_id, ids, now=self._clock.now())
+        for response_id, body in bodies.items():
+            try:
+                turn = await unpacked(body, self._secret, key.tenant_id, response_id)
+            except Unreadable:
+                continue
+            found |= {item["id"]: item for item in (*turn.input, *turn.output) if item.get("id") in wanted}
+        return found
+
+    async def keep(self, key: KeyRecord, kept: Kept, earlier: Earlier) -> bool:
+        """Whether it is kept; never raises, because the answer goes out in any case."""
+        response_id, now = kept.response["id"], self._clock.now()
+        body = await packed(kept, self._secret, key.tenant_id)
+        if len(body) > self._settings.max_bytes:
+            log.info("responses.too_large", response=response_id, bytes=len(body))
+            return False
+        until = now + self._settings.keep
+        row = StoredResponse(
+            id=response_id,
+            tenant_id=key.tenant_id,
+            key_id=key.key_id,
+            previous_id=kept.response.get("previous_response_id"),
+            created_at=now,
+            kept_until=until,
+            size=len(body),
+            body=body,
+        )
+        token = patience.set(CALLERS_PATIENCE)
+        try:
+            async with self._db.write() as unit:
+                await repository.add(unit.session, row)
+                if earlier.kept_until is not None and earlier.kept_until < until - WORTH_EXTENDING:
+                    await repository.extend(unit.session, key.tenant_id, earlier.ids, until)
+        except StorageUnavailable:
+            log.warning("responses.not_kept", response=response_id, consequence="the answer says store: false")
+            return False
+        finally:
+            patience.reset(token)
+        return True
+
+    async def find(self, key: KeyRecord, response_id: str) -> Kept:
+        """Raises:
+        NotFound, StorageUnavailable
+        """
+        async with self._reading(), self._db.read() as session:
+            bodies = await repository.bodies(session, key.tenant_id, [response_id], now=self._clock.now())
+        try:
+            return await unpacked(bodies[response_id], self._secret, key.tenant_id, response_id)
+        except (KeyError, Unreadable):
+            raise _not_found(response_id) from None
+
+    async def delete(self, key: KeyRecord, response_id: str, context: RequestContext) -> None:
+        """Raises:
+        NotFound, StorageUnavailable
+        """
+        principal = Principal(kind="key", id=key.key_id, tenant_id=key.tenant_id, address=context.address, request_id=context.request_id)
+        async with self._reading(), self._db.write() as unit:
+            if not await repository.remove(unit.session, key.tenant_id, response_id, now=self._clock.now()):
+                raise _not_found(response_id)
+            await self._audit.record(unit, principal, "response.delete", response_id)
+
+    async def sweep(self) -> int:
+        """Delete what is not kept any longer, and the oldest of tenants that have too much; how many rows."""
+        swept = await self._rounds(lambda session: repository.sweep(session, now=self._clock.now(), most=SWEPT_AT_ONCE))
+        most = self._settings.max_tenant_bytes
+        return swept + await self._rounds(lambda session: repository.trim(session, most_bytes=most, most=SWEPT_AT_ONCE))
+
+    async def _rounds(self, delete: Any) -> int:
+        swept = 0
+        for _ in range(MOST_SWEEPS):
+            async with self._db.write() as unit:
+                count = await delete(unit.session)
+            swept += count
+            if count < SWEPT_AT_ONCE:
+                break
+            await asyncio.sleep(BREATH_SECONDS)
+        return swept
+
+    async def _tend(self) -> None:
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            try:
+                swept = await self.sweep()
+                if swept:
+                    log.info("responses.swept", responses=swept)
+            except StorageUnavailable:
+                continue
+            except Exception:
+                log.exception("responses.sweep_failed")
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[None]:
+        token = patience.set(CALLERS_PATIENCE)
+        try:
+            async with self._turns:
+                yield
+        finally:
+            patience.reset(token)
+
+
+def _no_previous(response_id: str) -> BadRequest:
+    return BadRequest(
+        f"Previous response with id {response_id[:80]!r} not found.", param="previous_response_id", code="previous_response_not_found"
+    )
+
+
+def _not_found(response_id: str) -> NotFound:
+    return NotFound(f"Response with id {response_id[:80]!r} not found.")

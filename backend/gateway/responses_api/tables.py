@@ -1,0 +1,23 @@
+"""Responses that are kept: what was asked and what was answered, each row one turn of a conversation."""
+
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlmodel import Field, SQLModel
+
+from backend.kernel.db import UtcDateTime
+
+
+class StoredResponse(SQLModel, table=True):
+    """No row is read but with its tenant's id."""
+
+    __tablename__ = "stored_response"
+    __table_args__ = (sa.Index("ix_stored_response_tenant_id_created_at", "tenant_id", "created_at"),)
+    id: str = Field(primary_key=True, max_length=40)
+    tenant_id: str = Field(max_length=40)
+    key_id: str = Field(max_length=40, description="which made the call")
+    previous_id: str | None = Field(default=None, max_length=40, description="the response that it goes on from; it may be gone")
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    kept_until: datetime = Field(sa_type=UtcDateTime, index=True)
+    size: int = Field(description="bytes of the body")
+    body: bytes = Field(sa_type=sa.LargeBinary, description="the response and its input; sealed where there is a secret")
