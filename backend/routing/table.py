@@ -10,7 +10,7 @@ from backend.identity.names import AUTO
 from backend.kernel.db import Database
 from backend.kernel.errors import ModelNotAllowed, ModelNotFound
 from backend.providers.registry import SANDBOX, supported
-from backend.providers.sandbox import MODELS as SANDBOX_MODELS
+from backend.providers.sandbox import NAMES as SANDBOX_MODELS
 from backend.route_settings import RouteSettings
 from backend.routing import repository
 from backend.routing.merge import merged
@@ -21,6 +21,10 @@ from backend.settings import Settings
 
 log = structlog.get_logger(__name__)
 
+_MODES = frozenset({
+    "chat", "embedding", "completion", "moderation", "rerank", "image_generation", "audio_speech", "audio_transcription",
+})  # fmt: skip
+"""What models do that can be asked for here."""
 _MAX_NAME = 255
 _REMEMBERED_NAMES = 1000
 
@@ -225,7 +229,7 @@ class RouteTable:
             if self._is_sandbox(provider):
                 names = [f"{provider}/{model}" for model in SANDBOX_MODELS]
             else:
-                names = [offer.id for offer, model in self._catalog.sold_by(provider) if model.mode == "chat"] if self._catalog else []
+                names = [offer.id for offer, model in self._catalog.sold_by(provider) if model.mode in _MODES] if self._catalog else []
             for name in names:
                 if name not in self._aliases and (route := self._find_direct(name)) is not None:
                     yield route
