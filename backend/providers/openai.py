@@ -136,6 +136,10 @@ class OpenAIProvider(OpenAIChat):
         return await self._operations.perform(request)
 
     def _where(self, path: str, model: str, headers: Mapping[str, str]) -> Target:  # noqa: ARG002 others have it in the path
+        return self.target(f"{self._base}{path}", headers)
+
+    def target(self, url: str, headers: Mapping[str, str]) -> Target:
+        """Where something else than chat is posted, with the key. Raises UpstreamFailure: there is none."""
         if not self._usable:
             raise failure_from_error_body(self.name, 401, None)
-        return self.poster.target(f"{self._base}{path}", {**self._authorization, **headers})
+        return self.poster.target(url, {**self._authorization, **headers})
