@@ -8,14 +8,31 @@ from pydantic import Field, model_validator
 
 from backend.kernel.setting_types import Duration, Limit, ModelName, OneOrMore, Section, Usd, Words
 
+UnitUsd = Annotated[Usd, Field(le=9000)]
+"""USD for one: a million of them has to be an amount, too."""
+
 
 class PriceOverride(Section):
-    """USD per 1M tokens; an operator's own 0 is a confirmation that it is free."""
+    """USD per 1M tokens, or for whatever else a model is charged by; an operator's own 0 is a confirmation that it is free."""
 
-    input: Usd
-    output: Usd
+    input: Usd | None = None
+    output: Usd | None = None
     cache_read: Usd | None = None
     cache_write: Usd | None = None
+    image: UnitUsd | None = None
+    """One picture, of whatever size."""
+    character: Usd | None = None
+    """1M characters of a text that is read out."""
+    second: UnitUsd | None = None
+    """A second of sound that is transcribed."""
+    query: UnitUsd | None = None
+    """One search of `rerank`, or one request."""
+
+    @model_validator(mode="after")
+    def _says_something(self) -> "PriceOverride":
+        if self.input is None and (self.output is not None or not {"image", "character", "second", "query"} & self.model_fields_set):
+            raise ValueError("a price needs input and output, or one of image, character, second, query")
+        return self
 
 
 class CandidateSettings(Section):

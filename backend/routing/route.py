@@ -160,12 +160,24 @@ def _timeouts(settings: TimeoutSettings) -> Timeouts:
     )
 
 
+_AMOUNTS = (
+    ("input", "input", "token", 1),
+    ("output", "output", "token", 1),
+    ("cache_read", "cache_read", "token", 1),
+    ("cache_write", "cache_write", "token", 1),
+    ("image", "image_out", "image", 1_000_000),
+    ("character", "input", "character", 1),
+    ("second", "input", "second", 1_000_000),
+    ("query", "input", "query", 1_000_000),
+)
+"""What each price is of, and how many times it goes into the million of these that a price line is about."""
+
+
 def _card(alias: str, offer_id: str, price: PriceOverride) -> PriceCard:
     """The operator's prices under ids that say where they come from, such as `route:fast:acme/other-model:input`."""
-    amounts = {"input": price.input, "output": price.output, "cache_read": price.cache_read, "cache_write": price.cache_write}
     lines = tuple(
-        PriceLine(f"route:{alias}:{offer_id}:{component}", component, "token", nano_from_usd(amount))
-        for component, amount in amounts.items()
-        if amount is not None
+        PriceLine(f"route:{alias}:{offer_id}:{name}", component, unit, nano_from_usd(amount * per))
+        for name, component, unit, per in _AMOUNTS
+        if (amount := getattr(price, name)) is not None
     )
     return PriceCard(offer_id, "priced", lines)

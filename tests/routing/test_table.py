@@ -38,7 +38,15 @@ class Catalog:
         return sold.get(name.lower(), [])
 
     def sold_by(self, provider_id: str) -> list[tuple[Offer, Model]]:
-        return [(Offer("acme/gpt-4o-2024"), Model("chat")), (Offer("acme/embedder"), Model("embedding"))] if provider_id == "acme" else []
+        return (
+            [
+                (Offer("acme/gpt-4o-2024"), Model("chat")),
+                (Offer("acme/embedder"), Model("embedding")),
+                (Offer("acme/film"), Model("video_generation")),
+            ]
+            if provider_id == "acme"
+            else []
+        )
 
 
 ANYBODY = Key()
@@ -191,13 +199,32 @@ async def test_the_operators_price_becomes_a_card_and_zero_is_a_price() -> None:
     assert second.card is None
 
 
+async def test_other_things_than_tokens_have_prices_of_their_own() -> None:
+    price = PriceOverride(image="0.04", character=15, second="0.0001", query="0.002")  # type: ignore[arg-type]
+    made = await table(RouteSettings(alias="p", candidates=(candidate("a", price=price),)))
+    card = made.resolve("p", ANYBODY).candidates[0].card
+    assert card is not None
+    assert [(line.component, line.unit, line.nano_per_million) for line in card.lines] == [
+        ("image_out", "image", 40_000 * 10**9),
+        ("input", "character", 15 * 10**9),
+        ("input", "second", 100 * 10**9),
+        ("input", "query", 2_000 * 10**9),
+    ]
+
+
+@pytest.mark.parametrize("price", [{}, {"output": 1}, {"cache_read": 1}, {"image": 9001}])
+def test_a_price_says_what_it_is_of(price: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="price|9000"):
+        PriceOverride(**price)  # type: ignore[arg-type]
+
+
 async def test_what_is_listed_is_what_may_be_used() -> None:
     made = await table(
         RouteSettings(alias="fast", candidates=(candidate("m"),)), RouteSettings(alias="off", candidates=(candidate("m"),), enabled=False)
     )
     names = [route.name for route in made.usable(ANYBODY)]
-    assert {"fast", "acme/gpt-4o-2024", "sandbox/chat"} <= set(names)
-    assert not {"off", "acme/embedder"} & set(names)
+    assert {"fast", "acme/gpt-4o-2024", "acme/embedder", "sandbox/chat", "sandbox/embedding"} <= set(names)
+    assert not {"off", "acme/film"} & set(names)
     for name in names:
         made.resolve(name, ANYBODY)
     assert [route.name for route in made.usable(Key(tenant_models=frozenset({"fast"})))] == ["fast"]

@@ -3,6 +3,7 @@
 import hashlib
 from datetime import date
 from decimal import Decimal
+from typing import NamedTuple
 
 from backend.catalog.records import OfferRecord, SourceReading
 from backend.pricing.quotes import Quote
@@ -18,6 +19,27 @@ MODELS = {
 }
 
 
+class _Kind(NamedTuple):
+    """What a model does that does not chat, and what it costs: component, unit, USD for a million."""
+
+    mode: str
+    modalities_in: str
+    modalities_out: str
+    does: str
+    quotes: tuple[tuple[str, str, str], ...]
+
+
+BESIDE_CHAT = {
+    "embedding": _Kind("embedding", "text", "embedding", "Turns texts into vectors.", (("input", "token", "0.02"),)),
+    "completion": _Kind("completion", "text", "text", "Goes on with a text.", (("input", "token", "0.50"), ("output", "token", "1.50"))),
+    "moderation": _Kind("moderation", "text", "text", "Flags texts about violence.", (("input", "token", "0.01"),)),
+    "reranker": _Kind("rerank", "text", "text", "Puts documents in order.", (("input", "query", "2000"),)),
+    "image": _Kind("image_generation", "text", "image", "Draws one color.", (("image_out", "image", "40000"),)),
+    "speech": _Kind("audio_speech", "text", "audio", "Hums a text.", (("input", "character", "15"),)),
+    "transcriber": _Kind("audio_transcription", "audio", "text", "Says how long a file plays.", (("input", "second", "100"),)),
+}
+
+
 class Sandbox:
     name = "sandbox"
     label = "Bourse sandbox (simulated)"
@@ -26,7 +48,7 @@ class Sandbox:
     rank = 100
 
     def content_hash(self) -> str:
-        return hashlib.sha256(repr((MODELS, INPUT_USD, OUTPUT_USD, "1")).encode()).hexdigest()
+        return hashlib.sha256(repr((MODELS, INPUT_USD, OUTPUT_USD, BESIDE_CHAT, "2")).encode()).hexdigest()
 
     def data_date(self) -> date | None:
         return None
@@ -55,4 +77,23 @@ class Sandbox:
             )
             for upstream_id, (name, what) in MODELS.items()
         )
+        offers += tuple(_beside_chat(upstream_id, kind) for upstream_id, kind in BESIDE_CHAT.items())
         return SourceReading(self.name, read=len(offers), offers=offers)
+
+
+def _beside_chat(upstream_id: str, kind: _Kind) -> OfferRecord:
+    return OfferRecord(
+        provider="sandbox",
+        upstream_id=upstream_id,
+        name=f"Sandbox {upstream_id.capitalize()}",
+        description=f"Simulated: no model runs. {kind.does}",
+        creator="bourse",
+        family="sandbox",
+        base_model=f"sandbox-{upstream_id}",
+        mode=kind.mode,
+        capabilities={},
+        modalities_in=(kind.modalities_in,),
+        modalities_out=(kind.modalities_out,),
+        open_weights=False,
+        quotes=tuple(Quote(component, unit, Decimal(usd), usd, extra={"per": 1_000_000}) for component, unit, usd in kind.quotes),
+    )
