@@ -1,6 +1,6 @@
 """Whose account is asked, and in which region: what signs requests to Bedrock.
 
-`region` (or `aws_region`) and the fields of `aws_credentials` are taken from the candidate's metadata, else from the provider's; the region
+`region` and the fields of `aws_credentials` are taken from the candidate's metadata, else from the provider's; the region
 also from AWS_REGION, AWS_DEFAULT_REGION or the profile. An API key of Bedrock's is sent as it is, and nothing is signed.
 Sources: docs.aws.amazon.com/general/latest/gr/bedrock.html (endpoints), docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html.
 """
@@ -16,7 +16,7 @@ from backend.providers import aws_credentials
 from backend.providers.aws_credentials import CredentialSource
 from backend.providers.aws_signature import AwsCredentials, AwsSigner
 
-FIELDS = (*aws_credentials.FIELDS, "region", "aws_region")
+FIELDS = (*aws_credentials.FIELDS, "region")
 SERVICE = "bedrock"
 _REGION = re.compile(r"[a-z0-9-]{1,40}")
 
@@ -64,7 +64,7 @@ class BedrockAccount:
 
 def _region(metadata: Mapping[str, Any]) -> str:
     """ "" where nobody names one."""
-    given = metadata.get("region") or metadata.get("aws_region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+    given = metadata.get("region") or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
     if given:
         return str(given)
     profile = metadata.get("aws_profile")
