@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 
 from backend import __version__
 from backend.catalog import api as catalog_api
+from backend.credentials import api as credentials_api
 from backend.identity import api as identity_api
 from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.errors import BadRequest, BourseError, InternalError, MethodNotAllowed, NotFound, as_rest, response_headers
@@ -47,6 +48,7 @@ def build_api(runtime: Runtime) -> FastAPI:
     person = identity_api.signed_in(runtime.identity, runtime.settings)
     api.include_router(routing_api.build_router(runtime.routing, person))
     api.include_router(health_api.build_router(runtime.health_view, person))
+    api.include_router(credentials_api.build_router(runtime.credentials, runtime.providers, runtime.connections.upstream_http, person))
     readers = [] if runtime.settings.store.public else [Depends(known)]
     api.include_router(catalog_api.build_router(runtime.catalog), dependencies=readers)
 

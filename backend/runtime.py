@@ -24,6 +24,7 @@ from backend.configuration import not_yet_alive
 from backend.credentials.book import KeyBook
 from backend.credentials.connections import Connections
 from backend.credentials.master import MasterKeys, MasterKeyWrong
+from backend.credentials.service import CredentialService
 from backend.credentials.telling import tell_of_keys
 from backend.credentials.vault import Vault
 from backend.gateway.app import Gateway
@@ -114,9 +115,9 @@ class Runtime:
             # A SQLite file has one serving process, whatever the row of a killed one says for another while.
             known_replicas=lambda: 1 if alone else self.keeper.known_processes,
         )
-        masters = MasterKeys(settings)
+        self._masters = MasterKeys(settings)
         self.vault = Vault(settings.vault, settings.network) if settings.vault.address is not None else None
-        self.key_book = KeyBook(settings, self.db, masters, self.vault)
+        self.key_book = KeyBook(settings, self.db, self._masters, self.vault)
         self.connections = Connections(settings, self.key_book, self.events)
         tell_of_keys(self.events, self.metrics)
         self.gateway = Gateway(
@@ -153,8 +154,27 @@ class Runtime:
     def routing(self) -> RouteService:
         """What operators do with routes."""
         edits = RouteEdits(self.db, self.clock, self.audit, self.settings)
-        providers = ProviderService(self.settings, self.catalog)
-        return RouteService(self.settings, self.clock, self.routes, self.prices, providers, edits)
+        return RouteService(self.settings, self.clock, self.routes, self.prices, self.providers, edits)
+
+    @cached_property
+    def providers(self) -> ProviderService:
+        """What operators see of providers."""
+        return ProviderService(self.settings, self.catalog, self.key_book)
+
+    @cached_property
+    def credentials(self) -> CredentialService:
+        """What operators, and tenants' admins, do with keys of providers."""
+        connections = self.connections
+        return CredentialService(
+            self.db,
+            self.clock,
+            self.audit,
+            self.settings,
+            self._masters,
+            self.key_book,
+            reload=connections.load,
+            standing=connections.standing,
+        )
 
     @property
     def missing(self) -> str | None:

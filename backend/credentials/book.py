@@ -94,11 +94,7 @@ class KeyBook:
         self.own = {tenant: {name: tuple(keys) for name, keys in of.items()} for tenant, of in own.items()}
 
     async def load(self) -> None:
-        """Read everything anew, the database first.
-
-        Raises:
-            MasterKeyWrong: keys are stored under a master key that is not here.
-        """
+        """Read everything anew, the database first; raises what the database does."""
         if self._db is not None:
             async with self._db.read() as session:
                 self._rows = await repository.all_keys(session)

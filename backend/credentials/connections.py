@@ -66,6 +66,12 @@ class Connections:
         if self._http is not None:
             self._take()
 
+    def standing(self, tenant_id: str | None, provider: str, name: str) -> str:
+        """How a key does: ready, limited or refused. What the only key of a provider meets, the provider's health says."""
+        found = self.shared.get(provider) if tenant_id is None else self.own.get(tenant_id, {}).get(provider)
+        held = next((key for key in found.keys if key.name == name), None) if isinstance(found, KeyedProvider) else None
+        return found.state_of(held) if isinstance(found, KeyedProvider) and held is not None else "ready"
+
     def _take(self) -> None:
         providers = supported(self._settings)
         for name, settings in providers.items():
@@ -88,7 +94,7 @@ class Connections:
         elif found or needs_key(settings):
             why = f"The provider {name} has no key: the operator has to give it one."
         else:
-            provider = built(name, settings, self._upstream_http)
+            provider = built(name, settings, self.upstream_http())
         if provider is not None:
             self.shared[name] = provider
             self.missing.pop(name, None)
@@ -113,7 +119,7 @@ class Connections:
     ) -> Provider | None:
         keys = []
         for key in found:
-            adapter = built(name, with_key(settings, key.value), self._upstream_http) if key.value is not None else None
+            adapter = built(name, with_key(settings, key.value), self.upstream_http()) if key.value is not None else None
             if adapter is not None:
                 keys.append(HeldKey(key.name, adapter))
         if only_one_is_plain and len(keys) == 1:
@@ -126,8 +132,8 @@ class Connections:
 
         return told
 
-    @property
-    def _upstream_http(self) -> UpstreamHttp:
+    def upstream_http(self) -> UpstreamHttp:
+        """What providers are asked over, from `start` on."""
         assert self._http is not None
         return self._http
 

@@ -69,6 +69,11 @@ class Vault:
         """Whether the newest look did not bring everything; what was read before is kept."""
         return bool(self.troubles)
 
+    @property
+    def kept(self) -> int:
+        """How many secrets are in use."""
+        return len(self._kept)
+
     def value(self, path: str, field: str) -> str:
         """What was read last.
 

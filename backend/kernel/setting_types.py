@@ -1,5 +1,6 @@
 """What values of the configuration may look like: durations, sizes, names, amounts; and the base of its sections."""
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network
@@ -15,6 +16,11 @@ WINDOW_PATTERN = r"^(calendar_month|calendar_week|calendar_day|lifetime|rolling_
 MOST_COUNTED = 10**12
 """No limit of requests or tokens is higher."""
 SLUG_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
+
+
+def is_slug(text: str) -> bool:
+    """Whether it is a name as those of tenants and providers are."""
+    return re.fullmatch(SLUG_PATTERN, text) is not None
 
 
 def _duration(value: Any) -> Any:

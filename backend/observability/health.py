@@ -45,7 +45,9 @@ async def health_report(runtime: "Runtime | None") -> Report:
     ready = await readiness(runtime)
     down = database["status"] != "ok" or ready.status != 200
     providers = _providers(runtime)
-    degraded = providers["status"] != "ok" or redis["status"] not in ("ok", "not configured") or not runtime.change_feed.healthy
+    vault = _vault(runtime)
+    beside = {redis["status"], vault["status"]} - {"ok", "not configured"}
+    degraded = providers["status"] != "ok" or beside or not runtime.change_feed.healthy
     body = {
         "status": "down" if down else "degraded" if degraded else "ok",
         "version": runtime.version,
@@ -53,6 +55,7 @@ async def health_report(runtime: "Runtime | None") -> Report:
         "database": database,
         "redis": redis,
         "providers": providers,
+        "vault": vault,
         "change_feed": "ok" if runtime.change_feed.healthy else "stale",
         "change_notices": {notices.name: "ok" if notices.connected else "down" for notices in runtime.change_feed.notices},
     }
@@ -71,6 +74,14 @@ def _providers(runtime: "Runtime") -> dict[str, Any]:
         "candidates": len(states),
         "candidates_left_out": left_out,
     }
+
+
+def _vault(runtime: "Runtime") -> dict[str, Any]:
+    """Whether the newest look at it brought everything. Of what it did not bring, what was read before stays in use."""
+    vault = runtime.vault
+    if vault is None:
+        return {"status": "not configured"}
+    return {"status": "away" if vault.away else "ok", "secrets": vault.kept, "secrets_not_read": len(vault.troubles)}
 
 
 async def _database(runtime: "Runtime") -> dict[str, Any]:

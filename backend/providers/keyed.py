@@ -76,6 +76,13 @@ class KeyedProvider:
         """For who shows how they are."""
         return self._keys
 
+    def state_of(self, key: HeldKey) -> str:
+        """ready, limited (for one model at least) or refused."""
+        if key.refused:
+            return "refused"
+        now = self._now()
+        return "limited" if any(until > now for _, until in key.limits.values()) else "ready"
+
     async def look(self, seconds: float) -> int:
         """As `Provider.look`, with each key in its turn. 401 says that none is accepted."""
         key = self._keys[self._looks % len(self._keys)]

@@ -1,14 +1,13 @@
 """Which providers there are, and whether each can be asked: what operators look at when calls fail."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Protocol
 
 from backend.identity.principal import Principal, require_super_admin
 from backend.kernel.errors import NotFound
-from backend.kernel.secrets import SecretUnavailable
-from backend.providers.registry import SANDBOX
+from backend.providers.registry import configured, needs_key
 from backend.settings import ProviderSettings, Settings
 
 
@@ -25,9 +24,32 @@ class Store(Protocol):
         ...
 
 
+class Key(Protocol):
+    @property
+    def name(self) -> str: ...
+    @property
+    def value(self) -> str | None:
+        """None where it cannot be had."""
+        ...
+
+    @property
+    def why(self) -> str:
+        """And then a sentence about it."""
+        ...
+
+
+class Keys(Protocol):
+    """What is known of keys, as far as providers look at it."""
+
+    @property
+    def shared(self) -> Mapping[str, Sequence[Key]]:
+        """Everybody's, by provider."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderView:
-    """`key` is present, missing or none (none is configured); `why` is a sentence when it cannot be asked, else empty."""
+    """`key` is present, missing or none (none is configured, and none needed); `why` is a sentence when it cannot be asked, else empty."""
 
     name: str
     protocol: str
@@ -43,9 +65,10 @@ class ProviderView:
 
 
 class ProviderService:
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(self, settings: Settings, store: Store, keys: Keys) -> None:
         self._settings = settings
         self._store = store
+        self._keys = keys
 
     def all(self, principal: Principal) -> list[ProviderView]:
         """Every configured provider by name, and the sandbox in development.
@@ -54,7 +77,7 @@ class ProviderService:
             PermissionDenied: only a super admin may see this.
         """
         require_super_admin(principal)
-        return [self._view(name, provider) for name, provider in sorted(self._configured().items())]
+        return [self._view(name, provider) for name, provider in sorted(configured(self._settings).items())]
 
     def get(self, principal: Principal, name: str) -> ProviderView:
         """One provider; raises as `all`, and NotFound."""
@@ -65,14 +88,8 @@ class ProviderService:
 
     def why_unusable(self, name: str) -> str:
         """A sentence why a provider cannot be asked; empty if it can."""
-        provider = self._configured().get(name)
+        provider = configured(self._settings).get(name)
         return self._state(name, provider)[1] if provider is not None else f"The provider {name!r} is not configured."
-
-    def _configured(self) -> dict[str, ProviderSettings]:
-        configured = dict(self._settings.providers)
-        if not self._settings.is_production:
-            configured.setdefault(SANDBOX, ProviderSettings(protocol=SANDBOX))
-        return configured
 
     def _view(self, name: str, provider: ProviderSettings) -> ProviderView:
         key, why = self._state(name, provider)
@@ -82,12 +99,14 @@ class ProviderService:
     def _state(self, name: str, provider: ProviderSettings) -> tuple[str, str]:
         """The key's state, and why the provider cannot be asked."""
         key, why = "none", ""
-        if provider.api_key is not None:
-            try:
-                provider.api_key.resolve()
-                key = "present"
-            except SecretUnavailable as error:
-                key, why = "missing", f"The key of {name!r} is missing: {error}."
+        found = self._keys.shared.get(name, ())
+        if any(one.value is not None for one in found):
+            key = "present"
+        elif found:
+            reasons = " ".join(f"{one.name}: {one.why}" if len(found) > 1 else one.why for one in found)
+            key, why = "missing", f"The key of {name!r} is missing: {reasons}"
+        elif needs_key(provider):
+            key, why = "missing", f"{name!r} has no key: `python -m backend provider add-key {name}` stores one."
         if find_spec(f"backend.providers.{provider.protocol}") is None:
             why = f"The protocol {provider.protocol!r} is not supported yet."
         return key, why

@@ -199,6 +199,7 @@ def _candidate_of(text: str) -> dict[str, Any]:
 
 async def _service(hand: Hand) -> RouteService:
     from backend.catalog.service import CatalogService
+    from backend.credentials.cli import read_book
     from backend.pricing.book import PriceBook
     from backend.providers.service import ProviderService
     from backend.routing.edits import RouteEdits
@@ -211,4 +212,5 @@ async def _service(hand: Hand) -> RouteService:
     table = RouteTable(hand.settings, catalog, hand.db)
     await table.load()
     edits = RouteEdits(hand.db, hand.clock, hand.audit, hand.settings)
-    return RouteService(hand.settings, hand.clock, table, prices, ProviderService(hand.settings, catalog), edits)
+    providers = ProviderService(hand.settings, catalog, await read_book(hand))
+    return RouteService(hand.settings, hand.clock, table, prices, providers, edits)

@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.audit.service import AuditService
+from backend.credentials.book import KeyBook
 from backend.identity.principal import ANONYMOUS, Principal, Role, system
 from backend.kernel.changes import ChangeFeed
 from backend.kernel.clock import FixedClock
@@ -60,7 +61,7 @@ async def table(database: Database, settings: Settings) -> RouteTable:
 @pytest.fixture
 def service(database: Database, clock: FixedClock, settings: Settings, table: RouteTable) -> RouteService:
     edits = RouteEdits(database, clock, AuditService(clock), settings)
-    return RouteService(settings, clock, table, NoPrices(), ProviderService(settings, Catalog()), edits)
+    return RouteService(settings, clock, table, NoPrices(), ProviderService(settings, Catalog(), KeyBook(settings)), edits)
 
 
 @pytest.fixture
@@ -241,7 +242,7 @@ async def test_an_edit_whose_file_has_moved_on_closes_the_name_and_says_why(
         table.resolve("fast", ANYBODY)
     assert "fast" not in [route.name for route in table.usable(ANYBODY)]
     edits = RouteEdits(database, clock, AuditService(clock), later)
-    view = RouteService(later, clock, table, NoPrices(), ProviderService(later, Catalog()), edits).get(OPERATOR, "fast")
+    view = RouteService(later, clock, table, NoPrices(), ProviderService(later, Catalog(), KeyBook(later)), edits).get(OPERATOR, "fast")
     assert not view.usable
     assert "at least one candidate" in view.why
     await edits.delete(OPERATOR, "fast")

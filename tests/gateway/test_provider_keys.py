@@ -1,0 +1,262 @@
+"""Keys of providers on the wire: whose key a call is sent with, several of them, and what changes while calls run."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from backend.credentials.events import KeyRefused
+from backend.identity.principal import system
+from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, Step, answer, status
+from tests.gateway.conftest import PLAIN, Rig, open_gateway
+
+OPERATOR = system("test")
+RED, BLUE = "sk-red-0123456789abcdef", "sk-blue-0123456789abcdef"
+TENANTS_OWN = "sk-tenants-own-0123456789"
+SMALL, OTHER = "sk-limited.local-only", "sk-demo.my-secret"
+PRICE = {"input": 1, "output": 1}
+
+Open = Callable[..., AbstractAsyncContextManager[Rig]]
+
+
+@pytest.fixture
+def open_with(tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream, other: OpenAIUpstream) -> Open:
+    """A gateway whose provider `acme` has these settings, and a second one that needs no key."""
+
+    def opened(second: bool = False, **acme: Any) -> AbstractAsyncContextManager[Rig]:
+        candidates = [{"provider": name, "model": "m", "price": PRICE} for name in ("acme", *(["backup"] if second else []))]
+        values = {
+            "providers": {"acme": {"base_url": upstream.base_url, **acme}, "backup": {"base_url": other.base_url}},
+            "models": [{"alias": "fast", "strategy": "ordered", "candidates": candidates, "retries": {"per_candidate": 0}}],
+            "secrets_file": str(tmp_path / "secrets.yaml"),
+            "bootstrap": {
+                "tenants": [{"slug": "small", "name": "Small"}],
+                "api_keys": [{"tenant": "small", "name": "limited", "key": SMALL}],
+            },
+        }
+        file = tmp_path / "bourse.yaml"
+        file.write_text(yaml.safe_dump(values, sort_keys=False))
+        return open_gateway(file, tmp_path, sqlite_database_url)
+
+    return opened
+
+
+@pytest.fixture
+async def rig(open_with: Open) -> AsyncIterator[Rig]:
+    async with open_with(api_keys={"red": RED, "blue": BLUE}) as opened:
+        yield opened
+
+
+def by_key(**steps: Step) -> Step:
+    """Answers by the key that the request came with."""
+
+    async def step(exchange: Exchange) -> None:
+        sent = exchange.seen.headers.get("authorization", "")
+        name = next((name for name, key in {"red": RED, "blue": BLUE, "own": TENANTS_OWN}.items() if sent == f"Bearer {key}"), "none")
+        await steps.get(name, answer())(exchange)
+
+    return step
+
+
+def sent(upstream: OpenAIUpstream) -> list[str]:
+    """The keys of all requests so far."""
+    return [seen.headers.get("authorization", "").removeprefix("Bearer ") for seen in upstream.requests]
+
+
+async def small_tenant(rig: Rig) -> str:
+    return (await rig.runtime.identity.tenants.get(OPERATOR, "small")).id
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_key_that_is_limited_makes_way_in_the_same_attempt(rig: Rig, upstream: OpenAIUpstream, stream: bool) -> None:
+    upstream.script(by_key(red=status(429, None, "retry-after: 60"), blue=answer()))
+    for _ in range(3):
+        assert (await rig.post({**PLAIN, "stream": stream})).status_code == 200
+    assert sent(upstream) == [RED, BLUE, BLUE, BLUE]
+    attempts = await rig.rows("call_attempt")
+    assert [(row["outcome"], row["key_name"]) for row in attempts] == [("completed", "blue")] * 3
+
+
+async def test_a_key_that_is_refused_is_told_and_left_alone_while_the_other_goes_on(
+    rig: Rig, upstream: OpenAIUpstream, capfd: pytest.CaptureFixture[str]
+) -> None:
+    refused: list[KeyRefused] = []
+    rig.runtime.events.subscribe(KeyRefused, refused.append)
+    upstream.script(by_key(red=status(401, {"error": {"message": f"Incorrect API key provided: {RED}"}}), blue=answer()))
+    for _ in range(3):
+        assert (await rig.post(PLAIN)).status_code == 200
+    assert sent(upstream) == [RED, BLUE, BLUE, BLUE]
+    assert [(event.provider, event.key, event.status) for event in refused] == [("acme", "red", 401)]
+    said = capfd.readouterr().out
+    assert "provider_key.refused" in said
+    assert RED not in said
+    assert 'bourse_provider_keys_refused_total{provider="acme"} 1.0' in rig.runtime.metrics.render().decode()
+    health = rig.runtime.health.provider("acme")
+    assert health is not None
+    assert not health.credentials.failures
+
+
+async def test_where_every_key_is_limited_the_caller_hears_when_the_first_is_free(rig: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(by_key(red=status(429, None, "retry-after: 90"), blue=status(429, None, "retry-after: 40")))
+    response = await rig.post(PLAIN)
+    assert (response.status_code, response.json()["error"]["code"]) == (429, "upstream_rate_limited")
+    assert response.headers["retry-after"] in ("40", "39")
+    (row,) = await rig.rows()
+    assert row["attempts"] == 1
+
+
+async def test_a_provider_with_one_key_is_asked_by_its_adapter_alone(open_with: Open, upstream: OpenAIUpstream) -> None:
+    async with open_with(api_key=RED) as rig:
+        assert type(rig.runtime.connections.shared["acme"]).__name__ == "OpenAIProvider"
+        await rig.post(PLAIN)
+        assert [row["key_name"] for row in await rig.rows("call_attempt")] == [None]
+    assert sent(upstream) == [RED]
+
+
+async def test_without_its_key_a_provider_is_left_out_and_says_why(
+    open_with: Open, upstream: OpenAIUpstream, other: OpenAIUpstream
+) -> None:
+    async with open_with(api_key="env:NOT_SET_ANYWHERE") as rig:
+        error = (await rig.post(PLAIN)).json()["error"]
+        assert error["code"] == "no_available_provider"
+        assert "The provider acme has no key" in error["message"]
+        assert "NOT_SET_ANYWHERE" not in error["message"]
+        listed = {view.name: view for view in rig.runtime.providers.all(OPERATOR)}
+        assert (listed["acme"].key, listed["acme"].usable) == ("missing", False)
+        assert "NOT_SET_ANYWHERE" in listed["acme"].why
+    async with open_with(second=True, api_key="env:NOT_SET_ANYWHERE") as rig:
+        response = await rig.post(PLAIN)
+        assert (response.status_code, response.headers["x-bourse-provider"]) == (200, "backup")
+        assert response.headers["x-bourse-attempts"] == "1"
+    assert not upstream.requests
+    assert len(other.requests) == 1
+
+
+async def test_a_key_that_is_stored_counts_at_once_and_one_that_is_removed_counts_no_more(
+    open_with: Open, upstream: OpenAIUpstream
+) -> None:
+    async with open_with(api_key="env:NOT_SET_ANYWHERE") as rig:
+        await rig.runtime.connections.load()
+        assert (await rig.post(PLAIN)).status_code == 503
+        await rig.runtime.credentials.add(OPERATOR, "acme", RED)
+        assert (await rig.post(PLAIN)).status_code == 200
+        await rig.runtime.credentials.add(OPERATOR, "acme", BLUE, replace=True)
+        assert (await rig.post(PLAIN)).status_code == 200
+        await rig.runtime.credentials.remove(OPERATOR, "acme", "default")
+        assert (await rig.post(PLAIN)).status_code == 503
+    assert sent(upstream) == [RED, BLUE]
+
+
+async def test_a_stream_ends_with_the_key_that_it_began_with(open_with: Open, upstream: OpenAIUpstream) -> None:
+    go_on = asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        await go_on.wait()
+        await answer()(exchange)
+
+    upstream.script(slow)
+    async with open_with(api_key=RED) as rig:
+        call = asyncio.create_task(rig.events())
+        while not upstream.requests:
+            await asyncio.sleep(0.005)
+        await rig.runtime.credentials.add(OPERATOR, "acme", BLUE)
+        go_on.set()
+        _, data = await call
+        assert data[-1] == "[DONE]"
+        await rig.post(PLAIN)
+    assert sent(upstream) == [RED, BLUE]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+async def test_a_tenants_own_key_serves_its_calls_and_nobody_elses(open_with: Open, upstream: OpenAIUpstream, stream: bool) -> None:
+    async with open_with(api_key=RED) as rig:
+        await rig.runtime.credentials.add(OPERATOR, "acme", TENANTS_OWN, tenant_id=await small_tenant(rig))
+        for key in (SMALL, OTHER, SMALL, OTHER):
+            assert (await rig.post({**PLAIN, "stream": stream}, key=key)).status_code == 200
+        assert sent(upstream) == [TENANTS_OWN, RED, TENANTS_OWN, RED]
+        assert [row["key_name"] for row in await rig.rows("call_attempt")].count("own:default") == 2
+
+
+async def test_what_a_tenants_own_key_meets_is_its_affair_alone(open_with: Open, upstream: OpenAIUpstream) -> None:
+    upstream.script(by_key(own=status(401)))
+    async with open_with(api_key=RED) as rig:
+        await rig.runtime.credentials.add(OPERATOR, "acme", TENANTS_OWN, tenant_id=await small_tenant(rig))
+        for _ in range(4):
+            response = await rig.post(PLAIN, key=SMALL)
+            assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_credentials")
+            assert (await rig.post(PLAIN, key=OTHER)).status_code == 200
+        # Nobody paid for it with the operator's key, and its breaker is open for it alone.
+        assert sent(upstream).count(RED) == 4
+        assert sent(upstream).count(TENANTS_OWN) == 1
+        health = rig.runtime.health.provider("acme")
+        assert health is not None
+        assert not health.credentials.failures
+
+
+async def test_what_the_operators_key_meets_does_not_touch_a_tenant_with_its_own(open_with: Open, upstream: OpenAIUpstream) -> None:
+    upstream.script(by_key(red=status(401)))
+    async with open_with(api_key=RED) as rig:
+        await rig.runtime.credentials.add(OPERATOR, "acme", TENANTS_OWN, tenant_id=await small_tenant(rig))
+        for _ in range(3):
+            assert (await rig.post(PLAIN, key=OTHER)).status_code == 502
+            assert (await rig.post(PLAIN, key=SMALL)).status_code == 200
+        health = rig.runtime.health.provider("acme")
+        assert health is not None
+        # Its answers do not make the operator's key good again.
+        assert health.credentials.failures
+
+
+async def test_a_tenant_with_its_own_key_is_served_where_the_operator_has_none(open_with: Open, upstream: OpenAIUpstream) -> None:
+    async with open_with(api_key="env:NOT_SET_ANYWHERE") as rig:
+        await rig.runtime.credentials.add(OPERATOR, "acme", TENANTS_OWN, tenant_id=await small_tenant(rig))
+        assert (await rig.post(PLAIN, key=SMALL)).status_code == 200
+        assert (await rig.post(PLAIN, key=OTHER)).status_code == 503
+    assert sent(upstream) == [TENANTS_OWN]
+
+
+@pytest.mark.case("Z6")
+async def test_a_key_is_not_sent_to_where_its_provider_has_moved(open_with: Open, upstream: OpenAIUpstream, other: OpenAIUpstream) -> None:
+    async with open_with() as rig:
+        small = await small_tenant(rig)
+        await rig.runtime.credentials.add(OPERATOR, "acme", RED)
+        await rig.runtime.credentials.add(OPERATOR, "acme", TENANTS_OWN, tenant_id=small)
+        assert (await rig.post(PLAIN)).status_code == 200
+    async with open_with(base_url=other.base_url) as rig:
+        await rig.runtime.connections.load()
+        # The shared key is missing; a tenant whose own key cannot be used is not served with anybody else's.
+        for key in (OTHER, SMALL):
+            assert (await rig.post(PLAIN, key=key)).json()["error"]["code"] == "no_available_provider"
+        (trial,) = await rig.runtime.credentials.test(OPERATOR, rig.runtime.connections.upstream_http(), "acme")
+        assert not trial.reached
+        assert "add it anew" in (trial.error or "")
+        (own,) = await rig.runtime.credentials.test(OPERATOR, rig.runtime.connections.upstream_http(), "acme", tenant_id=small)
+        assert not own.reached
+        assert other.requests == other.looks == []
+        await rig.runtime.credentials.add(OPERATOR, "acme", BLUE, replace=True)
+        assert (await rig.post(PLAIN)).status_code == 200
+    assert sent(other) == [BLUE]
+
+
+async def test_the_connection_is_tried_with_each_key_for_nothing(rig: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.models = by_key(red=status(401), blue=status(200, {"data": []}))
+    trials = await rig.runtime.credentials.test(OPERATOR, rig.runtime.connections.upstream_http(), "acme")
+    assert [(trial.key, trial.reached, trial.accepted, trial.status) for trial in trials] == [
+        ("red", True, False, 401),
+        ("blue", True, True, 200),
+    ]
+    assert not upstream.requests
+
+
+async def test_secrets_yaml_is_asked_where_the_configuration_names_no_key(
+    open_with: Open, upstream: OpenAIUpstream, tmp_path: Path
+) -> None:
+    (tmp_path / "secrets.yaml").write_text(yaml.safe_dump({"acme": {"api_key": RED}}))
+    async with open_with() as rig:
+        assert (await rig.post(PLAIN)).status_code == 200
+    async with open_with(api_key=BLUE) as rig:
+        assert (await rig.post(PLAIN)).status_code == 200
+    assert sent(upstream) == [RED, BLUE]
