@@ -13,6 +13,7 @@ from backend.gateway.cache.prompt_cache import PromptCache
 from backend.gateway.load.gate import Gate
 from backend.gateway.load.level import Load
 from backend.gateway.messages.asked import AskedForMessages
+from backend.gateway.messages.counting import TokenCounting
 from backend.gateway.messages.endpoint import Messages
 from backend.gateway.messages.errors import MESSAGES
 from backend.gateway.models_list import Catalog, ModelList
@@ -125,6 +126,7 @@ class Gateway:
         self._pipeline = pipeline(upstreams=upstreams)
         self._replays = Replays(db, clock, settings, metrics, self._pipeline.enter) if settings.replay.enabled else None
         said = pipeline(upstreams=upstreams.seen_by(AskedForMessages))
+        counting = TokenCounting(said.enter, routes, self._model_list, counter, self._standing)
         messages = Messages(said.chat_completion, said.enter, self._replays.answer if self._replays is not None else None)
         unit_bounder = UnitBounder(catalog, self._bounder, upstreams, counter, allowed)
         operations = OperationPipeline(
@@ -146,6 +148,7 @@ class Gateway:
             Endpoint("/v1/chat/completions", ("POST",), self._pipeline.chat_completion),
             Endpoint(RESPONSES, ("POST",), responses.create),
             Endpoint(MESSAGES, ("POST",), messages.answer, replays=False),
+            Endpoint(MESSAGES + "/count_tokens", ("POST",), counting.answer, replays=False),
             models,
             *[
                 Endpoint(path, ("POST",), partial(operations.answer, operation), max_bytes=operation.max_bytes)

@@ -1,11 +1,21 @@
-"""The providers as a Messages call asks them: those who do not know Anthropic's own fields are asked without them."""
+"""The providers as a Messages call asks them: those who do not know Anthropic's own fields are asked without them, and what one counts
+before its first word is heard, because `message_start` tells it.
+"""
 
 from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import orjson
 
 from backend.gateway.messages.plain import ALL, SIGNED_CALLS, THINKING, plain
+from backend.pricing.usage import Usage
+from backend.providers.openai_usage import usage_from_openai
 from backend.providers.provider import ChatRequest, Provider, StreamAnswer, WholeAnswer
 
 _GOOGLE = frozenset({THINKING, SIGNED_CALLS})
+_COUNTING_FIRST = frozenset({"anthropic", "bedrock"})
+"""Protocols that count the prompt before the first word."""
 _OTHERS: frozenset[str] = frozenset()
 _KNOWN = {"anthropic": ALL, "gemini": _GOOGLE, "vertex": _GOOGLE}
 """By protocol; all others know OpenAI's fields alone."""
@@ -16,6 +26,17 @@ def known_to(protocol: str, model: str) -> frozenset[str]:
     if protocol == "bedrock":
         return ALL if "claude" in model else _OTHERS
     return _KNOWN.get(protocol, _OTHERS)
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a provider has counted of a call by its first words."""
+
+    usage: Usage | None = None
+
+
+heard: ContextVar[Heard | None] = ContextVar("heard", default=None)
+"""Of the call that runs."""
 
 
 class AskedPlainly:
@@ -37,7 +58,9 @@ class AskedPlainly:
 
     async def open_stream(self, request: ChatRequest) -> StreamAnswer:
         """As `Provider.open_stream`."""
-        return await self._provider.open_stream(self._plainly(request))
+        answer = await self._provider.open_stream(self._plainly(request))
+        into = heard.get()
+        return answer if into is None or self.protocol not in _COUNTING_FIRST else Listening(answer, into)
 
     def _plainly(self, request: ChatRequest) -> ChatRequest:
         # The request is this attempt's own, and who asks looks at it afterwards; its body is everybody's.
@@ -45,6 +68,41 @@ class AskedPlainly:
         if known is not ALL:
             request.body = plain(request.body, known)
         return request
+
+
+class Listening:
+    """A stream whose first count is heard as it goes by."""
+
+    __slots__ = ("_answer", "_into", "_left", "close", "release")
+
+    def __init__(self, answer: StreamAnswer, into: Heard) -> None:
+        self._answer = answer
+        self._into = into
+        self._left = _READS
+        self.release = answer.release
+        self.close = answer.close
+
+    async def read(self) -> bytes:
+        """As `StreamAnswer.read`."""
+        data = await self._answer.read()
+        if self._left:
+            self._left -= 1
+            at = data.find(_COUNT)
+            if at >= 0:
+                self._left = 0
+                self._hear(data[data.rfind(b"data: ", 0, at) + 6 : data.find(b"\n\n", at)])
+        return data
+
+    def _hear(self, payload: bytes) -> None:
+        try:
+            self._into.usage = usage_from_openai(orjson.loads(payload)["usage"])
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return  # whoever reads the chunks says so
+
+
+_READS = 4
+"""The count comes with the first event, if at all."""
+_COUNT = b'"usage":{'
 
 
 class AskedForMessages(Mapping[str, Provider]):

@@ -1,4 +1,4 @@
-"""`POST /v1/messages` and `/v1/messages/count_tokens`: Anthropic's Messages API in front of any provider.
+"""`POST /v1/messages`: Anthropic's Messages API in front of any provider.
 
 A call is the same call as a chat completion, with the same keys, limits, budgets, recovery, cache and ledger: the body is read as the chat
 body that it means, and what the pipeline sends is told in Anthropic's shapes. Source: platform.claude.com/docs/en/api/messages.
@@ -9,6 +9,8 @@ from contextlib import suppress
 from typing import Any
 
 from backend.gateway.estimate import estimated_answer_tokens, estimated_prompt_tokens
+from backend.gateway.messages.api_key import with_authorization
+from backend.gateway.messages.asked import Heard, heard
 from backend.gateway.messages.request import chat_body
 from backend.gateway.messages.telling import Telling
 from backend.gateway.pipeline import ENTERED, SPOKEN
@@ -63,11 +65,12 @@ class Messages:
 class _Said:
     """One request, as the pipeline reads it."""
 
-    __slots__ = ("body", "telling")
+    __slots__ = ("body", "heard", "telling")
     endpoint = "messages"
 
     def __init__(self, send: Send, request_id: str) -> None:
         self.body: dict[str, Any] | None = None
+        self.heard = Heard()
         self.telling = Telling(send, request_id, self.usage)
 
     async def read(self, key: KeyRecord, scope: Scope, receive: Receive) -> dict[str, Any]:  # noqa: ARG002 - as the pipeline asks
@@ -76,6 +79,7 @@ class _Said:
         Raises:
             BadRequest, UnsupportedParameter: what it says cannot be meant, or not be said to every provider.
         """
+        heard.set(self.heard)
         return self.body if self.body is not None else self.understand(await read_body(scope, receive), scope)
 
     def understand(self, data: bytes, scope: Scope) -> dict[str, Any]:
@@ -88,24 +92,13 @@ class _Said:
         return meant.body
 
     def usage(self, answer: Mapping[str, Any] | None) -> Usage:
-        """Of a whole answer: the provider's count, else our estimate; of one that has only begun, the estimate of its prompt."""
-        counted = usage_from_openai(answer.get("usage")) if answer is not None else None
+        """Of a whole answer: the provider's count, else our estimate; of one that has only begun, what the provider has said so far, else
+        the estimate of its prompt."""
+        counted = usage_from_openai(answer.get("usage")) if answer is not None else self.heard.usage
         if counted is not None:
             return counted
         output = estimated_answer_tokens(answer) if answer is not None else 0
         return Usage(input=estimated_prompt_tokens(self.body) if self.body is not None else 0, output=output)
-
-
-def with_authorization(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """The headers with Anthropic's `x-api-key` where everybody looks for a key; who sends both is known by `authorization`."""
-    headers: list[tuple[bytes, bytes]] = list(scope["headers"])
-    key = None
-    for name, value in headers:
-        if name == b"authorization":
-            return headers
-        if name == b"x-api-key":
-            key = value
-    return headers if key is None else [*headers, (b"authorization", b"Bearer " + key)]
 
 
 def _raising(error: Exception) -> Receive:

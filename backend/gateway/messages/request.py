@@ -22,7 +22,7 @@ _TIERS = {"auto": "auto", "standard_only": "default"}
 _OF_A_TOOL = frozenset({"name", "description", "input_schema", "type", "cache_control", "strict", "eager_input_streaming"})
 """The last says how its arguments are streamed, and changes nothing in them."""
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
-_THINKING = ("enabled", "disabled", "adaptive")
+_THINKING = ("enabled", "disabled", "adaptive", "between_tools")
 
 _NAMES = {
     "max_completion_tokens": "max_tokens",

@@ -35,7 +35,7 @@ def chat_messages(system: Any, messages: Any) -> Iterator[tuple[str, Message]]:
         BadRequest, UnsupportedParameter: with `param`.
     """
     if system is not None:
-        prompt = _system(system)
+        prompt = _system(system, "system")
         if prompt:
             yield "system", {"role": "system", "content": prompt}
     if not isinstance(messages, list) or not messages:
@@ -48,20 +48,22 @@ def chat_messages(system: Any, messages: Any) -> Iterator[tuple[str, Message]]:
         if unknown:
             raise UnsupportedParameter(f"A message has no '{min(unknown)[:60]}' here.", param=f"{at}.{min(unknown)[:60]}")
         role, content = message.get("role"), message.get("content")
-        if role not in ("user", "assistant"):
-            raise BadRequest("The role of a message is user or assistant.", param=f"{at}.role")
+        if role not in ("user", "assistant", "system"):
+            raise BadRequest("The role of a message is user, assistant or system.", param=f"{at}.role")
         if isinstance(content, str):
             yield at, {"role": role, "content": content}
+        elif role == "system":
+            yield at, {"role": role, "content": _system(content, f"{at}.content")}
         else:
             blocks = _blocks(content, f"{at}.content")
             for told in _user(blocks) if role == "user" else _assistant(blocks):
                 yield at, told
 
 
-def _system(system: Any) -> str | list[Message]:
+def _system(system: Any, at: str) -> str | list[Message]:
     if isinstance(system, str):
         return system
-    blocks = _blocks(system, "system")
+    blocks = _blocks(system, at)
     for where, block in blocks:
         if block["type"] != "text":
             raise UnsupportedParameter("The system prompt is a text, or blocks of text.", param=where)
