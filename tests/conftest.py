@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 import structlog
 from xdist.scheduler import LoadScopeScheduling
@@ -28,6 +29,10 @@ from tests.rig.server import AppServer, What
 
 if TYPE_CHECKING:
     from backend.runtime import Runtime
+
+# How long one example takes says how busy the machine is.
+hypothesis.settings.register_profile("bourse", deadline=None)
+hypothesis.settings.load_profile("bourse")
 
 START = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
 """Where `clock` begins: a Wednesday noon in the middle of a month, far from every window's edge."""

@@ -38,7 +38,7 @@ def served_catalog(catalog_file: Path) -> Path:
 
 
 def test_the_gateway_alone_is_small_when_everything_is_loaded(app_server: Callable[..., AppServer]) -> None:
-    server = app_server("gateway")
+    server = app_server("gateway", from_nothing=True)
     for _ in range(3):
         with urllib.request.urlopen(urllib.request.Request(f"{server.url}/v1/chat/completions", CALL, HEADERS), timeout=10) as answer:
             assert answer.status == 200

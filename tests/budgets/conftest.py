@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -29,9 +28,9 @@ def start_holders(tmp_path: Path) -> Iterator[Callable[..., list[Holder]]]:
     """`start_holders(url, 4)`: that many processes with a till each, ready; ended after the test. Replicas have folders of their own."""
     started: list[Holder] = []
 
-    def start(url: str, count: int, *, data_dirs: list[Path] | None = None, **options: Any) -> list[Holder]:
+    def start(url: str, count: int, *, data_dirs: list[Path] | None = None) -> list[Holder]:
         folders = data_dirs or [tmp_path / f"holder-{len(started) + number}" for number in range(count)]
-        new = [Holder(url, folder, **options) for folder in folders]
+        new = [Holder(url, folder) for folder in folders]
         started.extend(new)
         for holder in new:
             assert holder.answer() == {"ready": True}

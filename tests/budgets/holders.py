@@ -1,41 +1,34 @@
 """Starts tills in processes of their own, and talks to them."""
 
 import json
-import subprocess
-import sys
-from collections.abc import Sequence
+import os
 from pathlib import Path
 from typing import Any
 
 from tests.architecture.source import ROOT
-from tests.rig.processes import _die_with_parent
+from tests.rig.forks import GATEWAY, fork
 
 
 class Holder:
-    """One process; `command` may start it in something else, such as `faketime`. `send` does not wait for the answer; `answer` does."""
+    """One process. `send` does not wait for the answer; `answer` does."""
 
-    def __init__(self, url: str, data_dir: Path, *, command: Sequence[str] = ()) -> None:
+    def __init__(self, url: str, data_dir: Path) -> None:
         data_dir.mkdir(parents=True, exist_ok=True)
         self._log = (data_dir / "holder.log").open("ab")
-        self.process = subprocess.Popen(
-            [*command, sys.executable, "-m", "tests.budgets.holder", url, str(data_dir)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            cwd=ROOT,
-            text=True,
-            preexec_fn=_die_with_parent,
-        )
+        (hears, ours), (told, says) = os.pipe(), os.pipe()
+        self._in, self._out = os.fdopen(ours, "w"), os.fdopen(told)
+        streams = {"stdin": hears, "stdout": says, "stderr": self._log.fileno()}
+        self.process = fork("tests.budgets.holder", [url, str(data_dir)], imported=GATEWAY, cwd=ROOT, **streams)
+        os.close(hears)
+        os.close(says)
 
     def send(self, **command: Any) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
+        self._in.write(json.dumps(command) + "\n")
+        self._in.flush()
 
     def answer(self) -> dict[str, Any]:
-        assert self.process.stdout is not None
         # The library's own log lines go to stdout as well.
-        while line := self.process.stdout.readline():
+        while line := self._out.readline():
             if line.startswith("{"):
                 found: dict[str, Any] = json.loads(line)
                 return found
@@ -60,6 +53,5 @@ class Holder:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-        for pipe in (self.process.stdin, self.process.stdout, self._log):
-            if pipe is not None:
-                pipe.close()
+        for pipe in (self._in, self._out, self._log):
+            pipe.close()

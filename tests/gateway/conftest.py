@@ -44,6 +44,7 @@ def configuration(upstream: str, other: str) -> dict[str, Any]:
             "candidates": [first, second],
             "timeouts": {**hasty, "first_token": "5s", "total": "400ms"},
         },
+        {"alias": "in-20-s", "strategy": "ordered", "candidates": [first], "timeouts": {"idle": "60s", "total": "20s"}},
         {"alias": "slow-pair", "strategy": "ordered", "candidates": [first, second], "timeouts": {"first_token": "900ms"}},
         {"alias": "off", "strategy": "ordered", "candidates": [first], "enabled": False},
     ]

@@ -1,15 +1,14 @@
 """Servers of the tests: started here, on loopback and a free port, and ended by their own id even when the tests are killed."""
 
-import ctypes
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None)
+from tests.rig.forks import Fork, die_with_parent, fork
 
 
 def free_port() -> int:
@@ -23,11 +22,30 @@ class Server:
     """One child process. Its output goes to `log`; `stop` asks it to end, `kill` does not ask."""
 
     def __init__(
-        self, command: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None, cwd: Path | None = None, user: str | None = None
+        self,
+        command: Sequence[str],
+        *,
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        user: str | None = None,
+        imported: tuple[str, ...] = (),
     ) -> None:
+        """Args:
+        imported: begin with these modules in memory; the command is `python -m module …` then.
+        """
         self.command = list(command)
         self.log = log
         with log.open("ab") as output:
+            self.process: subprocess.Popen[bytes] | Fork
+            if imported:
+                assert self.command[:2] == [sys.executable, "-m"]
+                with Path("/dev/null").open("rb") as nothing:
+                    self.process = fork(
+                        *(self.command[2], self.command[3:]),
+                        imported=imported, stdin=nothing.fileno(), stdout=output.fileno(), stderr=output.fileno(), env=env, cwd=cwd,
+                    )  # fmt: skip
+                return
             self.process = subprocess.Popen(
                 self.command,
                 stdin=subprocess.DEVNULL,
@@ -38,7 +56,7 @@ class Server:
                 user=user,
                 group=user,
                 extra_groups=[] if user else None,
-                preexec_fn=_die_with_parent,
+                preexec_fn=die_with_parent,
             )
 
     @property
@@ -73,11 +91,6 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
             self.process.wait()
-
-
-def _die_with_parent() -> None:
-    # Start servers from the main thread only: the kernel's "parent" is the thread that forked.
-    _LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def children_of(pid: int) -> list[int]:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Literal
 
+from tests.rig.forks import GATEWAY, WHOLE
 from tests.rig.processes import Server, children_of, free_port
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,15 +46,18 @@ class AppServer:
         workers: int = 1,
         within: Sequence[str] = (),
         wait: bool = True,
+        from_nothing: bool = False,
     ) -> None:
         """Args:
         workers: processes that share the port.
         within: a command that starts it, such as `faketime`.
         wait: return only when it is ready; otherwise `wait_until_ready` does.
+        from_nothing: by its command, as people start it, and not as a fork that has its imports done.
         """
         self.what = what
         self.workers = workers
         self._within = list(within)
+        self._by_command = from_nothing or bool(within) or workers > 1 or "LD_PRELOAD" in (env or {})
         self.data_dir = data_dir
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -97,7 +101,8 @@ class AppServer:
             env |= SERVE_BUILT_PAGES
         else:
             command += ["--workers", str(self.workers), "--timeout-worker-healthcheck", "30", "backend.asgi:gateway"]
-        return Server(command, log=self.log, env=env, cwd=ROOT)
+        imported = () if self._by_command else WHOLE if self.what == "whole" else GATEWAY
+        return Server(command, log=self.log, env=env, cwd=ROOT, imported=imported)
 
     def wait_until_ready(self) -> None:
         self.server.wait_until(self._is_ready, seconds=180, what=f"Bourse ({self.what})")

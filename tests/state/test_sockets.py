@@ -12,6 +12,7 @@ import socketio
 
 from state.gate import REFLEX_OWN
 from state.guard import PUBLIC, STORE, permission_of
+from tests.rig.forks import WHOLE
 from tests.rig.processes import Server, free_port
 from tests.rig.server import ROOT as PROJECT
 from tests.rig.server import clean_environment
@@ -34,7 +35,7 @@ class PageServer:
         env = clean_environment(data_dir, PORT=str(self.port)) | {"__REFLEX_SKIP_COMPILE": "1", "REFLEX_ENV_MODE": "prod"}
         command = [sys.executable, "-m", "uvicorn", "--factory", "app.app:app", "--host", "127.0.0.1", "--port", str(self.port)]
         self.log = data_dir / "server.log"
-        self.server = Server([*command, "--ws", "wsproto", "--log-level", "warning"], log=self.log, env=env, cwd=PROJECT)
+        self.server = Server([*command, "--ws", "wsproto", "--log-level", "warning"], log=self.log, env=env, cwd=PROJECT, imported=WHOLE)
         self.server.wait_until(self._is_ready, seconds=60, what="Bourse with pages")
 
     def _is_ready(self) -> bool:

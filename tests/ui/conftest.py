@@ -32,7 +32,7 @@ def site(built_pages: Path, catalog_file: Path, tmp_path_factory: pytest.TempPat
     data_dir = tmp_path_factory.mktemp("site")
     shutil.copy(catalog_file, data_dir / "bourse.db")
     add_hostile_models(data_dir / "bourse.db")
-    server = AppServer("whole", data_dir, env={"REFLEX_WEB_WORKDIR": str(built_pages)})
+    server = AppServer("whole", data_dir, env={"REFLEX_WEB_WORKDIR": str(built_pages)}, from_nothing=True)
     yield server
     server.stop()
 
