@@ -2,14 +2,17 @@
 
 from collections.abc import Collection
 from datetime import timedelta
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from backend.kernel.secrets import SecretRef
 from backend.kernel.setting_types import Duration, Limit, ModelName, OneOrMore, Section, Usd, Words
 
 UnitUsd = Annotated[Usd, Field(le=9000)]
 """USD for one: a million of them has to be an amount, too."""
+SECRET_METADATA = frozenset({"aws_secret_access_key", "aws_session_token"})
+"""Fields of metadata whose values are for nobody to see."""
 
 
 class PriceOverride(Section):
@@ -42,6 +45,16 @@ class CandidateSettings(Section):
     price: PriceOverride | None = None
     prefill: bool | None = None
     """Whether the model goes on from a trailing assistant message; None = as the protocol declares."""
+    metadata: dict[str, Any] = Field(default_factory=dict)
+    """What its protocol needs for this model, before the provider's own."""
+
+    @model_validator(mode="after")
+    def _shows_no_secret(self) -> "CandidateSettings":
+        for field in SECRET_METADATA & self.metadata.keys():
+            if SecretRef(str(self.metadata[field])).is_literal:
+                # Routes are shown and stored as they are.
+                raise ValueError(f"metadata.{field}: in a route a secret is a reference (env:NAME or file:PATH)")
+        return self
 
 
 class TimeoutSettings(Section):

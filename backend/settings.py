@@ -28,7 +28,7 @@ from backend.kernel.setting_types import (
     Usd,
     Words,
 )
-from backend.route_settings import RouteSettings
+from backend.route_settings import SECRET_METADATA, RouteSettings
 
 
 class NetworkSettings(Section):
@@ -57,10 +57,11 @@ class StoreSettings(Section):
     """Whether anybody may read models and prices; otherwise who is signed in or has a key."""
 
 
+ProtocolName = Literal["openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "openrouter", "huggingface", "litellm", "sandbox"]
+
+
 class ProviderSettings(Section):
-    protocol: Literal[
-        "openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "openrouter", "huggingface", "litellm", "sandbox"
-    ] = "openai"  # fmt: skip
+    protocol: ProtocolName = "openai"
     base_url: str | None = None
     api_key: SecretRef | None = None
     api_keys: dict[Slug, SecretRef] = Field(default_factory=dict)
@@ -363,6 +364,8 @@ class Settings(Section):
     store: StoreSettings = StoreSettings()
     vault: VaultSettings = VaultSettings()
     providers: dict[Slug, ProviderSettings] = Field(default_factory=dict)
+    provider_metadata: dict[ProtocolName, dict[str, Any]] = Field(default_factory=dict)
+    """Metadata of all providers of a protocol, where they have none of their own."""
     models: tuple[RouteSettings, ...] = ()
     direct_models: bool = True
     """Whether names of the catalog and `provider/model` may be asked for without an alias."""
@@ -427,6 +430,12 @@ class Settings(Section):
                 if reference.is_literal:
                     field = "api_key" if provider.api_key is reference else f"api_keys.{called}"
                     raise ValueError(f"providers.{name}.{field}: in production a secret is a reference (env:NAME or file:PATH)")
+        written = [(f"providers.{name}.metadata", provider.metadata) for name, provider in self.providers.items()]
+        written += [(f"provider_metadata.{protocol}", metadata) for protocol, metadata in self.provider_metadata.items()]
+        for where, metadata in written:
+            for field in SECRET_METADATA & metadata.keys():
+                if SecretRef(str(metadata[field])).is_literal:
+                    raise ValueError(f"{where}.{field}: in production a secret is a reference (env:NAME or file:PATH)")
         for field in ("token", "role_id", "secret_id"):
             named: SecretRef | None = getattr(self.vault, field)
             if named is not None and named.is_literal:

@@ -160,6 +160,7 @@ class Asking:
             candidate = bound.candidate
             provider = upstreams.providers[candidate.provider]
             request = ChatRequest(call.body, candidate.model, self._route.timeouts.connect, call.context.outgoing_traceparent(), bound.cap)
+            request.metadata = candidate.metadata
             health = upstreams.health.of(candidate)
             if opener is not None:
                 request = opener(bound, provider, request)

@@ -20,11 +20,11 @@ import structlog
 from backend.kernel.clock import Clock
 from backend.kernel.secrets import SecretRef, SecretUnavailable
 from backend.providers.aws_signature import AwsCredentials
+from backend.providers.metadata import AWS_ACCOUNT
 
 log = structlog.get_logger(__name__)
 
-SECRET_FIELDS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
-FIELDS = (*SECRET_FIELDS, "aws_profile")
+_KEY_FIELDS = AWS_ACCOUNT[:3]
 EARLY_SECONDS = 60
 """Temporary credentials are looked for again so long before their end."""
 LOOK_SECONDS = 10
@@ -74,7 +74,7 @@ class CredentialSource:
     def _read(self) -> tuple[AwsCredentials, float | None]:
         metadata, environment = self._metadata, self._environment
         if metadata.get("aws_access_key_id") or metadata.get("aws_secret_access_key"):
-            return AwsCredentials(*(_resolved(metadata, field) for field in SECRET_FIELDS)), None
+            return AwsCredentials(*(_resolved(metadata, field) for field in _KEY_FIELDS)), None
         if metadata.get("aws_profile"):
             return _profile(str(metadata["aws_profile"]), environment)
         if environment.get("AWS_ACCESS_KEY_ID") and environment.get("AWS_SECRET_ACCESS_KEY"):

@@ -9,11 +9,11 @@ import orjson
 
 from backend.kernel.clock import Clock
 from backend.kernel.errors import ModelNotFound
-from backend.providers import aws_credentials
 from backend.providers.bedrock_account import FIELDS, BedrockAccount
 from backend.providers.bedrock_errors import BedrockPoster
 from backend.providers.failures import UpstreamFailure, failure_from_error_body
 from backend.providers.http import HttpAnswer, UpstreamHttp
+from backend.providers.metadata import laid_over
 from backend.providers.posting import secret_of
 from backend.providers.provider import ChatRequest
 from backend.settings import ProviderSettings
@@ -45,12 +45,8 @@ class BedrockCalls:
         return await self.poster.look(self.poster.target(self._own.models_url, headers, method="GET"), seconds)
 
     def metadata_of(self, request: ChatRequest) -> Mapping[str, Any]:
-        """The provider's with the candidate's over it. What names an account is taken from one of the two."""
-        own = request.metadata
-        if not own:
-            return self._metadata
-        names_account = any(own.get(field) for field in aws_credentials.FIELDS)
-        return {name: value for name, value in self._metadata.items() if not (names_account and name in aws_credentials.FIELDS)} | dict(own)
+        """The provider's with the candidate's over it."""
+        return laid_over(self._metadata, request.metadata)
 
     async def post(self, request: ChatRequest, operation: str, body: dict[str, Any], accept: str) -> HttpAnswer:
         """The answer with status 200, its body unread.

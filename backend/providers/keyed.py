@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar, cast
 
 from backend.providers.failures import UpstreamFailure
+from backend.providers.metadata import AWS_ACCOUNT
 from backend.providers.provider import ChatRequest, OperationAnswer, OperationRequest, Performer, Provider, StreamAnswer, WholeAnswer
 
 T = TypeVar("T")
@@ -115,6 +116,9 @@ class KeyedProvider:
         """Each free key once. Where none is free one is asked all the same: whether anybody may be asked at all was decided before."""
         newest: UpstreamFailure | None = None
         limited: UpstreamFailure | None = None
+        if self._prefix and request.metadata:
+            # Whose key it is pays: an account that the operator named for a candidate is not for a tenant's own calls.
+            request.metadata = {field: value for field, value in request.metadata.items() if field not in AWS_ACCOUNT}
         for key in self._in_order(request.model):
             request.key_name = f"{self._prefix}{key.name}"
             request.sent = False

@@ -6,6 +6,7 @@ from importlib.util import find_spec
 import structlog
 
 from backend.providers.http import UpstreamHttp
+from backend.providers.metadata import laid_over
 from backend.providers.provider import Provider
 from backend.settings import ProviderSettings, Settings
 
@@ -19,8 +20,12 @@ _ANSWER_NOBODY = frozenset({"anthropic", "gemini", "huggingface", "openrouter", 
 
 
 def configured(settings: Settings) -> dict[str, ProviderSettings]:
-    """The entries of `settings.providers`, and the sandbox in development."""
+    """The entries of `settings.providers`, with what `provider_metadata` says of their protocols, and the sandbox in development."""
     wanted = dict(settings.providers)
+    for name, provider in settings.providers.items():
+        shared = settings.provider_metadata.get(provider.protocol)
+        if shared:
+            wanted[name] = provider.model_copy(update={"metadata": laid_over(shared, provider.metadata)})
     if not settings.is_production and SANDBOX not in wanted:
         wanted[SANDBOX] = ProviderSettings(protocol=SANDBOX)
     return wanted

@@ -1,6 +1,8 @@
 """What a name stands for: a route, with the candidates that may answer for it and the limits that it keeps."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from backend.kernel.money import nano_from_usd
 from backend.pricing.cost import PriceCard, PriceLine
@@ -20,6 +22,8 @@ class Candidate:
     prefill: bool | None = None
     card: PriceCard | None = None
     """The operator's own price, which overrides the catalog's."""
+    metadata: Mapping[str, Any] | None = field(default=None, hash=False)
+    """What its protocol needs for this model, before the provider's own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ def route_from_settings(settings: RouteSettings) -> Route:
             weight=candidate.weight,
             prefill=candidate.prefill,
             card=_card(settings.alias, f"{candidate.provider}/{candidate.model}", candidate.price) if candidate.price else None,
+            metadata=candidate.metadata or None,
         )
         for candidate in settings.candidates
     )

@@ -67,6 +67,7 @@ class OperationAsking(Asking):
             request.connect_seconds,
             request.traceparent,
             bound.cap or None,
+            metadata=request.metadata,
             operation=self._operation.name,
             upload=self._asked_for.upload,
         )
