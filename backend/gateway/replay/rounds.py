@@ -19,10 +19,15 @@ class _Ask(NamedTuple):
 
 
 class Rounds:
-    """One transaction at a time, with all that was asked while the one before ran."""
+    """One transaction at a time, with all that was asked while the one before ran.
 
-    def __init__(self, db: Database) -> None:
+    Args:
+        gather: seconds that each waits for more to ask.
+    """
+
+    def __init__(self, db: Database, *, gather: float = 0.0) -> None:
         self._db = db
+        self._gather = gather
         self._asks: list[_Ask] = []
         self._serving: asyncio.Task[None] | None = None
 
@@ -48,6 +53,8 @@ class Rounds:
     async def _serve(self) -> None:
         patience.set(CALLERS_PATIENCE)
         while self._asks:
+            if self._gather:
+                await asyncio.sleep(self._gather)
             # Who has not waited is not asked for.
             waiting = [ask for ask in self._asks if not ask.future.done()]
             asks, self._asks = sorted(waiting[:MOST_AT_ONCE], key=lambda ask: ask.wish.id), waiting[MOST_AT_ONCE:]

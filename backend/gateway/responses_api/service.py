@@ -5,19 +5,19 @@ is silent the answer is given all the same and says `store: false`: it is paid f
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.service import AuditService
+from backend.gateway.replay.rounds import Rounds
 from backend.gateway.responses_api import repository
 from backend.gateway.responses_api.kept import Item, Kept, Unreadable, packed, unpacked
 from backend.gateway.responses_api.response import response_of
-from backend.gateway.responses_api.tables import StoredResponse
 from backend.identity.principal import Principal
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.body import MAX_BODY_BYTES
@@ -37,6 +37,8 @@ SWEEP_SECONDS = 300.0
 SWEPT_AT_ONCE = 200
 MOST_SWEEPS = 200
 BREATH_SECONDS = 0.05
+GATHER_SECONDS = 0.01
+"""An answer waits so long before it is kept, so that those that end together share a transaction, which costs more than a call."""
 WORTH_EXTENDING = timedelta(days=1)
 
 
@@ -61,6 +63,7 @@ class ResponseStore:
         self._settings = settings
         self._secret = secret
         self._audit = AuditService(clock)
+        self._rounds = Rounds(db, gather=GATHER_SECONDS)
         self._turns = asyncio.Semaphore(AT_ONCE)
         self._task: asyncio.Task[None] | None = None
 
@@ -132,27 +135,23 @@ class ResponseStore:
             log.info("responses.too_large", response=response_id, bytes=len(body))
             return False
         until = now + self._settings.keep
-        row = StoredResponse(
+        row = repository.Row(
             id=response_id,
             tenant_id=key.tenant_id,
             key_id=key.key_id,
             previous_id=kept.response.get("previous_response_id"),
             created_at=now,
             kept_until=until,
-            size=len(body),
             body=body,
         )
-        token = patience.set(CALLERS_PATIENCE)
         try:
-            async with self._db.write() as unit:
-                await repository.add(unit.session, row)
-                if earlier.kept_until is not None and earlier.kept_until < until - WORTH_EXTENDING:
+            await self._rounds.grant(repository.adding(self._db.dialect, row))
+            if earlier.kept_until is not None and earlier.kept_until < until - WORTH_EXTENDING:
+                async with self._patiently(), self._db.write() as unit:
                     await repository.extend(unit.session, key.tenant_id, earlier.ids, until)
         except StorageUnavailable:
             log.warning("responses.not_kept", response=response_id, consequence="the answer says store: false")
             return False
-        finally:
-            patience.reset(token)
         return True
 
     async def find(self, key: KeyRecord, response_id: str) -> Kept:
@@ -178,11 +177,11 @@ class ResponseStore:
 
     async def sweep(self) -> int:
         """Delete what is not kept any longer, and the oldest of tenants that have too much; how many rows."""
-        swept = await self._rounds(lambda session: repository.sweep(session, now=self._clock.now(), most=SWEPT_AT_ONCE))
+        swept = await self._in_portions(lambda session: repository.sweep(session, now=self._clock.now(), most=SWEPT_AT_ONCE))
         most = self._settings.max_tenant_bytes
-        return swept + await self._rounds(lambda session: repository.trim(session, most_bytes=most, most=SWEPT_AT_ONCE))
+        return swept + await self._in_portions(lambda session: repository.trim(session, most_bytes=most, most=SWEPT_AT_ONCE))
 
-    async def _rounds(self, delete: Any) -> int:
+    async def _in_portions(self, delete: Callable[[AsyncSession], Awaitable[int]]) -> int:
         swept = 0
         for _ in range(MOST_SWEEPS):
             async with self._db.write() as unit:
@@ -207,10 +206,16 @@ class ResponseStore:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[None]:
+        """One's turn at the database."""
+        async with self._patiently(), self._turns:
+            yield
+
+    @staticmethod
+    @asynccontextmanager
+    async def _patiently() -> AsyncIterator[None]:
         token = patience.set(CALLERS_PATIENCE)
         try:
-            async with self._turns:
-                yield
+            yield
         finally:
             patience.reset(token)
 
