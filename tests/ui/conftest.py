@@ -5,14 +5,18 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, Playwright, sync_playwright
 
 from tests.rig.server import ROOT, AppServer, clean_environment
 from tests.ui.corpus import hostile_texts
+from tests.ui.profiles import Profile, Profiles
 
+HERE = Path(__file__).parent
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), "chromium")
 
 
@@ -54,27 +58,48 @@ def _insert(database: sqlite3.Connection, table: str, row: dict[str, object]) ->
     database.execute(f"INSERT INTO {table} ({names}) VALUES ({', '.join('?' * len(row))})", list(row.values()))
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """One Chromium per file: Playwright's loop holds its thread while it lives, and no asynchronous test could run behind it."""
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield opened
-        opened.close()
+_RUNNING: list[tuple[Playwright, Profiles]] = []
+"""The one browser of these tests, once it runs."""
+
+
+def _start_browser() -> Profiles:
+    playwright = sync_playwright().start()
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    profiles = Profiles(playwright.chromium.launch(executable_path=CHROMIUM, args=flags))
+    _RUNNING.append((playwright, profiles))
+    return profiles
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
+    """Playwright's loop holds its thread while it lives, and no asynchronous test could run behind it."""
+    yield
+    if _RUNNING and (nextitem is None or nextitem.path.parent != HERE or nextitem.get_closest_marker("asyncio")):
+        playwright, profiles = _RUNNING.pop()
+        profiles.browser.close()
+        playwright.stop()
 
 
 class Visitor:
     """One person's browser. What goes wrong in it fails the test: exceptions, refused scripts, dialogs that nobody asked for."""
 
-    def __init__(self, context: BrowserContext, site: AppServer) -> None:
-        self.site = site
-        self.page: Page = context.new_page()
-        self.page.set_default_timeout(10_000)
+    def __init__(self, profile: Profile, site: AppServer) -> None:
+        self.profile, self.site = profile, site
+        self.page: Page = profile.page
         self.trouble: list[str] = []
-        self.page.on("pageerror", lambda error: self.trouble.append(str(error)))
-        self.page.on("dialog", lambda dialog: (self.trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
-        self.page.on("console", self._heard)
+        self._hearing: list[tuple[Any, Callable[[Any], object]]] = []
+        self.hear("pageerror", lambda error: self.trouble.append(str(error)))
+        self.hear("dialog", lambda dialog: (self.trouble.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+        self.hear("console", self._heard)
+
+    def hear(self, event: str, listener: Callable[[Any], object]) -> None:
+        """Listen to the page until the visitor leaves."""
+        self.page.on(event, listener)  # type: ignore[call-overload]
+        self._hearing.append((event, listener))
+
+    def leave(self) -> None:
+        for event, listener in self._hearing:
+            self.page.remove_listener(event, listener)
 
     def open(self, path: str) -> Page:
         """Go there and wait until the page has its answer from the server."""
@@ -92,18 +117,38 @@ class Visitor:
         self.page.wait_for_selector("html[data-live]", state="attached")
 
 
+Arrive = Callable[..., Visitor]
+
+
 @pytest.fixture
-def visit(browser: Browser, site: AppServer) -> Iterator[Callable[..., Visitor]]:
-    """`visit(theme="dark", width=390)` gives a `Visitor`; any trouble in the browser fails the test."""
-    visitors: list[tuple[BrowserContext, Visitor]] = []
+def arrive() -> Iterator[Arrive]:
+    """`arrive(server, theme="dark", width=390)`: a visitor with an empty browser profile; any trouble in the browser fails the test.
 
-    def arrive(*, theme: str = "light", width: int = 1280, **options: object) -> Visitor:
-        context = browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900}, **options)  # type: ignore[arg-type]
-        visitors.append((context, Visitor(context, site)))
-        return visitors[-1][1]
+    `before` is a script that runs in every page before its own ones; other options are Playwright's.
+    """
+    profiles = _RUNNING[0][1] if _RUNNING else _start_browser()
+    lent: list[tuple[Visitor, str]] = []
+    special: list[Visitor] = []
 
-    yield arrive
-    trouble = [line for _, visitor in visitors for line in visitor.trouble]
-    for context, _ in visitors:
-        context.close()
+    def at(server: AppServer, *, theme: str = "light", width: int = 1280, before: str = "", **options: object) -> Visitor:
+        if options:
+            special.append(Visitor(profiles.special(theme, width, **options), server))
+            return special[-1]
+        visitor = Visitor(profiles.lend(theme, width, before), server)
+        lent.append((visitor, before))
+        return visitor
+
+    yield at
+    trouble = [line for visitor in (*special, *(one for one, _ in lent)) for line in visitor.trouble]
+    for visitor in special:
+        visitor.profile.context.close()
+    for visitor, before in lent:
+        visitor.leave()
+        profiles.take_back(visitor.profile, visitor.site.url, before)
     assert not trouble, trouble
+
+
+@pytest.fixture
+def visit(arrive: Arrive, site: AppServer) -> Arrive:
+    """`visit(theme="dark", width=390)`: a visitor of the site with the whole catalog."""
+    return partial(arrive, site)

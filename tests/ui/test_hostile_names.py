@@ -22,8 +22,7 @@ def nothing_was_taken_for_markup(page: Page) -> None:
 
 
 def test_the_lists_show_hostile_names_as_they_are_written(visit: Visit) -> None:
-    visitor = visit()
-    visitor.page.add_init_script(TRAP)
+    visitor = visit(before=TRAP)
     seen: list[str] = []
     for view in ("table", "cards"):
         for number in (1, 2, 3):
@@ -36,8 +35,7 @@ def test_the_lists_show_hostile_names_as_they_are_written(visit: Visit) -> None:
 
 @pytest.mark.parametrize("number", range(0, 50, 7))
 def test_a_models_page_shows_its_hostile_name_as_it_is_written(visit: Visit, number: int) -> None:
-    visitor = visit()
-    visitor.page.add_init_script(TRAP)
+    visitor = visit(before=TRAP)
     page = visitor.open(f"/models/hostile-{number}")
     assert page.get_by_test_id("name").text_content() == hostile_texts()[number]
     page.get_by_test_id("offer").first.click()
@@ -45,8 +43,7 @@ def test_a_models_page_shows_its_hostile_name_as_it_is_written(visit: Visit, num
 
 
 def test_the_palette_and_the_error_view_show_hostile_text_as_it_is_written(visit: Visit) -> None:
-    visitor = visit()
-    visitor.page.add_init_script(TRAP)
+    visitor = visit(before=TRAP)
     page = visitor.open("/")
     page.keyboard.press("Control+k")
     page.keyboard.type("xss()")

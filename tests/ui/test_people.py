@@ -4,68 +4,50 @@ import json
 import re
 import shutil
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.rig.server import AppServer
-from tests.ui.conftest import Visitor
+from tests.ui.conftest import Arrive, Visitor
 
 pytestmark = pytest.mark.browser
 
 EMAIL, PASSWORD = "ann@example.org", "correct horse battery"
 CONFIGURATION = f'bootstrap: {{admin_users: [{{email: {EMAIL}, password: "{PASSWORD}", name: "Ann <b>Other</b>"}}]}}\n'
-Arrive = Callable[..., Visitor]
 
 
-def start(built_pages: Path, catalog_file: Path, data_dir: Path, configuration: str) -> AppServer:
+def start(built_pages: Path, sandbox_file: Path, data_dir: Path, configuration: str) -> AppServer:
     data_dir.mkdir(exist_ok=True)
-    shutil.copy(catalog_file, data_dir / "bourse.db")
+    shutil.copy(sandbox_file, data_dir / "bourse.db")
     return AppServer("whole", data_dir, configuration=configuration, env={"REFLEX_WEB_WORKDIR": str(built_pages)})
 
 
 @pytest.fixture(scope="module")
-def inhabited(built_pages: Path, catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+def inhabited(built_pages: Path, sandbox_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
     """An installation with one admin, who owns the demo tenant."""
-    server = start(built_pages, catalog_file, tmp_path_factory.mktemp("inhabited"), CONFIGURATION)
+    server = start(built_pages, sandbox_file, tmp_path_factory.mktemp("inhabited"), CONFIGURATION)
     yield server
     server.stop()
 
 
 @pytest.fixture
-def first_run(built_pages: Path, catalog_file: Path, tmp_path: Path) -> Iterator[AppServer]:
+def first_run(built_pages: Path, sandbox_file: Path, tmp_path: Path) -> Iterator[AppServer]:
     """An installation that nobody has an account in."""
-    server = start(built_pages, catalog_file, tmp_path / "first", "{}\n")
+    server = start(built_pages, sandbox_file, tmp_path / "first", "{}\n")
     yield server
     server.stop()
 
 
 @pytest.fixture
-def closed(built_pages: Path, catalog_file: Path, tmp_path: Path) -> Iterator[AppServer]:
+def closed(built_pages: Path, sandbox_file: Path, tmp_path: Path) -> Iterator[AppServer]:
     """An installation whose store is not public."""
-    server = start(built_pages, catalog_file, tmp_path / "closed", CONFIGURATION + "store: {public: false}\n")
+    server = start(built_pages, sandbox_file, tmp_path / "closed", CONFIGURATION + "store: {public: false}\n")
     yield server
     server.stop()
-
-
-@pytest.fixture
-def arrive(browser: Browser) -> Iterator[Arrive]:
-    """A visitor of the given installation with an empty browser profile; trouble in it fails the test."""
-    contexts = []
-    visitors: list[Visitor] = []
-
-    def at(server: AppServer, *, theme: str = "light", width: int = 1280) -> Visitor:
-        contexts.append(browser.new_context(color_scheme=theme, viewport={"width": width, "height": 900}))  # type: ignore[arg-type]
-        visitors.append(Visitor(contexts[-1], server))
-        return visitors[-1]
-
-    yield at
-    for context in contexts:
-        context.close()
-    assert not [line for visitor in visitors for line in visitor.trouble]
 
 
 def fill_and_sign_in(page: Page, password: str = PASSWORD) -> None:
@@ -129,7 +111,7 @@ def test_a_wrong_password_is_said_and_nothing_typed_travels_through_the_socket(i
         for kind in ("framesent", "framereceived"):
             socket.on(kind, lambda frame: frames.append(str(frame)))  # type: ignore[attr-defined]
 
-    visitor.page.on("websocket", listen)
+    visitor.hear("websocket", listen)
     page = visitor.open("/sign-in?next=/models/sandbox-chat")
     fill_and_sign_in(page, "a wrong canary")
     expect(page.get_by_test_id("problem")).to_have_text("The e-mail address or the password is wrong.")
@@ -229,10 +211,10 @@ def test_who_is_signed_in_is_sent_on_from_the_sign_in_page(inhabited: AppServer,
 
 def test_a_closed_store_opens_to_who_signs_in_at_the_address_he_came_for(closed: AppServer, arrive: Arrive) -> None:
     visitor = arrive(closed)
-    page = visitor.open("/?q=gpt")
+    page = visitor.open("/?q=sandbox")
     page.wait_for_url("**/sign-in?next=**")
     fill_and_sign_in(page)
-    page.wait_for_url("**/?q=gpt")
+    page.wait_for_url("**/?q=sandbox")
     page.locator("[data-model]").first.wait_for()
     # Within the pages nothing asks the front door: the socket itself must say no to a stranger.
     other = arrive(closed).open("/sign-in")

@@ -86,14 +86,14 @@ def test_the_skip_link_leads_to_the_content(visit: Visit) -> None:
 @pytest.mark.parametrize(("system", "chosen", "paper"), [("light", "dark", "rgb(15, 17, 19)"), ("dark", "light", "rgb(251, 250, 248)"),
                                                          ("dark", "system", "rgb(15, 17, 19)")])  # fmt: skip
 def test_the_chosen_theme_is_the_only_one_ever_painted(visit: Visit, system: str, chosen: str, paper: str) -> None:
-    visitor = visit(theme=system)
-    visitor.page.add_init_script(
-        f"""localStorage.setItem('theme', '{chosen}'); window.papers = new Set();
+    visitor = visit(
+        theme=system,
+        before=f"""localStorage.setItem('theme', '{chosen}'); window.papers = new Set();
         const look = () => {{
           if (document.body) window.papers.add(getComputedStyle(document.documentElement).backgroundColor);
           requestAnimationFrame(look);
         }};
-        requestAnimationFrame(look);"""
+        requestAnimationFrame(look);""",
     )
     page = visitor.open("/")
     page.wait_for_function("window.papers.size > 0")

@@ -54,15 +54,14 @@ def test_filters_go_into_the_address_and_the_address_brings_the_same_answer_back
 
 
 def test_a_shared_link_never_shows_unfiltered_rows_as_its_answer(visit: Visit) -> None:
-    visitor = visit()
-    visitor.page.add_init_script(
-        """window.shown = new Set();
+    visitor = visit(
+        before="""window.shown = new Set();
         const look = () => {
           for (const row of document.querySelectorAll('[data-model]'))
             if (getComputedStyle(row.closest('[data-answer]')).opacity !== '0') window.shown.add(row.dataset.model);
           requestAnimationFrame(look);
         };
-        requestAnimationFrame(look);"""
+        requestAnimationFrame(look);""",
     )
     page = visitor.open("/?by=sandbox")
     expect(page.get_by_test_id("chip")).to_have_count(1)
