@@ -46,7 +46,7 @@ _CATEGORIES = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence
 _SIGNS_A_SECOND = 15
 _RATE = 24_000
 _PIECE_BYTES = 32 * 1024
-_SILENT_FRAME = b"\xff\xf3\x14\xc4" + bytes(44)
+_SILENT_FRAME = b"\xff\xf3\x14\xc4" + bytes(20)
 """Layer III of MPEG-2, 8 kbit/s at 24 kHz mono, all coefficients zero: 24 ms."""
 
 

@@ -214,7 +214,7 @@ async def test_other_things_than_tokens_have_prices_of_their_own() -> None:
 
 @pytest.mark.parametrize("price", [{}, {"output": 1}, {"cache_read": 1}, {"image": 9001}])
 def test_a_price_says_what_it_is_of(price: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="price|9000"):
+    with pytest.raises(ValueError, match=r"price|9000"):
         PriceOverride(**price)  # type: ignore[arg-type]
 
 
@@ -240,7 +240,7 @@ async def test_names_from_callers_are_not_remembered_without_bound() -> None:
 
 async def test_a_provider_whose_protocol_has_no_adapter_is_neither_listed_nor_asked() -> None:
     settings = Settings(
-        providers={"acme": ProviderSettings(protocol="bedrock"), "cheap": ACME},
+        providers={"acme": ProviderSettings.model_construct(protocol="telegraph"), "cheap": ACME},
         models=(RouteSettings(alias="mine", candidates=(candidate("x"),)),),
     )
     made = RouteTable(settings, Catalog())

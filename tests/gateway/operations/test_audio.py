@@ -1,0 +1,148 @@
+"""Speech and transcriptions: the SDK, the wire, the ledger, and callers and providers who leave."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from tests.fakes.openai_operations import form_of, sound, text
+from tests.fakes.openai_upstream import OpenAIUpstream, status, whole
+from tests.gateway.conftest import KEY
+from tests.gateway.operations.conftest import OperationRig as Rig
+from tests.providers.test_sound import mp3, opus, wav
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+SAY = {"model": "speak", "input": "Grüße", "voice": "alloy"}
+
+
+# ── speech ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_sdk_gets_the_sound_as_it_came_and_characters_are_charged(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(sound(b"ID3 some", b" of it", b" and the rest", content_type="audio/aac"))
+    answer = await gateway.client.audio.speech.create(model="speak", input="Grüße", voice="alloy", response_format="aac")
+    assert answer.content == b"ID3 some of it and the rest"
+    assert answer.response.headers["content-type"] == "audio/aac"
+    assert answer.response.headers["x-bourse-provider"] == "acme"
+    assert upstream.requests[0].path == "/v1/audio/speech"
+    assert upstream.requests[0].body == {"model": "speak-fake", "input": "Grüße", "voice": "alloy", "response_format": "aac"}
+    row = await gateway.last_row()
+    assert (row["endpoint"], row["outcome"], row["unit"], row["quantity"]) == ("audio.speech", "completed", "character", 5)
+    assert (row["charged_nano"], row["usage_source"]) == (5 * 15_000, "counted")
+    assert row["first_token_ms"] is not None
+
+
+@pytest.mark.parametrize("step", [status(500), whole({"error": {"message": "no"}}), whole({"not": "sound"}), sound(), sound(end="reset")])
+async def test_who_brings_no_sound_makes_way(gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream, step: object) -> None:
+    upstream.script(step)  # type: ignore[arg-type]
+    other.script(sound(b"hello"))
+    response = await gateway.ask("audio/speech", {**SAY, "model": "speak-pair"})
+    assert (response.status_code, response.content) == (200, b"hello")
+    row = await gateway.last_row()
+    assert (row["provider"], row["attempts"], row["charged_nano"]) == ("backup", 2, 5 * 150_000)
+
+
+async def test_sound_that_breaks_off_breaks_off_for_the_caller_who_pays_nothing(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(sound(b"hel", end="reset"))
+    with pytest.raises(httpx.RemoteProtocolError):
+        await gateway.ask("audio/speech", SAY)
+    row = await gateway.last_row("failed")
+    assert (row["error_code"], row["charged_nano"], row["provider_cost_nano"]) == ("upstream_error", 0, 75_000)
+
+
+async def test_sound_that_stalls_is_given_up(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(sound(b"hel", end="hang"))
+    with pytest.raises(httpx.RemoteProtocolError):
+        await gateway.ask("audio/speech", {**SAY, "model": "speak-hasty"})
+    row = await gateway.last_row("failed")
+    assert (row["error_code"], row["charged_nano"], row["provider_cost_nano"]) == ("upstream_timeout", 0, 75_000)
+    await upstream.requests[0].hung_up.wait()
+
+
+async def test_hanging_up_ends_the_sound_and_pays_for_the_text(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(sound(b"hel", end="hang"))
+    headers = {"authorization": f"Bearer {KEY}"}
+    async with gateway.http.stream("POST", "/v1/audio/speech", json=SAY, headers=headers) as response:
+        assert await anext(response.aiter_bytes()) == b"hel"
+    row = await gateway.last_row("client_closed")
+    assert (row["charged_nano"], row["quantity"]) == (75_000, 5)
+    await upstream.requests[0].hung_up.wait()
+
+
+async def test_the_sandbox_speaks_and_hears_itself(gateway: Rig) -> None:
+    for kind in ("mp3", "wav"):
+        spoken = await gateway.client.audio.speech.create(model="my-speech", input="x" * 45, voice="any", response_format=kind)  # type: ignore[arg-type]
+        heard = await gateway.client.audio.transcriptions.create(model="my-transcriber", file=(f"x.{kind}", spoken.content))
+        assert heard.text == "This is a simulated transcript of 3 seconds of sound."
+        row = await gateway.last_row()
+        assert (row["unit"], row["quantity"], row["charged_nano"]) == ("second", 3, 300_000)
+
+
+# ── transcriptions ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_sdk_gets_a_transcript_and_the_providers_seconds_are_charged(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(whole({"text": "hello", "usage": {"type": "duration", "seconds": 3}}))
+    answer = await gateway.client.audio.transcriptions.create(
+        model="hear", file=('a "b".wav', wav(2.5), "audio/wav"), language="en", timestamp_granularities=["word", "segment"]
+    )
+    assert answer.text == "hello"
+    assert upstream.requests[0].path == "/v1/audio/transcriptions"
+    assert form_of(upstream.requests[0]) == {
+        "model": [b"hear-fake"],
+        "language": [b"en"],
+        "timestamp_granularities[]": [b"word", b"segment"],
+        "file": [wav(2.5)],
+    }
+    row = await gateway.last_row()
+    assert (row["endpoint"], row["unit"], row["quantity"], row["usage_source"]) == ("audio.transcriptions", "second", 3, "provider")
+    assert row["charged_nano"] == 300_000
+
+
+async def test_a_verbose_answers_duration_counts_and_else_the_files_own(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(whole({"text": "hello", "duration": 2.44, "segments": []}))
+    answer = await gateway.client.audio.transcriptions.create(model="hear", file=("a.ogg", opus(2.5)), response_format="verbose_json")
+    assert answer.duration == 2.44
+    upstream.script(whole({"text": "hello"}))
+    await gateway.client.audio.transcriptions.create(model="hear", file=("a.ogg", opus(2.5)))
+    first, second = await gateway.rows()
+    assert (first["quantity"], first["usage_source"], first["charged_nano"]) == (2.44, "provider", 244_000)
+    assert (second["quantity"], second["usage_source"], second["charged_nano"]) == (2.5, "counted", 250_000)
+
+
+@pytest.mark.parametrize(("kind", "data"), [("text", "hello\n"), ("srt", "1\n00:00:00,000 --> 00:00:02,000\nhello\n"), ("vtt", "WEBVTT\n")])
+async def test_plain_transcripts_pass_as_they_are(gateway: Rig, upstream: OpenAIUpstream, kind: str, data: str) -> None:
+    upstream.script(text(data))
+    answer = await gateway.client.audio.transcriptions.create(model="hear", file=("a.mp3", mp3(125)), response_format=kind)  # type: ignore[call-overload]
+    assert answer == data
+    row = await gateway.last_row()
+    assert (row["quantity"], row["charged_nano"], row["outcome"]) == (3, 300_000, "completed")
+
+
+@pytest.mark.parametrize("broken", [{}, {"text": None}, {"segments": "none"}, []])
+async def test_an_answer_without_a_transcript_is_the_providers_failure(gateway: Rig, upstream: OpenAIUpstream, broken: object) -> None:
+    upstream.script(whole(broken))
+    form, headers = {"model": "hear"}, {"authorization": f"Bearer {KEY}"}
+    response = await gateway.http.post("/v1/audio/transcriptions", data=form, files={"file": ("a.wav", wav(1))}, headers=headers)
+    assert response.status_code == 502
+
+
+async def test_the_same_upload_is_answered_once_whatever_boundary_is_drawn(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(whole({"text": "hello"}))
+    headers = {"authorization": f"Bearer {KEY}", "idempotency-key": "upload"}
+    form, file = {"model": "hear"}, {"file": ("a.wav", wav(1))}
+    first, second = [await gateway.http.post("/v1/audio/transcriptions", data=form, files=file, headers=headers) for _ in range(2)]
+    assert first.request.headers["content-type"] != second.request.headers["content-type"]
+    assert (second.status_code, second.content) == (200, first.content)
+    assert second.headers["idempotency-replayed"] == "true"
+    other = await gateway.http.post("/v1/audio/transcriptions", data=form, files={"file": ("a.wav", wav(2))}, headers=headers)
+    assert other.status_code == 422
+    assert len(upstream.requests) == 1
+
+
+async def test_two_who_ask_at_once_do_not_hear_each_other(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(sound(b"one"))
+    answers = await asyncio.gather(*[gateway.ask("audio/speech", SAY) for _ in range(5)])
+    assert {answer.content for answer in answers} == {b"one"}
+    assert [row["charged_nano"] for row in await gateway.rows()] == [75_000] * 5
