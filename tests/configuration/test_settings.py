@@ -254,6 +254,8 @@ def test_a_wrong_variable_is_named(load: Load, name: str, value: str, words: str
     "text",
     [
         "providers: {acme: {base_url: http://h/v1, api_key: sk-literal-canary}}",
+        "providers: {aws: {protocol: bedrock, metadata: {aws_secret_access_key: literal-canary}}}",
+        "provider_metadata: {bedrock: {aws_session_token: literal-canary}}",
         "bootstrap: {admin_users: [{email: a@example.org, password: literal-canary}]}",
         "bootstrap: {tenants: [{slug: acme}], api_keys: [{tenant: acme, name: ci, key: sk-ci.literal-canary}]}",
         "bootstrap: {tenants: [{slug: demo}]}",
@@ -270,6 +272,7 @@ def test_production_refuses_literal_secrets_and_the_demo_tenant(load: Load, text
 def test_production_accepts_references(load: Load) -> None:
     settings = load(
         "env: production\nproviders: {acme: {base_url: https://h/v1, api_key: env:ACME_KEY}}\n"
+        "provider_metadata: {bedrock: {region: us-east-1, aws_access_key_id: AKID, aws_secret_access_key: env:AWS_SECRET}}\n"
         "bootstrap: {admin_users: [{email: a@example.org, password: file:/run/secrets/admin}]}"
     )
     assert settings.is_production

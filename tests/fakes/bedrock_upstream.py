@@ -216,6 +216,18 @@ def _cut(words: str) -> list[str]:
     return [words[at : at + 7] for at in range(0, len(words), 7)]
 
 
+# ── Titan ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def embedding(vector: list[float], tokens: int = 5) -> Step:
+    return whole({"embedding": vector, "embeddingsByType": {"float": vector}, "inputTextTokenCount": tokens})
+
+
+def pictures(*images: str, error: str | None = None) -> Step:
+    """Of base64 each."""
+    return whole({"images": list(images), "error": error})
+
+
 # ── steps ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

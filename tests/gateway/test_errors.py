@@ -350,7 +350,7 @@ async def test_a_body_that_stops_coming_is_a_408_and_a_row(gateway: Rig, monkeyp
 
 async def test_no_provider_that_can_answer_is_a_503(tmp_path: Path, sqlite_database_url: str) -> None:
     file = tmp_path / "bourse.yaml"
-    file.write_text("providers: {aws: {protocol: bedrock}}\nmodels: [{alias: fast, candidates: [{provider: aws, model: m}]}]\n")
+    file.write_text("providers: {claude: {protocol: anthropic}}\nmodels: [{alias: fast, candidates: [{provider: claude, model: m}]}]\n")
     async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
         assert_error(await rig.post(PLAIN), 503, "api_error", "no_available_provider")
 

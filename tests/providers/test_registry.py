@@ -11,6 +11,7 @@ from backend.credentials.connections import Connections
 from backend.kernel.addresses import AddressPolicy
 from backend.kernel.events import EventBus
 from backend.providers.http import UpstreamHttp
+from backend.providers.registry import configured
 from backend.providers.sandbox import SandboxProvider
 from backend.settings import ProviderSettings, Settings
 
@@ -32,6 +33,25 @@ def test_development_has_the_sandbox_and_production_only_if_it_is_named() -> Non
     assert list(connected(named)) == ["demo"]
 
 
+def test_a_provider_has_the_metadata_of_its_protocol_and_its_own_over_it() -> None:
+    shared = {"region": "us-east-1", "aws_access_key_id": "AKID", "aws_secret_access_key": "env:S", "aws_session_token": "env:T"}
+    settings = Settings(
+        provider_metadata={"bedrock": shared},
+        providers={
+            "plain": ProviderSettings(protocol="bedrock"),
+            "own": ProviderSettings(protocol="bedrock", metadata={"region": "eu-central-1", "bedrock_default_max_tokens": 9}),
+            "other": ProviderSettings(protocol="bedrock", metadata={"aws_profile": "work"}),
+            "claude": ProviderSettings(protocol="anthropic"),
+        },
+    )
+    found = {name: provider.metadata for name, provider in configured(settings).items()}
+    assert found["plain"] == shared
+    assert found["own"] == {**shared, "region": "eu-central-1", "bedrock_default_max_tokens": 9}
+    # What names an account is taken whole from one of them.
+    assert found["other"] == {"region": "us-east-1", "aws_profile": "work"}
+    assert found["claude"] == {}
+
+
 def test_a_new_adapter_is_one_module_and_no_edit(monkeypatch: pytest.MonkeyPatch) -> None:
     module = ModuleType("backend.providers.anthropic")
     module.__spec__ = sys.modules["backend.providers.sandbox"].__spec__
@@ -41,10 +61,8 @@ def test_a_new_adapter_is_one_module_and_no_edit(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_protocol_without_adapter_is_said_and_does_not_stop_the_rest() -> None:
-    assert set(providers(x=ProviderSettings(protocol="bedrock"), y=ProviderSettings(base_url="https://api.example.org/v1"))) == {
-        "y",
-        "sandbox",
-    }
+    unknown = ProviderSettings.model_construct(protocol="telegraph")
+    assert set(providers(x=unknown, y=ProviderSettings(base_url="https://api.example.org/v1"))) == {"y", "sandbox"}
 
 
 def test_building_an_openai_provider_reads_no_secret_into_its_repr(monkeypatch: pytest.MonkeyPatch) -> None:

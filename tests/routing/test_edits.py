@@ -178,6 +178,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("fast", {"colour": "red"}, "colour: there is no such field"),
     ("fast", {"timeouts": {"total": "soon"}}, r"timeouts\.total: must be a duration such as 30s"),
     ("fast", {"candidates": [{"provider": "acme"}]}, r"candidates\[0\]\.model: this is needed"),
+    ("fast", {"candidates": [{"provider": "acme", "model": "x", "metadata": {"aws_session_token": "y"}}]}, "a secret is a reference"),
     ("fast", {"rules": [{"task": "code"}]}, r"rules\[0\]: a rule says either whom to use or reject"),
     ("fast", {"rules": [{"use": ["gone"]}]}, "'gone' is neither a candidate of this route, as provider/model, nor another alias"),
     ("fast", {"smaller": "fast"}, "'fast' is neither a candidate"),

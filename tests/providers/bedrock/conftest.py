@@ -26,6 +26,18 @@ CANDIDATES = {
     "limited": ("aws", "amazon.nova-micro-v1:0"),
     "limited-claude": ("aws", "anthropic.claude-haiku-4-5-20251001-v1:0"),
     "refused": ("spare", NOVA),
+    "titan": ("aws", "amazon.titan-embed-text-v2:0"),
+    "painter": ("aws", "amazon.titan-image-generator-v2:0"),
+}
+PRICES = {"titan": {"input": 2, "output": 0}, "painter": {"image": 0.008}}
+METADATA = {
+    "titan": {"bedrock_embed_dims": 256, "bedrock_embed_normalize": True},
+    "painter": {
+        "bedrock_image_quality": "premium",
+        "bedrock_image_cfg_scale": 8,
+        "bedrock_image_style": "PHOTOREALISM",
+        "bedrock_image_seed": 7,
+    },
 }
 ACCOUNT = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region": REGION}
 
@@ -64,7 +76,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
         {
             "alias": alias,
             "strategy": "ordered",
-            "candidates": [{"provider": provider, "model": model, "price": PRICE}],
+            "candidates": [{"provider": provider, "model": model, "price": PRICES.get(alias, PRICE), "metadata": METADATA.get(alias, {})}],
             "retries": {"per_candidate": 0},
             "breaker": {"failures": 1000},
         }
