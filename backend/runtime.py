@@ -137,6 +137,7 @@ class Runtime:
             load=self.load,
             health=self.health,
             connections=self.connections,
+            masters=self._masters,
         )
         self.probes = Probes(settings.health_check, self.connections.shared, self.health, self.events)
         self.health_view = HealthService(clock, self.health, self.routes, self.probes)

@@ -18,6 +18,7 @@ from backend.settings import Settings
 FILE = "secret.key"
 LEAST_SIGNS = 32
 _SEALING = b"bourse/provider-keys/v1"
+_CONTENTS = b"bourse/contents/v1"
 _NAMING = b"bourse/master-name/v1"
 
 
@@ -43,12 +44,13 @@ class Row:
 
 
 class MasterKey:
-    """One of them. `name` says which, and nothing about it."""
+    """One of them. `name` says which, and nothing about it; `contents` seals what callers leave here, 32 bytes."""
 
-    __slots__ = ("_key", "name")
+    __slots__ = ("_key", "contents", "name")
 
     def __init__(self, text: str) -> None:
         self._key = _derived(text, _SEALING, 32)
+        self.contents = _derived(text, _CONTENTS, 32)
         self.name = _derived(text, _NAMING, 8).hex()
 
     def __repr__(self) -> str:

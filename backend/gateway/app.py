@@ -8,6 +8,7 @@ from backend import __version__
 from backend.budgets.keeper import BudgetKeeper
 from backend.budgets.service import BudgetService
 from backend.credentials.connections import Connections
+from backend.credentials.master import MasterKeys
 from backend.gateway.bounds import Bounder
 from backend.gateway.cache.prompt_cache import PromptCache
 from backend.gateway.load.gate import Gate
@@ -88,6 +89,7 @@ class Gateway:
         load: Load,
         health: Health,
         connections: Connections,
+        masters: MasterKeys,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -141,7 +143,7 @@ class Gateway:
             upstreams=upstreams,
         )
         own = SelfService(budgets, keeper, metering)
-        self.responses = ResponseStore(db, clock, settings.responses)
+        self.responses = ResponseStore(db, clock, settings.responses, masters)
         responses = ResponsesApi(self._pipeline, self.responses, clock)
         models = Endpoint(_MODELS, ("GET", "HEAD"), self._models)
         endpoints = (

@@ -1,15 +1,15 @@
-"""A response and its input as bytes for the database: sealed where the installation has a secret, else as they are.
+"""A response and its input as bytes for the database: sealed where the installation has a master key, else as they are.
 
-The key that seals a row is of its tenant and its id: one row put in the place of another cannot be read.
+What is sealed is bound to its tenant and its id: one row put in the place of another cannot be read.
 """
 
 import asyncio
-import hmac
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
+from backend.credentials.master import MasterKeys
 from backend.kernel.sealing import MOST_COMPRESSED, seal, unsealed
 
 _PLAIN, _SEALED = b"p", b"s"
@@ -30,34 +30,41 @@ class Kept:
 
 
 class Unreadable(Exception):
-    """It was sealed under another secret than the one that is there now."""
+    """It was sealed under a master key that is not here any more, or for another place."""
 
 
-async def packed(kept: Kept, secret: bytes | None, tenant_id: str) -> bytes:
+async def packed(kept: Kept, masters: MasterKeys, tenant_id: str) -> bytes:
     data = orjson.dumps({"response": kept.response, "input": kept.input})
-    if secret is None:
+    master = masters.first
+    if master is None:
         return _PLAIN + data
-    key = _key(secret, tenant_id, kept.response["id"])
+    place = _place(tenant_id, kept.response["id"])
     if len(data) > MOST_COMPRESSED:
-        return _SEALED + await asyncio.to_thread(seal, key, data, compress=True)
-    return _SEALED + seal(key, data)
+        sealed = await asyncio.to_thread(seal, master.contents, data, compress=True, bound_to=place)
+    else:
+        sealed = seal(master.contents, data, bound_to=place)
+    return b"%b%b:%b" % (_SEALED, master.name.encode("ascii"), sealed)
 
 
-async def unpacked(body: bytes, secret: bytes | None, tenant_id: str, response_id: str) -> Kept:
+async def unpacked(body: bytes, masters: MasterKeys, tenant_id: str, response_id: str) -> Kept:
     """Raises:
     Unreadable: nobody here can.
     """
     data: bytes | None = body[1:]
     if body[:1] == _SEALED:
-        if secret is None:
+        name, _, sealed = body[1:].partition(b":")
+        master, place = masters.known(name.decode("ascii")), _place(tenant_id, response_id)
+        if master is None:
             raise Unreadable
-        key = _key(secret, tenant_id, response_id)
-        data = await asyncio.to_thread(unsealed, key, body[1:]) if len(body) > MOST_COMPRESSED else unsealed(key, body[1:])
+        if len(sealed) > MOST_COMPRESSED:
+            data = await asyncio.to_thread(unsealed, master.contents, sealed, bound_to=place)
+        else:
+            data = unsealed(master.contents, sealed, bound_to=place)
         if data is None:
             raise Unreadable
     value = orjson.loads(data or b"")
     return Kept(value["response"], value["input"])
 
 
-def _key(secret: bytes, tenant_id: str, response_id: str) -> bytes:
-    return hmac.digest(secret, f"bourse response 1\0{tenant_id}\0{response_id}".encode(), "sha256")
+def _place(tenant_id: str, response_id: str) -> bytes:
+    return f"stored_response\0{tenant_id}\0{response_id}".encode()

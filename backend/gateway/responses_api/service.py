@@ -14,6 +14,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.service import AuditService
+from backend.credentials.master import MasterKeys
 from backend.gateway.replay.rounds import Rounds
 from backend.gateway.responses_api import repository
 from backend.gateway.responses_api.kept import Item, Kept, Unreadable, packed, unpacked
@@ -53,15 +54,13 @@ class Earlier:
 
 
 class ResponseStore:
-    """Args:
-    secret: 32 bytes that seal what is kept; None = it is kept as it is.
-    """
+    """Responses of one process's callers, and the background task that lets them go."""
 
-    def __init__(self, db: Database, clock: Clock, settings: ResponsesSettings, secret: bytes | None = None) -> None:
+    def __init__(self, db: Database, clock: Clock, settings: ResponsesSettings, masters: MasterKeys) -> None:
         self._db = db
         self._clock = clock
         self._settings = settings
-        self._secret = secret
+        self._masters = masters
         self._audit = AuditService(clock)
         self._rounds = Rounds(db, gather=GATHER_SECONDS)
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -104,7 +103,7 @@ class ResponseStore:
         earlier = Earlier(ids=ids, kept_until=min(link.kept_until for link in links))
         for one in ids:
             try:
-                turn = await unpacked(bodies[one], self._secret, key.tenant_id, one)
+                turn = await unpacked(bodies[one], self._masters, key.tenant_id, one)
             except (Unreadable, KeyError):
                 raise _no_previous(one) from None
             earlier.items += [*turn.input, *turn.output]
@@ -121,7 +120,7 @@ class ResponseStore:
             bodies = await repository.bodies(session, key.tenant_id, ids, now=self._clock.now())
         for response_id, body in bodies.items():
             try:
-                turn = await unpacked(body, self._secret, key.tenant_id, response_id)
+                turn = await unpacked(body, self._masters, key.tenant_id, response_id)
             except Unreadable:
                 continue
             found |= {item["id"]: item for item in (*turn.input, *turn.output) if item.get("id") in wanted}
@@ -130,7 +129,7 @@ class ResponseStore:
     async def keep(self, key: KeyRecord, kept: Kept, earlier: Earlier) -> bool:
         """Whether it is kept; never raises, because the answer goes out in any case."""
         response_id, now = kept.response["id"], self._clock.now()
-        body = await packed(kept, self._secret, key.tenant_id)
+        body = await packed(kept, self._masters, key.tenant_id)
         if len(body) > self._settings.max_bytes:
             log.info("responses.too_large", response=response_id, bytes=len(body))
             return False
@@ -152,6 +151,9 @@ class ResponseStore:
         except StorageUnavailable:
             log.warning("responses.not_kept", response=response_id, consequence="the answer says store: false")
             return False
+        except Exception:
+            log.exception("responses.keep_failed", response=response_id)
+            return False
         return True
 
     async def find(self, key: KeyRecord, response_id: str) -> Kept:
@@ -161,7 +163,7 @@ class ResponseStore:
         async with self._reading(), self._db.read() as session:
             bodies = await repository.bodies(session, key.tenant_id, [response_id], now=self._clock.now())
         try:
-            return await unpacked(bodies[response_id], self._secret, key.tenant_id, response_id)
+            return await unpacked(bodies[response_id], self._masters, key.tenant_id, response_id)
         except (KeyError, Unreadable):
             raise _not_found(response_id) from None
 
