@@ -36,7 +36,7 @@ def as_anthropic(body: Mapping[str, Any], request_id: str) -> dict[str, Any]:
     known = _BY_CODE.get(code) if isinstance(code, str) else None
     told: dict[str, Any] = {
         "type": known or (_BY_TYPE.get(kind, "api_error") if isinstance(kind, str) else "api_error"),
-        "message": error.get("message") or "",
+        "message": str(error.get("message") or ""),
     }
     if param is not None:
         told["param"] = param

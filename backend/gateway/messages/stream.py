@@ -82,9 +82,9 @@ class MessageEvents:
         """How each of its deltas begins."""
         self._thought = False
         """Something of it was told; its signature comes when it is whole."""
-        self._calls: dict[Any, _Call] = {}
+        self._calls: dict[int | str, _Call] = {}
         """By their numbers, while they are not told to the end."""
-        self._waiting: Any = None
+        self._waiting: int | str | None = None
         """The number of the one that is being told."""
         self._chunk: Mapping[str, Any] = {}
         self._finish: Mapping[str, Any] = {}
@@ -213,8 +213,8 @@ class MessageEvents:
 
     def _called(self, piece: Mapping[str, Any]) -> bytes:
         number = piece.get("index")
-        if number is None and piece.get("id"):
-            number = piece["id"]  # servers that write a call in one piece may not number it
+        if type(number) is not int:
+            number = text_of(piece.get("id"))  # servers that write a call in one piece may not number it
         call = self._calls.get(number)
         if call is None:
             call = self._calls[number] = _Call()
@@ -230,12 +230,12 @@ class MessageEvents:
         if self._open == "tool_use" and self._waiting == number:
             return self._tells(call)
         if self._open == "tool_use":
-            before = self._calls.get(self._waiting)
+            before = self._calls.get(self._waiting) if self._waiting is not None else None
             if before is not None and not before.is_whole:
                 return b""
         return self._turns_to(number)
 
-    def _turns_to(self, number: Any) -> bytes:
+    def _turns_to(self, number: int | str) -> bytes:
         """The call is told from now on; the one before is over."""
         out = self._closes()
         if self._waiting is not None and self._waiting != number:
