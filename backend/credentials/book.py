@@ -77,21 +77,18 @@ class KeyBook:
         """Look at configuration, environment, files and what the vault said last; stored keys stay as they were loaded."""
         sections = self._sections()
         providers = configured(self._settings)
-        shared: dict[str, dict[str, FoundKey]] = {}
-        for name, provider in providers.items():
-            shared[name] = {key.name: key for key in self._written(name, provider, sections)}
-        own: dict[str, dict[str, list[FoundKey]]] = defaultdict(lambda: defaultdict(list))
+        stored: dict[str | None, dict[str, list[FoundKey]]] = defaultdict(lambda: defaultdict(list))
         for row in self._rows:
-            at = providers.get(row.provider)
-            if at is None:
-                continue
-            key = self._stored(row, at)
-            if row.tenant_id is None:
-                shared[row.provider] = {row.name: key} | {name: one for name, one in shared[row.provider].items() if name != row.name}
-            else:
-                own[row.tenant_id][row.provider].append(key)
-        self.shared = {name: tuple(keys.values()) for name, keys in shared.items()}
-        self.own = {tenant: {name: tuple(keys) for name, keys in of.items()} for tenant, of in own.items()}
+            if row.provider in providers:
+                stored[row.tenant_id][row.provider].append(self._stored(row, providers[row.provider]))
+        everybodys = stored.pop(None, {})
+        shared: dict[str, Found] = {}
+        for name, provider in providers.items():
+            first = everybodys.get(name, [])
+            taken = {key.name for key in first}
+            shared[name] = (*first, *(key for key in self._written(name, provider, sections) if key.name not in taken))
+        self.shared = shared
+        self.own = {tenant: {name: tuple(keys) for name, keys in of.items()} for tenant, of in stored.items() if tenant is not None}
 
     async def load(self) -> None:
         """Read everything anew, the database first; raises what the database does."""

@@ -45,8 +45,11 @@ async def count_sealed_otherwise(session: AsyncSession, master: str) -> int:
     return int((await session.execute(query)).scalar_one())
 
 
-async def reseal(session: AsyncSession, key_id: str, before: str, sealed: bytes, master: str) -> bool:
-    """Whether the row was still as it was read."""
-    query = sa.update(ProviderKey).where(col(ProviderKey.id) == key_id, col(ProviderKey.master) == before)
-    done = await session.execute(query.values(sealed=sealed, master=master).returning(col(ProviderKey.id)))
-    return done.first() is not None
+async def reseal(session: AsyncSession, rows: list[tuple[str, str, bytes]], master: str) -> None:
+    """Write what was sealed under `master`, for rows by id that are still sealed by the key that is named."""
+    if not rows:
+        return
+    table = ProviderKey.__table__  # type: ignore[attr-defined]
+    query = sa.update(table).where(table.c.id == sa.bindparam("row"), table.c.master == sa.bindparam("before"))
+    values = [{"row": key_id, "before": before, "anew": sealed} for key_id, before, sealed in rows]
+    await session.execute(query.values(sealed=sa.bindparam("anew"), master=master), values)

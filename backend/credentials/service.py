@@ -221,13 +221,15 @@ class CredentialService:
         while True:
             async with self._db.write() as unit:
                 rows = await repository.sealed_otherwise(unit.session, master.name, after, BATCH)
+                anew = []
                 for row in rows:
                     known = self._masters.known(row.master)
                     value = known.unsealed(row.sealed, row_of(row)) if known is not None else None
-                    if value is None:
-                        closed += 1
-                    elif await repository.reseal(unit.session, row.id, row.master, master.seal(value, row_of(row)), master.name):
-                        done += 1
+                    if value is not None:
+                        anew.append((row.id, row.master, master.seal(value, row_of(row))))
+                await repository.reseal(unit.session, anew, master.name)
+                done += len(anew)
+                closed += len(rows) - len(anew)
                 if not rows:
                     if done:
                         await unit.mark_changed()

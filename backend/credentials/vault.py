@@ -137,6 +137,9 @@ class Vault:
                     kept = await self._read(path)
                 except VaultFailed as failure:
                     self.troubles[path] = str(failure)
+                    if isinstance(failure, _Gone):
+                        # Somebody took it away, which is another thing than not being able to look.
+                        changed = self._kept.pop(path, None) is not None or changed
                 else:
                     known = self._kept.get(path)
                     changed = changed or known is None or known.fields != kept.fields
@@ -242,7 +245,7 @@ class Vault:
         if answer.status_code in (400, 403):
             raise _Denied(f"it refuses (HTTP {answer.status_code})")
         if answer.status_code == 404:
-            raise VaultFailed("there is no such secret (HTTP 404)")
+            raise _Gone("there is no such secret (HTTP 404)")
         if answer.status_code != 200:
             raise VaultFailed(f"it fails (HTTP {answer.status_code})")
         try:
@@ -258,6 +261,10 @@ class Vault:
             network = self._network
             self._http = OutboundClient(AddressPolicy(network.allow_private), proxy=network.proxy, ca_file=network.ca_file)
         return self._http
+
+
+class _Gone(VaultFailed):
+    """404: it was deleted, or never there."""
 
 
 class _Denied(Exception):
