@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from backend.credentials.secrets_file import VENDORS, SecretsFileWrong, read_secrets
 from backend.settings import LATER, Settings
 
 DEFAULT_FILE = "bourse.yaml"
@@ -23,7 +24,8 @@ class ConfigurationError(Exception):
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process, from the file that `BOURSE_CONFIG` names (default `bourse.yaml`, may be absent) and the variables.
+    """The settings of this process, from the file that `BOURSE_CONFIG` names (default `bourse.yaml`, may be absent) and the variables;
+    and a provider for each vendor whose key is in the secrets file, where the configuration has none.
 
     Raises:
         ConfigurationError: unknown field, wrong type, a file that `BOURSE_CONFIG` names and that is not there.
@@ -41,9 +43,35 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         if name.startswith(_PREFIX) and name not in _NOT_SETTINGS and environ[name] != "":
             _overlay(values, name, environ[name], variables)
     try:
-        return Settings.model_validate(values)
+        settings = Settings.model_validate(values)
+        more = vendors_of(settings)
+        return Settings.model_validate({**values, "providers": {**values.get("providers", {}), **more}}) if more else settings
     except ValidationError as error:
         raise ConfigurationError("\n".join(_explain(problem, file, lines, variables) for problem in error.errors())) from None
+
+
+def vendors_of(settings: Settings) -> dict[str, dict[str, Any]]:
+    """Providers that the secrets file makes, by name, as they would stand in the file. What is wrong with that file is told where its keys
+    are looked for."""
+    try:
+        sections = read_secrets(settings.secrets_file)
+    except SecretsFileWrong:
+        return {}
+    made: dict[str, dict[str, Any]] = {}
+    for name, vendor in VENDORS.items():
+        section = sections.get(name)
+        if section is None or not section.keys:
+            continue
+        served = any(
+            called in (name, vendor.provider) or (provider.protocol == vendor.protocol and provider.base_url is None)
+            for called, provider in settings.providers.items()
+        )
+        base_url = section.endpoint if vendor.needs_address else vendor.base_url
+        if served or (base_url is None and vendor.needs_address):
+            continue
+        metadata = {"region": section.region} if section.region else {}
+        made[vendor.provider] = {"protocol": vendor.protocol, "base_url": base_url, "metadata": metadata}
+    return made
 
 
 def not_yet_alive(settings: Settings) -> list[str]:

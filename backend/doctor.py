@@ -159,9 +159,16 @@ def _configured() -> Iterator[Finding]:
 
 
 def _secrets(settings: Settings) -> Iterator[Finding]:
+    from backend.credentials.secrets_file import SecretsFileWrong, read_secrets
     from backend.kernel.secrets import SecretUnavailable
 
+    try:
+        read_secrets(settings.secrets_file)
+    except SecretsFileWrong as error:
+        yield Finding("Secret", "problem", f"{error}.", "docs/credentials.md says what it looks like.")
     for path, secret in secrets_in(settings):
+        if secret.vault_place is not None and path.startswith("providers."):
+            continue  # `python -m backend provider keys` asks the vault
         try:
             secret.resolve()
         except SecretUnavailable as error:

@@ -38,6 +38,8 @@ class Vendor(NamedTuple):
     provider: str
     protocol: str
     base_url: str | None = None
+    needs_address: bool = False
+    """The section has to say where it is."""
 
 
 VENDORS = {
@@ -45,7 +47,7 @@ VENDORS = {
     "anthropic": Vendor("anthropic", "anthropic"),
     "google": Vendor("gemini", "gemini"),
     "aws": Vendor("bedrock", "bedrock"),
-    "azure": Vendor("azure", "azure"),
+    "azure": Vendor("azure", "azure", needs_address=True),
 }
 
 

@@ -47,7 +47,8 @@ class SecretRef:
         """The secret itself.
 
         Raises:
-            SecretUnavailable: if the variable or file is missing or empty, or the reference is to a vault (not yet supported).
+            SecretUnavailable: if the variable or file is missing or empty, or the reference is to a vault: `backend.credentials.vault`
+                reads those.
         """
         kind, _, rest = self._text.partition(":")
         if self.is_literal:
@@ -60,7 +61,7 @@ class SecretRef:
             except OSError as error:
                 raise SecretUnavailable(f"{self.place} cannot be read: {error.strerror}") from error
         else:
-            raise SecretUnavailable(f"{self.place}: vault references are not supported yet")
+            raise SecretUnavailable(f"{self.place}: only keys of providers may be in a vault")
         if not value:
             raise SecretUnavailable(f"{self.place} is empty or not set")
         return value
