@@ -63,12 +63,18 @@ class BedrockCalls:
         data = orjson.dumps(body)
         url = f"{account.runtime_url}/model/{quote(request.model, safe='')}/{operation}"
         try:
+            try:
+                return await self._send(account, url, data, request, accept)
+            except UpstreamFailure as failure:
+                # Temporary credentials end; whoever renews them may have done so already.
+                if failure.kind != "credentials" or not account.renewed():
+                    raise
             return await self._send(account, url, data, request, accept)
         except UpstreamFailure as failure:
-            # Temporary credentials end; whoever renews them may have done so already.
-            if failure.kind != "credentials" or not account.renewed():
-                raise
-        return await self._send(account, url, data, request, accept)
+            if account is not self._own and failure.status == 401:
+                # It says nothing of the provider's own key.
+                failure.status = 403
+            raise
 
     async def _send(self, account: BedrockAccount, url: str, data: bytes, request: ChatRequest, accept: str) -> HttpAnswer:
         headers = account.headers("POST", url, data) if self._usable else None

@@ -23,13 +23,13 @@ _STATUSES = {
     "toomanyrequests": 429,
     "validation": 400,
     "accessdenied": 403,
-    "expiredtoken": 403,
-    "invalidsignature": 403,
-    "signaturedoesnotmatch": 403,
-    "incompletesignature": 403,
-    "missingauthenticationtoken": 403,
-    "unrecognizedclient": 403,
-    "invalidclienttokenid": 403,
+    "expiredtoken": 401,
+    "invalidsignature": 401,
+    "signaturedoesnotmatch": 401,
+    "incompletesignature": 401,
+    "missingauthenticationtoken": 401,
+    "unrecognizedclient": 401,
+    "invalidclienttokenid": 401,
     "resourcenotfound": 404,
     "modeltimeout": 408,
     "modelerror": 500,
@@ -80,7 +80,7 @@ def bedrock_failure(
     if any(word in words for word in _OTHER_CLOCK):
         log.warning("provider.clock_differs", provider=name, told=message[:200])
         sentence = f"The provider {name} refused the signature: its clock and the gateway's differ by more than five minutes."
-        return UpstreamFailure("credentials", UpstreamCredentials(sentence), status=status or 403)
+        return UpstreamFailure("credentials", UpstreamCredentials(sentence), status=401)
     meant = _meant(status, bare, told, words)
     code = None
     if meant in (400, 413, 422):
@@ -89,7 +89,8 @@ def bedrock_failure(
         elif any(word in words for word in _BLOCKED):
             code = "content_policy_violation"
     failure = failure_from_error_body(name, meant, {"error": {"message": message, "code": code}}, retry_after=retry_after, secret=secret)
-    failure.status = status or meant
+    # AWS answers 403 to a key that it does not take, too; everybody else says so with 401.
+    failure.status = meant if meant == 401 else status or meant
     return failure
 
 

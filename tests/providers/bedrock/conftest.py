@@ -24,11 +24,12 @@ CANDIDATES = {
     "nova": ("aws", NOVA),
     # For tests after which a candidate or a provider is left alone for a while.
     "limited": ("aws", "amazon.nova-micro-v1:0"),
-    "limited-claude": ("aws", "anthropic.claude-haiku-4-5-20251001-v1:0"),
+    "limited-claude": ("aws", "anthropic.claude-3-5-haiku-20241022-v1:0"),
     "refused": ("spare", NOVA),
     "titan": ("aws", "amazon.titan-embed-text-v2:0"),
     "painter": ("aws", "amazon.titan-image-generator-v2:0"),
 }
+PAIR = [CLAUDE, "anthropic.claude-haiku-4-5-20251001-v1:0"]
 PRICES = {"titan": {"input": 2, "output": 0}, "painter": {"image": 0.008}}
 METADATA = {
     "titan": {"bedrock_embed_dims": 256, "bedrock_embed_normalize": True},
@@ -82,6 +83,10 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
         }
         for alias, (provider, model) in CANDIDATES.items()
     ]
+    pair = [{"provider": "aws", "model": model, "price": PRICE} for model in PAIR]
+    routes.append(
+        {"alias": "pair", "strategy": "ordered", "candidates": pair, "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}}
+    )
     configuration = {
         "network": {"allow_private": ["127.0.0.1/32"], "allow_private_fetch": ["127.0.0.1/32"]},
         "providers": {name: {"protocol": "bedrock", "base_url": _bedrock.base_url, "metadata": ACCOUNT} for name in ("aws", "spare")},

@@ -320,6 +320,20 @@ async def test_an_error_before_the_first_word_is_an_error_of_the_call(gateway: R
             assert error.value.code == code
 
 
+async def test_a_stream_that_breaks_is_gone_on_with_from_a_prefill(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    said = "It was a bright cold day in April, and the clocks were striking thirteen."
+    told = claude_events(text(said))
+    bedrock.script(
+        streaming(*told[:9], end="reset"), claude(text(", and so on to the end of a story that is long enough to be told apart."))
+    )
+    answer = await streamed(gateway, model="pair")
+    assert answer.choices[0].message.content.startswith("It was a bright cold day in April")
+    assert answer.choices[0].message.content.endswith("told apart.")
+    last = bedrock.requests[-1].body["messages"][-1]
+    assert last["role"] == "assistant"
+    assert last["content"] == last["content"].rstrip()
+
+
 UNSUPPORTED: list[tuple[str, str, Any]] = [
     ("claude", "seed", 1), ("claude", "service_tier", "flex"), ("claude", "cache_control", {"type": "ephemeral"}), ("nova", "n", 2),
     ("nova", "logprobs", True), ("nova", "seed", 1), ("nova", "presence_penalty", 0.5), ("nova", "temperature", 1.5),
