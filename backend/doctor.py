@@ -31,6 +31,7 @@ GIB = 1024**3
 DISK_NEEDED = 1 * GIB
 DISK_WANTED = 3 * GIB
 TEST_PROGRAMS = {"chromium": "chromium", "curl": "curl", "redis-server": "redis-server", "initdb": "postgresql"}
+_FIND_PACKAGES = "import importlib.util as i, sys; sys.exit(None in map(i.find_spec, ('reflex_base', 'sqlmodel', 'uvicorn', 'httptools')))"
 MARKS = {"ok": "✓", "warning": "!", "problem": "✗"}
 
 
@@ -79,7 +80,7 @@ def _environment() -> Iterator[Finding]:
             yield Finding("Installation", "problem", "Python cannot make virtual environments here.", f"apt-get install {package}")
     elif not _runs([str(VENV / "bin" / "python"), "-c", "import pip"]):
         yield Finding("Installation", "problem", ".venv is broken: its Python does not start.", "Run `make run`: it makes a new one.")
-    elif not _runs([str(VENV / "bin" / "python"), "-c", "import reflex_base, sqlmodel, uvicorn, httptools"]):
+    elif not _runs([str(VENV / "bin" / "python"), "-c", _FIND_PACKAGES]):
         yield Finding("Installation", "warning", ".venv lacks some packages.", "`make run` or `make test` installs them.")
     else:
         yield Finding("Installation", "ok", ".venv holds what Bourse needs")

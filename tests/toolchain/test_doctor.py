@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from backend import doctor
+from backend.__main__ import app
 from tests.architecture.source import ROOT
 from tests.rig.postgres import Postgres
 from tests.rig.processes import free_port
@@ -22,19 +24,23 @@ Examine = Callable[..., tuple[int, list[Finding]]]
 
 
 @pytest.fixture
-def examine(tmp_path: Path) -> Examine:
-    """`examine("yaml", NAME="value")` gives the exit code and the findings of the command."""
+def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examine:
+    """`examine("yaml", NAME="value")` gives the exit code and the findings of the command, which runs in this process."""
+    monkeypatch.chdir(ROOT)
 
     def run(configuration: str = "{}\n", **variables: str) -> tuple[int, list[Finding]]:
         environment = clean_environment(tmp_path, PORT=str(free_port())) | variables
         (tmp_path / "bourse.yaml").write_text(configuration)
-        command = [sys.executable, "-m", "backend", "doctor", "--json"]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-        report = json.loads(done.stdout)
-        assert report["ok"] == (done.returncode == 0)
-        return done.returncode, report["findings"]
+        done = CliRunner().invoke(app, ["doctor", "--json"], env=environment, catch_exceptions=False)
+        return read(done.exit_code, done.stdout)
 
     return run
+
+
+def read(code: int, printed: str) -> tuple[int, list[Finding]]:
+    report = json.loads(printed)
+    assert report["ok"] == (code == 0)
+    return code, report["findings"]
 
 
 def of(findings: list[Finding], subject: str) -> list[Finding]:
@@ -45,8 +51,11 @@ def problems(findings: list[Finding]) -> list[Finding]:
     return [finding for finding in findings if finding["state"] == "problem"]
 
 
-def test_a_good_machine_has_nothing_in_the_way(examine: Examine) -> None:
-    code, findings = examine()
+def test_a_good_machine_has_nothing_in_the_way(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "backend", "doctor", "--json"]
+    environment = clean_environment(tmp_path, PORT=str(free_port()))
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    code, findings = read(done.returncode, done.stdout)
     assert (code, problems(findings)) == (0, [])
     assert {"Python", "Installation", "Node", "Disk", "Port", "Configuration", "Data", "Database", "Tests"} <= {
         f["subject"] for f in findings

@@ -17,6 +17,7 @@ import psycopg
 import pytest
 
 from tests.architecture.source import ROOT
+from tests.rig.catalog_copy import copy_catalog
 from tests.rig.postgres import Postgres
 from tests.rig.processes import Server, free_port
 from tests.rig.server import clean_environment
@@ -45,13 +46,13 @@ def ask(port: int) -> dict[str, object]:
 
 
 @pytest.fixture
-def make_gateway(tmp_path: Path, catalog_file: Path) -> Iterator[Callable[..., tuple[Server, int]]]:
+def make_gateway(tmp_path: Path, sandbox_file: Path) -> Iterator[Callable[..., tuple[Server, int]]]:
     """`make_gateway(WORKERS="2", …)`: `make gateway` as a process, and its port, once it is ready."""
     started: list[Server] = []
 
     def start(**variables: str) -> tuple[Server, int]:
         port = free_port()
-        shutil.copy(catalog_file, tmp_path / "bourse.db")
+        shutil.copy(sandbox_file, tmp_path / "bourse.db")
         environment = clean_environment(tmp_path, PORT=str(port), **variables)
         server = Server(["make", "gateway"], log=tmp_path / "make.log", env=environment, cwd=ROOT)
         started.append(server)
@@ -104,8 +105,9 @@ def test_several_workers_on_sqlite_are_refused_with_the_reason(tmp_path: Path) -
 
 
 def test_two_workers_serve_on_postgresql_and_leave_one_row_per_call(
-    make_gateway: Callable[..., tuple[Server, int]], postgres_url: str
+    make_gateway: Callable[..., tuple[Server, int]], postgres_url: str, sandbox_file: Path
 ) -> None:
+    copy_catalog(sandbox_file, postgres_url)
     server, port = make_gateway(WORKERS="2", BOURSE_DATABASE_URL=postgres_url)
     ids = {ask(port)["id"] for _ in range(20)}
     assert len(ids) == 20
