@@ -77,6 +77,8 @@ class Asked:
     include: frozenset[str]
     earlier: list[Item] = field(default_factory=list)
     """The items of the responses that it builds on, input and output in turn."""
+    places: list[str] = field(default_factory=list)
+    """Of each message of the chat body: where it comes from."""
 
     @property
     def references(self) -> list[str]:
@@ -119,7 +121,7 @@ def asked(body: Any) -> Asked:
 
 
 def chat_body(request: Asked) -> dict[str, Any]:
-    """The whole chat body, once `earlier` and references are there.
+    """The whole chat body, once `earlier` and references are there; says in `places` what its messages were made of.
 
     Raises:
         BadRequest, UnsupportedParameter, NotFound: with `param`.
@@ -184,6 +186,7 @@ def _messages(request: Asked) -> list[dict[str, Any]]:
     messages = conversation.done()
     if not messages:
         raise BadRequest("'input' says nothing.", param="input")
+    request.places = conversation.places
     return messages
 
 

@@ -21,7 +21,11 @@ class Conversation:
 
     def __init__(self, model: str) -> None:
         self.messages: list[Message] = []
+        self.places: list[str] = []
+        """Where each message comes from, or begins to."""
+        self._at = ""
         self._model = model
+        self._turn_at = ""
         self._turn: Message | None = None
         """The assistant's, as long as nobody else has said anything."""
         self._carried: dict[str, Any] = {}
@@ -32,6 +36,7 @@ class Conversation:
         Raises:
             BadRequest, UnsupportedParameter, NotFound: with `param`, which begins with `at`.
         """
+        self._at = at
         if not isinstance(item, dict):
             raise BadRequest("Each item of 'input' must be an object.", param=at)
         kind = item.get("type") or "message"
@@ -70,6 +75,7 @@ class Conversation:
     def _told(self, message: Message) -> None:
         self._end_turn()
         self.messages.append(message)
+        self.places.append(self._at)
 
     def _said(self, text: str, refusal: str) -> None:
         turn = self._begun()
@@ -97,6 +103,7 @@ class Conversation:
     def _begun(self) -> Message:
         if self._turn is None:
             self._turn = {"role": "assistant", "content": None}
+            self._turn_at = self._at
         return self._turn
 
     def _end_turn(self) -> None:
@@ -111,6 +118,7 @@ class Conversation:
                 if call["id"] in of_calls:
                     call["extra_content"] = of_calls[call["id"]]
         self.messages.append(turn)
+        self.places.append(self._turn_at)
 
 
 def _needed(item: Item, name: str, at: str) -> str:

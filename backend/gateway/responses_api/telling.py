@@ -1,7 +1,7 @@
 """The chat pipeline's `send` for one response: what it says, in the words of the Responses API.
 
-Errors before the first byte pass as they are: both APIs share their shape. What is kept is kept before the caller hears the end of the
-answer, so that he can go on from it at once.
+Errors before the first byte have the shape that both APIs share, and name the caller's own field. What is kept is kept before the caller
+hears the end of the answer, so that he can go on from it at once.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,6 +11,7 @@ import orjson
 
 from backend.gateway.responses import KEEP_ALIVE
 from backend.gateway.responses_api.answer import output_of
+from backend.gateway.responses_api.params import callers_param
 from backend.gateway.responses_api.response import Identity, Item, shown
 from backend.gateway.responses_api.stream import ResponseStream
 from backend.kernel.clock import Clock
@@ -34,18 +35,18 @@ class Telling:
         self._keep = keep
         self._stream = ResponseStream(identity) if identity.request.stream else None
         self._start: Message | None = None
-        self._passes = False
+        self._is_error = False
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self._passes = message["status"] != 200
-            if self._passes or self._stream is not None:
+            self._is_error = message["status"] != 200
+            if self._stream is not None and not self._is_error:
                 await self._send(message)
             else:
                 self._start = message
             return
-        if self._passes:
-            await self._send(message)
+        if self._is_error:
+            await self._send_json(self._in_callers_words(message["body"]))
         elif self._stream is not None:
             await self._send_events(self._stream, message)
         else:
@@ -63,7 +64,9 @@ class Telling:
         if "bourse" in completion:
             response["bourse"] = completion["bourse"]
         await self._kept(response, output)
-        data = dump_json(response)
+        await self._send_json(dump_json(response))
+
+    async def _send_json(self, data: bytes) -> None:
         start = self._start
         assert start is not None
         others = [header for header in start["headers"] if header[0] != _LENGTH]
@@ -85,6 +88,15 @@ class Telling:
         else:
             out += stream.failing()
         await self._send({**message, "body": out})
+
+    def _in_callers_words(self, body: bytes) -> bytes:
+        """An error that names a field names the caller's."""
+        value = orjson.loads(body)
+        param = value["error"]["param"]
+        if not isinstance(param, str):
+            return body
+        value["error"]["param"] = callers_param(param, self._identity.request.places)
+        return dump_json(value)
 
     async def _kept(self, response: dict[str, Any], output: list[Item]) -> None:
         if self._keep is not None:
