@@ -79,16 +79,15 @@ class BedrockProvider:
         self.name = name
         self._clock = clock
         self._callers = http.for_callers
-        self._calls = BedrockCalls(name, settings, http, clock)
-        _check(settings.metadata)
-        check_titan(settings.metadata)
+        self._calls = BedrockCalls(name, settings, http, clock, _check)
 
     async def look(self, seconds: float) -> int:
         return await self._calls.look(seconds)
 
     async def complete(self, request: ChatRequest) -> WholeAnswer:
-        as_claude, body = await self._translated(request)
-        response = await self._calls.post(request, "invoke" if as_claude else "converse", body, "application/json")
+        terms = self._calls.terms_of(request)
+        as_claude, body = await self._translated(request, terms.metadata)
+        response = await self._calls.post(request, terms, "invoke" if as_claude else "converse", body, "application/json")
 
         def read(answer: dict[str, Any]) -> tuple[dict[str, Any], Usage | None]:
             told = answer if as_claude else message(answer, _answer_id(response), request.model)
@@ -99,9 +98,10 @@ class BedrockProvider:
         return WholeAnswer(orjson.dumps(value), value, usage)
 
     async def open_stream(self, request: ChatRequest) -> StreamAnswer:
-        as_claude, body = await self._translated(request)
+        terms = self._calls.terms_of(request)
+        as_claude, body = await self._translated(request, terms.metadata)
         operation = "invoke-with-response-stream" if as_claude else "converse-stream"
-        response = await self._calls.post(request, operation, body, _EVENTS)
+        response = await self._calls.post(request, terms, operation, body, _EVENTS)
         if response.content_type != _EVENTS:
             response.close()
             raise protocol_failure(self.name, f"{response.content_type[:80]} where an event stream was asked for")
@@ -110,14 +110,15 @@ class BedrockProvider:
 
     async def perform(self, request: OperationRequest) -> OperationAnswer:
         """As `Performer.perform`."""
-        metadata, embedding = self._calls.metadata_of(request), request.operation == "embeddings"
+        terms, embedding = self._calls.terms_of(request), request.operation == "embeddings"
+        metadata = terms.metadata
         try:
             if not (embeds if embedding else draws)(request.model, metadata):
                 raise UnsupportedParameter("On Bedrock, Titan embeds, and Titan and Nova Canvas draw; this model does not.", param="model")
             body = embedding_body(request.body, request.model, metadata) if embedding else image_body(request.body, metadata)
         except BourseError as error:
             raise UpstreamFailure("refused", error) from None
-        response = await self._calls.post(request, "invoke", body, "application/json")
+        response = await self._calls.post(request, terms, "invoke", body, "application/json")
 
         def read(answer: dict[str, Any]) -> tuple[dict[str, Any], Usage | None]:
             return embedding_answer(answer, request.model) if embedding else (image_answer(answer, self._now()), None)
@@ -125,9 +126,8 @@ class BedrockProvider:
         value, usage = await self._read(response, read)
         return OperationAnswer(orjson.dumps(value), value, usage)
 
-    async def _translated(self, request: ChatRequest) -> tuple[bool, dict[str, Any]]:
+    async def _translated(self, request: ChatRequest, metadata: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
         """Whether it goes to Claude in Claude's own words, and the body."""
-        metadata = self._calls.metadata_of(request)
         form = metadata.get("bedrock_chat_format") or (CLAUDE if is_claude(request.model) else CONVERSE)
         try:
             body = await with_media(self._callers, request.body)
@@ -165,6 +165,7 @@ def _check(metadata: Mapping[str, Any]) -> None:
         raise ValueError(f"metadata.bedrock_chat_format is {CLAUDE} or {CONVERSE}")
     if cap is not None and (type(cap) is not int or cap < 1):
         raise ValueError("metadata.bedrock_default_max_tokens is a number of tokens")
+    check_titan(metadata)
 
 
 def _answer_id(response: HttpAnswer) -> str:

@@ -15,9 +15,7 @@ from backend.kernel.clock import Clock
 from backend.providers import aws_credentials
 from backend.providers.aws_credentials import CredentialSource
 from backend.providers.aws_signature import AwsCredentials, AwsSigner
-from backend.providers.metadata import AWS_ACCOUNT
 
-FIELDS = (*AWS_ACCOUNT, "region")
 SERVICE = "bedrock"
 _REGION = re.compile(r"[a-z0-9-]{1,40}")
 

@@ -1,15 +1,16 @@
 """Calls of Bedrock's models over HTTP, each in the name of the account that it is for."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import orjson
+import structlog
 
 from backend.kernel.clock import Clock
-from backend.kernel.errors import ModelNotFound
-from backend.providers.bedrock_account import FIELDS, BedrockAccount
+from backend.kernel.errors import ModelNotFound, UpstreamError
+from backend.providers.bedrock_account import BedrockAccount
 from backend.providers.bedrock_errors import BedrockPoster
 from backend.providers.failures import UpstreamFailure, failure_from_error_body
 from backend.providers.http import HttpAnswer, UpstreamHttp
@@ -18,37 +19,70 @@ from backend.providers.posting import secret_of
 from backend.providers.provider import ChatRequest
 from backend.settings import ProviderSettings
 
+log = structlog.get_logger(__name__)
+
 _MODEL = re.compile(r"(?!\.+$)[A-Za-z0-9._:/-]{1,2048}")
-_MOST_ACCOUNTS = 100
+_MOST_TERMS = 100
+
+
+class Terms(NamedTuple):
+    """What a call is made with."""
+
+    metadata: Mapping[str, Any]
+    account: BedrockAccount
 
 
 class BedrockCalls:
-    """One provider's. Raises ValueError: a region is no name."""
+    """One provider's.
 
-    def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
+    Args:
+        check: raises ValueError where metadata cannot be.
+
+    Raises:
+        ValueError: the provider's own cannot be.
+    """
+
+    def __init__(
+        self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock, check: Callable[[Mapping[str, Any]], None]
+    ) -> None:
         secret = secret_of(name, settings)
         self._usable = secret is not None
         self.secret = secret or ""
         self.poster = BedrockPoster(name, http, clock, headers=settings.headers, secret=self.secret)
         self._name = name
         self._clock = clock
+        self._check = check
         self._base_url = settings.base_url
-        self._metadata = settings.metadata
-        self._own = self._account_of(settings.metadata)
-        self._accounts: dict[tuple[str, ...], BedrockAccount] = {}
+        self._own = self._terms(settings.metadata)
+        self._candidates: dict[str, Terms] = {}
 
     async def look(self, seconds: float) -> int:
         """The status with which the list of models is answered. Raises UpstreamFailure: there is none."""
-        headers = self._own.headers("GET", self._own.models_url, b"") if self._usable else None
+        account = self._own.account
+        headers = account.headers("GET", account.models_url, b"") if self._usable else None
         if headers is None:
             raise failure_from_error_body(self._name, 401, None)
-        return await self.poster.look(self.poster.target(self._own.models_url, headers, method="GET"), seconds)
+        return await self.poster.look(self.poster.target(account.models_url, headers, method="GET"), seconds)
 
-    def metadata_of(self, request: ChatRequest) -> Mapping[str, Any]:
-        """The provider's with the candidate's over it."""
-        return laid_over(self._metadata, request.metadata)
+    def terms_of(self, request: ChatRequest) -> Terms:
+        """The provider's, or those of a candidate with metadata of its own. Raises UpstreamFailure: they cannot be."""
+        if not request.metadata:
+            return self._own
+        key = repr(request.metadata)
+        terms = self._candidates.get(key)
+        if terms is None:
+            try:
+                terms = self._terms(laid_over(self._own.metadata, request.metadata))
+            except ValueError as error:
+                log.error("provider.metadata_cannot_be", provider=self._name, model=request.model, reason=str(error))
+                told = UpstreamError(f"What the configuration says of this model at the provider {self._name} cannot be.")
+                raise UpstreamFailure("not_found", told) from None
+            if len(self._candidates) >= _MOST_TERMS:
+                self._candidates.clear()
+            self._candidates[key] = terms
+        return terms
 
-    async def post(self, request: ChatRequest, operation: str, body: dict[str, Any], accept: str) -> HttpAnswer:
+    async def post(self, request: ChatRequest, terms: Terms, operation: str, body: dict[str, Any], accept: str) -> HttpAnswer:
         """The answer with status 200, its body unread.
 
         Args:
@@ -59,7 +93,7 @@ class BedrockCalls:
         """
         if not _MODEL.fullmatch(request.model):
             raise UpstreamFailure("not_found", ModelNotFound(f"The provider {self._name} does not have this model."))
-        account = self._account(self.metadata_of(request)) if request.metadata else self._own
+        account = terms.account
         data = orjson.dumps(body)
         url = f"{account.runtime_url}/model/{quote(request.model, safe='')}/{operation}"
         try:
@@ -71,7 +105,7 @@ class BedrockCalls:
                     raise
             return await self._send(account, url, data, request, accept)
         except UpstreamFailure as failure:
-            if account is not self._own and failure.status == 401:
+            if terms is not self._own and failure.status == 401:
                 # It says nothing of the provider's own key.
                 failure.status = 403
             raise
@@ -83,15 +117,6 @@ class BedrockCalls:
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
         return await self.poster.post(self.poster.target(url, {}), data, request, accept, lines)
 
-    def _account(self, metadata: Mapping[str, Any]) -> BedrockAccount:
-        """That of a candidate with metadata of its own."""
-        key = tuple(str(metadata.get(field) or "") for field in FIELDS)
-        account = self._accounts.get(key)
-        if account is None:
-            if len(self._accounts) >= _MOST_ACCOUNTS:
-                self._accounts.clear()
-            account = self._accounts[key] = self._account_of(metadata)
-        return account
-
-    def _account_of(self, metadata: Mapping[str, Any]) -> BedrockAccount:
-        return BedrockAccount(self._name, metadata, self._base_url, self.secret, self._clock)
+    def _terms(self, metadata: Mapping[str, Any]) -> Terms:
+        self._check(metadata)
+        return Terms(metadata, BedrockAccount(self._name, metadata, self._base_url, self.secret, self._clock))

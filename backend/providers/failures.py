@@ -8,6 +8,8 @@ import re
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 
+import orjson
+
 from backend.kernel.clock import Clock
 from backend.kernel.errors import (
     BadRequest,
@@ -33,6 +35,7 @@ _BLAMELESS = frozenset({"refused", "not_found", "differs"})
 _CONFLICT = 409
 _REFUSALS = frozenset({400, 413, 422})
 _MAX_REASON = 400
+_DEPTH = 8
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+", re.IGNORECASE)
 _CREDENTIAL = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai|api|bearer|token)[-_ ][A-Za-z0-9._*\-]{6,}|\b[A-Za-z0-9_\-*]{32,}\b", re.IGNORECASE)
 _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b")
@@ -199,6 +202,22 @@ def readable_reason(text: str, secret: str = "") -> str:
         text = text.replace(secret, "…")
     text = _CREDENTIAL.sub("…", _ADDRESS.sub("…", _URL.sub("…", _CONTROL.sub(" ", text)))).strip()
     return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 1] + "…"
+
+
+def innermost_words(raw: Any) -> str:
+    """What an error says that is JSON of somebody else's, more often than not inside a text; "" if nothing."""
+    for _ in range(_DEPTH):
+        if isinstance(raw, dict):
+            raw = raw.get("error") or raw.get("message") or raw.get("detail")
+        elif isinstance(raw, str):
+            try:
+                inner = orjson.loads(raw)
+            except orjson.JSONDecodeError:
+                return raw
+            if not isinstance(inner, dict):
+                return raw
+            raw = inner
+    return ""
 
 
 def retry_after_seconds(value: str | None, clock: Clock) -> float | None:

@@ -8,11 +8,10 @@ from typing import Any
 import orjson
 
 from backend.kernel.money import MAX_NANO_USD, nano_from_usd
-from backend.providers.failures import MAX_RETRY_AFTER_SECONDS
+from backend.providers.failures import MAX_RETRY_AFTER_SECONDS, innermost_words
 
 _UNSAID = "Provider returned error"
 """Then the provider's own words are in `metadata.raw`."""
-_DEPTH = 8
 
 
 def reported_nano(usage: Any) -> int | None:
@@ -41,7 +40,7 @@ def explained(body: Any) -> Any:
     raw = metadata.get("raw")
     if message != _UNSAID or not raw:
         return body
-    return {**body, "error": {**error, "message": _words(raw)}}
+    return {**body, "error": {**error, "message": innermost_words(raw) or _UNSAID}}
 
 
 def seconds_to_reset(body: Any, now: float) -> float | None:
@@ -86,19 +85,3 @@ def _nano(amount: Any) -> int:
     if type(amount) not in (int, float):
         raise ValueError("no amount of money")
     return nano_from_usd(str(amount))
-
-
-def _words(raw: Any) -> str:
-    """What a provider behind OpenRouter said, which is JSON of its own, more often than not in a text."""
-    for _ in range(_DEPTH):
-        if isinstance(raw, dict):
-            raw = raw.get("error") or raw.get("message") or raw.get("detail")
-        elif isinstance(raw, str):
-            try:
-                inner = orjson.loads(raw)
-            except orjson.JSONDecodeError:
-                return raw
-            if not isinstance(inner, dict):
-                return raw
-            raw = inner
-    return _UNSAID

@@ -39,7 +39,7 @@ from tests.fakes.bedrock_upstream import (
 )
 from tests.fakes.byte_server import client
 from tests.fakes.openai_upstream import Step, whole
-from tests.providers.bedrock.conftest import CLAUDE, NOVA, settings
+from tests.providers.bedrock.conftest import ACCOUNT, CLAUDE, NOVA, settings
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Meaning = tuple[str, type[BourseError]]
@@ -277,6 +277,11 @@ async def test_metadata_that_cannot_be_is_refused_when_it_is_built(metadata: dic
     async with client() as http:
         with pytest.raises(ValueError, match=r"metadata\."):
             build("aws", ProviderSettings(protocol="bedrock", metadata={"region": REGION, **metadata}), http)
+        # Of a candidate's there is nobody to tell before it is asked; another one may answer.
+        provider = build("aws", ProviderSettings(protocol="bedrock", metadata=ACCOUNT), http)
+        failure = await failure_of(provider, request(metadata=metadata))
+        assert failure.elsewhere
+        assert not failure.blames_provider
 
 
 async def test_the_default_cap_is_sent_where_nobody_sets_one(bedrock: BedrockUpstream) -> None:

@@ -82,7 +82,7 @@ any_stream = given(blocks=CONVERSED, told_usage=USAGES, stop=STOPS, cuts=CUTS)
 
 
 @pytest.mark.case("U4")
-@settings(max_examples=100)
+@settings(max_examples=60)
 @any_stream
 def test_any_cut_of_converse_is_the_same_answer(blocks: Any, told_usage: Any, stop: str, cuts: list[int]) -> None:
     check_any_cut(blocks, told_usage, stop, cuts)
@@ -171,7 +171,7 @@ any_break = given(broken=broken_streams(), cuts=st.lists(st.integers(0, 6000), m
 
 
 @pytest.mark.case("U4")
-@settings(max_examples=120)
+@settings(max_examples=80)
 @any_break
 def test_broken_streams_are_read_to_their_end(broken: tuple[bool, bytes], cuts: list[int]) -> None:
     check_broken(*broken, cuts)
