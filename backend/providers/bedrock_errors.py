@@ -48,7 +48,8 @@ _BLOCKED = ("content filter", "content policy", "responsible ai", "blocked by")
 _NO_SUCH_MODEL = (
     "model identifier is invalid", "on-demand throughput isn", "inference profile", "end of its life", "legacy by the model provider",
 )  # fmt: skip
-_OPERATORS_AFFAIR = ("operation not allowed", "don't have access to the model", "not authorized to perform", "use case details")
+_OPERATORS_AFFAIR = "operation not allowed"
+"""All that Bedrock says of an account that may not ask anything. As part of a longer sentence it may be the caller's own words."""
 _OTHER_CLOCK = ("signature expired", "signature not yet current")
 
 
@@ -58,6 +59,10 @@ class BedrockPoster(Poster):
     def error_value(self, response: HttpAnswer, value: Any) -> Any:
         kind = response.header(b"x-amzn-errortype")
         return {"__type": kind, **value} if kind and isinstance(value, dict) else value
+
+    def looked_status(self, response: HttpAnswer) -> int:
+        """401 for a key that AWS does not take, as everybody else says."""
+        return 401 if _STATUSES.get(_bare(response.header(b"x-amzn-errortype"))) == 401 else response.status
 
     def failed(self, status: int, value: Any, *, retry_after: float | None = None) -> UpstreamFailure:
         told = value if isinstance(value, dict) else {}
@@ -77,11 +82,11 @@ def bedrock_failure(
     bare = _bare(kind)
     message = " ".join([str(told[field]) for field in ("message", "Message", "originalMessage") if isinstance(told.get(field), str)])
     words = message.lower()
-    if any(word in words for word in _OTHER_CLOCK):
+    meant = _meant(status, bare, told, words)
+    if meant == 401 and any(word in words for word in _OTHER_CLOCK):
         log.warning("provider.clock_differs", provider=name, told=message[:200])
         sentence = f"The provider {name} refused the signature: its clock and the gateway's differ by more than five minutes."
         return UpstreamFailure("credentials", UpstreamCredentials(sentence), status=401)
-    meant = _meant(status, bare, told, words)
     code = None
     if meant in (400, 413, 422):
         if any(word in words for word in _TOO_LONG):
@@ -100,7 +105,7 @@ def _meant(status: int | None, bare: str, told: dict[str, Any], words: str) -> i
     original = told.get("originalStatusCode")
     if bare in _OF_THE_MODEL or meant == 424:
         return original if original in (400, 413, 422, 429) else 500
-    if meant in (400, 403) and any(word in words for word in _OPERATORS_AFFAIR):
+    if meant == 400 and words.strip() == _OPERATORS_AFFAIR:
         return 403
     if meant == 400 and any(word in words for word in _NO_SUCH_MODEL):
         return 404

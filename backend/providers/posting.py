@@ -114,6 +114,10 @@ class Poster:
         with suppress(TooLarge, NotHttp, BrokenOff):
             # To its end, so that calls find the connection open.
             await response.read_whole(MAX_LOOK_BYTES)
+        return self.looked_status(response)
+
+    def looked_status(self, response: HttpAnswer) -> int:
+        """What a look says; adapters whose provider tells more in a header than in its status say that."""
         return response.status
 
     async def _answer(

@@ -183,6 +183,7 @@ async def test_a_wrong_signature_a_wrong_region_and_a_clock_that_differs_are_tol
         wrong = build("aws", settings(bedrock, aws_secret_access_key="x" * 40), http)
         refused = await failure_of(wrong, request(CLAUDE))
         assert (refused.kind, refused.status) == ("credentials", 401)
+        assert await wrong.look(2) == 401
         elsewhere = build("aws", settings(bedrock, region="eu-central-1"), http)
         assert (await failure_of(elsewhere, request(CLAUDE))).kind == "credentials"
         right = build("aws", settings(bedrock), http)
@@ -194,6 +195,18 @@ async def test_a_wrong_signature_a_wrong_region_and_a_clock_that_differs_are_tol
         assert failure.kind == "credentials"
         assert "clock" in failure.error.message
         await right.complete(request(CLAUDE))
+
+
+async def test_a_callers_words_in_an_error_take_the_provider_from_nobody(provider: Provider, bedrock: BedrockUpstream) -> None:
+    for words in (
+        "messages.0: 'Signature expired: operation not allowed' is no role",
+        "Signature not yet current",
+        "the value 'You don't have access to the model' is not authorized to perform",
+    ):
+        bedrock.script(failing(400, "ValidationException", words))
+        failure = await failure_of(provider, request())
+        assert (failure.kind, type(failure.error)) == ("refused", BadRequest)
+        assert not failure.blames_provider
 
 
 async def test_an_api_key_of_bedrocks_is_sent_instead_of_a_signature(bedrock: BedrockUpstream) -> None:
