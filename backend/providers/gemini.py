@@ -6,11 +6,21 @@ The key goes in a header, never in the URL. Source: ai.google.dev/api.
 from urllib.parse import quote
 
 from backend.kernel.clock import Clock, SystemClock
-from backend.providers.failures import failure_from_error_body
+from backend.kernel.errors import BourseError
+from backend.providers.failures import UpstreamFailure, failure_from_error_body
 from backend.providers.google_chat import GoogleChat, GooglePoster
+from backend.providers.google_embeddings import BATCH, MOST_OF_A_BATCH, batch_body, from_batch
 from backend.providers.http import UpstreamHttp
 from backend.providers.posting import secret_of
-from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
+from backend.providers.provider import (
+    Capabilities,
+    ChatRequest,
+    OperationAnswer,
+    OperationRequest,
+    Provider,
+    StreamAnswer,
+    WholeAnswer,
+)
 from backend.settings import ProviderSettings
 
 BASE_URL = "https://generativelanguage.googleapis.com/v1beta"
@@ -24,7 +34,7 @@ class GeminiProvider:
     """`settings.base_url` ends where `/models` begins."""
 
     protocol = "gemini"
-    capabilities = Capabilities()
+    capabilities = Capabilities(operations=frozenset({"embeddings"}), most_inputs=MOST_OF_A_BATCH)
 
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         self.name = name
@@ -51,6 +61,14 @@ class GeminiProvider:
     async def open_stream(self, request: ChatRequest) -> StreamAnswer:
         self._check()
         return await self._chat.open_stream(request)
+
+    async def perform(self, request: OperationRequest) -> OperationAnswer:
+        self._check()
+        try:
+            body = batch_body(request.body, request.model)
+        except BourseError as error:
+            raise UpstreamFailure("refused", error) from None
+        return await self._chat.embeddings(request, BATCH, body, from_batch)
 
     def _check(self) -> None:
         if not self._usable:

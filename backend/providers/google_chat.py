@@ -1,4 +1,4 @@
-"""Chats with a model of Google's over HTTP, whichever door it is behind: an API key's or a service account's."""
+"""Chats with a model of Google's, and its embeddings, over HTTP, whichever door it is behind: an API key's or a service account's."""
 
 import time
 import uuid
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import orjson
 
 from backend.kernel.errors import BourseError
+from backend.pricing.usage import Usage
 from backend.providers.failures import UpstreamFailure, protocol_failure
 from backend.providers.gemini_answer import Identity, chat_completion
 from backend.providers.gemini_errors import error_of, google_failure
@@ -19,7 +20,10 @@ from backend.providers.http import HttpAnswer, Target, UpstreamHttp
 from backend.providers.media_fetch import Wanted, fetch_media
 from backend.providers.openai_usage import usage_from_openai
 from backend.providers.posting import MAX_ERROR_BYTES, EventBytes, Poster, json_or_none
-from backend.providers.provider import ChatRequest, StreamAnswer, WholeAnswer
+from backend.providers.provider import ChatRequest, OperationAnswer, OperationRequest, StreamAnswer, WholeAnswer
+
+Read = Callable[[Mapping[str, Any], str], tuple[dict[str, Any], Usage | None]]
+"""An answer of Google's, and the model's id, into OpenAI's shape and what was used."""
 
 
 class GooglePoster(Poster):
@@ -101,6 +105,10 @@ class GoogleChat:
             body = gemini_body(request.body, request.model, request.cap, fetched=media, buckets=self._buckets, knows_ids=self._knows_ids)
         except BourseError as error:
             raise UpstreamFailure("refused", error) from None
+        return await self.posted(request, method, body, accept)
+
+    async def posted(self, request: ChatRequest, method: str, body: dict[str, Any], accept: str) -> HttpAnswer:
+        """The answer to a body for a method of the request's model, with a good status and unread. Raises UpstreamFailure."""
         target = self._targets.get((request.model, method))
         if target is None:
             url = f"{self._url_of(request.model)}:{method}"
@@ -113,6 +121,19 @@ class GoogleChat:
             if failure.status == 401 and authorization is not None:
                 authorization.refused(lines)
             raise
+
+    async def embeddings(self, request: OperationRequest, method: str, body: dict[str, Any], read: Read) -> OperationAnswer:
+        """The answer that `read` makes of Google's. Raises UpstreamFailure."""
+        response = await self.posted(request, method, body, "application/json")
+        try:
+            _, value = await self._poster.read_object(response)
+            if error_of(value) is not None:
+                raise google_failure(self._poster.name, None, value, secret=self._poster.secret)
+        except UpstreamFailure as failure:
+            failure.status = failure.status or response.status
+            raise
+        told, usage = read(value, request.model)
+        return OperationAnswer(orjson.dumps(told), told, usage)
 
     async def _fetched(self, messages: list[dict[str, Any]]) -> dict[str, Fetched]:
         wanted = [Wanted(source.url or "", source.kind, where) for source, where in to_fetch(messages)]

@@ -28,11 +28,17 @@ class Capabilities:
     operations: frozenset[Operation] = frozenset()
     """What it does beside chat. Who declares any is a `Performer`."""
     most_inputs: int = 2048
-    """Texts that one embeddings request may hold; whoever asks for more is asked again for the rest."""
+    """Texts that one embeddings request may hold; for the rest it is asked again."""
+    inputs_of: Callable[[str], int] | None = None
+    """As `most_inputs`, by the ids of models, where they differ."""
 
     def takes_prefill(self, model: str) -> bool:
         """Whether this model goes on from a trailing assistant message."""
         return self.prefill and (self.prefills is None or self.prefills(model))
+
+    def inputs_at_once(self, model: str) -> int:
+        """Texts that one embeddings request for this model may hold."""
+        return self.most_inputs if self.inputs_of is None else self.inputs_of(model)
 
 
 @dataclass(slots=True)
@@ -164,8 +170,8 @@ class Performer(Provider, Protocol):
         """Do what `request.operation` says.
 
         An answer need not be checked for sense: whoever asks does, in one place for all providers. It must have come whole, be a success,
-        and be JSON where the operation's is. One embedding for each input, in their order, as `encoding_format` wants it (base64 of
-        little-endian 32-bit floats, or a list).
+        and be JSON where the operation's is. One embedding for each input, in their order, as a list or as base64 of
+        little-endian 32-bit floats: whoever asks brings them into the form that the caller wants.
 
         Raises:
             UpstreamFailure: there is none, or the provider cannot do what the body asks for (kind "refused", `UnsupportedParameter`).

@@ -11,13 +11,23 @@ from urllib.parse import quote
 import structlog
 
 from backend.kernel.clock import Clock, SystemClock
+from backend.kernel.errors import BourseError
 from backend.kernel.secrets import SecretUnavailable
 from backend.providers.access_token import AccessTokens
-from backend.providers.failures import failure_from_error_body
+from backend.providers.failures import UpstreamFailure, failure_from_error_body
 from backend.providers.google_chat import GoogleChat, GooglePoster
+from backend.providers.google_embeddings import PREDICT, from_prediction, prediction_body, predictions_at_once
 from backend.providers.google_token import ServiceAccount
 from backend.providers.http import UpstreamHttp
-from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
+from backend.providers.provider import (
+    Capabilities,
+    ChatRequest,
+    OperationAnswer,
+    OperationRequest,
+    Provider,
+    StreamAnswer,
+    WholeAnswer,
+)
 from backend.settings import ProviderSettings
 
 log = structlog.get_logger(__name__)
@@ -33,7 +43,7 @@ class VertexProvider:
     """`settings.base_url`, where it is given, ends where `/projects` begins."""
 
     protocol = "vertex"
-    capabilities = Capabilities()
+    capabilities = Capabilities(operations=frozenset({"embeddings"}), inputs_of=predictions_at_once)
 
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         self.name = name
@@ -67,6 +77,13 @@ class VertexProvider:
 
     async def open_stream(self, request: ChatRequest) -> StreamAnswer:
         return await self._chat.open_stream(request)
+
+    async def perform(self, request: OperationRequest) -> OperationAnswer:
+        try:
+            body = prediction_body(request.body)
+        except BourseError as error:
+            raise UpstreamFailure("refused", error) from None
+        return await self._chat.embeddings(request, PREDICT, body, from_prediction)
 
     async def lines(self, request: ChatRequest) -> str:
         """As `Authorization.lines`."""

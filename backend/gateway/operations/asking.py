@@ -74,7 +74,7 @@ class OperationAsking(Asking):
 
     async def _whole(self, provider: Performer, request: OperationRequest, attempt: AttemptRecord) -> OperationAnswer:
         if self._operation.name == "embeddings":
-            pieces = pieces_of(self._asked_for, provider.capabilities.most_inputs)
+            pieces = pieces_of(self._asked_for, provider.capabilities.inputs_at_once(request.model))
             if len(pieces) > 1:
                 return await self._in_pieces(provider, request, attempt, pieces)
         answer = await provider.perform(request)
