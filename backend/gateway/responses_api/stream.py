@@ -34,7 +34,7 @@ class ResponseStream:
         """By the index of the item; None while it is open."""
         self._message: OpenMessage | None = None
         self._reasoning: OpenReasoning | None = None
-        self._calls: dict[Any, OpenCall] = {}
+        self._calls: dict[int, OpenCall] = {}
         """By chat's index, in the order in which they began."""
         self._open_calls: list[tuple[int, OpenCall]] = []
         self._later: dict[str, Any] = {}
@@ -170,7 +170,8 @@ class ResponseStream:
 
     def _called(self, call: dict[str, Any]) -> None:
         kind, name, passed = called(call)
-        number, call_id = call.get("index", 0), call.get("id")
+        number, call_id = call.get("index"), call.get("id")
+        number = number if isinstance(number, int) else 0
         known = self._calls.get(number)
         # Servers that forget the index send another call under it: with another id, and with a name.
         if known is None or (name and isinstance(call_id, str) and call_id and call_id != known.call_id):
@@ -208,8 +209,9 @@ class ResponseStream:
                 continue
             # The order of signed thoughts counts: they have an item of their own even where they say nothing.
             things = self._later if name == "extra_content" else self._thought().things
-            if isinstance(value, list):
-                things.setdefault(name, []).extend(value)
+            before = things.get(name)
+            if isinstance(before, list) and isinstance(value, list):
+                before += value
             else:
                 things[name] = value
 

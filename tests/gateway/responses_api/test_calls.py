@@ -25,7 +25,7 @@ _names = (f"key-{number}" for number in itertools.count())
 async def post(rig: Rig, body: Any, *, key: str | None = KEY, **headers: str) -> httpx.Response:
     authorization = {"authorization": f"Bearer {key}"} if key else {}
     content = {"content": body} if isinstance(body, bytes) else {"json": body}
-    return await rig.http.post("/v1/responses", headers={**authorization, **headers}, **content)  # type: ignore[arg-type]
+    return await rig.http.post("/v1/responses", headers={**authorization, **headers}, **content)
 
 
 def told(response: httpx.Response) -> list[dict[str, Any]]:
