@@ -17,6 +17,8 @@ from backend.providers.aws_credentials import CredentialSource
 from backend.providers.aws_signature import AwsCredentials, AwsSigner
 
 SERVICE = "bedrock"
+_DOMAINS = {"cn-": "amazonaws.com.cn", "eusc-": "amazonaws.eu"}
+"""Of partitions that have their own."""
 _REGION = re.compile(r"[a-z0-9-]{1,40}")
 
 
@@ -34,7 +36,7 @@ class BedrockAccount:
         self.region = _region(metadata)
         if self.region and not _REGION.fullmatch(self.region):
             raise ValueError("metadata.region must be a name such as us-east-1")
-        domain = "amazonaws.com.cn" if self.region.startswith("cn-") else "amazonaws.com"
+        domain = next((domain for start, domain in _DOMAINS.items() if self.region.startswith(start)), "amazonaws.com")
         self.runtime_url = (base_url or f"https://bedrock-runtime.{self.region}.{domain}").rstrip("/")
         self.models_url = f"{(base_url or f'https://bedrock.{self.region}.{domain}').rstrip('/')}/foundation-models"
         self._api_key = api_key

@@ -15,7 +15,7 @@ from backend.providers.bedrock_messages import cache_point, translated
 
 _SAID_ELSEWHERE = frozenset({
     "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "temperature", "top_p", "top_k",
-    "tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "service_tier",
+    "tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "service_tier", "thinking",
 })  # fmt: skip
 _OF_NO_EFFECT = frozenset({"metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"})
 """They tell OpenAI how to file and route a call, and change nothing in its answer."""
@@ -31,6 +31,7 @@ _TOP_K = (
     ("cohere.", lambda k: {"k": k}),
     ("amazon.nova", lambda k: {"inferenceConfig": {"topK": k}}),
 )
+_THINKING = (("anthropic.", lambda thinking: {"thinking": thinking}),)
 _EFFORTS = (
     ("openai.gpt-oss", lambda effort: {"reasoning_effort": effort}),
     ("deepseek.v3", lambda effort: {"reasoning_effort": effort}),
@@ -68,6 +69,8 @@ def converse_body(body: Mapping[str, Any], model: str, cap: int | None) -> dict[
     more: dict[str, Any] = {}
     if body.get("top_k") is not None:
         more |= _of_family(_TOP_K, model, "top_k", body["top_k"])
+    if body.get("thinking") is not None:
+        more |= _of_family(_THINKING, model, "thinking", body["thinking"])
     effort = body.get("reasoning_effort")
     if effort not in (None, "none"):
         if effort not in ("low", "medium", "high"):

@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 import structlog
 
+from backend.kernel.clock import SystemClock
 from backend.providers.aws_credentials import CredentialSource, profile_region
 from backend.providers.aws_signature import AwsCredentials
+from backend.providers.bedrock_account import BedrockAccount
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "env-secret"}
@@ -139,3 +141,32 @@ def test_a_profile_may_name_its_region(file: Path) -> None:
     assert profile_region(None, {**environment, "AWS_PROFILE": "work"}) == "eu-west-1"
     assert profile_region(None, environment) is None
     assert profile_region("nobody", environment) is None
+
+
+@pytest.mark.parametrize(
+    ("region", "host"),
+    [
+        ("eu-central-1", "bedrock-runtime.eu-central-1.amazonaws.com"),
+        ("us-gov-west-1", "bedrock-runtime.us-gov-west-1.amazonaws.com"),
+        ("cn-north-1", "bedrock-runtime.cn-north-1.amazonaws.com.cn"),
+        ("eusc-de-east-1", "bedrock-runtime.eusc-de-east-1.amazonaws.eu"),
+    ],
+)
+def test_a_region_has_its_address(region: str, host: str) -> None:
+    account = BedrockAccount("aws", {"region": region}, None, "", SystemClock())
+    assert account.runtime_url == f"https://{host}"
+    assert account.models_url == f"https://{host.replace('-runtime', '')}/foundation-models"
+
+
+def test_the_region_is_the_metadatas_else_the_environments(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(file))
+    monkeypatch.delenv("AWS_PROFILE", raising=False)
+    told = []
+    for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
+        monkeypatch.delenv(name, raising=False)
+    told.append(BedrockAccount("aws", {"aws_profile": "work"}, None, "", SystemClock()).region)
+    for name, value in (("AWS_DEFAULT_REGION", "us-east-2"), ("AWS_REGION", "us-west-2")):
+        monkeypatch.setenv(name, value)
+        told.append(BedrockAccount("aws", {"aws_profile": "work"}, None, "", SystemClock()).region)
+    told.append(BedrockAccount("aws", {"region": "eu-north-1"}, None, "", SystemClock()).region)
+    assert told == ["eu-west-1", "us-east-2", "us-west-2", "eu-north-1"]

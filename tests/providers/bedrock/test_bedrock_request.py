@@ -155,6 +155,11 @@ FIELDS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (NOVA, {"service_tier": "auto"}, {}),
     (NOVA, {"service_tier": "priority"}, {"serviceTier": {"type": "priority"}}),
     (NOVA, {"top_k": 5}, {"additionalModelRequestFields": {"inferenceConfig": {"topK": 5}}}),
+    (
+        CLAUDE,
+        {"thinking": {"type": "enabled", "budget_tokens": 2000}},
+        {"additionalModelRequestFields": {"thinking": {"type": "enabled", "budget_tokens": 2000}}},
+    ),
     (CLAUDE, {"top_k": 5}, {"additionalModelRequestFields": {"top_k": 5}}),
     ("cohere.command-r-plus-v1:0", {"top_k": 5}, {"additionalModelRequestFields": {"k": 5}}),
     ("openai.gpt-oss-120b-1:0", {"reasoning_effort": "low"}, {"additionalModelRequestFields": {"reasoning_effort": "low"}}),
@@ -203,6 +208,9 @@ def test_fields_that_cannot_be_said_are_refused_by_name() -> None:
     with pytest.raises(UnsupportedParameter) as refused:
         converse("meta.llama3-1-70b-instruct-v1:0", top_k=3)
     assert refused.value.param == "top_k"
+    with pytest.raises(UnsupportedParameter) as refused:
+        converse(NOVA, thinking={"type": "adaptive"})
+    assert refused.value.param == "thinking"
     call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
     history = [*HI, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_call_id": "a", "content": "x"}]
     with pytest.raises(UnsupportedParameter) as refused:
