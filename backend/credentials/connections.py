@@ -8,22 +8,20 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from backend.credentials.book import Found, KeyBook
+from backend.credentials.book import Found, FoundKey, KeyBook
 from backend.credentials.events import KeyAccepted, KeyRefused
 from backend.credentials.secrets_file import AWS_METADATA
 from backend.kernel.events import EventBus
 from backend.kernel.secrets import SecretRef
 from backend.providers.http import UpstreamHttp
 from backend.providers.keyed import HeldKey, KeyedProvider, Told
+from backend.providers.metadata import AWS_ACCOUNT
 from backend.providers.posting import json_or_none
 from backend.providers.provider import Provider
 from backend.providers.registry import built, needs_key, supported
 from backend.settings import ProviderSettings, Settings
 
 log = structlog.get_logger(__name__)
-
-OWN = "own:"
-"""Stands in the ledger before the name of a tenant's own key."""
 
 
 class Connections:
@@ -119,12 +117,21 @@ class Connections:
     ) -> Provider | None:
         keys = []
         for key in found:
-            adapter = built(name, with_key(settings, key.value), self.upstream_http()) if key.value is not None else None
+            adapter = self._adapter(name, settings, key)
             if adapter is not None:
                 keys.append(HeldKey(key.name, adapter))
         if only_one_is_plain and len(keys) == 1:
             return keys[0].provider
-        return KeyedProvider(keys, self._told(name, tenant), prefix=OWN if tenant is not None else "") if keys else None
+        return KeyedProvider(keys, self._told(name, tenant), own=tenant is not None) if keys else None
+
+    def _adapter(self, name: str, settings: ProviderSettings, key: FoundKey) -> Provider | None:
+        if key.value is None:
+            return None
+        try:
+            return built(name, with_key(settings, key.value), self.upstream_http())
+        except ValueError as error:
+            log.error("provider_key.cannot_be_used", provider=name, key=key.name, reason=str(error))
+            return None
 
     def _told(self, provider: str, tenant: str | None) -> Told:
         def told(key: str, status: int | None) -> None:
@@ -139,11 +146,17 @@ class Connections:
 
 
 def with_key(settings: ProviderSettings, value: str) -> ProviderSettings:
-    """The provider's settings with this key in the place where its adapter looks for it."""
+    """The provider's settings with this key in the place where its adapter looks for it, and no other key.
+
+    Raises:
+        ValueError: it is JSON, and not that of an AWS key.
+    """
     if settings.protocol == "bedrock" and value.lstrip().startswith("{"):
-        parts = json_or_none(value.encode())
-        given = {AWS_METADATA[part]: str(text) for part, text in (parts or {}).items() if part in AWS_METADATA}
-        others = {field: known for field, known in settings.metadata.items() if field not in ("aws_profile", *AWS_METADATA.values())}
-        metadata = others | given
-        return settings.model_copy(update={"metadata": metadata, "api_key": None, "api_keys": {}})
+        given = json_or_none(value.encode())
+        parts = {AWS_METADATA[part]: text for part, text in (given or {}).items() if part in AWS_METADATA and isinstance(text, str)}
+        if not (parts.get("aws_access_key_id") and parts.get("aws_secret_access_key")):
+            # Without them the adapter would go on to look in the environment, which is the operator's.
+            raise ValueError("an AWS key is JSON with access_key_id and secret_access_key, and session_token where it has one")
+        others = {field: known for field, known in settings.metadata.items() if field not in AWS_ACCOUNT}
+        return settings.model_copy(update={"metadata": others | parts, "api_key": None, "api_keys": {}})
     return settings.model_copy(update={"api_key": SecretRef.of_value(value), "api_keys": {}})

@@ -123,7 +123,7 @@ class CredentialService:
         """
         _may(principal, tenant_id, "change keys of providers")
         settings = self._configured(provider)
-        value = _checked(value)
+        value = _checked(value, settings)
         if not is_slug(name):
             raise BadRequest("The name of a key has lower-case letters, digits, '-' and '_' alone.", param="name")
         master = self._masters.to_seal()
@@ -193,10 +193,14 @@ class CredentialService:
             return [await _tried(provider, None, settings, settings, http)]
         trials = []
         for key in keys:
-            if key.value is None:
-                trials.append(Trial(provider, key.name, destination(settings), False, None, None, key.why, 0.0))
-            else:
-                trials.append(await _tried(provider, key.name, settings, with_key(settings, key.value), http))
+            why = key.why
+            if key.value is not None:
+                try:
+                    trials.append(await _tried(provider, key.name, settings, with_key(settings, key.value), http))
+                    continue
+                except ValueError as error:
+                    why = f"It cannot be used: {error}."
+            trials.append(Trial(provider, key.name, destination(settings), False, None, None, why, 0.0))
         return trials
 
     async def sealed_otherwise(self, principal: Principal) -> int:
@@ -273,7 +277,7 @@ def _may(principal: Principal, tenant_id: str | None, what: str) -> None:
         require_role(principal, tenant_id, Role.ADMIN)
 
 
-def _checked(value: str) -> str:
+def _checked(value: str, settings: ProviderSettings) -> str:
     """Raises BadRequest: no key looks like this. A key may be JSON of several lines, such as a service account's."""
     value = value.strip()
     if not value:
@@ -284,6 +288,10 @@ def _checked(value: str) -> str:
         raise BadRequest("What is stored is the key itself; references belong into the configuration.", param="key")
     if not value.isascii() or not (value.isprintable() or value.startswith("{")):
         raise BadRequest("A key is one line of printable signs, or JSON.", param="key")
+    try:
+        with_key(settings, value)
+    except ValueError as error:
+        raise BadRequest(f"This is no key of AWS: {error}.", param="key") from None
     return value
 
 

@@ -17,6 +17,8 @@ T = TypeVar("T")
 Told = Callable[[str, int | None], None]
 """Hears of a key by its name that it is refused, with the status; without one, that it is accepted again."""
 
+OWN = "own:"
+"""Stands in the ledger before the name of a tenant's own key."""
 SHORT_SECONDS = 1.0
 """How long a key is left alone whose provider limits it and does not say for how long."""
 MOST_MODELS = 200
@@ -58,13 +60,13 @@ class KeyedProvider:
     Args:
         keys: at least one, in the operator's order.
         told: hears what becomes of keys, once each time it changes.
-        prefix: stands before the key's name in the ledger.
+        own: they are a tenant's own: the ledger says so before their names, and no account that a candidate names is asked with them.
     """
 
-    def __init__(self, keys: Sequence[HeldKey], told: Told, *, prefix: str = "", now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, keys: Sequence[HeldKey], told: Told, *, own: bool = False, now: Callable[[], float] = time.monotonic) -> None:
         self._keys = tuple(keys)
         self._told = told
-        self._prefix = prefix
+        self._prefix = OWN if own else ""
         self._now = now
         self._looks = 0
         first = self._keys[0].provider

@@ -12,7 +12,7 @@ from backend.credentials.connections import with_key
 from backend.credentials.secrets_file import SecretsFileWrong, read_secrets, section_for
 from backend.kernel.clock import FixedClock
 from backend.providers.aws_credentials import CredentialSource
-from backend.settings import Settings
+from backend.settings import ProviderSettings, Settings
 from tests.conftest import START
 
 SEED = """
@@ -74,6 +74,14 @@ def test_the_aws_section_reaches_the_adapter_as_its_metadata(file: Path, tmp_pat
     found = CredentialSource("bedrock", metadata, FixedClock(START), {}).current()
     assert found is not None
     assert (found.access_key, found.secret_key) == ("AKIA...", "wJalr...")
+
+
+@pytest.mark.parametrize(
+    "value", ["{}", "{broken", '{"access_key_id": "AKIA..."}', '{"access_key_id": "AKIA...", "secret_access_key": ""}']
+)
+def test_half_a_key_of_aws_is_none_for_the_environment_is_somebody_elses(value: str) -> None:
+    with pytest.raises(ValueError, match="secret_access_key"):
+        with_key(ProviderSettings(protocol="bedrock"), value)
 
 
 def test_what_the_configuration_says_goes_before_the_file(file: Path, tmp_path: Path) -> None:

@@ -152,6 +152,13 @@ async def test_a_service_accounts_json_may_be_stored(desk: Desk) -> None:
     assert desk.value() == [text]
 
 
+async def test_half_a_key_of_aws_is_not_stored(at: Open) -> None:
+    desk = at(providers={"bedrock": {"protocol": "bedrock"}})
+    with pytest.raises(BadRequest, match="access_key_id"):
+        await desk.service.add(OPERATOR, "bedrock", '{"access_key_id": "AKIA"}')
+    await desk.service.add(OPERATOR, "bedrock", '{"access_key_id": "AKIA", "secret_access_key": "wJalr"}')
+
+
 async def test_the_number_of_keys_has_a_bound(desk: Desk) -> None:
     for number in range(MOST_KEYS):
         await desk.service.add(OPERATOR, "acme", SECRET, name=f"k{number}")

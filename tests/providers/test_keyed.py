@@ -200,7 +200,8 @@ async def test_what_is_remembered_of_models_has_a_bound(stage: Stage) -> None:
 async def test_a_tenants_own_key_pays_and_not_the_account_that_the_operator_named_for_a_candidate() -> None:
     door = Door()
     told: dict[str, Any] = {"region": "eu-central-1", "aws_profile": "operators", "aws_access_key_id": "AKID", "bedrock_embed_dims": 256}
-    for prefix, seen in (("own:", {"region": "eu-central-1", "bedrock_embed_dims": 256}), ("", told)):
+    for own, seen in ((True, {"region": "eu-central-1", "bedrock_embed_dims": 256}), (False, told)):
         request = ChatRequest({}, "m", 1.0, "", metadata=told)
-        await KeyedProvider([HeldKey("a", door)], lambda _name, _status: None, prefix=prefix).complete(request)
+        await KeyedProvider([HeldKey("a", door)], lambda _name, _status: None, own=own).complete(request)
         assert request.metadata == seen
+        assert request.key_name == ("own:a" if own else "a")
