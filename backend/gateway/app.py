@@ -144,7 +144,7 @@ class Gateway:
         )
         own = SelfService(budgets, keeper, metering)
         self.responses = ResponseStore(db, clock, settings.responses, masters)
-        responses = ResponsesApi(self._pipeline, self.responses, clock)
+        responses = ResponsesApi(said, self.responses, clock)
         models = Endpoint(_MODELS, ("GET", "HEAD"), self._models)
         endpoints = (
             Endpoint("/v1/chat/completions", ("POST",), self._pipeline.chat_completion),

@@ -40,6 +40,9 @@ def responses_configuration(providers: Providers, **more: Any) -> dict[str, Any]
         settings["providers"][name] = {"protocol": protocol, "base_url": url, "api_key": "a-key"}
         route = {"alias": "claude" if name == "anthropic" else name, "candidates": [{"provider": name, "model": model, "price": price}]}
         settings["models"].append({**route, "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}})
+    mixed = [{"provider": name, "model": model, "price": price} for name, model in (("gemini", GEMINI_MODEL), ("acme", "gpt-fake"))]
+    mixed.insert(0, {"provider": "anthropic", "model": "claude-sonnet-4-5", "price": price})
+    settings["models"].append({"alias": "mixed", "strategy": "ordered", "candidates": mixed, "retries": {"per_candidate": 0}})
     settings["bootstrap"]["tenants"].append({"slug": "elsewhere", "name": "Elsewhere"})
     settings["bootstrap"]["api_keys"] += [
         {"tenant": "elsewhere", "name": "elsewhere", "key": KEY_OF_ANOTHER_TENANT},

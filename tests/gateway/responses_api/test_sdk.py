@@ -15,10 +15,12 @@ from openai.types.responses import (
 from pydantic import BaseModel
 
 from tests.fakes.anthropic_upstream import message, text, thinking, tool_use
+from tests.fakes.gemini_upstream import OVERLOADED
 from tests.fakes.gemini_upstream import answer as gemini_answer
 from tests.fakes.gemini_upstream import call as gemini_call
 from tests.fakes.gemini_upstream import text as gemini_text
-from tests.fakes.openai_upstream import TEXT, USAGE, Step, chunk, completion, events, whole
+from tests.fakes.gemini_upstream import whole as gemini_whole
+from tests.fakes.openai_upstream import TEXT, USAGE, Step, chunk, completion, events, status, whole
 from tests.gateway.conftest import KEY, Rig
 from tests.gateway.responses_api.conftest import Providers
 
@@ -284,3 +286,25 @@ async def test_logprobs(client: AsyncOpenAI, providers: Providers) -> None:
     found, response = await streamed(client, model="fast", input="hi", include=["message.output_text.logprobs"])
     assert [event.logprobs[0].token for event in found if event.type == "response.output_text.delta"] == ["Yes"]
     assert response.output[0].content[0].logprobs[0].logprob == -0.1
+
+
+async def test_who_answers_instead_is_not_sent_what_only_another_understands(client: AsyncOpenAI, providers: Providers) -> None:
+    providers.anthropic.script(message(thinking("Hm."), tool_use("weather", {"city": "Oslo"}), stop="tool_use"))
+    request: dict[str, Any] = {"model": "mixed", "tools": [WEATHER], "reasoning": {"effort": "low"}, "max_output_tokens": 5000}
+    first = await client.responses.create(input="How is Oslo?", **request)
+    providers.anthropic.script(status(529))
+    providers.gemini.script(gemini_answer(gemini_text("Rain, ", thoughtSignature="c2lnbmVk"), gemini_text("I see.")))
+    call = first.output[-1]
+    picture = {"type": "input_image", "image_url": PIXEL}
+    result: Any = {"type": "function_call_output", "call_id": call.call_id, "output": [{"type": "input_text", "text": "rain"}, picture]}
+    second = await client.responses.create(input=[result], previous_response_id=first.id, **request)
+    assert second.output_text == "Rain, I see."
+    providers.gemini.script(gemini_whole(OVERLOADED, 503))
+    third = await client.responses.create(input="And now?", previous_response_id=second.id, **request)
+    assert third.output_text == TEXT
+    messages = providers.openai.requests[-1].body["messages"]
+    known = {"role", "content", "tool_calls", "tool_call_id"}
+    assert [sorted(entry.keys() - known) for entry in messages if entry.keys() - known] == []
+    assert [entry["role"] for entry in messages] == ["user", "assistant", "tool", "user", "assistant", "user"]
+    assert messages[2]["content"] == "rain"
+    assert messages[3]["content"][-1]["image_url"]["url"] == PIXEL, "chat has no pictures in what a tool says"
