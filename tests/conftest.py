@@ -120,6 +120,9 @@ def loggers_follow_standard_output() -> Iterator[None]:
         configure(**{**options, "cache_logger_on_first_use": False})
 
     structlog.configure = uncached
+    # Where nothing else is configured, an exception is drawn with everything that was in its frames, which takes seconds.
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    uncached(processors=[*structlog.get_config()["processors"][:-1], plain])
     yield
     structlog.configure = configure
 

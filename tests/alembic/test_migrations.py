@@ -1,7 +1,7 @@
 """Migrations on both databases: up, down and up again, never different from the tables, safe when several processes start at once."""
 
-import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -12,7 +12,9 @@ from alembic.script import ScriptDirectory
 from backend.kernel import migrations
 from backend.kernel.db import is_sqlite, sync_url
 from backend.schema import metadata
-from tests.rig.server import ROOT
+from tests.rig.forks import GATEWAY
+from tests.rig.processes import Server
+from tests.rig.server import ROOT, clean_environment
 
 
 def tables(url: str) -> set[str]:
@@ -67,13 +69,12 @@ def test_migrating_twice_changes_nothing(database_url: str) -> None:
     assert differences(database_url) == []
 
 
-def test_processes_that_start_together_migrate_once(empty_database_url: str) -> None:
-    # Processes of their own, not forks: this one has threads, and a fork would inherit their locks.
-    program = "import sys; from backend.kernel import migrations; migrations.upgrade(sys.argv[1])"
-    command = [sys.executable, "-c", program, empty_database_url]
-    together = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    ended = [(process.communicate(timeout=60)[1], process.returncode) for process in together]
-    assert [words for words, code in ended if code != 0] == []
+def test_processes_that_start_together_migrate_once(empty_database_url: str, tmp_path: Path) -> None:
+    environment = clean_environment(tmp_path, BOURSE_DATABASE_URL=empty_database_url)
+    command = [sys.executable, "-m", "backend", "migrate"]
+    together = [Server(command, log=tmp_path / f"{number}.log", env=environment, cwd=ROOT, imported=GATEWAY) for number in range(3)]
+    ended = [process.process.wait(60) for process in together]
+    assert ended == [0, 0, 0], [process.tail() for process in together]
     assert migrations.current(empty_database_url) == migrations.head()
 
 

@@ -1,19 +1,17 @@
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.rig.server import ROOT, clean_environment
+from tests.rig import forks
+from tests.rig.server import clean_environment
 
 
 def bourse(data_dir: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "backend", *arguments]
-    run = subprocess.run(command, cwd=ROOT, env=clean_environment(data_dir), capture_output=True, text=True, check=False)
-    assert run.returncode == 0, run.stderr[-2000:]
-    return run.stdout
+    done = forks.run(*arguments, env=clean_environment(data_dir))
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import yaml
 from backend.pricing.cost import PriceCard, PriceLine
 from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, _whole, chunk, completion, events, whole
 from tests.gateway.conftest import Rig, open_gateway
-from tests.gateway.test_errors import assert_error
+from tests.gateway.errors import assert_error
 
 KEY = "sk-till.local-only"
 ASK = {"model": "catalog", "messages": [{"role": "user", "content": "x" * 400}], "max_tokens": 10}

@@ -14,7 +14,7 @@ from backend.identity.end_users import EndUserTerms
 from backend.identity.principal import system
 from tests.fakes.openai_upstream import OpenAIUpstream
 from tests.gateway.conftest import Rig, open_gateway
-from tests.gateway.test_errors import assert_error
+from tests.gateway.errors import assert_error
 from tests.gateway.test_money import CALL, TEN, TILL, honours_the_cap
 from tests.gateway.test_money import configuration as money
 

@@ -16,7 +16,7 @@ from backend.gateway.watch import Watch
 from backend.http_server import Http
 from tests.fakes.openai_upstream import TEXT, OpenAIUpstream, canonical_chunks, chunk, events, status
 from tests.gateway.conftest import KEY, PLAIN, Rig, configuration, open_gateway
-from tests.gateway.test_errors import assert_error
+from tests.gateway.errors import assert_error
 from tests.gateway.test_watch import never
 
 BEARER = {"authorization": f"Bearer {KEY}"}

@@ -14,7 +14,7 @@ import yaml
 
 from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, _whole, completion, hang, status
 from tests.gateway.conftest import LIMITED_KEY, PLAIN, Rig, configuration, open_gateway
-from tests.gateway.test_errors import assert_error
+from tests.gateway.errors import assert_error
 
 TEN_AT_ONCE, TWO_A_MINUTE, FEW_TOKENS = "sk-ten.local-only", "sk-two.local-only", "sk-few.local-only"
 SOFT = "sk-soft.local-only"

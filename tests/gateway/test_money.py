@@ -28,7 +28,7 @@ from tests.fakes.openai_upstream import (
     status,
 )
 from tests.gateway.conftest import Rig, open_gateway
-from tests.gateway.test_errors import assert_error
+from tests.gateway.errors import assert_error
 
 TILL, POOR, SHORT = "sk-till.local-only", "sk-poor.local-only", "sk-short.local-only"
 CALL = 10_000_000

@@ -13,7 +13,7 @@ from backend.gateway.self_service import MOST_OF_A_KEY
 from backend.identity.principal import system
 from tests.fakes.openai_upstream import OpenAIUpstream, status
 from tests.gateway.conftest import KEY, LIMITED_KEY, PLAIN, Rig
-from tests.gateway.test_errors import assert_error
+from tests.gateway.errors import assert_error
 
 WHO = {"authorization": f"Bearer {KEY}"}
 

@@ -4,8 +4,6 @@ import asyncio
 import json
 import os
 import pwd
-import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,8 +19,8 @@ from typer.testing import CliRunner
 from backend.__main__ import app
 from backend.kernel.db import Database
 from backend.kernel.events import EventBus
-from tests.architecture.source import ROOT
 from tests.docs.commands import every_command
+from tests.rig import forks
 from tests.rig.server import AppServer
 
 Run = Callable[..., Any]
@@ -281,10 +279,8 @@ def test_a_database_that_is_away_is_said_in_one_sentence(bourse: Bourse, monkeyp
 
 @pytest.mark.parametrize("words", [("ingest",), ("migrate",), ("prices", "quarantine"), ("route", "list"), ("budget", "holders")])
 def test_every_command_says_so(words: tuple[str, ...]) -> None:
-    environment = {**os.environ, "BOURSE_DATABASE_URL": "postgresql://bourse@127.0.0.1:9/nothing"}
-    command = [sys.executable, "-m", "backend", *words]
-    run = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
-    assert (run.returncode, run.stderr) == (3, "Nothing was done: the database cannot be reached.\n")
+    done = forks.run(*words, env={**os.environ, "BOURSE_DATABASE_URL": "postgresql://bourse@127.0.0.1:9/nothing"})
+    assert (done.returncode, done.stderr) == (3, "Nothing was done: the database cannot be reached.\n")
 
 
 @pytest.mark.case("A1")

@@ -8,6 +8,7 @@ environment and folder of its own, and the child of who asked for it. What must 
 import ctypes
 import gc
 import importlib
+import importlib.util
 import io
 import json
 import os
@@ -16,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -28,7 +30,7 @@ _LIBC = ctypes.CDLL(None)
 _MESSAGE_BYTES = 256 * 1024
 _PARENTS: dict[tuple[str, ...], "_Parent"] = {}
 
-GATEWAY = ("backend.asgi", "backend.http_server", "uvicorn.main", "uvloop", "wsproto", "tests.budgets.holder")
+GATEWAY = ("backend.__main__", "backend.asgi", "backend.http_server", "uvicorn.main", "uvloop", "wsproto", "tests.budgets.holder")
 WHOLE = (*GATEWAY, "reflex", "reflex.app")
 """The pages themselves are made of what the configuration says, so they are imported by each program anew."""
 
@@ -94,6 +96,20 @@ def fork(
     return Fork(parent.fork(order, [stdin, stdout, stderr]))
 
 
+def run(*words: str, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    """`python -m backend words`, in the project's folder and to its end: what it printed, and its exit code."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err, Path("/dev/null").open() as nothing:
+        streams = {"stdin": nothing.fileno(), "stdout": out.fileno(), "stderr": err.fileno()}
+        command = fork("backend", words, imported=GATEWAY, env=env, cwd=ROOT, **streams)
+        try:
+            code = command.wait(60)
+        finally:
+            command.kill()
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(words, code, out.read(), err.read())
+
+
 class _Parent:
     """Our end of the process that forks."""
 
@@ -155,6 +171,10 @@ def _run(order: dict[str, Any], streams: list[int]) -> None:
     time.tzset()
     os.chdir(order["cwd"])
     sys.argv = [order["module"], *order["arguments"]]
+    # It is imported already, and runs once more as the program itself.
+    spec = importlib.util.find_spec(order["module"])
+    assert spec is not None
+    sys.modules.pop(f"{spec.name}.__main__" if spec.submodule_search_locations else spec.name, None)
     code = 0
     try:
         runpy.run_module(order["module"], run_name="__main__", alter_sys=True)

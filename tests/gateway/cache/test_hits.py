@@ -20,7 +20,7 @@ from backend.kernel.clock import FixedClock
 from backend.metering.reconcile.service import ReconcileService
 from tests.fakes.openai_upstream import MODEL, TEXT, USAGE, answer, canonical_chunks, chunk, completion, events, status, whole
 from tests.gateway.cache.conftest import COST, NEIGHBOUR, POOR, THREE_A_MINUTE, Stage
-from tests.gateway.test_errors import assert_error
+from tests.gateway.errors import assert_error
 from tests.gateway.test_watch import never
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

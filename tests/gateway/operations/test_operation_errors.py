@@ -11,9 +11,9 @@ import pytest
 from tests.fakes.openai_operations import embeddings, images, sound
 from tests.fakes.openai_upstream import OpenAIUpstream, hang, status, whole
 from tests.gateway.conftest import KEY, LIMITED_KEY, PROVIDER_KEY
+from tests.gateway.errors import assert_error
 from tests.gateway.operations.conftest import CAPPED_KEY, POOR_KEY
 from tests.gateway.operations.conftest import OperationRig as Rig
-from tests.gateway.test_errors import assert_error
 from tests.providers.test_sound import wav
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")

@@ -14,8 +14,8 @@ from backend.kernel.db import Database
 from backend.kernel.events import EventBus
 from tests.fakes.openai_upstream import TEXT, Exchange, OpenAIUpstream, Step, answer
 from tests.gateway.conftest import KEY, PLAIN, Rig
+from tests.gateway.errors import assert_error
 from tests.gateway.replay.conftest import STREAM, under
-from tests.gateway.test_errors import assert_error
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Replicas = tuple[Rig, Rig]

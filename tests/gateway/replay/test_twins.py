@@ -25,8 +25,8 @@ from tests.fakes.openai_upstream import (
     whole,
 )
 from tests.gateway.conftest import KEY, LIMITED_KEY, PLAIN, Rig
+from tests.gateway.errors import assert_error
 from tests.gateway.replay.conftest import LARGEST, STREAM, under
-from tests.gateway.test_errors import assert_error
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 _names = (f"key-{number}" for number in itertools.count())
