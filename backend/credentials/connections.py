@@ -18,7 +18,7 @@ from backend.providers.keyed import HeldKey, KeyedProvider, Told
 from backend.providers.metadata import AWS_ACCOUNT
 from backend.providers.posting import json_or_none
 from backend.providers.provider import Provider
-from backend.providers.registry import built, needs_key, supported
+from backend.providers.registry import built, needs_key, obstacle, supported
 from backend.settings import ProviderSettings, Settings
 
 log = structlog.get_logger(__name__)
@@ -93,6 +93,8 @@ class Connections:
             why = f"The provider {name} has no key: the operator has to give it one."
         else:
             provider = built(name, settings, self.upstream_http())
+        if provider is None and (reason := obstacle(settings)):
+            why = f"The provider {name} cannot be asked: {reason}"
         if provider is not None:
             self.shared[name] = provider
             self.missing.pop(name, None)

@@ -41,6 +41,14 @@ def needs_key(provider: ProviderSettings) -> bool:
     return provider.base_url is None and provider.protocol in _ANSWER_NOBODY
 
 
+def obstacle(provider: ProviderSettings) -> str:
+    """Why the adapter of an entry that is `supported` cannot be used here, as a sentence for operators and callers; "" if it can.
+
+    An adapter says so in a function `obstacle(settings)`, where there is anything to say."""
+    said = getattr(import_module(_module(provider)), "obstacle", None)
+    return said(provider) if said is not None else ""
+
+
 def _module(provider: ProviderSettings) -> str:
     return f"backend.providers.{provider.protocol}"
 
@@ -48,6 +56,9 @@ def _module(provider: ProviderSettings) -> str:
 def built(name: str, provider: ProviderSettings, http: UpstreamHttp) -> Provider | None:
     """The adapter of one entry. One that cannot be built is said in the log, so that one line of the configuration does not stop the
     rest."""
+    if why := obstacle(provider):
+        log.warning("provider.cannot_be_used", provider=name, protocol=provider.protocol, reason=why)
+        return None
     try:
         adapter: Provider = import_module(_module(provider)).build(name, provider, http)
     except Exception as error:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from backend.identity.principal import Principal, require_super_admin
 from backend.kernel.errors import NotFound
-from backend.providers.registry import configured, needs_key
+from backend.providers.registry import configured, needs_key, obstacle
 from backend.settings import ProviderSettings, Settings
 
 
@@ -109,4 +109,6 @@ class ProviderService:
             key, why = "missing", f"{name!r} has no key: `python -m backend provider add-key {name}` stores one."
         if find_spec(f"backend.providers.{provider.protocol}") is None:
             why = f"The protocol {provider.protocol!r} is not supported yet."
+        else:
+            why = why or obstacle(provider)
         return key, why
