@@ -8,8 +8,8 @@ import re
 from typing import Any
 
 _OF_CALLERS = frozenset({
-    "interleaved-thinking", "fine-grained-tool-streaming", "token-efficient-tools", "output-128k", "prompt-caching", "extended-cache-ttl",
-    "structured-outputs", "effort", "pdfs",
+    "interleaved-thinking", "fine-grained-tool-streaming", "token-efficient-tools", "output-128k", "prompt-caching", "prompt-caching-scope",
+    "extended-cache-ttl", "context-management", "structured-outputs", "effort", "pdfs",
 })  # fmt: skip
 _DATED = re.compile(r"([a-z0-9-]+)-\d{4}-\d{2}-\d{2}")
 

@@ -2,8 +2,10 @@
 
 What both can say is said; what only OpenAI's API has is refused by name, where it would change the answer. A JSON schema is asked for by
 `output_config.format`, which all models from 4.5 on have, and never by a forced tool: older models answer 400 themselves.
-`reasoning_effort` is an effort for models that think adaptively, and a share of the cap for those that want a budget of tokens;
-Anthropic's own `thinking` and `output_config` go through as they are. Source: platform.claude.com/docs/en/api/messages.
+`reasoning_effort` is an effort for models that think adaptively, and a share of the cap for those that want a budget of tokens.
+Anthropic's own `thinking`, `output_config` and `context_management` go through as they are.
+
+Source: platform.claude.com/docs/en/api/messages.
 """
 
 from collections.abc import Mapping
@@ -21,7 +23,9 @@ _SHARES = {"minimal": 0.1, "low": 0.2, "medium": 0.5, "high": 0.8, "xhigh": 0.95
 """Of the cap, as OpenRouter shares it."""
 _TIERS = {"auto": "auto", "default": "standard_only"}
 
-_AS_IT_IS = ("temperature", "top_p", "top_k", "thinking", "cache_control")
+_AS_IT_IS = ("temperature", "top_p", "top_k", "thinking", "cache_control", "context_management")
+_CLEARINGS = ("clear_thinking_", "clear_tool_uses_")
+"""Edits of the context that only leave something out of the prompt; others are billed by themselves and answered in blocks of their own."""
 _SAID_ELSEWHERE = frozenset({
     "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "tools", "tool_choice",
     "parallel_tool_calls", "response_format", "reasoning_effort", "user", "safety_identifier", "service_tier", "output_config",
@@ -71,6 +75,7 @@ def messages_body(body: Mapping[str, Any], model: str, cap: int | None, *, strea
         out["metadata"] = {"user_id": user}
     _set_tier(out, body.get("service_tier"))
     _set_tools(out, body)
+    _check_edits(out.get("context_management"))
     config = body.get("output_config")
     if config is not None:
         if not isinstance(config, dict):
@@ -79,6 +84,14 @@ def messages_body(body: Mapping[str, Any], model: str, cap: int | None, *, strea
     _set_format(out, body.get("response_format"))
     _set_effort(out, body.get("reasoning_effort"))
     return out
+
+
+def _check_edits(management: Any) -> None:
+    edits = management.get("edits") if isinstance(management, dict) else None
+    for edit in edits if isinstance(edits, list) else ():
+        kind = edit.get("type") if isinstance(edit, dict) else None
+        if not isinstance(kind, str) or not kind.startswith(_CLEARINGS):
+            raise UnsupportedParameter("The context is only edited by clearing thoughts or uses of tools.", param="context_management")
 
 
 def _end_bare(messages: list[dict[str, Any]]) -> None:

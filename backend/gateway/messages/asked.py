@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import orjson
 
 from backend.gateway.messages.plain import ALL, SIGNED_CALLS, THINKING, plain
+from backend.kernel.errors import BadRequest
 from backend.pricing.usage import Usage
+from backend.providers.failures import UpstreamFailure
 from backend.providers.openai_usage import usage_from_openai
 from backend.providers.provider import ChatRequest, Provider, StreamAnswer, WholeAnswer
 
@@ -66,7 +68,10 @@ class AskedPlainly:
         # The request is this attempt's own, and who asks looks at it afterwards; its body is everybody's.
         known = known_to(self.protocol, request.model)
         if known is not ALL:
-            request.body = plain(request.body, known)
+            try:
+                request.body = plain(request.body, known)
+            except BadRequest as error:
+                raise UpstreamFailure("refused", error) from None
         return request
 
 

@@ -1,12 +1,16 @@
 """A chat body without what only some providers understand: how a Messages call is put to the others. Pure.
 
-Left out are marks for the prompt cache and signed thoughts, which nobody else could use; said otherwise are Anthropic's ways to ask for
-thoughts, pictures in the results of tools, and results that are errors. Several messages of the assistant's in a row become one.
+Left out are marks for the prompt cache and signed thoughts, which nobody else could use, and so an order to clear thoughts away; said
+otherwise are Anthropic's ways to ask for thoughts, pictures in the results of tools, and results that are errors. Several messages of
+the assistant's in a row become one.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
+from backend.kernel.errors import UnsupportedParameter
+
+_LEFT_OUT = frozenset({"cache_control", "output_config", "anthropic_beta", "context_management"})
 MARKS = "cache_control"
 THOUGHTS = "thinking_blocks"
 THINKING = "thinking"
@@ -18,8 +22,15 @@ _EFFORTS = {"low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", 
 
 
 def plain(body: Mapping[str, Any], known: frozenset[str]) -> Mapping[str, Any]:
-    """The body for a provider that knows no more than `known` of what OpenAI's chat has no word for; the one given is not changed."""
-    out = {name: value for name, value in body.items() if name not in ("cache_control", "output_config", "anthropic_beta")}
+    """The body for a provider that knows no more than `known` of what OpenAI's chat has no word for; the one given is not changed.
+
+    Raises:
+        UnsupportedParameter: with `param`.
+    """
+    edits = body["context_management"]["edits"] if "context_management" in body else ()
+    if any(not edit["type"].startswith("clear_thinking_") for edit in edits):
+        raise UnsupportedParameter("This provider clears nothing away from its prompt.", param="context_management")
+    out = {name: value for name, value in body.items() if name not in _LEFT_OUT}
     effort = _effort(body)
     if THINKING not in known or (effort is not None and body.get("thinking", {}).get("budget_tokens") is None):
         out.pop("thinking", None)
@@ -53,6 +64,8 @@ def _add(messages: list[dict[str, Any]], message: Mapping[str, Any], known: froz
     if message.get("tool_calls"):
         dropped = ("cache_control",) if SIGNED_CALLS in known else ("cache_control", "extra_content")
         told["tool_calls"] = [{name: value for name, value in call.items() if name not in dropped} for call in message["tool_calls"]]
+    if SIGNED_CALLS not in known:
+        told.pop("extra_content", None)
     if message.get("is_error"):
         told["content"] = _as_error(told["content"])
     last = messages[-1] if messages else None

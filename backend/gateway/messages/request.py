@@ -15,7 +15,7 @@ from backend.kernel.errors import BadRequest, UnsupportedParameter
 _AS_IT_IS = ("model", "temperature", "top_p", "top_k", "thinking", "cache_control")
 _SAID_ELSEWHERE = frozenset({
     *_AS_IT_IS, "messages", "system", "max_tokens", "stop_sequences", "stream", "tools", "tool_choice", "metadata", "service_tier",
-    "output_config", "output_format",
+    "output_config", "output_format", "context_management",
 })  # fmt: skip
 _NEUTRAL: Mapping[str, Any] = {"speed": "standard", "mcp_servers": []}
 _TIERS = {"auto": "auto", "standard_only": "default"}
@@ -86,6 +86,7 @@ def chat_body(body: Any, *, betas: str | None = None, counting: bool = False) ->
     _set_tools(out, body.get("tools"), body.get("tool_choice"))
     _set_output(out, body)
     _check_thinking(body.get("thinking"))
+    _set_context(out, body.get("context_management"))
     return Meant(out, tuple([place for place, _ in said]))
 
 
@@ -176,6 +177,16 @@ def _set_output(out: dict[str, Any], body: Mapping[str, Any]) -> None:
         if effort not in ("low", "medium", "high", "xhigh", "max"):
             raise BadRequest("An effort is low, medium, high, xhigh or max.", param="output_config.effort")
         out["output_config"] = {"effort": effort}
+
+
+def _set_context(out: dict[str, Any], management: Any) -> None:
+    if management is None:
+        return
+    edits = management.get("edits") if isinstance(management, dict) and management.keys() <= {"edits"} else None
+    if not isinstance(edits, list) or not all(isinstance(edit, dict) and isinstance(edit.get("type"), str) for edit in edits):
+        raise BadRequest("'context_management' is an object with a list of 'edits'.", param="context_management")
+    if edits:
+        out["context_management"] = management
 
 
 def _check_thinking(thinking: Any) -> None:

@@ -102,6 +102,7 @@ BODIES = st.builds(
             "metadata": st.builds(lambda user: {"user_id": user}, WORDS),
             "service_tier": st.sampled_from(["auto", "standard_only"]),
             "cache_control": st.just({"type": "ephemeral"}),
+            "context_management": st.just({"edits": [{"type": "clear_thinking_20251015", "keep": "all"}]}),
             "output_config": st.sampled_from([{"effort": "low"}, {"format": {"type": "json_schema", "schema": CLOSED}}]),
         },
     ),
@@ -166,7 +167,7 @@ def check_plain(body: dict[str, Any]) -> None:
     before = copy.deepcopy(meant)
     found = plain(meant, frozenset())
     assert meant == before
-    assert not found.keys() & {"thinking", "cache_control", "output_config", "anthropic_beta"}
+    assert not found.keys() & {"thinking", "cache_control", "output_config", "anthropic_beta", "context_management"}
     roles = [message["role"] for message in found["messages"]]
     assert ("assistant", "assistant") not in pairwise(roles)
     for message in found["messages"]:
@@ -230,7 +231,7 @@ ANY_BODIES = st.builds(
     st.dictionaries(
         st.sampled_from([
             "system", "tools", "tool_choice", "thinking", "metadata", "output_config", "output_format", "stop_sequences", "service_tier",
-            "stream", "max_tokens", "temperature", "cache_control", "model",
+            "stream", "max_tokens", "temperature", "cache_control", "model", "context_management",
         ]),
         ANY,
         max_size=4,
@@ -251,9 +252,9 @@ def check_any_body(body: dict[str, Any]) -> None:
         orjson.dumps(meant)
         assert token_bound(meant, family_of("gpt-4o")) > 0
         for known in (frozenset[str](), frozenset({THINKING, SIGNED_CALLS}), ALL):
-            asked = meant if known is ALL else plain(meant, known)
-            orjson.dumps(asked)
             try:
+                asked = meant if known is ALL else plain(meant, known)
+                orjson.dumps(asked)
                 messages_body(asked, CLAUDE, 5000, stream=False)
             except BadRequest as error:
                 named.append(error.param)
@@ -294,7 +295,8 @@ def tool(**facts: Any) -> dict[str, Any]:
         ({"max_tokens": None}, "max_tokens"),
         ({"mcp_servers": [{"url": "https://x.test"}]}, "mcp_servers"),
         ({"container": "c"}, "container"),
-        ({"context_management": {"edits": []}}, "context_management"),
+        ({"context_management": {"compact": True}}, "context_management"),
+        ({"context_management": {"edits": [{}]}}, "context_management"),
         ({"inference_geo": "us"}, "inference_geo"),
         ({"speed": "fast"}, "speed"),
         ({"whatever": 1}, "whatever"),
@@ -374,6 +376,17 @@ def test_documents_have_a_name_for_servers_that_ask_for_one() -> None:
     names = [found["messages"][0]["content"][0]["file"]["filename"] for found in files]
     assert names == ["document.pdf", "document"]
     assert base64.b64decode(files[1]["messages"][0]["content"][0]["file"]["file_data"].partition(",")[2]) == b"x"
+
+
+def test_only_thoughts_are_cleared_away_by_themselves_elsewhere() -> None:
+    edits = [{"type": "clear_tool_uses_20250919"}]
+    meant = chat_body({**LEAST, "context_management": {"edits": edits}}).body
+    assert messages_body(meant, CLAUDE, None, stream=False)["context_management"] == {"edits": edits}
+    compacted = chat_body({**LEAST, "context_management": {"edits": [{"type": "compact_20260112"}]}}).body
+    for refused in (lambda: plain(meant, frozenset()), lambda: messages_body(compacted, CLAUDE, None, stream=False)):
+        with pytest.raises(BadRequest) as told:
+            refused()
+        assert told.value.param == "context_management"
 
 
 @pytest.mark.parametrize(
