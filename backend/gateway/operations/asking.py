@@ -49,8 +49,10 @@ class OperationAsking(Asking):
 
         try:
             answered = await self._ask(ask, self._open)
-        finally:
-            self._bill_wasted()
+        except BaseException:
+            self._bill_wasted(None)
+            raise
+        self._bill_wasted(self._call.bound)
         asked = self._asked
         assert asked is not None
         asked.took(answered[1].latency_ms, streamed=False)
@@ -128,12 +130,12 @@ class OperationAsking(Asking):
                 raise next((error for error in failed if not isinstance(error, UpstreamFailure)), failed[0])
         return joined([done[at] for at in range(len(pieces))])
 
-    def _bill_wasted(self) -> None:
-        """Pieces that were answered by candidates that did not come to the end are billed by them all the same."""
+    def _bill_wasted(self, answered: Bound | None) -> None:
+        """Pieces that were answered by candidates that did not come to the end are billed by them all the same. Those of who did are a part
+        of the answer."""
         call = self._call
         for attempt, bound, usage in self._wasted:
-            is_lost = bound is not call.bound or attempt is call.attempts[-1]
-            if is_lost and usage.input and not any(bill.attempt is attempt for bill in call.lost):
+            if bound is not answered and usage.input and not any(bill.attempt is attempt for bill in call.lost):
                 call.lost = (*call.lost, Bill(attempt, bound, attempt.model, usage, 0, None, 0, False))
 
 

@@ -4,6 +4,7 @@ authenticate → gate → read → resolve → bound → limit → reserve → o
 """
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from backend.gateway.attempt import CallerGone
@@ -31,6 +32,10 @@ from backend.metering.service import MeteringService
 from backend.providers.failures import UpstreamFailure, timeout_failure
 from backend.providers.provider import StreamAnswer
 from backend.routing.table import RouteTable
+
+
+class _Broken(Exception):
+    """An answer that the caller has a part of is not going to be completed; it is settled."""
 
 
 class OperationPipeline:
@@ -79,11 +84,14 @@ class OperationPipeline:
             if gone is not None and gone():
                 raise CallerGone  # while it waited for its turn
             self._entrance.open(call)
-            await self._perform(call, operation, asked, receive, send)
+            await self._perform(call, operation, asked, scope, receive, send)
         except BourseError as error:
             self._settler.unanswered(call, "failed" if call.attempts else "refused", status=error.status, error_code=error.code)
             facts = pairs_of(fact_lines(call, overhead=None)) if call.attempts else []
             await send_error(send, error, [*facts, *self._standing.headers_beside(call, error)])
+        except _Broken:
+            # An answer that is not ended is cut off by the server, and that is all that a caller can be told.
+            return
         except (CallerGone, ClientDisconnected):
             self._given_up(call, "client_closed", status=CLIENT_CLOSED_STATUS)
         except asyncio.CancelledError:
@@ -125,7 +133,7 @@ class OperationPipeline:
         else:
             self._settler.unanswered(call, outcome, status=status)
 
-    async def _perform(self, call: Call, operation: Operation, asked: Asked, receive: Receive, send: Send) -> None:
+    async def _perform(self, call: Call, operation: Operation, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
         watch = Watch(receive, total=seconds_left(call), looks=self._looks)
         watch.at_look = Progress(call, self._settler).look
         asking = OperationAsking(call, watch, self._upstreams.of(call.key.tenant_id), operation, asked)
@@ -135,6 +143,7 @@ class OperationPipeline:
             bound.metered = bound.meter(operation.used(asked, answer), call.created_at)
             call.answered_by(answer.value.get("model") if answer.value is not None else None)
             if answer.stream is not None:
+                watch.recheck(lambda: self._entrance.authenticate(scope))
                 await self._pass_on(call, asking, answer.stream, answer.content_type, watch, send)
                 return
         finally:
@@ -161,45 +170,45 @@ class OperationPipeline:
         attempt.first_token_ms = attempt.latency_ms
         overhead = call.overhead
         call.record.overhead_us = round(overhead * 1_000_000)
-        started = False
+        ended = False
         try:
             watch.limit_idle(idle)
             data = asking.begun
             lines = [fact_lines(call, overhead=overhead), *self._standing.lines(call)]
             head = ((b"content-type", content_type.encode("latin-1", "replace")),)
-            started = True
             await send({"type": "http.response.start", "status": 200, "headers": head, EXTENSION: lines})
             while data:
                 watch.waiting, watch.last = False, now()
                 await send({"type": "http.response.body", "body": data, "more_body": True})
                 watch.waiting, watch.last = True, now()
                 data = await stream.read()
+            ended = True
         except UpstreamFailure as failure:
-            stream.close()
             asking.broke(failure)
             self._settler.failed_midway(call, failure.error)
-            raise failure.error from None
+            raise _Broken from None
         except asyncio.CancelledError:
-            stream.close()
             reason = watch.expired()
             if reason is None:
                 self._settler.cut(call, attempt, None, 0, "interrupted", status=200)
                 raise
             if reason in ("idle", "total"):
-                silent = timeout_failure(name, "no data", idle)
+                total = call.route.timeouts.total
+                silent = timeout_failure(name, "no data", idle) if reason == "idle" else timeout_failure(name, "no end", total)
                 asking.broke(silent)
                 self._settler.failed_midway(call, silent.error)
-                raise silent.error from None
-            self._settler.cut(call, attempt, None, 0, "client_closed", status=200)
+                raise _Broken from None
+            self._settler.cut(call, attempt, None, 0, "client_closed" if watch.refusal is None else "interrupted", status=200)
             raise CallerGone from None
         finally:
-            if not started:
+            if not ended:
                 stream.close()
         watch.stop()
         stream.release()
         self._settler.completed(call, attempt, None)
-        async with asyncio.timeout(STALL_SECONDS):
-            await send({"type": "http.response.body", "body": b""})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(STALL_SECONDS):
+                await send({"type": "http.response.body", "body": b""})
 
 
 def _facts(call: Call) -> dict[str, Any]:

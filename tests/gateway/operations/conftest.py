@@ -142,7 +142,8 @@ async def _gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: P
         },
     }
     (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+    # The server that runs in production: it is what cuts off answers that are not ended.
+    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db"), http="backend.http_server:Http") as rig:
         yield OperationRig(rig.runtime, rig.url, rig.client, rig.http)
 
 
