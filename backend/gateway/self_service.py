@@ -123,6 +123,8 @@ def _row(call: CallSummary) -> dict[str, Any]:
         "cached_tokens": call.cached_tokens,
         "completion_tokens": call.output_tokens,
         "reasoning_tokens": call.reasoning_tokens,
+        "unit": call.unit,
+        "quantity": call.quantity,
         "usage_source": call.usage_source,
         "cost_usd": None if unknown else call.charged_nano / NANO_PER_USD,
         "saved_usd": call.saved_nano / NANO_PER_USD,

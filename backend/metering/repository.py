@@ -216,6 +216,8 @@ def _summary(call: Call) -> CallSummary:
         attempts=call.attempts,
         overrun=call.overrun,
         saved_nano=call.saved_nano,
+        unit=call.unit,
+        quantity=call.quantity,
     )
 
 

@@ -32,6 +32,9 @@ class CallSummary:
     attempts: int
     overrun: bool = False
     saved_nano: int = 0
+    unit: str | None = None
+    """What it was metered in; None = tokens."""
+    quantity: float = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import structlog
+
 from backend.gateway.bill import bill_lost, usage_facts
 from backend.gateway.call import Call
 from backend.gateway.measure import Measure
@@ -9,11 +11,14 @@ from backend.gateway.operations.bounds import UnitBound
 from backend.gateway.operations.operation import Metered
 from backend.gateway.settle import Settler
 from backend.kernel.errors import BourseError
+from backend.metering.journal import Ticket
 from backend.metering.record import AttemptRecord, token_columns
 from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics
 from backend.pricing.cost import Cost
 from backend.pricing.usage import Usage
+
+log = structlog.get_logger(__name__)
 
 
 class OperationSettler(Settler):
@@ -36,6 +41,12 @@ class OperationSettler(Settler):
     def progress(self, call: Call, usage: Usage | None, delivered_tokens: int, *, begun: bool) -> None:  # noqa: ARG002
         if call.settled or call.ticket is None or not isinstance(call.bound, UnitBound):
             return
+        try:
+            self._tell(call, call.bound, call.ticket)
+        except Exception:
+            log.exception("journal.progress_failed", call=call.record.id)
+
+    def _tell(self, call: Call, bound: UnitBound, ticket: Ticket) -> None:
         record = call.record
         columns: dict[str, Any] = {
             "provider": record.provider,
@@ -46,7 +57,7 @@ class OperationSettler(Settler):
         }
         facts: dict[str, Any] = {}
         if call.accepted:
-            metered, cost = self._reckoned(call, call.bound)
+            metered, cost = self._reckoned(call, bound)
             columns |= token_columns(metered.usage, metered.source) | unit_columns(metered)
             facts = _facts(metered)
             if cost is not None:
@@ -54,7 +65,7 @@ class OperationSettler(Settler):
                 columns["price_ids"] = tuple(dict.fromkeys(cost.price_ids))
         else:
             columns |= token_columns(Usage(), "none") | {"charged_nano": 0}
-        self._metering.progress(record, call.attempts, columns, facts, call.ticket)
+        self._metering.progress(record, call.attempts, columns, facts, ticket)
 
     def _charge(self, call: Call, attempt: AttemptRecord, usage: Usage | None, estimated_output: int) -> Usage:  # noqa: ARG002
         bound, record = call.bound, call.record

@@ -1,12 +1,15 @@
 """Speech and transcriptions: the SDK, the wire, the ledger, and callers and providers who leave."""
 
 import asyncio
+from typing import Any
 
 import httpx
+import orjson
 import pytest
 
+from backend.metering.journal import lines_of
 from tests.fakes.openai_operations import form_of, sound, text
-from tests.fakes.openai_upstream import OpenAIUpstream, status, whole
+from tests.fakes.openai_upstream import OpenAIUpstream, hang, status, whole
 from tests.gateway.conftest import KEY
 from tests.gateway.operations.conftest import OperationRig as Rig
 from tests.providers.test_sound import mp3, opus, wav
@@ -139,6 +142,33 @@ async def test_the_same_upload_is_answered_once_whatever_boundary_is_drawn(gatew
     other = await gateway.http.post("/v1/audio/transcriptions", data=form, files={"file": ("a.wav", wav(2))}, headers=headers)
     assert other.status_code == 422
     assert len(upstream.requests) == 1
+
+
+async def test_the_journal_is_told_what_a_call_comes_to_that_runs(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    """If this process were killed now, this is what would be charged."""
+    upstream.script(hang())
+    asking = asyncio.create_task(gateway.ask("audio/speech", SAY))
+    told: list[Any] = []
+    async with asyncio.timeout(20):
+        while not told:
+            await asyncio.sleep(0.05)
+            journal = gateway.runtime.metering._journal
+            told = [orjson.loads(line) for line in lines_of(journal.directory) if line.startswith(b'["progress"')]
+    asking.cancel()
+    _, _, columns, usage, [attempt] = told[-1]
+    assert (columns["unit"], columns["quantity"], columns["charged_nano"]) == ("character", 5, 75_000)
+    assert (usage, attempt[1]) == ({"character": 5}, "acme")
+    row = await gateway.last_row("client_closed")
+    assert {name: row[name] for name in ("unit", "quantity", "charged_nano", "usage_source")} == {
+        name: columns[name] for name in ("unit", "quantity", "charged_nano", "usage_source")
+    }
+
+
+async def test_a_key_sees_its_calls_in_their_units(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(sound(b"hello"))
+    await gateway.ask("audio/speech", SAY)
+    (row, *_) = (await gateway.http.get("/v1/usage", headers={"authorization": f"Bearer {KEY}"})).json()["data"]
+    assert (row["endpoint"], row["unit"], row["quantity"], row["cost_usd"]) == ("audio.speech", "character", 5, 0.000075)
 
 
 async def test_two_who_ask_at_once_do_not_hear_each_other(gateway: Rig, upstream: OpenAIUpstream) -> None:
