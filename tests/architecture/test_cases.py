@@ -13,7 +13,7 @@ STREAMS = ("U2", "U3", "U4", "U7", "U8", "U9", "C1", "C3")
 LIMITS = ("L1", "L2", "L3", "L4", "L5", "L6", "L7")
 ATTEMPTS = ("U1", "U5", "U6", "U10")
 REQUESTS = ("C2", "C4", "C5", "C6")
-OTHERS = ("A1", "A2", "S2", "W2", "W3", "W6", "W8", "Z2", "Z7")
+OTHERS = ("A1", "A2", "S1", "S2", "S3", "W2", "W3", "W6", "W8", "Z2", "Z6", "Z7")
 PROMISED = (*MONEY, *DURABILITY, *LIMITS, *TWINS, *STREAMS, *ATTEMPTS, *REQUESTS, *OTHERS)
 CASE = re.compile(r"^(B([1-9]|1[0-2])|D[1-9]|L[1-7]|U([1-9]|10)|C[1-9]|I[1-6]|A([1-9]|1[01])|Z[1-8]|W([1-9]|1[0-2])|S[1-8])$")
 
