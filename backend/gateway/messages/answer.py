@@ -95,7 +95,7 @@ def _texts(message: Mapping[str, Any], choice: Mapping[str, Any], refusal: str) 
     text = split_content(message.get("content"))[1]
     if not text and choice.get("finish_reason") != "content_filter":
         text = refusal  # the model's own words
-    return [{"type": "text", "text": text, "citations": None}] if text else []
+    return [{"type": "text", "text": text}] if text else []
 
 
 def _calls(calls: Any) -> Iterator[Block]:

@@ -170,7 +170,7 @@ class MessageEvents:
     # Blocks ------------------------------------------------------------------------------------------------------------------------
 
     def _text(self, text: str) -> bytes:
-        out = b"" if self._open == "text" else self._begins("text", {"type": "text", "text": "", "citations": None})
+        out = b"" if self._open == "text" else self._begins("text", {"type": "text", "text": ""})
         return out + self._block + _TEXT + orjson.dumps(text) + _END
 
     def _thinking(self, text: str) -> bytes:
