@@ -42,6 +42,16 @@ def _told(choice: Mapping[str, Any], number: int) -> Iterator[dict[str, Any]]:
         things["tool_calls"] = [{**call, "index": place} for place, call in enumerate(things["tool_calls"])]
     where_logprobs = "content" if "content" in texts else "refusal" if "refusal" in texts else ""
     yield _delta(index, opening, choice, "logprobs" in choice and logprobs is None)
+    signed = _signed_thoughts(message)
+    if signed:
+        # Each with its signature, before the answer, as it was thought.
+        del things["thinking_blocks"]
+        texts.pop("reasoning_content", None)
+    for block in signed:
+        text = block.get("thinking") or ""
+        for start in range(0, len(text), PIECE):
+            yield _delta(index, {"reasoning_content": text[start : start + PIECE]}, choice, False)
+        yield _delta(index, {"thinking_blocks": [block]}, choice, False)
     for name, text in texts.items():
         if name == where_logprobs and logprobs is not None:
             yield _delta(index, {name: text}, choice, True)
@@ -53,6 +63,16 @@ def _told(choice: Mapping[str, Any], number: int) -> Iterator[dict[str, Any]]:
     rest = {name: value for name, value in choice.items() if name not in ("index", "message", "logprobs")}
     # Not with the first chunk: OpenAI's own SDK counts the tokens of one that begins a further choice twice.
     yield _delta(index, {}, choice, logprobs is not None and not where_logprobs) | rest
+
+
+def _signed_thoughts(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The signed blocks of a message, where they are all of its thoughts."""
+    blocks = message.get("thinking_blocks")
+    if not isinstance(blocks, list) or not all(isinstance(block, dict) for block in blocks):
+        return []
+    texts = [block.get("thinking") or "" for block in blocks]
+    whole = all(isinstance(text, str) for text in texts) and "".join(texts) == (message.get("reasoning_content") or "")
+    return blocks if whole else []
 
 
 def _delta(index: int, delta: dict[str, Any], choice: Mapping[str, Any], with_logprobs: bool) -> dict[str, Any]:

@@ -151,6 +151,25 @@ def test_the_openai_sdk_reads_the_same_answer_from_the_stream(whole: dict[str, A
         assert tokens == [token["logprob"] for token in (choice.get("logprobs") or {}).get("content") or []]
 
 
+@pytest.mark.parametrize("numbered", [False, True])
+def test_signed_thoughts_are_told_with_their_signatures_before_the_answer(numbered: bool) -> None:
+    blocks: list[dict[str, Any]] = [
+        {"type": "thinking", "thinking": "Hm.", "signature": "a"},
+        {"type": "redacted_thinking", "data": "b"},
+        {"type": "thinking", "thinking": "Yes.", "signature": "c"},
+    ]
+    if numbered:  # as a stream had them
+        blocks = [{"index": number, **block} for number, block in enumerate(blocks)]
+    message = {"role": "assistant", "content": "Four.", "reasoning_content": "Hm.Yes.", "thinking_blocks": blocks}
+    choice = {"index": 0, "message": message, "finish_reason": "stop"}
+    whole = {"id": "a", "object": "chat.completion", "created": 1, "model": "m", "choices": [choice]}
+    data = stream_of(whole, wants_usage=False, facts=None)
+    assert assembled(data) == whole
+    told = [list(orjson.loads(payload)["choices"][0]["delta"]) for payload in EventSplitter().feed(data) if payload != b"[DONE]"]
+    signed = ["thinking_blocks"]
+    assert told[1:-1] == [["reasoning_content"], signed, signed, ["reasoning_content"], signed, ["content"]]
+
+
 def test_long_texts_go_out_in_pieces_that_every_client_can_read() -> None:
     message = {"role": "assistant", "content": "x" * (3 * PIECE + 1)}
     whole = {"id": "a", "object": "chat.completion", "created": 1, "model": "m", "choices": [{"index": 0, "message": message}]}

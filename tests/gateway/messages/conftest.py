@@ -33,6 +33,7 @@ def _routes() -> list[dict[str, Any]]:
         {"alias": "gpt", "candidates": [gpt]},
         {"alias": "gpt-pair", "candidates": [gpt, {**gpt, "model": "gpt-other"}]},
         {"alias": "cached", "candidates": [gpt], "cache": {"ttl": "60s"}},
+        {"alias": "cached-claude", "candidates": [claude], "cache": {"ttl": "60s"}},
         {"alias": "claude", "candidates": [claude]},
         {"alias": "claude-new", "candidates": [{**claude, "model": "claude-opus-4-8"}]},
         {"alias": "gemini", "candidates": [{"provider": "google", "model": "gemini-3-flash", "price": PRICE}]},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from anthropic import AsyncAnthropic
 
-from tests.fakes.anthropic_upstream import message, text
+from tests.fakes.anthropic_upstream import message, redacted, text, thinking
 from tests.fakes.openai_upstream import TEXT, chunk, completion, events, hang, whole
 from tests.gateway.conftest import Rig
 from tests.gateway.messages.conftest import ASKED, HI, Upstreams, posted
@@ -63,6 +63,19 @@ async def test_the_cache_answers_with_the_same_message(gateway: Rig, upstreams: 
         assert kept.json()["usage"] == bought.json()["usage"]
     row = await gateway.last_row()
     assert (row["outcome"], row["charged_nano"], row["endpoint"]) == ("cached", 0, "messages")
+
+
+async def test_thoughts_that_were_kept_are_told_as_they_came(client: AsyncAnthropic, upstreams: Upstreams) -> None:
+    blocks = [thinking("Hm."), redacted(), thinking("Yes.", "second"), text("Four.")]
+    upstreams.claude.script(message(*blocks))
+    asked: dict[str, Any] = {**ASKED, "model": "cached-claude", "thinking": {"type": "enabled", "budget_tokens": 1024}}
+    first = await client.messages.create(**asked)
+    async with client.messages.stream(**asked) as stream:
+        kept = await stream.get_final_message()
+    assert len(upstreams.claude.requests) == 1
+    for said in (first, kept):
+        told = [{name: value for name, value in block.to_dict().items() if name != "citations"} for block in said.content]
+        assert told == blocks
 
 
 async def test_somebody_else_goes_on_where_a_stream_broke(gateway: Rig, upstreams: Upstreams) -> None:
