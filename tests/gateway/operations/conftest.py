@@ -70,6 +70,11 @@ def _routes() -> list[dict[str, Any]]:
         {"alias": "embed-busy", "candidates": [{"provider": "acme", "model": "busy", "price": price}]},
         {"alias": "embed-refused", "candidates": [{"provider": "refused", "model": "x", "price": price}]},
         {"alias": "embed-hasty", "candidates": [{"provider": "acme", "model": "hasty", "price": price}], "timeouts": {"attempt": "200ms"}},
+        {
+            "alias": "embed-again",
+            "retries": {"per_candidate": 2, "backoff": "1ms"},
+            "candidates": [{"provider": "acme", "model": "again", "price": price}],
+        },
         {"alias": "unpriced", "candidates": [{"provider": "acme", "model": "nobody-knows"}]},
         {"alias": "silent", "candidates": [{"provider": "claude", "model": "claude-9", "price": price}]},
         {

@@ -79,30 +79,49 @@ async def test_base64_that_nobody_asked_for_becomes_numbers(gateway: Rig, upstre
 
 async def test_more_than_the_provider_takes_is_asked_for_in_pieces_and_is_one_call(gateway: Rig, upstream: OpenAIUpstream) -> None:
     upstream.script(embeddings())
-    texts = [f"text {number}" for number in range(5000)]
-    answer = await gateway.client.embeddings.create(model="embed", input=texts)
-    assert [one.embedding for one in answer.data] == [vector_of(one) for one in texts]
-    assert [one.index for one in answer.data] == list(range(5000))
-    assert answer.usage.total_tokens == 15_000
-    assert sorted(len(seen.body["input"]) for seen in upstream.requests) == [904, 2048, 2048]
+    texts = [f"text {number}" for number in range(2050)]
+    answer = (await post(gateway, {**BODY, "input": texts})).json()
+    assert [one["embedding"] for one in answer["data"]] == [vector_of(one) for one in texts]
+    assert [one["index"] for one in answer["data"]] == list(range(2050))
+    assert answer["usage"]["total_tokens"] == 6_150
+    assert sorted(len(seen.body["input"]) for seen in upstream.requests) == [2, 2048]
     (row,) = await gateway.rows()
-    assert (row["input_tokens"], row["charged_nano"], row["attempts"]) == (15_000, 1_500_000, 1)
+    assert (row["input_tokens"], row["charged_nano"], row["attempts"]) == (6_150, 615_000, 1)
     assert len(await gateway.rows("call_attempt")) == 1
 
 
 async def test_a_piece_that_fails_sends_the_whole_elsewhere_and_what_was_answered_is_billed(
     gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream
 ) -> None:
-    upstream.script(embeddings(), status(503), embeddings())
+    upstream.script(embeddings(), status(503))
     other.script(embeddings())
-    texts = [f"text {number}" for number in range(5000)]
-    answer = await gateway.client.embeddings.create(model="embed-pair", input=texts)
-    assert [one.embedding for one in answer.data] == [vector_of(one) for one in texts]
+    texts = [f"text {number}" for number in range(2050)]
+    answer = (await post(gateway, {**BODY, "model": "embed-pair", "input": texts})).json()
+    assert [one["embedding"] for one in answer["data"]] == [vector_of(one) for one in texts]
     (row,) = await gateway.rows()
-    answered = 3 * sum(len(seen.body["input"]) for at, seen in enumerate(upstream.requests) if at != 1)
-    assert (row["provider"], row["charged_nano"]) == ("backup", 15_000_000)
-    assert row["provider_cost_nano"] == 15_000_000 + answered * 100
-    assert [one["provider_cost_nano"] for one in await gateway.rows("call_attempt")] == [answered * 100, 15_000_000]
+    answered = 3 * len(upstream.requests[0].body["input"])
+    assert (row["provider"], row["charged_nano"]) == ("backup", 6_150_000)
+    assert row["provider_cost_nano"] == 6_150_000 + answered * 100
+    assert [one["provider_cost_nano"] for one in await gateway.rows("call_attempt")] == [answered * 100, 6_150_000]
+
+
+async def test_a_piece_that_fails_is_asked_for_again_and_the_others_are_not(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(embeddings(), status(503), embeddings())
+    answer = (await post(gateway, {"model": "embed-again", "input": ["a"] * 2050})).json()
+    assert len(answer["data"]) == 2050
+    sent = [len(seen.body["input"]) for seen in upstream.requests]
+    assert sent[1] == sent[2] == 2050 - sent[0]
+    (row,) = await gateway.rows()
+    assert (row["attempts"], row["charged_nano"], row["provider_cost_nano"]) == (2, 615_000, 615_000)
+
+
+async def test_pieces_of_a_call_that_fails_are_the_operators_loss(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(embeddings(), status(503))
+    response = await post(gateway, {**BODY, "input": ["a"] * 2050})
+    assert response.status_code == 502
+    row = await gateway.last_row()
+    assert (row["outcome"], row["charged_nano"]) == ("failed", 0)
+    assert row["provider_cost_nano"] == 300 * len(upstream.requests[0].body["input"])
 
 
 @pytest.mark.parametrize("step", [status(503), reset(), whole({"error": {"message": "no", "type": "server_error"}})])

@@ -1,6 +1,8 @@
-"""Speech and transcriptions: the SDK, the wire, the ledger, and callers and providers who leave."""
+"""Pictures, speech and transcriptions: the SDK, the wire, the ledger, and callers and providers who leave."""
 
 import asyncio
+import base64
+import struct
 from typing import Any
 
 import httpx
@@ -8,7 +10,7 @@ import orjson
 import pytest
 
 from backend.metering.journal import lines_of
-from tests.fakes.openai_operations import form_of, sound, text
+from tests.fakes.openai_operations import PIXEL, form_of, images, sound, text
 from tests.fakes.openai_upstream import OpenAIUpstream, hang, status, whole
 from tests.gateway.conftest import KEY
 from tests.gateway.operations.conftest import OperationRig as Rig
@@ -17,6 +19,70 @@ from tests.providers.test_sound import mp3, opus, wav
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SAY = {"model": "speak", "input": "Grüße", "voice": "alloy"}
+
+DRAW = {"model": "draw", "prompt": "a ledger"}
+
+
+# ── pictures ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("url", [False, True])
+async def test_the_sdk_gets_pictures_and_each_is_charged(gateway: Rig, upstream: OpenAIUpstream, url: bool) -> None:
+    upstream.script(whole(images(many=3, url=url)))
+    answer = await gateway.client.images.generate(model="draw", prompt="a ledger", n=3, size="1024x1024", response_format="url")
+    assert answer.data is not None
+    assert [one.url if url else one.b64_json for one in answer.data] == ["https://pictures.example/1.png" if url else PIXEL] * 3
+    body = {"model": "draw-fake", "prompt": "a ledger", "n": 3, "size": "1024x1024", "response_format": "url"}
+    assert (upstream.requests[0].path, upstream.requests[0].body) == ("/v1/images/generations", body)
+    row = await gateway.last_row()
+    assert (row["endpoint"], row["unit"], row["quantity"], row["usage_source"]) == ("images.generations", "image", 3, "counted")
+    assert (row["charged_nano"], row["input_tokens"], row["output_tokens"]) == (3 * 40_000_000, 0, 0)
+
+
+async def test_what_came_is_charged_and_not_what_was_asked_for(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(whole(images(many=2)))
+    await gateway.ask("images/generations", {**DRAW, "n": 4})
+    row = await gateway.last_row()
+    assert (row["quantity"], row["charged_nano"]) == (2, 80_000_000)
+
+
+async def test_tokens_are_charged_where_the_offer_is_priced_by_them(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    usage = {
+        "total_tokens": 1066,
+        "input_tokens": 10,
+        "output_tokens": 1056,
+        "input_tokens_details": {"text_tokens": 10, "image_tokens": 0},
+    }
+    upstream.script(whole(images(usage=usage)))
+    await gateway.ask("images/generations", {**DRAW, "model": "draw-tokens", "quality": "medium"})
+    row = await gateway.last_row()
+    assert (row["unit"], row["input_tokens"], row["output_tokens"], row["usage_source"]) == (None, 10, 1056, "provider")
+    assert row["charged_nano"] == 10 * 5_000 + 1056 * 40_000
+    assert not row["overrun"]
+
+
+@pytest.mark.parametrize("broken", [{}, {"data": []}, {"data": [{}]}, {"data": [None]}, {"data": "picture"}])
+async def test_an_answer_without_a_picture_is_the_providers_failure(
+    gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream, broken: Any
+) -> None:
+    upstream.script(whole(broken))
+    other.script(whole(images()))
+    assert (await gateway.ask("images/generations", {**DRAW, "model": "draw-pair"})).json()["bourse"]["provider"] == "backup"
+    row = await gateway.last_row()
+    assert (row["charged_nano"], row["provider_cost_nano"]) == (400_000_000, 440_000_000)
+
+
+async def test_the_sandbox_draws_one_color(gateway: Rig) -> None:
+    answer = await gateway.client.images.generate(model="my-image", prompt="red", size="1536x1024", n=2)
+    assert answer.data is not None
+    pictures = [base64.b64decode(one.b64_json or "") for one in answer.data]
+    for picture in pictures:
+        assert picture.startswith(b"\x89PNG\r\n\x1a\n")
+        assert struct.unpack(">II", picture[16:24]) == (1536, 1024)
+    again = await gateway.client.images.generate(model="my-image", prompt="red", size="1536x1024", n=2, response_format="url")
+    assert again.data is not None
+    assert (again.data[0].url or "").removeprefix("data:image/png;base64,") == answer.data[0].b64_json
+    assert [row["charged_nano"] for row in await gateway.rows()] == [80_000_000] * 2
 
 
 # ── speech ───────────────────────────────────────────────────────────────────────────────────────────────────────────
