@@ -66,6 +66,19 @@ def test_marks_for_the_cache_stay_where_they_are() -> None:
     assert asked["cache_control"] == MARK
 
 
+def test_what_anthropic_alone_has_goes_through() -> None:
+    said = {"role": "assistant", "content": None, "tool_calls": [{**CALL, "cache_control": MARK}]}
+    failed = {"role": "tool", "tool_call_id": "call_1", "content": "no clock", "is_error": True}
+    clearing = {"edits": [{"type": "clear_thinking_20251015", "keep": "all"}, {"type": "clear_tool_uses_20250919"}]}
+    form = schema(type="object", properties={})
+    asked = sent(USER, said, failed, output_config={"effort": "low"}, context_management=clearing, anthropic_beta=["x"], **form)
+    assert asked["messages"][1]["content"][0]["cache_control"] == MARK
+    assert asked["messages"][2]["content"] == [{"type": "tool_result", "tool_use_id": "call_1", "content": "no clock", "is_error": True}]
+    assert asked["context_management"] == clearing
+    assert asked["output_config"].keys() == {"effort", "format"}
+    assert "anthropic_beta" not in asked
+
+
 def test_turns_of_one_role_are_one_and_results_come_first() -> None:
     said = {"role": "assistant", "content": None, "tool_calls": [CALL, {**CALL, "id": "functions.now:1"}]}
     results = [
@@ -230,6 +243,8 @@ def test_what_cannot_be_said_is_refused_where_it_is(message: dict[str, Any], par
         (schema(type="object", additionalProperties=True), "response_format.json_schema.schema"),
         ({"modalities": ["text", "audio"]}, "modalities"),
         ({"verbosity": "low"}, "verbosity"),
+        ({"output_config": "low"}, "output_config"),
+        ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, "context_management"),
     ],
 )  # fmt: skip
 def test_fields_that_cannot_be_said_are_refused(fields: dict[str, Any], param: str) -> None:
