@@ -6,7 +6,8 @@ and another candidate may still answer.
 
 Who broke off or failed is asked again at once, after a short pause; who says that we ask too much is left alone while somebody else is
 left. Who was silent until a limit passed, and who refused, is not asked again in the same call. What was refused for the request's own
-sake is not asked elsewhere either; only a prompt that is too long goes to candidates whose window is larger or unknown.
+sake is not asked elsewhere either; only a prompt that is too long goes to candidates whose window is larger or unknown, and what one has
+no parameter for to those that may.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from backend.gateway.first_token import OpenedStream, first_token, stream_failur
 from backend.gateway.upstreams import Upstreams, Window
 from backend.gateway.verdict import nobody_to_ask, verdict
 from backend.gateway.watch import Watch
-from backend.kernel.errors import BourseError, UpstreamTimeout
+from backend.kernel.errors import BourseError, UnsupportedParameter, UpstreamTimeout
 from backend.metering.record import AttemptRecord
 from backend.providers.failures import UpstreamFailure, protocol_failure, timeout_failure
 from backend.providers.provider import ChatRequest, Provider, StreamAnswer, WholeAnswer
@@ -175,6 +176,9 @@ class Asking:
                 failure = caught
             except asyncio.CancelledError:
                 failure = self._expired(attempt)
+            except UnsupportedParameter as error:
+                # The adapter cannot say it in its provider's words; the next one's may have them.
+                failure = UpstreamFailure("refused", error)
             except BourseError:
                 call.end_attempt(attempt, "failed")
                 self.ended(None)

@@ -71,8 +71,8 @@ class UpstreamFailure(Exception):
     @property
     def elsewhere(self) -> bool:
         """Whether another candidate may answer what this one did not: everything but a refusal of the request itself. How large a request
-        may be, each decides for itself."""
-        return self.kind != "refused" or self.too_long or isinstance(self.error, RequestTooLarge)
+        may be, and what can be said in it, is different from one to the next."""
+        return self.kind != "refused" or self.too_long or isinstance(self.error, RequestTooLarge | UnsupportedParameter)
 
     @property
     def too_long(self) -> bool:

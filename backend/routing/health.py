@@ -160,7 +160,8 @@ class CandidateHealth:
         if failure.kind == "credentials":
             self._refused_credentials(failure, breaker, number, now)
         elif not failure.blames_provider:
-            self._accepts_key(number)
+            if failure.status is not None or failure.kind == "differs":
+                self._accepts_key(number)  # else nobody was asked
             return
         else:
             self._count(failure, breaker, number, now)

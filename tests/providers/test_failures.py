@@ -38,12 +38,12 @@ def openai_error(message: str, code: Any = None, kind: str = "invalid_request_er
         (422, None, None),
     ],
 )
-def test_refusals_keep_their_meaning_and_only_a_prompt_that_is_too_long_is_asked_elsewhere(
+def test_refusals_keep_their_meaning_and_only_what_another_may_know_or_hold_is_asked_elsewhere(
     status: int, body: Any, code: str | None
 ) -> None:
     failure = failure_from_error_body("acme", status, body)
     assert (failure.kind, failure.error.status, failure.error.code) == ("refused", 400, code)
-    assert failure.elsewhere is (code == "context_length_exceeded")
+    assert failure.elsewhere is (code in ("context_length_exceeded", "unsupported_parameter"))
 
 
 @pytest.mark.parametrize("status", [405, 406, 410, 418, 421, 425, 431, 451, 499])
