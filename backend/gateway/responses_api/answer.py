@@ -23,7 +23,8 @@ def output_of(completion: dict[str, Any], identity: Identity) -> tuple[list[Item
         made.append({"id": identity.item_id(prefix, len(made)), **item})
 
     reasoning = thought(message) or inner
-    calls = [call for call in message.get("tool_calls") or () if isinstance(call, dict)]
+    given = message.get("tool_calls")
+    calls = [call for call in given if isinstance(call, dict)] if isinstance(given, list) else []
     things = _carried(message, calls)
     if reasoning or things:
         item: Item = {"type": "reasoning", "summary": [{"type": "summary_text", "text": reasoning}] if reasoning else []}
