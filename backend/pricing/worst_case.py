@@ -47,9 +47,11 @@ def worst_rates(
         for sheet in card.sheets(prompt, at, tier):
             # In the order in which `cost_of_call` reads them.
             put_in, put_out, read, thought, written, hour, heard, said, _, _, request, drawn = sheet.lines
-            if "input" not in sheet.ignored and (
-                put_in is None or put_out is None or (audio_in and heard is None) or (audio_out and said is None)
-            ):
+            if "input" in sheet.ignored:
+                # Priced by the picture or the second: what it bills for a chat, nobody knows.
+                if request is None:
+                    return None
+            elif put_in is None or put_out is None or (audio_in and heard is None) or (audio_out and said is None):
                 return None
             for line in (put_in, read, written, hour, heard if audio_in else None):
                 if line is not None and line.nano_per_million > paid:

@@ -62,6 +62,15 @@ def test_what_has_no_price_is_not_bounded() -> None:
     assert worst_rates(text_only, 10, at=AT, audio_in=True) is None
 
 
+@pytest.mark.parametrize(("component", "unit"), [("image_out", "image"), ("input", "second"), ("input", "character"), ("ocr", "page")])
+def test_a_chat_is_not_bounded_by_prices_of_other_things(component: str, unit: str) -> None:
+    """It would be free: an offer that is priced by the picture does not bill tokens."""
+    assert worst_rates(PriceCard("x/y", "priced", (PriceLine("p", component, unit, 5),)), 10, at=AT) is None
+    by_request = worst_rates(PriceCard("x/y", "priced", (PriceLine("p", "request", "request", 5 * 10**9),)), 10, at=AT)
+    assert by_request is not None
+    assert by_request.nano(10, 10) == 5000
+
+
 def tiered_card(**nano_by_tier: int) -> PriceCard:
     named = {None: 1000, **nano_by_tier}
     return PriceCard(
