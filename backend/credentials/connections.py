@@ -40,6 +40,8 @@ class Connections:
         """Why others cannot, as a sentence for callers."""
         self.own: dict[str, dict[str, Provider | None]] = {}
         """By tenant: those that it has stored keys of its own for; None where none of them can be used."""
+        self.exchanged: Callable[[str], None] = lambda _: None
+        """Called with the name of a provider whose keys are others than before."""
         self.changed: Callable[[], None] = lambda: None
         """Called after anything of this has changed."""
 
@@ -73,10 +75,12 @@ class Connections:
     def _take(self) -> None:
         providers = supported(self._settings)
         for name, settings in providers.items():
-            found = self.book.shared.get(name, ())
-            if self._made.get(name) != found:
-                self._made[name] = found
+            found, before = self.book.shared.get(name, ()), self._made.get(name)
+            if before != found:
                 self._make_shared(name, settings, found)
+                self._made[name] = found
+                if before is not None:
+                    self.exchanged(name)
         self._take_own(providers)
         self.changed()
 
@@ -88,7 +92,8 @@ class Connections:
         provider: Provider | None = None
         why = f"The provider {name} cannot be asked: its configuration is wrong. The operator's log says more."
         if usable:
-            provider = self._provider(name, settings, found, only_one_is_plain=True)
+            held = _held(self.shared.get(name), self._made.get(name, ()))
+            provider = self._provider(name, settings, found, held, only_one_is_plain=True)
         elif found or needs_key(settings):
             why = f"The provider {name} has no key: the operator has to give it one."
         else:
@@ -108,19 +113,31 @@ class Connections:
             return
         own: dict[str, dict[str, Provider | None]] = {}
         for (tenant, name), found in wanted.items():
-            if self._made_own.get((tenant, name)) == found:
-                own.setdefault(tenant, {})[name] = self.own[tenant][name]
-            else:
-                own.setdefault(tenant, {})[name] = self._provider(name, providers[name], found, tenant=tenant)
+            before = self._made_own.get((tenant, name))
+            provider = self.own[tenant][name] if before is not None else None
+            if before != found:
+                provider = self._provider(name, providers[name], found, _held(provider, before or ()), tenant=tenant)
+            own.setdefault(tenant, {})[name] = provider
         self._made_own, self.own = wanted, own
 
     def _provider(
-        self, name: str, settings: ProviderSettings, found: Found, *, tenant: str | None = None, only_one_is_plain: bool = False
+        self,
+        name: str,
+        settings: ProviderSettings,
+        found: Found,
+        held: Mapping[FoundKey, HeldKey],
+        *,
+        tenant: str | None = None,
+        only_one_is_plain: bool = False,
     ) -> Provider | None:
+        """Keys that are among others before, too, keep what is known of them."""
         keys = []
         for key in found:
-            adapter = self._adapter(name, settings, key)
-            if adapter is not None:
+            known = held.get(key)
+            adapter = None if known is not None else self._adapter(name, settings, key)
+            if known is not None:
+                keys.append(known)
+            elif adapter is not None:
                 keys.append(HeldKey(key.name, adapter))
         if only_one_is_plain and len(keys) == 1:
             return keys[0].provider
@@ -145,6 +162,14 @@ class Connections:
         """What providers are asked over, from `start` on."""
         assert self._http is not None
         return self._http
+
+
+def _held(provider: Provider | None, found: Found) -> dict[FoundKey, HeldKey]:
+    """The keys that a provider was made of."""
+    if not isinstance(provider, KeyedProvider):
+        return {}
+    by_name = {held.name: held for held in provider.keys}
+    return {key: by_name[key.name] for key in found if key.name in by_name}
 
 
 def with_key(settings: ProviderSettings, value: str) -> ProviderSettings:

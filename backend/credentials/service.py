@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy.exc import IntegrityError
+
 from backend.audit.service import AuditService
 from backend.credentials import repository
 from backend.credentials.book import STORED, FoundKey, KeyBook, destination, hint_of, row_of
@@ -150,7 +152,10 @@ class CredentialService:
                 created_at=self._clock.now(),
                 created_by=principal.id[:40],
             )
-            await repository.add(unit.session, key)
+            try:
+                await repository.add(unit.session, key)
+            except IntegrityError:
+                raise NotFound("There is no such tenant.") from None
             action = "provider_key.replace" if before is not None else "provider_key.add"
             await self._audit.record(unit, principal, action, f"{provider}/{name}", tenant_id=tenant_id, destination=row.origin)
         await self._reload()

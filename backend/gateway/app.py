@@ -102,6 +102,7 @@ class Gateway:
         retries = RetryBudget(settings.retry_budget.share, settings.retry_budget.floor, withheld=metrics.retries_withheld.inc)
         upstreams = Upstreams(connections.shared, self._model_list.window, health, retries, missing=connections.missing)
         connections.changed = lambda: upstreams.set_own(connections.own)
+        connections.exchanged = health.exchanged
         allowed = {name: frozenset(provider.allow_fields) for name, provider in settings.providers.items()}
         counter = TokenCounter()
         self._bounder = Bounder(catalog, prices, upstreams, counter, settings.budgets.default, allowed)

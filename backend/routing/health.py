@@ -24,7 +24,7 @@ _PAYMENT_REQUIRED, _FORBIDDEN = 402, 403
 class ProviderHealth:
     """What all models of one provider share: the calls that it may have at once, and whether it accepts our key."""
 
-    __slots__ = ("answered_at", "begun", "bulkhead", "credentials", "name", "refused_after")
+    __slots__ = ("answered_at", "begun", "bulkhead", "credentials", "exchanged_after", "name", "refused_after")
 
     def __init__(self, name: str, bulkhead: Bulkhead) -> None:
         self.name = name
@@ -36,6 +36,8 @@ class ProviderHealth:
         """Calls that it was ever sent; each has its number."""
         self.refused_after = 0
         """How many there were when it refused our key last: only a later one shows that it accepts the key again."""
+        self.exchanged_after = 0
+        """How many there were when its keys were exchanged last: what earlier ones meet is no word about the keys of now."""
 
 
 class CandidateHealth:
@@ -172,6 +174,12 @@ class CandidateHealth:
         if self.circuit.failures and self.last_error == "connect":
             self._close(self._health.now())
 
+    def forgive(self) -> None:
+        """What it failed for is over."""
+        self.cool_until, self.limited = 0.0, False
+        if self.circuit.failures:
+            self._close(self._health.now())
+
     def _count(self, failure: UpstreamFailure, breaker: Breaker, number: int, now: float) -> None:
         circuit = self.circuit
         if not circuit.failures:
@@ -191,6 +199,8 @@ class CandidateHealth:
         """A 401 is about the key. Where the provider has answered lately, a 403 may be about one model, and a 402 about one call that is
         larger than what is left in the account: nobody is to take a provider away from others by asking for much."""
         provider = self.provider
+        if number <= provider.exchanged_after:
+            return
         answers = failure.status in (_PAYMENT_REQUIRED, _FORBIDDEN) and now < provider.answered_at + breaker.open
         if answers and failure.status == _PAYMENT_REQUIRED:
             self._count(failure, breaker, number, now)
@@ -269,6 +279,18 @@ class Health:
         for candidate in self._candidates.values():
             if candidate.provider.name == name:
                 candidate.reached()
+
+    def exchanged(self, name: str) -> None:
+        """A provider has other keys now: what it said of those before, and of how much was asked with them, counts no more."""
+        provider = self._providers.get(name)
+        if provider is None:
+            return
+        provider.exchanged_after = provider.begun
+        if provider.credentials.failures:
+            provider.credentials.close()
+        for candidate in self._candidates.values():
+            if candidate.provider is provider and (candidate.limited or (candidate.last_error or "").startswith("credentials")):
+                candidate.forgive()
 
     def tell(self, event: Event) -> None:
         if self._events is not None:

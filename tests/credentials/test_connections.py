@@ -63,7 +63,7 @@ async def elsewhere(database: Database, clock: FixedClock, settings: Settings) -
 async def until(connections: Connections, *names: str) -> None:
     """The keys of acme in the other process are these."""
     async with asyncio.timeout(10):
-        while tuple(key.name for key in connections.book.shared["acme"]) != names:
+        while sorted(key.name for key in connections.book.shared["acme"]) != sorted(names):
             await asyncio.sleep(0.01)
 
 
@@ -97,6 +97,23 @@ async def test_what_did_not_change_keeps_what_was_learnt_of_it(service: Credenti
     await service.add(OPERATOR, "other", "sk-other-0123456789")
     await elsewhere.load()
     assert elsewhere.shared["acme"] is provider
+
+
+async def test_a_key_that_stays_keeps_what_was_learnt_of_it_when_another_comes(service: CredentialService, elsewhere: Connections) -> None:
+    for name in ("first", "second"):
+        await service.add(OPERATOR, "acme", f"sk-{name}-0123456789", name=name)
+    await until(elsewhere, "first", "second")
+    before = elsewhere.shared["acme"]
+    assert isinstance(before, KeyedProvider)
+    before.keys[0].refused = True
+    await service.add(OPERATOR, "acme", "sk-third-0123456789", name="third")
+    await service.add(OPERATOR, "acme", "sk-other-0123456789", name=before.keys[1].name, replace=True)
+    await elsewhere.load()
+    after = elsewhere.shared["acme"]
+    assert isinstance(after, KeyedProvider)
+    assert before.keys[0] in after.keys
+    assert before.keys[1] not in after.keys
+    assert len(after.keys) == 3
 
 
 @pytest.mark.case("S3")

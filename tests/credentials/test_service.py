@@ -152,6 +152,11 @@ async def test_a_service_accounts_json_may_be_stored(desk: Desk) -> None:
     assert desk.value() == [text]
 
 
+async def test_nothing_is_stored_for_a_tenant_that_is_none(desk: Desk) -> None:
+    with pytest.raises(NotFound):
+        await desk.service.add(OPERATOR, "acme", SECRET, tenant_id="ten_nobody")
+
+
 async def test_half_a_key_of_aws_is_not_stored(at: Open) -> None:
     desk = at(providers={"bedrock": {"protocol": "bedrock"}})
     with pytest.raises(BadRequest, match="access_key_id"):

@@ -260,3 +260,41 @@ async def test_secrets_yaml_is_asked_where_the_configuration_names_no_key(
     async with open_with(api_key=BLUE) as rig:
         assert (await rig.post(PLAIN)).status_code == 200
     assert sent(upstream) == [RED, BLUE]
+
+
+async def test_another_key_is_tried_at_once_and_not_only_by_the_next_probe(open_with: Open, upstream: OpenAIUpstream) -> None:
+    upstream.script(by_key(red=status(401)))
+    async with open_with(api_key=RED) as rig:
+        assert [(await rig.post(PLAIN)).status_code for _ in range(2)] == [502, 502]
+        assert sent(upstream) == [RED]
+        await rig.runtime.credentials.add(OPERATOR, "acme", BLUE)
+        assert (await rig.post(PLAIN)).status_code == 200
+    assert sent(upstream) == [RED, BLUE]
+
+
+async def test_another_key_is_not_limited_by_what_was_asked_with_the_one_before(open_with: Open, upstream: OpenAIUpstream) -> None:
+    upstream.script(by_key(red=status(429, None, "retry-after: 900")))
+    async with open_with(api_keys={"red": RED}) as rig:
+        assert [(await rig.post(PLAIN)).status_code for _ in range(2)] == [429, 429]
+        await rig.runtime.credentials.add(OPERATOR, "acme", BLUE, name="blue")
+        assert (await rig.post(PLAIN)).status_code == 200
+    assert BLUE in sent(upstream)
+
+
+async def test_a_call_that_was_sent_with_the_key_before_says_nothing_of_the_key_of_now(open_with: Open, upstream: OpenAIUpstream) -> None:
+    go_on = asyncio.Event()
+
+    async def slow(exchange: Exchange) -> None:
+        await go_on.wait()
+        await status(401)(exchange)
+
+    upstream.script(by_key(red=slow))
+    async with open_with(api_key=RED) as rig:
+        late = asyncio.create_task(rig.post(PLAIN))
+        while not upstream.requests:
+            await asyncio.sleep(0.005)
+        await rig.runtime.credentials.add(OPERATOR, "acme", BLUE)
+        go_on.set()
+        assert (await late).status_code == 502
+        assert (await rig.post(PLAIN)).status_code == 200
+    assert sent(upstream) == [RED, BLUE]
