@@ -10,6 +10,8 @@ from starlette.responses import JSONResponse
 from backend import __version__
 from backend.catalog import api as catalog_api
 from backend.credentials import api as credentials_api
+from backend.gateway.fan_out import api as fan_out_api
+from backend.gateway.fan_out.service import FanOut
 from backend.identity import api as identity_api
 from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.errors import BadRequest, BourseError, InternalError, MethodNotAllowed, NotFound, as_rest, response_headers
@@ -49,6 +51,7 @@ def build_api(runtime: Runtime) -> FastAPI:
     api.include_router(routing_api.build_router(runtime.routing, person))
     api.include_router(health_api.build_router(runtime.health_view, person))
     api.include_router(credentials_api.build_router(runtime.credentials, runtime.providers, runtime.connections.upstream_http, person))
+    api.include_router(fan_out_api.build_router(FanOut(runtime.gateway, runtime.auth, runtime.routes, runtime.settings)))
     readers = [] if runtime.settings.store.public else [Depends(known)]
     api.include_router(catalog_api.build_router(runtime.catalog), dependencies=readers)
 

@@ -1,0 +1,65 @@
+"""`POST /api/send_prompt`: one prompt for many models and providers at once, for whoever has a key."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response, StreamingResponse
+
+from backend.gateway.fan_out.schemas import AnsweredByMany, PromptForMany
+from backend.gateway.fan_out.service import FanOut, Round
+from backend.kernel.json import dump_json
+
+KEEP_ALIVE_SECONDS = 15.0
+_NOT_KEPT = {"cache-control": "no-store", "x-accel-buffering": "no"}
+
+
+def build_router(fan_out: FanOut) -> APIRouter:
+    """POST /api/send_prompt."""
+    router = APIRouter(prefix="/api", tags=["prompts"])
+
+    @router.post("/send_prompt", response_model=AnsweredByMany)
+    async def send_prompt(prompt: PromptForMany, request: Request) -> Response:
+        """Ask many models the same at once. Each is a call of its own: metered, limited, with its own success or error."""
+        result = fan_out.ask(prompt, request.headers.get("authorization"), request.scope["bourse"])
+        if prompt.stream:
+            return StreamingResponse(_events(result), media_type="text/event-stream", headers=_NOT_KEPT)
+        leaving = asyncio.create_task(_leaves(request, result))
+        try:
+            answers = await result.whole()
+        finally:
+            result.left.set()
+            leaving.cancel()
+        return Response(dump_json(answers.model_dump()), media_type="application/json", headers=_NOT_KEPT)
+
+    return router
+
+
+async def _events(result: Round) -> AsyncIterator[bytes]:
+    events = result.events()
+    upcoming = asyncio.ensure_future(anext(events))
+    try:
+        while True:
+            done, _ = await asyncio.wait((upcoming,), timeout=KEEP_ALIVE_SECONDS)
+            if not done:
+                yield b": keep-alive\n\n"
+                continue
+            try:
+                name, value = upcoming.result()
+            except StopAsyncIteration:
+                return
+            yield b"event: %b\ndata: %b\n\n" % (name.encode(), dump_json(value))
+            upcoming = asyncio.ensure_future(anext(events))
+    finally:
+        result.left.set()
+        upcoming.cancel()
+        with suppress(asyncio.CancelledError, StopAsyncIteration):
+            await upcoming
+
+
+async def _leaves(request: Request, result: Round) -> None:
+    """Tell the round when the caller hangs up. The body has been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    result.left.set()
