@@ -1,15 +1,15 @@
 """The messages of an OpenAI-shaped body into those of Bedrock's Converse: system blocks, turns that alternate, blocks of content.
 
 System and developer messages, wherever they are, are the system prompt in their order. Messages of one role in a row become one turn, and
-so do the results of parallel tool calls. A `cache_control` mark of a part or a message becomes a cache point after it. Thoughts go back
-as they came, in `thinking_blocks`. Texts of white space alone are left out: Converse refuses them.
+so do the results of parallel tool calls. A `cache_control` mark of a part or a message becomes a cache point after it. Signed thoughts go
+back as they came, in `thinking_blocks`. Texts of white space alone are left out: Converse refuses them.
 Source: docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ContentBlock.html.
 """
 
 import base64
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -35,6 +35,7 @@ _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_ID = 64
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9\s()\[\]-]+")
 _LONGEST_NAME = 200
+_NOTHING: Mapping[str, Any] = {"content": ()}
 
 Block = dict[str, Any]
 
@@ -63,6 +64,7 @@ def translated(messages: list[dict[str, Any]]) -> tuple[list[Block], list[dict[s
             raise UnsupportedParameter(f"Bedrock's models know no messages of role '{role[:40]}'.", param=f"{at}.role")
         if blocks and message.get("cache_control") is not None:
             blocks.append(cache_point(message["cache_control"], f"{at}.cache_control"))
+    _tell_documents_apart(block for turn in turns for block in turn["content"])
     return system, [turn for turn in turns if turn["content"]]
 
 
@@ -90,6 +92,18 @@ def _turn(turns: list[dict[str, Any]], role: str) -> list[Block]:
     return blocks
 
 
+def _tell_documents_apart(blocks: Iterable[Block]) -> None:
+    """Converse refuses two documents of one name."""
+    told: set[str] = set()
+    for block in blocks:
+        for document in (inner["document"] for inner in (block, *block.get("toolResult", _NOTHING)["content"]) if "document" in inner):
+            name, number = document["name"], 1
+            while document["name"].casefold() in told:
+                number += 1
+                document["name"] = f"{name[: _LONGEST_NAME - 5]} {number}"
+            told.add(document["name"].casefold())
+
+
 def _said(message: dict[str, Any], at: str) -> Iterator[Block]:
     yield from _thoughts(message.get("thinking_blocks"), f"{at}.thinking_blocks")
     yield from _texts(message.get("content") or message.get("refusal"), f"{at}.content")
@@ -108,8 +122,9 @@ def _thoughts(blocks: Any, at: str) -> Iterator[Block]:
     for number, block in enumerate(blocks or []):
         kind = block.get("type") if isinstance(block, dict) else None
         if kind == "thinking" and isinstance(block.get("thinking"), str):
-            signature = {"signature": block["signature"]} if block.get("signature") else {}
-            yield {"reasoningContent": {"reasoningText": {"text": block["thinking"], **signature}}}
+            # What no model has signed is for the caller to read; no model wants it back.
+            if block.get("signature"):
+                yield {"reasoningContent": {"reasoningText": {"text": block["thinking"], "signature": block["signature"]}}}
         elif kind == "redacted_thinking" and isinstance(block.get("data"), str):
             yield {"reasoningContent": {"redactedContent": block["data"]}}
         else:

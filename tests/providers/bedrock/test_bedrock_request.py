@@ -100,6 +100,24 @@ def test_documents(file: dict[str, str], document: tuple[str, str, str]) -> None
     assert turns[0]["content"] == [{"document": {"format": form, "name": name, "source": {"bytes": data}}}]
 
 
+def test_documents_of_one_name_are_told_apart_and_stay_so_in_the_next_turn() -> None:
+    def pdf(name: str) -> dict[str, Any]:
+        return {"type": "file", "file": {"filename": name, "file_data": "data:application/pdf;base64,AA=="}}
+
+    first: list[dict[str, Any]] = [{"role": "user", "content": [pdf("a"), pdf("A"), pdf("x" * 200), pdf("x" * 200), pdf("a 2")]}]
+    later = [{"role": "assistant", "content": "ok"}, {"role": "tool", "tool_call_id": "t", "content": [pdf("a")]}]
+    names = [block["document"]["name"] for block in translated(first)[1][0]["content"]]
+    assert names == ["a", "A 2", "x" * 200, "x" * 195 + " 2", "a 2 2"]
+    turns = translated([*first, *later])[1]
+    assert [block["document"]["name"] for block in turns[0]["content"]] == names
+    assert turns[2]["content"][0]["toolResult"]["content"][0]["document"]["name"] == "a 3"
+
+
+def test_thoughts_that_nobody_signed_do_not_go_back() -> None:
+    blocks = [{"type": "thinking", "thinking": "t", "signature": ""}, {"type": "thinking", "thinking": "u"}]
+    assert said({"role": "assistant", "content": "x", "thinking_blocks": blocks})[1] == [{"role": "assistant", "content": [{"text": "x"}]}]
+
+
 def part(value: Any) -> list[Any]:
     return [{"role": "user", "content": [value]}]
 
