@@ -40,22 +40,17 @@ class EventSplitter:
         Raises:
             EventTooLarge: an event without end.
         """
-        if (
-            not self._buffer
-            and not self._lines
-            and not self._skip_lf
-            and data[:6] == b"data: "
-            and data[-2:] == b"\n\n"
-            and b"\r" not in data
-        ):
-            self._started = True
-            events = data[6:-2].split(b"\n\ndata: ")
-            for event in events:
-                if b"\n" in event:
-                    break
-            else:
-                self.clean = True
-                return events
+        if not self._buffer and not self._lines and not self._skip_lf and data[:6] == b"data: ":
+            plain = data if b"\r" not in data else data.replace(b"\r\n", b"\n")
+            if plain[-2:] == b"\n\n" and (plain is data or b"\r" not in plain):
+                self._started = True
+                events = plain[6:-2].split(b"\n\ndata: ")
+                for event in events:
+                    if b"\n" in event:
+                        break
+                else:
+                    self.clean = plain is data
+                    return events
         self.clean = False
         return self._feed_slowly(data)
 

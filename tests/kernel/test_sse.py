@@ -142,3 +142,12 @@ def test_many_short_lines_are_searched_once(line: bytes, tail: bytes) -> None:
     data = line * 20_000 + tail
     splitter.feed(data)
     assert counting.looked_at <= 4 * len(data)
+
+
+@pytest.mark.parametrize("data", [b"data: {}\r\n\r\ndata: []\r\n\r\n", b"data: {}\n\r\ndata: []\r\n\n", b"data: {}\r\rdata: []\r\r"])
+def test_events_whose_lines_end_otherwise_are_found_at_once_and_not_passed_on_as_they_are(data: bytes) -> None:
+    splitter = EventSplitter()
+    assert splitter.feed(data) == [b"{}", b"[]"]
+    assert not splitter.clean
+    assert splitter.feed(b"data: 1\n\n") == [b"1"]
+    assert splitter.finish() == []
