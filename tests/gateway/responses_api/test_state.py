@@ -100,10 +100,11 @@ async def test_another_tenant_finds_nothing_and_another_key_of_the_tenant_does(c
 async def test_items_may_be_named_instead_of_sent(client: AsyncOpenAI, providers: Providers) -> None:
     providers.openai.script(whole(completion("The answer is 42.")))
     first = await client.responses.create(model="fast", input="What is it?")
-    items: Any = [{"type": "item_reference", "id": first.output[0].id}, {"id": first.output[0].id}, {"role": "user", "content": "Why?"}]
+    named, why = first.output[0].id, {"role": "user", "content": "Why?"}
+    items: Any = [{"type": "item_reference", "id": named}, why, {"id": named}, why]
     second = await client.responses.create(model="fast", input=items)
     said = [(entry["role"], entry["content"]) for entry in providers.openai.requests[-1].body["messages"]]
-    assert said == [("assistant", "The answer is 42."), ("assistant", "The answer is 42."), ("user", "Why?")]
+    assert said == [("assistant", "The answer is 42."), ("user", "Why?")] * 2
     # What was named is kept with the response that named it.
     await client.responses.delete(first.id)
     await client.responses.create(model="fast", input="Go on.", previous_response_id=second.id)

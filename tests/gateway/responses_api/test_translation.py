@@ -243,6 +243,7 @@ STRANGE = (
 )
 
 
+@settings(max_examples=40)
 @given(*STRANGE)
 def test_whatever_a_provider_puts_where_words_belong(deltas: list[dict[str, Any]], rest: dict[str, Any]) -> None:
     check_strange(deltas, rest)
@@ -294,6 +295,7 @@ def check_body(body: Any) -> None:
     orjson.dumps(identity_of.head("in_progress"))
 
 
+@settings(max_examples=40)
 @given(st.one_of(BODIES, ANY_JSON))
 def test_bodies_of_strangers_are_refused_or_understood(body: Any) -> None:
     check_body(body)
@@ -306,6 +308,7 @@ def test_ten_thousand_bodies(body: Any) -> None:
     check_body(body)
 
 
+@settings(max_examples=30)
 @given(st.text(max_size=60))
 def test_ids_of_items_say_where_they_belong(text: str) -> None:
     told = identity()
