@@ -1,0 +1,64 @@
+"""What the sandbox does beside chat: deterministic, labelled, and only what its models are for."""
+
+from typing import Any, get_args
+
+import pytest
+
+from backend.providers.failures import UpstreamFailure
+from backend.providers.provider import ChatRequest, Operation, OperationRequest, Upload
+from backend.providers.sandbox import NAMES, SandboxProvider
+from backend.providers.sandbox_operations import MODELS
+from tests.providers.test_sound import wav
+
+BODIES: dict[str, dict[str, Any]] = {
+    "embeddings": {"input": "hello"},
+    "completions": {"prompt": "hello"},
+    "moderations": {"input": "hello"},
+    "rerank": {"query": "hello", "documents": ["hello", "bye"]},
+    "images.generations": {"prompt": "hello", "size": "512x256"},
+    "audio.speech": {"input": "hello", "response_format": "wav"},
+    "audio.transcriptions": {},
+}
+
+
+def request(model: str, operation: Operation, **more: Any) -> OperationRequest:
+    upload = Upload("a.wav", "audio/wav", wav(1)) if operation == "audio.transcriptions" else None
+    return OperationRequest({**BODIES[operation], **more}, model, 5.0, "00-0-0-00", operation=operation, upload=upload)
+
+
+@pytest.mark.parametrize(("model", "operation"), MODELS.items())
+async def test_the_same_request_is_answered_the_same(model: str, operation: Operation) -> None:
+    sandbox = SandboxProvider(pace=0)
+    first, second = [await sandbox.perform(request(model, operation)) for _ in range(2)]
+    assert first.body == second.body
+    if first.stream is not None and second.stream is not None:
+        assert await first.stream.read() == await second.stream.read() != b""
+
+
+async def test_every_operation_has_a_model_and_every_model_one_thing_that_it_does() -> None:
+    assert set(MODELS.values()) == set(get_args(Operation)) == SandboxProvider.capabilities.operations
+    sandbox = SandboxProvider(pace=0)
+    for model in NAMES:
+        for operation in get_args(Operation):
+            if MODELS.get(model) != operation:
+                with pytest.raises(UpstreamFailure, match="not_found"):
+                    await sandbox.perform(request(model, operation))
+        if model in MODELS:
+            with pytest.raises(UpstreamFailure, match="not_found"):
+                await sandbox.complete(ChatRequest({"messages": []}, model, 5.0, "00-0-0-00"))
+
+
+@pytest.mark.parametrize(
+    ("model", "operation", "form"), [("speech", "audio.speech", "opus"), ("transcriber", "audio.transcriptions", "srt")]
+)
+async def test_what_cannot_be_simulated_is_refused_by_name(model: str, operation: Operation, form: str) -> None:
+    with pytest.raises(UpstreamFailure, match="refused") as caught:
+        await SandboxProvider(pace=0).perform(request(model, operation, response_format=form))
+    assert caught.value.error.param == "response_format"
+
+
+async def test_sound_that_is_closed_says_nothing_more() -> None:
+    stream = (await SandboxProvider(pace=0).perform(request("speech", "audio.speech"))).stream
+    assert stream is not None
+    stream.close()
+    assert await stream.read() == b""
