@@ -16,11 +16,11 @@ from backend.kernel.sse import EventSplitter, EventTooLarge
 from backend.providers.anthropic_answer import ERROR_STATUSES, completion
 from backend.providers.anthropic_betas import beta_lines
 from backend.providers.anthropic_models import takes_prefill
-from backend.providers.anthropic_request import messages_body
+from backend.providers.anthropic_request import COUNTED, messages_body
 from backend.providers.anthropic_stream import MessageStream, ThoughtTooLong
 from backend.providers.anthropic_usage import usage_from_anthropic
 from backend.providers.failures import UpstreamFailure, failure_from_error_body, protocol_failure
-from backend.providers.http import HttpAnswer, UpstreamHttp
+from backend.providers.http import HttpAnswer, Target, UpstreamHttp
 from backend.providers.posting import MAX_ERROR_BYTES, EventBytes, Poster, json_or_none, secret_of
 from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
 from backend.settings import ProviderSettings
@@ -35,7 +35,7 @@ def build(name: str, settings: ProviderSettings, http: UpstreamHttp) -> Provider
 
 class AnthropicProvider:
     protocol = "anthropic"
-    capabilities = Capabilities(prefill=True, trims_prefill=True, prefills=takes_prefill)
+    capabilities = Capabilities(prefill=True, trims_prefill=True, prefills=takes_prefill, counts_prompts=True)
 
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         self.name = name
@@ -47,6 +47,7 @@ class AnthropicProvider:
         headers = _headers(secret or "", settings.metadata)
         base = (settings.base_url or BASE_URL).rstrip("/").removesuffix("/v1")
         self._target = self._poster.target(f"{base}/v1/messages", headers)
+        self._count = self._poster.target(f"{base}/v1/messages/count_tokens", headers)
         self._models = self._poster.target(f"{base}/v1/models", headers, method="GET")
 
     async def look(self, seconds: float) -> int:
@@ -72,6 +73,15 @@ class AnthropicProvider:
             raise protocol_failure(self.name, "an answer that is no message") from None
         return WholeAnswer(orjson.dumps(value), value, usage)
 
+    async def count_prompt(self, request: ChatRequest) -> int:
+        """As `PromptCounter.count_prompt`."""
+        response = await self._post(request, "application/json", target=self._count)
+        _, answer = await self._poster.read_object(response)
+        tokens = answer.get("input_tokens")
+        if type(tokens) is not int or tokens < 0:
+            raise protocol_failure(self.name, "a count that is none")
+        return tokens
+
     async def open_stream(self, request: ChatRequest) -> StreamAnswer:
         response = await self._post(request, "text/event-stream", stream=True)
         if response.content_type in ("application/json", "text/html"):
@@ -81,14 +91,18 @@ class AnthropicProvider:
             raise protocol_failure(self.name, f"{response.content_type} where an event stream was asked for")
         return AnthropicStream(self.name, EventBytes(self.name, response), MessageStream(self._now()))
 
-    async def _post(self, request: ChatRequest, accept: str, *, stream: bool) -> HttpAnswer:
+    async def _post(self, request: ChatRequest, accept: str, *, stream: bool = False, target: Target | None = None) -> HttpAnswer:
         if not self._usable:
             raise failure_from_error_body(self.name, 401, None)
         try:
             body = messages_body(request.body, request.model, request.cap, stream=stream)
         except BadRequest as error:
             raise UpstreamFailure("refused", error) from None
-        return await self._poster.post(self._target, orjson.dumps(body), request, accept, beta_lines(request.body.get("anthropic_beta")))
+        if target is not None:
+            body = {name: value for name, value in body.items() if name in COUNTED}
+        return await self._poster.post(
+            target or self._target, orjson.dumps(body), request, accept, beta_lines(request.body.get("anthropic_beta"))
+        )
 
     def _failed(self, value: dict[str, Any]) -> UpstreamFailure:
         """An error inside a 200."""

@@ -31,6 +31,10 @@ _SAID_ELSEWHERE = frozenset({
     "parallel_tool_calls", "response_format", "reasoning_effort", "user", "safety_identifier", "service_tier", "output_config",
     "anthropic_beta", *_AS_IT_IS,
 })  # fmt: skip
+COUNTED = frozenset({
+    "model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "context_management", "cache_control",
+})  # fmt: skip
+"""What `POST /v1/messages/count_tokens` takes of a body."""
 _OF_NO_EFFECT = frozenset({"metadata", "prompt_cache_key", "prompt_cache_retention"})
 """They tell OpenAI how to file and route a call, and change nothing in its answer."""
 _NEUTRAL: Mapping[str, Any] = {

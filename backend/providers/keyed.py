@@ -11,7 +11,16 @@ from typing import TypeVar, cast
 
 from backend.providers.failures import UpstreamFailure
 from backend.providers.metadata import AWS_ACCOUNT
-from backend.providers.provider import ChatRequest, OperationAnswer, OperationRequest, Performer, Provider, StreamAnswer, WholeAnswer
+from backend.providers.provider import (
+    ChatRequest,
+    OperationAnswer,
+    OperationRequest,
+    Performer,
+    PromptCounter,
+    Provider,
+    StreamAnswer,
+    WholeAnswer,
+)
 
 T = TypeVar("T")
 Told = Callable[[str, int | None], None]
@@ -102,6 +111,9 @@ class KeyedProvider:
 
     async def open_stream(self, request: ChatRequest) -> StreamAnswer:
         return await self._ask(request, lambda provider: provider.open_stream(request))
+
+    async def count_prompt(self, request: ChatRequest) -> int:
+        return await self._ask(request, lambda provider: cast(PromptCounter, provider).count_prompt(request))
 
     async def perform(self, request: OperationRequest) -> OperationAnswer:
         return await self._ask(request, lambda provider: cast(Performer, provider).perform(request))

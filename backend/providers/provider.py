@@ -31,6 +31,8 @@ class Capabilities:
     """Texts that one embeddings request may hold; for the rest it is asked again."""
     inputs_of: Callable[[str], int] | None = None
     """As `most_inputs`, by the ids of models, where they differ."""
+    counts_prompts: bool = False
+    """It says for nothing how many tokens a prompt has. Who declares it is a `PromptCounter`."""
 
     def takes_prefill(self, model: str) -> bool:
         """Whether this model goes on from a trailing assistant message."""
@@ -159,6 +161,18 @@ class Provider(Protocol):
 
         Raises:
             UpstreamFailure: there is none.
+        """
+        ...
+
+
+class PromptCounter(Provider, Protocol):
+    """A provider that counts the tokens of a prompt without answering it."""
+
+    async def count_prompt(self, request: ChatRequest) -> int:
+        """Tokens of the prompt that the request would send; its `cap` has no part in it.
+
+        Raises:
+            UpstreamFailure: the provider does not say.
         """
         ...
 

@@ -120,6 +120,11 @@ def message(*blocks: Block, stop: str = "end_turn", usage: Any = USAGE, delta: d
     return step
 
 
+def counted(tokens: int) -> Step:
+    """What `count_tokens` answers."""
+    return whole({"input_tokens": tokens})
+
+
 def error_body(kind: str, words: str) -> dict[str, Any]:
     return {"type": "error", "error": {"type": kind, "message": words}, "request_id": "req_011CSHoEeqs5C35K2UUqR7Fy"}
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from anthropic import AsyncAnthropic
 
-from tests.fakes.anthropic_upstream import message, redacted, text, thinking
+from tests.fakes.anthropic_upstream import counted, failing, message, redacted, text, thinking
 from tests.fakes.openai_upstream import TEXT, chunk, completion, events, hang, whole
 from tests.gateway.conftest import Rig
 from tests.gateway.messages.conftest import ASKED, HI, Upstreams, posted
@@ -152,16 +152,34 @@ async def test_tokens_are_counted_without_a_call(client: AsyncAnthropic, gateway
     how = ""
     while how != "counted":  # the tokenizer is loaded by the first count, which does not wait for it for ever
         how = (await posted(gateway, {"model": "gpt", **asked}, path="/count_tokens")).headers["x-bourse-token-count"]
-    counted = await client.messages.count_tokens(model="gpt", **asked)
-    assert 200 < counted.input_tokens < 240, "ten tokens a sentence, and what the template adds at most"
-    assert (await client.messages.count_tokens(model="gpt", **asked, tools=tools)).input_tokens > counted.input_tokens
-    for model, how in (("gpt", "counted"), ("claude", "upper-bound"), ("sandbox/chat", "upper-bound")):
+    plain = (await client.messages.count_tokens(model="gpt", **asked)).input_tokens
+    assert 200 < plain < 240, "ten tokens a sentence, and what the template adds at most"
+    assert (await client.messages.count_tokens(model="gpt", **asked, tools=tools)).input_tokens > plain
+    for model, how in (("gpt", "counted"), ("gemini", "upper-bound"), ("sandbox/chat", "upper-bound")):
         answer = await posted(gateway, {"model": model, **asked}, path="/count_tokens")
         assert answer.headers["x-bourse-token-count"] == how
         assert answer.json().keys() == {"input_tokens"}
         assert answer.headers["request-id"] == answer.headers["x-request-id"]
     assert not upstreams.openai.requests
     assert len(await gateway.rows()) == before
+
+
+async def test_anthropics_own_count_is_exact(client: AsyncAnthropic, gateway: Rig, upstreams: Upstreams) -> None:
+    upstreams.claude.script(counted(42))
+    asked: Any = {"model": "claude", "messages": HI, "system": "Be brief.", "thinking": {"type": "enabled", "budget_tokens": 1024}}
+    assert (await client.messages.count_tokens(**asked)).input_tokens == 42
+    (seen,) = upstreams.claude.requests
+    assert seen.path == "/v1/messages/count_tokens"
+    assert seen.body == {**asked, "model": "claude-sonnet-4-5-20250929"}
+    exact = await posted(gateway, asked, path="/count_tokens")
+    assert exact.headers["x-bourse-token-count"] == "exact"
+    for step in (failing(529, "overloaded_error", "no"), counted(-1), whole([])):
+        upstreams.claude.script(step)
+        ours = await posted(gateway, asked, path="/count_tokens")
+        assert (ours.status_code, ours.headers["x-bourse-token-count"]) == (200, "upper-bound")
+    upstreams.claude.script(failing(400, "invalid_request_error", "messages: roles must alternate"))
+    refused = await posted(gateway, asked, path="/count_tokens")
+    assert (refused.status_code, refused.json()["error"]["type"]) == (400, "invalid_request_error")
 
 
 async def test_fields_of_the_request_reach_a_server_that_speaks_openai(client: AsyncAnthropic, upstreams: Upstreams) -> None:
