@@ -50,6 +50,8 @@ _NO_SUCH_MODEL = (
 )  # fmt: skip
 _OPERATORS_AFFAIR = "operation not allowed"
 """All that Bedrock says of an account that may not ask anything. As part of a longer sentence it may be the caller's own words."""
+_TOO_LARGE = "length less than or equal to 25000000"
+"""Of a body, in bytes."""
 _OTHER_CLOCK = ("signature expired", "signature not yet current")
 
 
@@ -109,6 +111,8 @@ def _meant(status: int | None, bare: str, told: dict[str, Any], words: str) -> i
         return 403
     if meant == 400 and any(word in words for word in _NO_SUCH_MODEL):
         return 404
+    if meant == 400 and _TOO_LARGE in words:
+        return 413
     return meant
 
 

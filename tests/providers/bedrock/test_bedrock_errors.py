@@ -12,6 +12,7 @@ from backend.kernel.errors import (
     ContentPolicyViolation,
     ContextLengthExceeded,
     ModelNotFound,
+    RequestTooLarge,
     UpstreamCredentials,
     UpstreamError,
     UpstreamRateLimited,
@@ -77,6 +78,12 @@ ERRORS: list[tuple[str, int, str, Meaning]] = [
         ("refused", ContextLengthExceeded),
     ),
     ("ValidationException", 400, "This request has been blocked by our content filters.", ("refused", ContentPolicyViolation)),
+    (
+        "ValidationException",
+        400,
+        "1 validation error detected: Value at 'body' failed to satisfy constraint: Member must have length less than or equal to 25000000",
+        ("refused", RequestTooLarge),
+    ),
     ("ValidationException", 400, "A conversation must start with a user message.", ("refused", BadRequest)),
 ]
 UNREADABLE: list[tuple[Step, str]] = [

@@ -239,6 +239,21 @@ async def test_what_is_elsewhere_is_fetched_and_sent_as_bytes(gateway: Rig, bedr
     ]
 
 
+@pytest.mark.case("W4")
+async def test_nothing_is_fetched_for_a_caller_from_where_machines_keep_their_credentials(gateway: Rig, bedrock: BedrockUpstream) -> None:
+    for model in ("claude", "nova"):
+        for url in (
+            "http://169.254.169.254/latest/meta-data/iam/security-credentials/",
+            "http://169.254.170.2/v2/credentials",
+            "http://[fd00:ec2::254]/",
+        ):
+            for part in ({"type": "image_url", "image_url": {"url": url}}, {"type": "file", "file": {"file_data": url}}):
+                response = await gateway.post({"model": model, "messages": [{"role": "user", "content": [part]}]})
+                assert response.status_code == 400
+                assert response.json()["error"]["param"].startswith("messages[0].content[0].")
+    assert bedrock.requests == []
+
+
 FINISHES = [
         ("end_turn", "stop"), ("stop_sequence", "stop"), ("max_tokens", "length"), ("model_context_window_exceeded", "length"),
         ("guardrail_intervened", "content_filter"), ("content_filtered", "content_filter"), ("not_invented_yet", "stop"),
