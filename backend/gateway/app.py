@@ -144,7 +144,7 @@ class Gateway:
             upstreams=upstreams,
         )
         own = SelfService(budgets, keeper, metering)
-        self.responses = ResponseStore(db, clock, settings.responses, masters)
+        self.responses = ResponseStore(db, clock, settings.responses, masters, metrics)
         responses = ResponsesApi(said, self.responses, clock)
         models = Endpoint(_MODELS, ("GET", "HEAD"), self._models)
         endpoints = (

@@ -135,6 +135,12 @@ class Metrics:
             ["event"],
             registry=self.registry,
         )
+        self.responses_kept = Counter(
+            "bourse_responses_total",
+            "Responses that were to be kept, and what became of that: kept, too_large, failed.",
+            ["event"],
+            registry=self.registry,
+        )
         self.cache_redis_up = Gauge("bourse_cache_redis_up", "1 while answers are kept in Redis as well.", registry=self.registry)
         self.cache_redis_failures = Counter(
             "bourse_cache_redis_failures_total",

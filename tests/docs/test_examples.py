@@ -21,7 +21,8 @@ def blocks(page: str, language: str) -> list[str]:
     return [text for kind, text in FENCE.findall((ROOT / page).read_text()) if kind == language]
 
 
-CURLS = [(page, text) for page in ("README.md", "docs/quickstart.md") for text in blocks(page, "sh") if text.startswith("curl ")]
+WITH_CURLS = ("README.md", "docs/quickstart.md", "docs/responses.md")
+CURLS = [(page, text) for page in WITH_CURLS for text in blocks(page, "sh") if text.startswith("curl ")]
 
 
 @pytest.fixture(scope="module")
@@ -49,6 +50,9 @@ def test_a_curl_of_the_docs_works_as_printed(server: AppServer, page: str, comma
         assert "".join(choice["delta"].get("content") or "" for chunk in chunks for choice in chunk["choices"])
         if "include_usage" in command:
             assert chunks[-1]["usage"]["total_tokens"] > 0
+    elif "/responses" in command:
+        answer = json.loads(run.stdout)
+        assert (answer["status"], answer["output"][-1]["type"]) == ("completed", "message")
     elif "/models" in command:
         assert "sandbox/chat" in [model["id"] for model in json.loads(run.stdout)["data"]]
     else:
@@ -58,8 +62,9 @@ def test_a_curl_of_the_docs_works_as_printed(server: AppServer, page: str, comma
         assert answer["bourse"]["provider"] == "sandbox"
 
 
-def test_the_python_of_the_quickstart_works_as_printed(server: AppServer, capsys: pytest.CaptureFixture[str]) -> None:
-    (program,) = blocks("docs/quickstart.md", "python")
+@pytest.mark.parametrize("page", ["docs/quickstart.md", "docs/responses.md"])
+def test_the_python_of_the_docs_works_as_printed(server: AppServer, capsys: pytest.CaptureFixture[str], page: str) -> None:
+    (program,) = blocks(page, "python")
     exec(program.replace(HERE, server.url), {"OpenAI": OpenAI})
     assert len(capsys.readouterr().out) > 20
 

@@ -26,6 +26,7 @@ from backend.kernel.clock import Clock
 from backend.kernel.db import CALLERS_PATIENCE, Database, patience
 from backend.kernel.errors import BadRequest, NotFound, StorageUnavailable, UnsupportedParameter
 from backend.kernel.request import RequestContext
+from backend.observability.metrics import Metrics
 from backend.settings import ResponsesSettings
 
 log = structlog.get_logger(__name__)
@@ -56,11 +57,12 @@ class Earlier:
 class ResponseStore:
     """Responses of one process's callers, and the background task that lets them go."""
 
-    def __init__(self, db: Database, clock: Clock, settings: ResponsesSettings, masters: MasterKeys) -> None:
+    def __init__(self, db: Database, clock: Clock, settings: ResponsesSettings, masters: MasterKeys, metrics: Metrics) -> None:
         self._db = db
         self._clock = clock
         self._settings = settings
         self._masters = masters
+        self._count = metrics.responses_kept
         self._audit = AuditService(clock)
         self._rounds = Rounds(db, gather=GATHER_SECONDS)
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -128,11 +130,16 @@ class ResponseStore:
 
     async def keep(self, key: KeyRecord, kept: Kept, earlier: Earlier) -> bool:
         """Whether it is kept; never raises, because the answer goes out in any case."""
+        event = await self._keep(key, kept, earlier)
+        self._count.labels(event).inc()
+        return event == "kept"
+
+    async def _keep(self, key: KeyRecord, kept: Kept, earlier: Earlier) -> str:
         response_id, now = kept.response["id"], self._clock.now()
         body = await packed(kept, self._masters, key.tenant_id)
         if len(body) > self._settings.max_bytes:
             log.info("responses.too_large", response=response_id, bytes=len(body))
-            return False
+            return "too_large"
         until = now + self._settings.keep
         row = repository.Row(
             id=response_id,
@@ -150,11 +157,11 @@ class ResponseStore:
                     await repository.extend(unit.session, key.tenant_id, earlier.ids, until)
         except StorageUnavailable:
             log.warning("responses.not_kept", response=response_id, consequence="the answer says store: false")
-            return False
+            return "failed"
         except Exception:
             log.exception("responses.keep_failed", response=response_id)
-            return False
-        return True
+            return "failed"
+        return "kept"
 
     async def find(self, key: KeyRecord, response_id: str) -> Kept:
         """Raises:

@@ -16,6 +16,7 @@ from backend.kernel.db import Database
 from backend.kernel.errors import BadRequest, NotFound, UnsupportedParameter
 from backend.kernel.ids import new_id
 from backend.kernel.request import RequestContext
+from backend.observability.metrics import Metrics
 from backend.settings import ResponsesSettings, Settings
 
 OLD_SECRET, NEW_SECRET = "the secret of last year, " * 2, "the secret of this year, " * 2
@@ -31,7 +32,7 @@ MINE, THEIRS = key_of("ten_mine"), key_of("ten_theirs", "key_2")
 
 def store_on(database: Database, clock: FixedClock, folder: Path, secrets: dict[str, str] | None = None, **settings: Any) -> ResponseStore:
     masters = MasterKeys(Settings.model_validate({"data_dir": str(folder), **(secrets or {})}))
-    return ResponseStore(database, clock, ResponsesSettings.model_validate(settings), masters)
+    return ResponseStore(database, clock, ResponsesSettings.model_validate(settings), masters, Metrics())
 
 
 def turn(word: str, previous: str | None = None) -> Kept:
