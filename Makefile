@@ -26,11 +26,11 @@ export PYTHONUNBUFFERED := 1
 uvicorn := $(python) -m uvicorn --host $(HOST) --port $(PORT) --loop uvloop --http backend.http_server:Http --ws wsproto \
 	--timeout-graceful-shutdown 25 --no-proxy-headers --no-access-log --no-server-header --log-level warning
 
-.PHONY: help run gateway dev test check fmt migrate seed reconcile bench faults soak doctor clean install install-dev pages test-packages
+.PHONY: help run gateway dev test test-clients check fmt migrate seed reconcile bench faults soak doctor clean install install-dev pages test-packages
 
 help: ## list the tasks
 	@printf 'Bourse: make TASK\n\n'
-	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-9s %s\n", $$1, $$2}' Makefile
+	awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 	printf '\nPORT (%s) and HOST (%s) say where run and gateway listen. Settings: docs/configuration.md\n' '$(PORT)' '$(HOST)'
 
 # ── use ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -72,6 +72,10 @@ doctor: ## say in plain words what is wrong with this machine, if anything
 
 test: install-dev test-packages ## install what tests need and run all of them
 	@exec $(python) -m pytest -n $(PYTEST_WORKERS) --dist loadfile
+
+test-clients: install-dev test-packages ## run docs/clients and LangChain's own tests, with what they need installed under .build
+	@$(python) -m tests.clients.environments
+	exec $(python) -m pytest -m clients -p no:xdist tests/clients
 
 check: install-dev test-packages ## style, types, migrations, API snapshot, import directions, guards, documented settings
 	@.venv/bin/ruff check .

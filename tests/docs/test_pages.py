@@ -17,6 +17,7 @@ CONTRACT = {
     "gateway",
     "dev",
     "test",
+    "test-clients",
     "check",
     "fmt",
     "migrate",
