@@ -24,13 +24,23 @@ from backend.providers.edited_stream import EditedStream
 from backend.providers.failures import UpstreamFailure, failure_from_error_body
 from backend.providers.http import HttpAnswer, Target, UpstreamHttp
 from backend.providers.openai import OpenAIChat
+from backend.providers.openai_operations import OpenAIOperations
 from backend.providers.posting import EventBytes, Poster, secret_of
-from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer
+from backend.providers.provider import (
+    Capabilities,
+    ChatRequest,
+    Operation,
+    OperationAnswer,
+    OperationRequest,
+    Provider,
+    StreamAnswer,
+)
 from backend.settings import ProviderSettings
 
 API_VERSION = "2024-10-21"
 AUTHORITY = "https://login.microsoftonline.com"
 SCOPE = "https://cognitiveservices.azure.com/.default"
+OPERATIONS: frozenset[Operation] = frozenset({"embeddings", "completions", "images.generations", "audio.speech", "audio.transcriptions"})
 _THINKS = re.compile(r"(?:^|[^a-z0-9])(?:o\d|gpt-?[5-9])", re.IGNORECASE)
 """Names of deployments are free; most tell their model."""
 _NO_SUCH_OPERATION = frozenset({"OperationNotSupported", "DeploymentNotFound"})
@@ -52,7 +62,7 @@ class AzurePoster(Poster):
 
 class AzureProvider(OpenAIChat):
     protocol = "azure"
-    capabilities = Capabilities()
+    capabilities = Capabilities(operations=OPERATIONS)
 
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         secret = secret_of(name, settings)
@@ -99,17 +109,37 @@ class AzureProvider(OpenAIChat):
         body["max_completion_tokens"] = body.pop("max_tokens")
         return await self._post(body, request, accept)
 
+    async def perform(self, request: OperationRequest) -> OperationAnswer:
+        if not self._usable:
+            raise failure_from_error_body(self.name, 401, None)
+        token = await self._token(request)
+        authorization = {"authorization": f"Bearer {token}"} if token else {}
+
+        def where(path: str, model: str, headers: Mapping[str, str]) -> Target:
+            return self.poster.target(self._url(path, model), {**self._headers, **authorization, **headers})
+
+        try:
+            return await OpenAIOperations(self.poster, where).perform(request)
+        except UpstreamFailure as failure:
+            self._refused(failure, token)
+            raise
+
     async def _post(self, body: dict[str, Any], request: ChatRequest, accept: str) -> HttpAnswer:
-        lines, token = "", ""
-        if self._tokens is not None:
-            token = await self._tokens.token(request.connect_seconds)
-            lines = f"authorization: Bearer {token}\r\n"
+        token = await self._token(request)
+        lines = f"authorization: Bearer {token}\r\n" if token else ""
         try:
             return await self.poster.post(self._target(request.model), orjson.dumps(body), request, accept, lines)
         except UpstreamFailure as failure:
-            if failure.status == 401 and self._tokens is not None:
-                self._tokens.refused(token)
+            self._refused(failure, token)
             raise
+
+    async def _token(self, request: ChatRequest) -> str:
+        """Of Entra; "" where there is a key. Raises UpstreamFailure: there is none to be had."""
+        return await self._tokens.token(request.connect_seconds) if self._tokens is not None else ""
+
+    def _refused(self, failure: UpstreamFailure, token: str) -> None:
+        if failure.status == 401 and self._tokens is not None:
+            self._tokens.refused(token)
 
     def _learns_from(self, failure: UpstreamFailure, body: Mapping[str, Any], request: ChatRequest) -> bool:
         refused = isinstance(failure.error, UnsupportedParameter) and failure.error.param == "max_tokens"
@@ -121,10 +151,12 @@ class AzureProvider(OpenAIChat):
     def _target(self, model: str) -> Target:
         target = self._targets.get(model)
         if target is None:
-            place = "" if self._is_v1 else f"/deployments/{quote(model, safe='')}"
-            url = f"{self._base}{place}/chat/completions{self._query}"
-            target = self._targets[model] = self.poster.target(url, self._headers)
+            target = self._targets[model] = self.poster.target(self._url("/chat/completions", model), self._headers)
         return target
+
+    def _url(self, path: str, model: str) -> str:
+        place = "" if self._is_v1 else f"/deployments/{quote(model, safe='')}"
+        return f"{self._base}{place}{path}{self._query}"
 
 
 def _entra(name: str, metadata: Mapping[str, Any], secret: str, http: UpstreamHttp, clock: Clock) -> AccessTokens:

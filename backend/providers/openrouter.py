@@ -13,7 +13,15 @@ from backend.providers.http import HttpAnswer, UpstreamHttp
 from backend.providers.openai import OpenAIProvider
 from backend.providers.openrouter_answer import edited, explained, failed_choice, reported_nano, seconds_to_reset
 from backend.providers.posting import EventBytes, Poster
-from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
+from backend.providers.provider import (
+    Capabilities,
+    ChatRequest,
+    OperationAnswer,
+    OperationRequest,
+    Provider,
+    StreamAnswer,
+    WholeAnswer,
+)
 from backend.settings import ProviderSettings
 
 
@@ -51,6 +59,11 @@ class OpenRouterProvider(OpenAIProvider):
     async def complete(self, request: ChatRequest) -> WholeAnswer:
         answer = await super().complete(request)
         request.reported_nano = reported_nano(answer.value.get("usage"))
+        return answer
+
+    async def perform(self, request: OperationRequest) -> OperationAnswer:
+        answer = await super().perform(request)
+        request.reported_nano = reported_nano((answer.value or {}).get("usage"))
         return answer
 
     def edited(self, events: EventBytes, request: ChatRequest) -> StreamAnswer:

@@ -75,6 +75,8 @@ class OperationSettler(Settler):
         if cost is not None:
             record.provider_cost_nano = attempt.provider_cost_nano = cost.nano
             attempt.price_ids = tuple(dict.fromkeys(cost.price_ids))
+        if call.request is not None and call.request.reported_nano is not None:
+            self._compare(attempt, call.request.reported_nano, is_counted=metered.source == "provider" and cost is not None)
         self._charge_caller(call, metered.usage, cost, metered.source)
         for name, value in unit_columns(metered).items():
             setattr(record, name, value)

@@ -23,6 +23,9 @@ ROUTES = {
     "o3": ["key/team-o3-mini"],
     "by-token": ["entra/chat-default"],
     "pair": ["key/chat-default", "entra/b"],
+    "embed": ["key/embed small"],
+    "embed-by-token": ["entra/embed small"],
+    "draw": ["key/painter"],
 }
 
 
@@ -58,7 +61,7 @@ async def gateway(
 
     def candidate(named: str) -> dict[str, Any]:
         provider, _, model = named.partition("/")
-        return {"provider": provider, "model": model, "price": price}
+        return {"provider": provider, "model": model, "price": {"image": 0.04} if model == "painter" else price}
 
     entra = {"tenant_id": TENANT, "client_id": CLIENT, "authority": tokens.url}
     configuration = {

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from backend.kernel.secrets import SecretRef
 from backend.providers.azure import build
 from backend.providers.failures import UpstreamFailure
-from backend.providers.provider import ChatRequest
+from backend.providers.provider import ChatRequest, OperationRequest, Upload
 from backend.settings import ProviderSettings
 from tests.fakes import azure_upstream as wire
 from tests.fakes.byte_server import client
@@ -268,3 +268,76 @@ async def test_without_its_key_it_is_not_asked(azure: OpenAIUpstream, monkeypatc
             await provider.complete(asked())
     assert caught.value.kind == "credentials"
     assert azure.requests == []
+
+
+EMBEDDED = {
+    "object": "list",
+    "data": [{"object": "embedding", "index": 0, "embedding": [0.25, -1.0]}],
+    "model": "text-embedding-3-small",
+    "usage": {"prompt_tokens": 5, "total_tokens": 5},
+}
+
+
+@pytest.mark.parametrize(
+    ("model", "path"),
+    [
+        ("embed", "/openai/deployments/embed%20small/embeddings?api-version=2024-10-21"),
+        ("embed-by-token", "/v1/embeddings"),
+    ],
+)
+async def test_embeddings(gateway: Rig, azure: OpenAIUpstream, model: str, path: str) -> None:
+    azure.script(whole(EMBEDDED))
+    said = await gateway.client.embeddings.create(model=model, input="hi", encoding_format="float")
+    assert (said.data[0].embedding, said.model) == ([0.25, -1.0], "text-embedding-3-small")
+    seen = azure.requests[0]
+    assert (seen.path, seen.body["input"]) == (path, "hi")
+    assert seen.headers.get("api-key") == (KEY if model == "embed" else None)
+    assert ("authorization" in seen.headers) is (model != "embed")
+    row = await gateway.last_row()
+    assert (row["endpoint"], row["input_tokens"], row["charged_nano"]) == ("embeddings", 5, 5000)
+
+
+async def test_pictures_are_drawn_and_refused_with_the_filters_reason(gateway: Rig, azure: OpenAIUpstream) -> None:
+    azure.script(whole({"created": 1, "data": [{"b64_json": "aWk=", "revised_prompt": "x", "content_filter_results": wire.SAFE}]}))
+    drawn = await gateway.client.images.generate(model="draw", prompt="a fox", size="1024x1024")
+    assert drawn.data is not None
+    assert drawn.data[0].b64_json == "aWk="
+    assert azure.requests[0].path == "/openai/deployments/painter/images/generations?api-version=2024-10-21"
+    azure.script(status(400, wire.refusal(violence={"filtered": True, "severity": "high"})))
+    with pytest.raises(openai.BadRequestError) as caught:
+        await gateway.client.images.generate(model="draw", prompt="a fox", size="1024x1024")
+    assert caught.value.code == "content_policy_violation"
+    assert "found violence (high)" in caught.value.message
+
+
+async def test_a_token_that_is_refused_for_an_embedding_is_not_used_again(azure: OpenAIUpstream) -> None:
+    azure.script(status(401, wire.BAD_KEY), whole(EMBEDDED))
+    async with TokenServer() as tokens, client() as http:
+        metadata = {"tenant_id": TENANT, "client_id": CLIENT, "authority": tokens.url}
+        provider: Any = build("a", settings(azure.base_url, SECRET, metadata), http)
+        request = OperationRequest({"input": "hi"}, "embed", 2, "00-0-0-01", operation="embeddings")
+        with pytest.raises(UpstreamFailure):
+            await provider.perform(request)
+        await provider.perform(request)
+    assert [seen.headers["authorization"] for seen in azure.requests] == ["Bearer tok-1", "Bearer tok-2"]
+
+
+async def test_everything_else_that_it_does_is_asked_of_the_deployment(azure: OpenAIUpstream) -> None:
+    completed = {"id": "c", "object": "text_completion", "choices": [{"index": 0, "text": "hi", "finish_reason": "stop"}]}
+    async with client() as http:
+        provider: Any = build("a", settings(azure.base_url.removesuffix("/v1"), KEY), http)
+        for operation, body, step, path in (
+            ("completions", {"prompt": "hi"}, whole(completed), "completions"),
+            ("audio.speech", {"input": "hi", "voice": "alloy"}, whole(b"ID3", content_type="audio/mpeg"), "audio/speech"),
+            ("audio.transcriptions", {}, whole({"text": "hi"}), "audio/transcriptions"),
+        ):
+            upload = Upload("a.mp3", "audio/mpeg", b"ID3") if operation == "audio.transcriptions" else None
+            azure.script(step)
+            answered = await provider.perform(OperationRequest(body, "d", 2, "00-0-0-01", operation=operation, upload=upload))
+            assert azure.requests[-1].path == f"/openai/deployments/d/{path}?api-version=2024-10-21"
+            assert azure.requests[-1].headers["api-key"] == KEY
+            if answered.stream is None:
+                assert b"hi" in answered.body
+            else:
+                assert await answered.stream.read() == b"ID3"
+                answered.stream.close()

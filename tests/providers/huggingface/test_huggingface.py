@@ -56,7 +56,10 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
         "providers": {
             "hf": {"protocol": "huggingface", "base_url": _server.base_url, "api_key": KEY, "headers": {"X-HF-Bill-To": "acme"}},
         },
-        "models": [{"alias": "deepseek", "candidates": [candidate], "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}}],
+        "models": [
+            {"alias": alias, "candidates": [one], "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}}
+            for alias, one in (("deepseek", candidate), ("e5", {**candidate, "model": wire.EMBEDDER}))
+        ],
         "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
     }
     (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
@@ -184,6 +187,22 @@ async def test_embeddings(hub: OpenAIUpstream) -> None:
         assert struct.unpack("<2f", base64.b64decode(answered.value["data"][0]["embedding"])) == (0.25, -1.0)
         assert answered.usage is None
         assert hub.requests[1].body == {"inputs": ["a"], "normalize": False}
+
+
+async def test_embeddings_as_the_sdk_asks_for_them(gateway: Rig, hub: OpenAIUpstream) -> None:
+    """It asks for base64 unless it is told otherwise, and more texts than fit into one request are asked for in several."""
+    many = [str(number) for number in range(40)]
+    hub.script(
+        wire.vectors(*[[float(number), 1.0] for number in range(32)]), wire.vectors(*[[float(number), 1.0] for number in range(32, 40)])
+    )
+    said = await gateway.client.embeddings.create(model="e5", input=many)
+    assert [one.embedding for one in said.data] == [[float(number), 1.0] for number in range(40)]
+    assert [len(seen.body["inputs"]) for seen in hub.requests] == [32, 8]
+    row = await gateway.last_row()
+    assert (row["endpoint"], row["input_tokens"], row["charged_nano"]) == ("embeddings", 14, 14_000)
+    with pytest.raises(openai.BadRequestError) as caught:
+        await gateway.client.embeddings.create(model="e5", input="a", dimensions=2)
+    assert (caught.value.code, caught.value.param) == ("unsupported_parameter", "dimensions")
 
 
 @pytest.mark.parametrize("field", [{"input": [1, 2]}, {"input": [[1, 2]]}, {"input": []}, {"input": "a", "dimensions": 2}])

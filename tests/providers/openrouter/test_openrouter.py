@@ -238,3 +238,14 @@ async def test_tools_pictures_and_schemas_go_through(gateway: Rig, router: OpenA
     parsed = await gateway.client.chat.completions.parse(model="claude", messages=HI, response_format=City)
     assert parsed.choices[0].message.parsed == City(city="Bern")
     assert router.requests[1].body["response_format"]["type"] == "json_schema"
+
+
+async def test_embeddings(gateway: Rig, router: OpenAIUpstream) -> None:
+    data = [{"object": "embedding", "index": 0, "embedding": [0.25, -1.0]}]
+    usage = {"prompt_tokens": 5, "total_tokens": 5, "cost": 0.000015}
+    router.script(whole({"id": "gen-emb", "object": "list", "data": data, "model": wire.MODEL, "usage": usage}))
+    said = await gateway.client.embeddings.create(model="claude", input="hi", encoding_format="float")
+    assert said.data[0].embedding == [0.25, -1.0]
+    assert (router.requests[0].path, router.requests[0].body["model"]) == ("/v1/embeddings", wire.MODEL)
+    attempt = (await gateway.rows("call_attempt"))[-1]
+    assert attempt["provider_cost_nano"] == attempt["reported_cost_nano"] == 15_000
