@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from backend.gateway.messages.plain import ALL, SIGNED_CALLS, THINKING, plain
+from backend.gateway.messages.plain import ALL, MARKS, SIGNED_CALLS, THINKING, plain
 from backend.kernel.errors import BadRequest
 from backend.pricing.usage import Usage
 from backend.providers.failures import UpstreamFailure
@@ -19,7 +19,7 @@ _GOOGLE = frozenset({THINKING, SIGNED_CALLS})
 _COUNTING_FIRST = frozenset({"anthropic", "bedrock"})
 """Protocols that count the prompt before the first word."""
 _OTHERS: frozenset[str] = frozenset()
-_KNOWN = {"anthropic": ALL, "gemini": _GOOGLE, "vertex": _GOOGLE}
+_KNOWN = {"anthropic": ALL, "gemini": _GOOGLE, "vertex": _GOOGLE, "openrouter": frozenset({MARKS})}
 """By protocol; all others know OpenAI's fields alone."""
 
 

@@ -60,7 +60,7 @@ def _add(messages: list[dict[str, Any]], message: Mapping[str, Any], known: froz
     told = {name: value for name, value in message.items() if name not in ("cache_control", "thinking_blocks", "is_error")}
     content = message.get("content")
     if isinstance(content, list):
-        told["content"] = [_part(part) for part in content]
+        told["content"] = [_part(part, known) for part in content]
     if message.get("tool_calls"):
         dropped = ("cache_control",) if SIGNED_CALLS in known else ("cache_control", "extra_content")
         told["tool_calls"] = [{name: value for name, value in call.items() if name not in dropped} for call in message["tool_calls"]]
@@ -75,8 +75,8 @@ def _add(messages: list[dict[str, Any]], message: Mapping[str, Any], known: froz
         messages.append(told)
 
 
-def _part(part: Mapping[str, Any]) -> dict[str, Any]:
-    told = {name: value for name, value in part.items() if name != "cache_control"}
+def _part(part: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    told = {name: value for name, value in part.items() if name != "cache_control" or MARKS in known}
     file = part.get("file")
     if isinstance(file, dict) and "filename" not in file:
         told["file"] = {"filename": "document.pdf" if "application/pdf" in file["file_data"][:32] else "document", **file}

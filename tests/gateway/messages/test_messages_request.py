@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.gateway.chat_body import check_chat_body
+from backend.gateway.messages.asked import known_to
 from backend.gateway.messages.plain import ALL, SIGNED_CALLS, THINKING, plain
 from backend.gateway.messages.request import chat_body
 from backend.gateway.token_bound import token_bound
@@ -144,7 +145,7 @@ def check_round_trip(body: dict[str, Any]) -> None:
     assert body == before
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(body=BODIES)
 def test_it_comes_back_as_it_was(body: dict[str, Any]) -> None:
     check_round_trip(body)
@@ -187,7 +188,7 @@ def check_plain(body: dict[str, Any]) -> None:
     assert (kept.get("thinking") or {}).get("budget_tokens") == (body.get("thinking") or {}).get("budget_tokens")
 
 
-@settings(max_examples=150)
+@settings(max_examples=60)
 @given(body=BODIES)
 def test_servers_that_speak_openai_are_asked_in_their_own_words(body: dict[str, Any]) -> None:
     check_plain(body)
@@ -262,7 +263,7 @@ def check_any_body(body: dict[str, Any]) -> None:
     assert body == before
 
 
-@settings(max_examples=200)
+@settings(max_examples=80)
 @given(body=ANY_BODIES)
 def test_whatever_it_is_it_is_understood_or_refused(body: dict[str, Any]) -> None:
     check_any_body(body)
@@ -367,6 +368,16 @@ def test_pictures_from_tools_are_shown_by_the_user() -> None:
     assert [message["content"] for message in found[2:4]] == ["Here:", "nothing"]
     picture = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG['data']}"}}
     assert found[4]["content"][1:] == [picture, {"type": "text", "text": "Well?"}]
+
+
+def test_marks_for_the_cache_go_to_those_who_know_them() -> None:
+    """OpenRouter reads them on the parts of a message, whoever is behind it."""
+    mark = {"cache_control": {"type": "ephemeral"}}
+    meant = chat_body({**LEAST, "system": [{"type": "text", "text": "Long.", **mark}]}).body
+    for known, kept in ((known_to("openrouter", "x"), mark), (known_to("openai", "x"), {})):
+        assert plain(meant, known)["messages"][0]["content"] == [{"type": "text", "text": "Long.", **kept}]
+    assert known_to("bedrock", "us.anthropic.claude-sonnet-4-5") is known_to("anthropic", "x") is ALL
+    assert known_to("bedrock", "amazon.nova-pro-v1:0") == frozenset()
 
 
 def test_documents_have_a_name_for_servers_that_ask_for_one() -> None:
