@@ -1,5 +1,5 @@
 """AWS's own client before the fake server: what it signs is accepted, what the server says is understood, and what we send has the right
-shape. Skipped where boto3 is not installed; nothing of ours needs it."""
+shape."""
 
 import asyncio
 import base64
@@ -7,7 +7,9 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import boto3
 import pytest
+from botocore.validate import ParamValidator
 
 from backend.providers.bedrock_request import converse_body
 from tests.fakes.anthropic_upstream import text
@@ -25,7 +27,6 @@ from tests.fakes.bedrock_upstream import (
 )
 from tests.providers.bedrock.conftest import CLAUDE, NOVA
 
-boto3 = pytest.importorskip("boto3")
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 ARN = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/a1b2c3"
 HI = [{"role": "user", "content": [{"text": "hi"}]}]
@@ -92,8 +93,6 @@ async def test_its_errors_are_understood(aws: Any, bedrock: BedrockUpstream) -> 
 
 
 async def test_what_converse_is_sent_has_the_shape_that_aws_describes(aws: Any) -> None:
-    from botocore.validate import ParamValidator
-
     mark = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
     image = {"type": "image_url", "image_url": {"url": PNG}}
     file = {"type": "file", "file": {"filename": "ä/b.pdf", "file_data": "data:application/pdf;base64,JVBERi0="}}
