@@ -180,7 +180,11 @@ def _messages(request: Asked) -> list[dict[str, Any]]:
             raise BadRequest("'instructions' must be a text.", param="instructions")
         conversation.add({"role": "system", "content": instructions}, "instructions")
     for item in request.earlier:
-        conversation.add(item, "previous_response_id")
+        try:
+            conversation.add(item, "previous_response_id")
+        except BadRequest as error:
+            error.param = "previous_response_id"
+            raise
     for number, item in enumerate(request.own):
         conversation.add(item, f"input[{number}]")
     messages = conversation.done()

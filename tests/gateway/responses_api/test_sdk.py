@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, BadRequestError
 from openai.types.responses import (
     Response,
     ResponseCompletedEvent,
@@ -308,3 +308,68 @@ async def test_who_answers_instead_is_not_sent_what_only_another_understands(cli
     assert [entry["role"] for entry in messages] == ["user", "assistant", "tool", "user", "assistant", "user"]
     assert messages[2]["content"] == "rain"
     assert messages[3]["content"][-1]["image_url"]["url"] == PIXEL, "chat has no pictures in what a tool says"
+
+
+async def test_a_structured_answer_is_streamed(client: AsyncOpenAI, providers: Providers) -> None:
+    pieces = ['{"name":', '"Oslo",', '"people":700000}']
+    providers.openai.script(events(*[chunk({"content": piece}) for piece in pieces], chunk({}, "stop"), end="done"))
+    async with client.responses.stream(model="fast", input="Which?", text_format=City) as stream:
+        final = await stream.get_final_response()
+    assert final.output_parsed == City(name="Oslo", people=700000)
+
+
+@pytest.mark.parametrize("how", ["whole", "streamed"])
+async def test_a_custom_tool_is_called_and_answered(client: AsyncOpenAI, providers: Providers, how: str) -> None:
+    made = {"id": "call_1", "type": "custom", "custom": {"name": "run", "input": "print(1)"}}
+    body = completion()
+    body["choices"][0] |= {"message": {"role": "assistant", "content": None, "tool_calls": [made]}, "finish_reason": "tool_calls"}
+    pieces = [{"index": 0, **made, "custom": {"name": "run", "input": ""}}]
+    pieces += [{"index": 0, "custom": {"input": piece}} for piece in ("print", "(1)")]
+    told = [chunk({"tool_calls": [piece]}) for piece in pieces]
+    providers.openai.script(whole(body) if how == "whole" else events(*told, chunk({}, "tool_calls"), end="done"))
+    grammar = {"type": "grammar", "syntax": "lark", "definition": "start: WORD"}
+    request: dict[str, Any] = {"model": "fast", "input": "Run it.", "tools": [{"type": "custom", "name": "run", "format": grammar}]}
+    first = await client.responses.create(**request) if how == "whole" else (await streamed(client, **request))[1]
+    [call] = first.output
+    assert (call.type, call.call_id, call.name, call.input) == ("custom_tool_call", "call_1", "run", "print(1)")
+    [tool] = providers.openai.requests[0].body["tools"]
+    assert tool["custom"]["format"] == {"type": "grammar", "grammar": {"syntax": "lark", "definition": "start: WORD"}}
+    providers.openai.script(whole(completion("1")))
+    result: Any = {"type": "custom_tool_call_output", "call_id": "call_1", "output": "1"}
+    await client.responses.create(model="fast", input=[result], previous_response_id=first.id)
+    _, said, answered = providers.openai.requests[-1].body["messages"]
+    assert said["tool_calls"] == [made]
+    assert answered == {"role": "tool", "tool_call_id": "call_1", "content": "1"}
+
+
+@pytest.mark.parametrize("how", ["whole", "streamed"])
+async def test_citations_and_drawings(client: AsyncOpenAI, providers: Providers, how: str) -> None:
+    citation = {"start_index": 0, "end_index": 2, "url": "https://example.org", "title": "Example"}
+    message = {
+        "role": "assistant", "content": "So", "annotations": [{"type": "url_citation", "url_citation": citation}],
+        "images": [{"type": "image_url", "image_url": {"url": PIXEL}}],
+    }  # fmt: skip
+    body = completion()
+    body["choices"][0]["message"] = message
+    providers.openai.script(whole(body) if how == "whole" else events(chunk(message), chunk({}, "stop"), end="done"))
+    request: dict[str, Any] = {"model": "fast", "input": "Draw."}
+    response = await client.responses.create(**request) if how == "whole" else (await streamed(client, **request))[1]
+    said, drawn = response.output
+    assert said.content[0].annotations[0].model_dump() == {"type": "url_citation", **citation}
+    assert (drawn.type, drawn.result) == ("image_generation_call", PIXEL.partition(",")[2])
+    with pytest.raises(BadRequestError) as refused:
+        await client.responses.create(model="fast", input="Another.", previous_response_id=response.id)
+    assert (refused.value.code, refused.value.param) == ("unsupported_parameter", "previous_response_id")
+
+
+async def test_only_the_allowed_tools_are_shown(client: AsyncOpenAI, providers: Providers) -> None:
+    other = {**WEATHER, "name": "other"}
+    allowed: Any = {"type": "allowed_tools", "mode": "required", "tools": [{"type": "function", "name": "weather"}]}
+    response = await client.responses.create(model="fast", input="hi", tools=[WEATHER, other], tool_choice=allowed)
+    asked = providers.openai.requests[0].body
+    assert ([tool["function"]["name"] for tool in asked["tools"]], asked["tool_choice"]) == (["weather"], "required")
+    assert [tool.name for tool in response.tools] == ["weather", "other"]
+    await client.responses.create(model="fast", input="hi", tools=[WEATHER], tool_choice={"type": "function", "name": "weather"})
+    assert providers.openai.requests[1].body["tool_choice"] == {"type": "function", "function": {"name": "weather"}}
+    await client.responses.create(model="fast", input="hi", parallel_tool_calls=False, tool_choice="auto")
+    assert not {"tools", "tool_choice", "parallel_tool_calls"} & providers.openai.requests[2].body.keys()
