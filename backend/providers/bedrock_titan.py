@@ -25,6 +25,7 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
     "partial_images": (0,), "response_format": ("b64_json",),
 }  # fmt: skip
 """What a field of a picture's body may say that is not sent: just what it is without."""
+_EMBEDDED_FROM = frozenset({"model", "input", "dimensions", "encoding_format", "user"})
 _DRAWN_FROM = frozenset({"model", "prompt", "n", "size", "quality", "seed", "user"})
 
 
@@ -67,6 +68,9 @@ def embedding_body(body: Mapping[str, Any], model: str, metadata: Mapping[str, A
     Raises:
         UnsupportedParameter: with `param`.
     """
+    for name, value in body.items():
+        if name not in _EMBEDDED_FROM and value is not None:
+            raise UnsupportedParameter(f"Titan's embeddings have no '{name[:60]}'.", param=name[:60])
     given = body["input"]
     text = given[0] if isinstance(given, list) and len(given) == 1 else given
     if not isinstance(text, str):

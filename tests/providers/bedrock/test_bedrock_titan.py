@@ -103,6 +103,8 @@ async def test_chat_models_do_not_embed_and_do_not_draw(gateway: Rig, bedrock: B
         (V2, {"input": "x"}, {"bedrock_embed_normalize": False}, {"inputText": "x", "normalize": False}),
         (V1, {"input": "x", "dimensions": 1536}, {"bedrock_embed_dims": 512, "bedrock_embed_normalize": True}, {"inputText": "x"}),
         (V1, {"input": "x", "dimensions": 512}, {}, "dimensions"),
+        (V2, {"input": "x", "user": "u", "encoding_format": "base64", "input_type": None}, {}, {"inputText": "x"}),
+        (V2, {"input": "x", "input_type": "query"}, {}, "input_type"),
         (V2, {"input": [1, 2]}, {}, "input"),
         (V2, {"input": [[1, 2]]}, {}, "input"),
         (V2, {"input": ["x", "y"]}, {}, "input"),
