@@ -1,4 +1,4 @@
-"""A chat body without what only some providers understand: how a Messages call is put to the others. Pure.
+"""A chat body without what only some providers understand: how calls in other protocols than chat's are put to the others. Pure.
 
 Left out are marks for the prompt cache and signed thoughts, which nobody else could use, and so an order to clear thoughts away; said
 otherwise are Anthropic's ways to ask for thoughts, pictures in the results of tools, and results that are errors. Several messages of
@@ -32,7 +32,7 @@ def plain(body: Mapping[str, Any], known: frozenset[str]) -> Mapping[str, Any]:
         raise UnsupportedParameter("This provider clears nothing away from its prompt.", param="context_management")
     out = {name: value for name, value in body.items() if name not in _LEFT_OUT}
     effort = _effort(body)
-    if THINKING not in known or (effort is not None and body.get("thinking", {}).get("budget_tokens") is None):
+    if THINKING not in known or (effort is not None and (body.get("thinking") or {}).get("budget_tokens") is None):
         out.pop("thinking", None)
         if effort is not None:
             out["reasoning_effort"] = effort
@@ -78,7 +78,7 @@ def _add(messages: list[dict[str, Any]], message: Mapping[str, Any], known: froz
 def _part(part: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
     told = {name: value for name, value in part.items() if name != "cache_control" or MARKS in known}
     file = part.get("file")
-    if isinstance(file, dict) and "filename" not in file:
+    if isinstance(file, dict) and "filename" not in file and isinstance(file.get("file_data"), str):
         told["file"] = {"filename": "document.pdf" if "application/pdf" in file["file_data"][:32] else "document", **file}
     return told
 
@@ -94,7 +94,8 @@ def _joined(first: Mapping[str, Any], second: Mapping[str, Any]) -> dict[str, An
     content = _parts(first.get("content")) + _parts(second.get("content"))
     calls = [*first.get("tool_calls", ()), *second.get("tool_calls", ())]
     own = "".join([message.get("reasoning_content", "") for message in (first, second)])
-    told: dict[str, Any] = {"role": "assistant", "content": content or (None if calls else "")}
+    told = {**first, **second, "content": content or (None if calls else "")}
+    told.pop("reasoning_content", None)
     if calls:
         told["tool_calls"] = calls
         if own:
@@ -123,8 +124,8 @@ def _with_pictures(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
             break
         content = message.get("content")
         if message["role"] == "tool" and isinstance(content, list):
-            pictures = [part for part in content if part["type"] != "text"]
-            texts = [part for part in content if part["type"] == "text"]
+            pictures = [part for part in content if part.get("type") != "text"]
+            texts = [part for part in content if part.get("type") == "text"]
             if pictures:
                 named = {"type": "text", "text": f"What the tool showed for call {message['tool_call_id']}:"}
                 shown += [named, *pictures]
