@@ -24,9 +24,19 @@ from backend.providers.bedrock_claude import ClaudeEvents, claude_body
 from backend.providers.bedrock_media import with_media
 from backend.providers.bedrock_request import converse_body
 from backend.providers.bedrock_stream import BedrockChunks, BedrockStream, Events
-from backend.providers.bedrock_titan import check_titan, draws, embedding_answer, embedding_body, embeds, image_answer, image_body
+from backend.providers.bedrock_titan import (
+    TITAN_FIELDS,
+    check_titan,
+    draws,
+    embedding_answer,
+    embedding_body,
+    embeds,
+    image_answer,
+    image_body,
+)
 from backend.providers.failures import UpstreamFailure, protocol_failure
 from backend.providers.http import HttpAnswer, UpstreamHttp
+from backend.providers.metadata import AWS_ACCOUNT
 from backend.providers.posting import EventBytes
 from backend.providers.provider import (
     Capabilities,
@@ -42,6 +52,7 @@ from backend.settings import ProviderSettings
 CLAUDE, CONVERSE = "anthropic_messages", "converse"
 _EVENTS = "application/vnd.amazon.eventstream"
 _LONGEST_ID = 64
+_FIELDS = frozenset({"bedrock_chat_format", "bedrock_default_max_tokens", *AWS_ACCOUNT, *TITAN_FIELDS})
 Read = Callable[[dict[str, Any]], tuple[dict[str, Any], Usage | None]]
 """The answer in OpenAI's shape and what it used. Raises LookupError, TypeError, AttributeError: it cannot be read."""
 
@@ -160,6 +171,9 @@ class BedrockProvider:
 
 
 def _check(metadata: Mapping[str, Any]) -> None:
+    for name in metadata:
+        if name.startswith(("aws_", "bedrock_")) and name not in _FIELDS:
+            raise ValueError(f"metadata.{name[:60]}: there is no such field")
     form, cap = metadata.get("bedrock_chat_format"), metadata.get("bedrock_default_max_tokens")
     if form not in (None, CLAUDE, CONVERSE):
         raise ValueError(f"metadata.bedrock_chat_format is {CLAUDE} or {CONVERSE}")

@@ -73,8 +73,7 @@ class BedrockCalls:
         if terms is None:
             try:
                 terms = self._terms(laid_over(self._own.metadata, request.metadata))
-            except ValueError as error:
-                log.error("provider.metadata_cannot_be", provider=self._name, model=request.model, reason=str(error))
+            except ValueError:
                 told = UpstreamError(f"What the configuration says of this model at the provider {self._name} cannot be.")
                 raise UpstreamFailure("not_found", told) from None
             if len(self._candidates) >= _MOST_TERMS:
@@ -118,5 +117,10 @@ class BedrockCalls:
         return await self.poster.post(self.poster.target(url, {}), data, request, accept, lines)
 
     def _terms(self, metadata: Mapping[str, Any]) -> Terms:
-        self._check(metadata)
-        return Terms(metadata, BedrockAccount(self._name, metadata, self._base_url, self.secret, self._clock))
+        try:
+            self._check(metadata)
+            return Terms(metadata, BedrockAccount(self._name, metadata, self._base_url, self.secret, self._clock))
+        except ValueError as error:
+            # Ours, so it names a field and quotes no value.
+            log.error("provider.metadata_cannot_be", provider=self._name, reason=str(error))
+            raise

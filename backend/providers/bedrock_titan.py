@@ -12,6 +12,10 @@ from backend.kernel.errors import BadRequest, ContentPolicyViolation, Unsupporte
 from backend.pricing.usage import Usage
 
 TITAN_TEXT, TEXT_IMAGE = "titan_text", "TEXT_IMAGE"
+TITAN_FIELDS = (
+    "bedrock_embedding_format", "bedrock_embed_dims", "bedrock_embed_normalize", "bedrock_image_task_type", "bedrock_image_quality",
+    "bedrock_image_cfg_scale", "bedrock_image_style", "bedrock_image_seed",
+)  # fmt: skip
 _EMBEDDERS = re.compile(r"amazon\.titan-embed-(?:text|g1-text)")
 _FIXED_SIZE = re.compile(r"titan-embed-(?:text-v1|g1-text)")
 """The first generation has one size of vector, and no say in it."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from backend.kernel.errors import (
     BadRequest,
@@ -292,11 +293,21 @@ async def test_a_candidate_may_have_an_account_and_a_region_of_its_own(provider:
     assert "/eu-central-1/" in bedrock.requests[2].headers["authorization"]
 
 
-@pytest.mark.parametrize("metadata", [{"bedrock_chat_format": "grpc"}, {"bedrock_default_max_tokens": 0}, {"region": "../x"}])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"bedrock_chat_format": "grpc"},
+        {"bedrock_default_max_tokens": 0},
+        {"region": "../x"},
+        {"aws_secret_key": "typo"},
+        {"bedrock_image_size": 1},
+    ],
+)
 async def test_metadata_that_cannot_be_is_refused_when_it_is_built(metadata: dict[str, Any]) -> None:
     async with client() as http:
-        with pytest.raises(ValueError, match=r"metadata\."):
+        with structlog.testing.capture_logs() as logs, pytest.raises(ValueError, match=r"metadata\."):
             build("aws", ProviderSettings(protocol="bedrock", metadata={"region": REGION, **metadata}), http)
+        assert logs[0]["reason"].startswith(f"metadata.{next(iter(metadata))}")
         # Of a candidate's there is nobody to tell before it is asked; another one may answer.
         provider = build("aws", ProviderSettings(protocol="bedrock", metadata=ACCOUNT), http)
         failure = await failure_of(provider, request(metadata=metadata))
