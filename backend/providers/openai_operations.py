@@ -55,6 +55,10 @@ class OpenAIOperations:
         if request.operation == "audio.speech":
             if response.content_type != "application/json":
                 return OperationAnswer(b"", None, None, _content_type(response, "audio/mpeg"), EventBytes(self._poster.name, response))
+        elif request.operation == "completions" and request.body.get("stream"):
+            # Some servers forget the content type, some answer an error or a web page under 200.
+            if response.content_type not in ("application/json", "text/html"):
+                return OperationAnswer(b"", None, None, "text/event-stream", EventBytes(self._poster.name, response))
         elif request.operation == "audio.transcriptions" and request.body.get("response_format") in _NO_JSON:
             data = await self._poster.read_whole(response)
             if response.content_type != "application/json":
@@ -64,6 +68,8 @@ class OpenAIOperations:
         data, value = await self._poster.read_object(response)
         if request.operation == "audio.speech" and not value.get("error"):
             raise protocol_failure(self._poster.name, "JSON where sound was asked for")
+        if request.operation == "completions" and request.body.get("stream") and not value.get("error"):
+            raise protocol_failure(self._poster.name, "JSON where an event stream was asked for")
         return self._answer(data, value)
 
     def _answer(self, data: bytes, value: dict[str, Any]) -> OperationAnswer:
@@ -76,6 +82,9 @@ def _written(request: OperationRequest) -> tuple[dict[str, str], bytes]:
     body = {**request.body, "model": request.model}
     if request.cap is not None:
         body["max_tokens"] = request.cap
+    if request.body.get("stream"):
+        options = request.body.get("stream_options")
+        body["stream_options"] = {**options, "include_usage": True} if isinstance(options, dict) else {"include_usage": True}
     if request.upload is None:
         return {}, orjson.dumps(body)
     boundary = f"bourse-{token_hex(16)}"

@@ -105,7 +105,8 @@ class OperationAnswer:
         value: what `body` spells; None where it is no JSON (a transcript as plain text or subtitles).
         usage: the provider's own count in disjoint buckets, with those of images, seconds, characters and requests where it says them;
             None if it did not count. `requests` beside 1 are searches (`rerank`).
-        stream: of `audio.speech`: the bytes as they come, under a status that was good; nothing of them was read yet.
+        stream: the bytes as they come, under a status that was good, nothing of them read yet: sound of `audio.speech`, and the events of
+            `completions` whose body says `stream`, with the usage in one of them.
     """
 
     body: bytes

@@ -111,7 +111,16 @@ def _completions(request: OperationRequest) -> OperationAnswer:
     put_in, put_out = sum(_tokens(one) for one in prompts), len(said) * copies
     usage = {"prompt_tokens": put_in, "completion_tokens": put_out, "total_tokens": put_in + put_out}
     head = {"id": f"cmpl-{_name(body)}", "object": "text_completion", "created": _CREATED, "model": "sandbox/completion"}
-    return _json({**head, "choices": choices, "usage": usage})
+    if not body.get("stream"):
+        return _json({**head, "choices": choices, "usage": usage})
+    parts: list[dict[str, Any]] = [
+        {**choice, "text": word, "finish_reason": finish if number == len(said) else None}
+        for number, word in enumerate(said, start=1)
+        for choice in choices
+    ]
+    events = [{**head, "choices": [part], "usage": None} for part in parts] + [{**head, "choices": [], "usage": usage}]
+    data = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in events) + b"data: [DONE]\n\n"
+    return OperationAnswer(b"", None, None, "text/event-stream", _Bytes(data))
 
 
 def _moderations(request: OperationRequest) -> OperationAnswer:
@@ -178,10 +187,10 @@ def _speech(request: OperationRequest) -> OperationAnswer:
             data = head + data
     else:
         raise refused("The sandbox speaks mp3, wav and pcm.", "response_format")
-    return OperationAnswer(b"", None, None, media, _Sound(data))
+    return OperationAnswer(b"", None, None, media, _Bytes(data))
 
 
-class _Sound:
+class _Bytes:
     """A `StreamAnswer` of bytes that are there."""
 
     def __init__(self, data: bytes) -> None:

@@ -9,14 +9,17 @@ from backend.gateway.bill import Bill
 from backend.gateway.bounds import Bound
 from backend.gateway.call import Call
 from backend.gateway.operations.bounds import UnitBound
+from backend.gateway.operations.completions import Completions
 from backend.gateway.operations.embeddings import joined, pieces_of
 from backend.gateway.operations.operation import Asked, Operation
+from backend.gateway.operations.text_events import TextEvents
 from backend.gateway.upstreams import Upstreams
 from backend.gateway.watch import Watch
+from backend.kernel.sse import EventTooLarge
 from backend.metering.record import AttemptRecord
 from backend.pricing.usage import Usage
-from backend.providers.failures import UpstreamFailure, protocol_failure
-from backend.providers.provider import ChatRequest, OperationAnswer, OperationRequest, Performer, Provider
+from backend.providers.failures import UpstreamFailure, failure_from_error_body, protocol_failure, status_of_error
+from backend.providers.provider import ChatRequest, OperationAnswer, OperationRequest, Performer, Provider, StreamAnswer
 
 PARALLEL = 4
 """Pieces of one request that are on their way at once."""
@@ -25,7 +28,7 @@ PARALLEL = 4
 class OperationAsking(Asking):
     """`performed` is awaited once; then `close`, `broke` or `ended` where the answer is a stream, which has begun by then."""
 
-    __slots__ = ("_asked_for", "_operation", "_pieces", "_wasted", "begun")
+    __slots__ = ("_asked_for", "_operation", "_pieces", "_wasted", "begun", "events")
 
     def __init__(self, call: Call, watch: Watch, upstreams: Upstreams, operation: Operation, asked: Asked) -> None:
         super().__init__(call, watch, upstreams)
@@ -35,14 +38,19 @@ class OperationAsking(Asking):
         """What candidates have answered already of requests that they take in pieces."""
         self._wasted: list[tuple[AttemptRecord, Bound, Usage]] = []
         self.begun = b""
-        """The first bytes of an answer that is a stream."""
+        """The first bytes of an answer that is a stream, as they go to the caller."""
+        self.events: TextEvents | None = None
+        """Of an answer that comes in events."""
 
     async def performed(self) -> tuple[OperationAnswer, AttemptRecord]:
         """The first answer that a candidate gives. Raises as `Asking.whole`."""
-        seconds = self._route.timeouts.attempt
+        timeouts, is_stream = self._route.timeouts, self._asked_for.stream
 
         async def ask(provider: Provider, request: ChatRequest, attempt: AttemptRecord) -> tuple[OperationAnswer, AttemptRecord]:
-            self._watch.limit(seconds, "attempt")
+            if is_stream:
+                self._watch.limit(timeouts.first_token, "first_token")
+            else:
+                self._watch.limit(timeouts.attempt, "attempt")
             answer = await self._whole(cast(Performer, provider), cast(OperationRequest, request), attempt)
             self._call.end_attempt(attempt, "completed", status=200)
             return answer, attempt
@@ -55,7 +63,7 @@ class OperationAsking(Asking):
         self._bill_wasted(self._call.bound)
         asked = self._asked
         assert asked is not None
-        asked.took(answered[1].latency_ms, streamed=False)
+        asked.took(answered[1].latency_ms, streamed=is_stream)
         if answered[0].stream is None:
             self.close()
         else:
@@ -82,6 +90,10 @@ class OperationAsking(Asking):
         answer = await provider.perform(request)
         if answer.stream is not None:
             try:
+                if isinstance(self._operation, Completions):
+                    attempt.status = 200
+                    await self._first_text(provider.name, answer.stream, self._operation.events(self._asked_for))
+                    return answer
                 self.begun = await answer.stream.read()
                 if not self.begun:
                     raise protocol_failure(provider.name, "no sound")
@@ -89,6 +101,21 @@ class OperationAsking(Asking):
                 answer.stream.close()
                 raise
         return self._sound(provider, self._asked_for, answer)
+
+    async def _first_text(self, name: str, stream: StreamAnswer, events: TextEvents) -> None:
+        while not events.started:
+            data = await stream.read()
+            try:
+                self.begun = events.feed(data) if data else events.end()
+            except EventTooLarge:
+                raise protocol_failure(name, "an event without end") from None
+            if events.error is not None:
+                raise failure_from_error_body(name, status_of_error(events.error), events.error)
+            if events.holds_too_much:
+                raise protocol_failure(name, "events without end and no text")
+            if (events.done or not data) and not events.started:
+                raise protocol_failure(name, "no text")
+        self.events = events
 
     def _sound(self, provider: Provider, asked: Asked, answer: OperationAnswer) -> OperationAnswer:
         fault = self._operation.fault(asked, answer)

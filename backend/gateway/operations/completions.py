@@ -1,9 +1,10 @@
-"""`POST /v1/completions`: a text goes on. Whole answers; a stream is refused by name."""
+"""`POST /v1/completions`: a text goes on; whole, or in events."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from backend.gateway.operations.operation import Asked, JsonOperation, Metered, Unit, estimated_tokens, number_of, objects_in
+from backend.gateway.operations.text_events import TextEvents
 from backend.gateway.operations.texts import check_texts
 from backend.kernel.errors import BadRequest, UnsupportedParameter
 from backend.pricing.usage import Usage
@@ -25,8 +26,10 @@ class Completions(JsonOperation):
         number_of(body, "max_tokens", MOST_TOKENS, DEFAULT_CAP)
         if number_of(body, "best_of", MOST_CHOICES, MOST_CHOICES) < number_of(body, "n", MOST_CHOICES, 1):
             raise BadRequest("'best_of' must not be less than 'n'.", param="best_of")
-        if body.get("stream"):
-            raise UnsupportedParameter("Completions are not streamed here; chat completions are.", param="stream")
+        if body.get("stream") is not None and not isinstance(body["stream"], bool):
+            raise BadRequest("'stream' must be true or false.", param="stream")
+        asked.stream = bool(body.get("stream"))
+        asked.wants_usage = _wants_usage(body.get("stream_options"), stream=asked.stream)
         if body.get("service_tier") is not None:
             raise UnsupportedParameter("'service_tier' is for chat completions.", param="service_tier")
 
@@ -35,6 +38,20 @@ class Completions(JsonOperation):
 
     def most(self, asked: Asked, tokens: int, longest: int | None) -> Mapping[Unit, Usage]:  # noqa: ARG002
         return {"token": Usage(input=tokens, output=cap_of(asked.body) * _written(asked.body))}
+
+    def events(self, asked: Asked) -> TextEvents:
+        """For what a stream is going to send."""
+        body = asked.body
+        return TextEvents(
+            choices=_prompts(body) * (body.get("n") or 1), most_tokens=cap_of(body) * _written(body), wants_usage=asked.wants_usage
+        )
+
+    def streamed(self, asked: Asked, events: TextEvents) -> Metered:
+        """How much was used of a stream so far."""
+        used, written = events.usage, min(events.tokens, cap_of(asked.body) * _written(asked.body))
+        if used is not None and events.complete:
+            return Metered("token", used, "provider")
+        return Metered("token", Usage(input=estimated_tokens(asked.body["prompt"]), output=written), "estimated")
 
     def fault(self, asked: Asked, answer: OperationAnswer) -> str | None:  # noqa: ARG002
         choices = objects_in(answer, "choices")
@@ -54,8 +71,22 @@ def cap_of(body: Mapping[str, Any]) -> int:
     return body.get("max_tokens") or DEFAULT_CAP
 
 
+def _wants_usage(options: Any, *, stream: bool) -> bool:
+    if options is None:
+        return False
+    if not stream:
+        raise BadRequest("'stream_options' is only allowed when 'stream' is true.", param="stream_options")
+    wanted = options.get("include_usage") if isinstance(options, dict) else 7
+    if wanted is not None and not isinstance(wanted, bool):
+        raise BadRequest("'stream_options' is an object with include_usage, true or false.", param="stream_options")
+    return bool(wanted)
+
+
+def _prompts(body: Mapping[str, Any]) -> int:
+    prompts = body["prompt"]
+    return len(prompts) if isinstance(prompts, list) and isinstance(prompts[0], (str, list)) else 1
+
+
 def _written(body: Mapping[str, Any]) -> int:
     """How many texts the model writes; of `best_of` all are billed."""
-    prompts = body["prompt"]
-    many = len(prompts) if isinstance(prompts, list) and isinstance(prompts[0], (str, list)) else 1
-    return many * max(body.get("n") or 1, body.get("best_of") or 1)
+    return _prompts(body) * max(body.get("n") or 1, body.get("best_of") or 1)

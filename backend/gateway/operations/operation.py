@@ -35,6 +35,9 @@ class Asked:
     model: str
     end_user: str | None = None
     upload: Upload | None = None
+    stream: bool = False
+    """A text is to come in events."""
+    wants_usage: bool = False
     seconds: float = 0.0
     """Of the sound that was sent, as its header says or as files of its size mostly play."""
     most_seconds: float = 0.0

@@ -4,7 +4,6 @@ authenticate → gate → read → resolve → bound → limit → reserve → o
 """
 
 import asyncio
-from contextlib import suppress
 from typing import Any
 
 from backend.gateway.attempt import CallerGone
@@ -12,8 +11,10 @@ from backend.gateway.call import Call, clean
 from backend.gateway.facts import bourse_object, fact_lines
 from backend.gateway.operations.asking import OperationAsking, unit_bound
 from backend.gateway.operations.bounds import UnitBounder
+from backend.gateway.operations.completions import Completions
 from backend.gateway.operations.operation import Asked, Operation
 from backend.gateway.operations.settling import OperationSettler
+from backend.gateway.operations.streaming import Broken, Passing
 from backend.gateway.pipeline import Pipeline, seconds_left
 from backend.gateway.progress import Progress
 from backend.gateway.reserve import Reserver
@@ -22,20 +23,14 @@ from backend.gateway.settle import CLIENT_CLOSED_STATUS
 from backend.gateway.splicing import splice_facts
 from backend.gateway.standing_headers import StandingHeaders
 from backend.gateway.upstreams import Upstreams
-from backend.gateway.watch import STALL_SECONDS, Looks, Watch
+from backend.gateway.watch import Looks, Watch
 from backend.kernel.body import ClientDisconnected
 from backend.kernel.errors import BourseError, InternalError, Restarting
 from backend.kernel.header_lines import EXTENSION, pairs_of
 from backend.kernel.request import GONE, Receive, Scope, Send
 from backend.limits.limiter import Limiter
 from backend.metering.service import MeteringService
-from backend.providers.failures import UpstreamFailure, timeout_failure
-from backend.providers.provider import StreamAnswer
 from backend.routing.table import RouteTable
-
-
-class _Broken(Exception):
-    """An answer that the caller has a part of is not going to be completed; it is settled."""
 
 
 class OperationPipeline:
@@ -89,7 +84,7 @@ class OperationPipeline:
             self._settler.unanswered(call, "failed" if call.attempts else "refused", status=error.status, error_code=error.code)
             facts = pairs_of(fact_lines(call, overhead=None)) if call.attempts else []
             await send_error(send, error, [*facts, *self._standing.headers_beside(call, error)])
-        except _Broken:
+        except Broken:
             # An answer that is not ended is cut off by the server, and that is all that a caller can be told.
             return
         except (CallerGone, ClientDisconnected):
@@ -105,6 +100,7 @@ class OperationPipeline:
     def _take(call: Call, asked: Asked) -> None:
         record = call.record
         call.body = asked.body
+        record.stream = asked.stream
         record.requested_model = clean(asked.model)
         record.end_user = clean(asked.end_user) if asked.end_user is not None else None
         if call.key.end_users is not None:
@@ -140,11 +136,28 @@ class OperationPipeline:
         try:
             answer, attempt = await asking.performed()
             bound = unit_bound(call)
-            bound.metered = bound.meter(operation.used(asked, answer), call.created_at)
+            if asking.events is None:
+                bound.metered = bound.meter(operation.used(asked, answer), call.created_at)
+            else:
+                call.answered_by(asking.events.model)
             call.answered_by(answer.value.get("model") if answer.value is not None else None)
             if answer.stream is not None:
                 watch.recheck(lambda: self._entrance.authenticate(scope))
-                await self._pass_on(call, asking, answer.stream, answer.content_type, watch, send)
+                overhead = call.overhead
+                passing = Passing(
+                    call,
+                    asking,
+                    answer.stream,
+                    watch,
+                    self._settler,
+                    send,
+                    lambda: [fact_lines(call, overhead=overhead), *self._standing.lines(call)],
+                    lambda: _facts(call) if call.with_facts else None,
+                )
+                if isinstance(operation, Completions):
+                    await passing.text(operation, asked)
+                else:
+                    await passing.sound(answer.content_type)
                 return
         finally:
             watch.stop()
@@ -157,58 +170,6 @@ class OperationPipeline:
         else:
             body = splice_facts(answer.body, _facts(call)) if call.with_facts else answer.body
             await send_json(send, 200, body, lines=lines)
-
-    async def _pass_on(
-        self, call: Call, asking: OperationAsking, stream: StreamAnswer, content_type: str, watch: Watch, send: Send
-    ) -> None:
-        """Sound as it comes. Once it has begun nobody else can go on with it, and a break can be told by breaking off alone."""
-        assert call.route is not None
-        assert call.candidate is not None
-        name, idle = call.candidate.provider, call.route.timeouts.idle
-        attempt, now = call.attempts[-1], asyncio.get_running_loop().time
-        call.record.first_token_ms = round(call.elapsed * 1000)
-        attempt.first_token_ms = attempt.latency_ms
-        overhead = call.overhead
-        call.record.overhead_us = round(overhead * 1_000_000)
-        ended = False
-        try:
-            watch.limit_idle(idle)
-            data = asking.begun
-            lines = [fact_lines(call, overhead=overhead), *self._standing.lines(call)]
-            head = ((b"content-type", content_type.encode("latin-1", "replace")),)
-            await send({"type": "http.response.start", "status": 200, "headers": head, EXTENSION: lines})
-            while data:
-                watch.waiting, watch.last = False, now()
-                await send({"type": "http.response.body", "body": data, "more_body": True})
-                watch.waiting, watch.last = True, now()
-                data = await stream.read()
-            ended = True
-        except UpstreamFailure as failure:
-            asking.broke(failure)
-            self._settler.failed_midway(call, failure.error)
-            raise _Broken from None
-        except asyncio.CancelledError:
-            reason = watch.expired()
-            if reason is None:
-                self._settler.cut(call, attempt, None, 0, "interrupted", status=200)
-                raise
-            if reason in ("idle", "total"):
-                total = call.route.timeouts.total
-                silent = timeout_failure(name, "no data", idle) if reason == "idle" else timeout_failure(name, "no end", total)
-                asking.broke(silent)
-                self._settler.failed_midway(call, silent.error)
-                raise _Broken from None
-            self._settler.cut(call, attempt, None, 0, "client_closed" if watch.refusal is None else "interrupted", status=200)
-            raise CallerGone from None
-        finally:
-            if not ended:
-                stream.close()
-        watch.stop()
-        stream.release()
-        self._settler.completed(call, attempt, None)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(STALL_SECONDS):
-                await send({"type": "http.response.body", "body": b""})
 
 
 def _facts(call: Call) -> dict[str, Any]:

@@ -43,6 +43,9 @@ BAD: list[tuple[str, dict[str, Any], str]] = [
     ("completions", {"max_tokens": 0}, "max_tokens"),
     ("completions", {"max_tokens": 10**18}, "max_tokens"),
     ("completions", {"n": 129}, "n"),
+    ("completions", {"stream": "yes"}, "stream"),
+    ("completions", {"stream_options": {"include_usage": True}}, "stream_options"),
+    ("completions", {"stream": True, "stream_options": {"include_usage": 1}}, "stream_options"),
     ("completions", {"n": 3, "best_of": 2}, "best_of"),
     ("moderations", {"input": []}, "input"),
     ("moderations", {"input": [[1]]}, "input[0]"),
@@ -81,7 +84,6 @@ async def test_a_field_that_cannot_be_meant_is_named(gateway: Rig, upstream: Ope
 @pytest.mark.parametrize(
     ("path", "change"),
     [
-        ("completions", {"stream": True}),
         ("completions", {"service_tier": "priority"}),
         ("images/generations", {"stream": True}),
         ("images/generations", {"partial_images": 2}),
