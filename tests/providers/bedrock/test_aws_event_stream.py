@@ -50,7 +50,7 @@ def test_the_fake_server_writes_the_published_bytes() -> None:
     assert encoded({"content-type": "application/json"}, b"{'foo':'bar'}") == ONE_HEADER
 
 
-@settings(max_examples=70)
+@settings(max_examples=40)
 @given(messages=MESSAGES, cuts=CUTS)
 def test_any_cut_gives_the_same_messages(messages: list[tuple[dict[str, str], bytes]], cuts: list[int]) -> None:
     wire = b"".join(encoded(headers, payload) for headers, payload in messages)
@@ -76,7 +76,7 @@ def check_damage(messages: list[tuple[dict[str, str], bytes]], at: int, mask: in
 damage = given(messages=MESSAGES.filter(bool), at=st.integers(0, 5000), mask=st.integers(1, 255), cuts=CUTS)
 
 
-@settings(max_examples=70)
+@settings(max_examples=40)
 @damage
 def test_a_byte_that_is_wrong_is_noticed_and_what_came_before_it_is_kept(
     messages: list[tuple[dict[str, str], bytes]], at: int, mask: int, cuts: list[int]
@@ -84,7 +84,7 @@ def test_a_byte_that_is_wrong_is_noticed_and_what_came_before_it_is_kept(
     check_damage(messages, at, mask, cuts)
 
 
-@settings(max_examples=70)
+@settings(max_examples=40)
 @given(wire=st.binary(max_size=300), cuts=CUTS)
 def test_any_bytes_are_read_to_their_end(wire: bytes, cuts: list[int]) -> None:
     found, broken = read(wire, cuts)

@@ -70,7 +70,7 @@ def test_results_of_tools_hold_texts_and_images_and_ids_fit() -> None:
     ]
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(st.text(max_size=200))
 def test_ids_of_calls_are_such_as_bedrock_takes_and_the_same_each_time(given_id: str) -> None:
     assert 1 <= len(call_id(given_id)) <= 64
@@ -274,7 +274,7 @@ BODIES = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(body=BODIES)
 def test_any_body_is_translated_or_refused_and_never_changed(body: dict[str, Any]) -> None:
     before = copy.deepcopy(body)

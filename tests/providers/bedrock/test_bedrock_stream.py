@@ -16,6 +16,7 @@ from backend.providers.anthropic_usage import usage_from_anthropic
 from backend.providers.aws_event_stream import EventStreamReader
 from backend.providers.bedrock_answer import ConverseEvents, message, usage
 from backend.providers.bedrock_claude import ClaudeEvents
+from backend.providers.bedrock_messages import translated
 from backend.providers.bedrock_stream import BedrockChunks
 from tests.fakes.anthropic_upstream import USAGE as CLAUDE_USAGE
 from tests.fakes.anthropic_upstream import text
@@ -82,7 +83,7 @@ any_stream = given(blocks=CONVERSED, told_usage=USAGES, stop=STOPS, cuts=CUTS)
 
 
 @pytest.mark.case("U4")
-@settings(max_examples=60)
+@settings(max_examples=40)
 @any_stream
 def test_any_cut_of_converse_is_the_same_answer(blocks: Any, told_usage: Any, stop: str, cuts: list[int]) -> None:
     check_any_cut(blocks, told_usage, stop, cuts)
@@ -98,7 +99,7 @@ def test_any_cut_of_converse_is_the_same_answer_ten_thousand_times(blocks: Any, 
 
 
 @pytest.mark.case("U4")
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(blocks=BLOCKS, cuts=CUTS)
 def test_any_cut_of_claude_is_the_same_answer(blocks: Any, cuts: list[int]) -> None:
     """That the events in the envelope are read right is held by the tests of Anthropic's own."""
@@ -106,6 +107,20 @@ def test_any_cut_of_claude_is_the_same_answer(blocks: Any, cuts: list[int]) -> N
     told = chunks_of(claude_chunks(), wire, cuts)
     assert told == chunks_of(claude_chunks(), wire, [])
     assert answer_of(told)[2]["total_tokens"] == 102
+
+
+@settings(max_examples=40)
+@given(blocks=CONVERSED)
+def test_an_answer_goes_back_as_it_came(blocks: list[dict[str, Any]]) -> None:
+    """Thoughts first, then the text in one, then the calls, as OpenAI's message has them."""
+    as_message = message(converse_body(*blocks), "chatcmpl-1", "amazon.nova-pro-v1:0")
+    said = completion(as_message, None, CREATED)["choices"][0]["message"]
+    words = "".join(block["text"] for block in blocks if "text" in block)
+    expected = [block for block in blocks if "reasoningContent" in block]
+    expected += [{"text": words}] if words.strip() else []
+    expected += [block for block in blocks if "toolUse" in block]
+    _, turns = translated([said])
+    assert turns == ([{"role": "assistant", "content": expected}] if expected else [])
 
 
 @st.composite
@@ -171,7 +186,7 @@ any_break = given(broken=broken_streams(), cuts=st.lists(st.integers(0, 6000), m
 
 
 @pytest.mark.case("U4")
-@settings(max_examples=80)
+@settings(max_examples=60)
 @any_break
 def test_broken_streams_are_read_to_their_end(broken: tuple[bool, bytes], cuts: list[int]) -> None:
     check_broken(*broken, cuts)
