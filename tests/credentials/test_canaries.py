@@ -198,11 +198,9 @@ async def shown_to_people(rig: Rig, tenant_id: str) -> bytes:
 def on_the_command_line() -> bytes:
     said = ""
     for words in (
-        "provider list", "provider list --json", "provider show several", "provider keys", "provider keys --json",
-        "provider keys --tenant small",
-        "provider test several", "provider test stored", "provider test listed --json", "provider reseal", "route show several",
-        "provider add-key several --name more --key env:CANARY_KEY --json", "provider add-key several --name more --key env:CANARY_KEY",
-        f"provider add-key several --name wrong --key {REPLACED}", "provider remove-key several --name more",
+        "provider list", "provider show several --json", "provider keys", "provider keys --tenant small --json", "provider test several",
+        "provider reseal", "provider add-key several --name more --key env:CANARY_KEY --json",
+        f"provider add-key several --name wrong --key {REPLACED}",
     ):  # fmt: skip
         said += CliRunner().invoke(app, words.split(), catch_exceptions=False).output
     assert "cdefghij" not in said

@@ -46,7 +46,13 @@ Open = Callable[..., Desk]
 
 
 @pytest.fixture
-def at(database: Database, clock: FixedClock, tmp_path: Path) -> Open:
+def at(sqlite_database: Database, clock: FixedClock, tmp_path: Path) -> Open:
+    return lambda **given: Desk(sqlite_database, clock, tmp_path, **given)
+
+
+@pytest.fixture
+def on_both(database: Database, clock: FixedClock, tmp_path: Path) -> Open:
+    """As `at`, once on each database."""
     return lambda **given: Desk(database, clock, tmp_path, **given)
 
 
@@ -56,8 +62,8 @@ def desk(at: Open) -> Desk:
 
 
 @pytest.fixture
-async def tenants(database: Database, clock: FixedClock, desk: Desk) -> tuple[str, str]:
-    identity = IdentityService(database, clock, desk.audit, desk.settings)
+async def tenants(sqlite_database: Database, clock: FixedClock, desk: Desk) -> tuple[str, str]:
+    identity = IdentityService(sqlite_database, clock, desk.audit, desk.settings)
     made = [(await identity.tenants.create(OPERATOR, slug=slug)).id for slug in ("one", "two")]
     identity.close()
     return made[0], made[1]
@@ -86,7 +92,8 @@ async def audited(database: Database) -> list[tuple[str, str, str | None]]:
 
 
 @pytest.mark.case("S2")
-async def test_a_key_is_stored_sealed_listed_replaced_and_removed_with_a_line_each(database: Database, desk: Desk) -> None:
+async def test_a_key_is_stored_sealed_listed_replaced_and_removed_with_a_line_each(on_both: Open, database: Database) -> None:
+    desk = on_both()
     added = await desk.service.add(OPERATOR, "acme", f" {SECRET}\n", name="team-a")
     assert (added.name, added.source, added.hint, added.state, added.destination) == (
         "team-a",
@@ -110,16 +117,18 @@ async def test_a_key_is_stored_sealed_listed_replaced_and_removed_with_a_line_ea
     assert actions == [(f"provider_key.{verb}", "acme/team-a") for verb in ("add", "replace", "remove")]
 
 
-async def test_every_change_moves_the_change_feed(database: Database, desk: Desk) -> None:
-    before = await database.change_version()
+async def test_every_change_moves_the_change_feed(sqlite_database: Database, desk: Desk) -> None:
+    before = await sqlite_database.change_version()
     await desk.service.add(OPERATOR, "acme", SECRET)
-    assert await database.change_version() == before + 1
+    assert await sqlite_database.change_version() == before + 1
     await desk.service.remove(OPERATOR, "acme", "default")
-    assert await database.change_version() == before + 2
+    assert await sqlite_database.change_version() == before + 2
 
 
-async def test_where_the_audit_cannot_be_written_nothing_is_stored(database: Database, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with database.write() as unit:
+async def test_where_the_audit_cannot_be_written_nothing_is_stored(
+    sqlite_database: Database, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with sqlite_database.write() as unit:
         await unit.session.execute(sa.text("ALTER TABLE audit_entry RENAME TO elsewhere"))
     with pytest.raises(BourseError):
         await desk.service.add(OPERATOR, "acme", SECRET)
@@ -204,7 +213,7 @@ async def test_who_may_do_what(desk: Desk, tenants: tuple[str, str]) -> None:
     assert await desk.service.keys(OPERATOR) == []
 
 
-async def test_a_tenants_keys_are_its_own(database: Database, desk: Desk, tenants: tuple[str, str]) -> None:
+async def test_a_tenants_keys_are_its_own(sqlite_database: Database, desk: Desk, tenants: tuple[str, str]) -> None:
     one, two = tenants
     await desk.service.add(OPERATOR, "acme", SECRET, tenant_id=one)
     await desk.service.add(OPERATOR, "acme", "sk-of-the-second-012345", tenant_id=two)
@@ -214,7 +223,7 @@ async def test_a_tenants_keys_are_its_own(database: Database, desk: Desk, tenant
     assert desk.value() == ["sk-of-everybody-0123456"]
     await desk.service.remove(OPERATOR, "acme", "default", tenant_id=one)
     assert (desk.value(tenant_id=one), len(desk.value(tenant_id=two)), len(desk.value())) == ([], 1, 1)
-    assert [(action, tenant) for action, _, tenant in await audited(database)] == [
+    assert [(action, tenant) for action, _, tenant in await audited(sqlite_database)] == [
         ("provider_key.add", one),
         ("provider_key.add", two),
         ("provider_key.add", None),
@@ -223,17 +232,17 @@ async def test_a_tenants_keys_are_its_own(database: Database, desk: Desk, tenant
 
 
 @pytest.mark.case("S3")
-async def test_a_sealed_key_opens_in_its_own_row_alone(database: Database, desk: Desk, tenants: tuple[str, str]) -> None:
+async def test_a_sealed_key_opens_in_its_own_row_alone(sqlite_database: Database, desk: Desk, tenants: tuple[str, str]) -> None:
     one, two = tenants
     await desk.service.add(OPERATOR, "acme", SECRET, tenant_id=one)
     await desk.service.add(OPERATOR, "acme", "sk-of-the-second-012345", tenant_id=two)
-    async with database.write() as unit:
+    async with sqlite_database.write() as unit:
         rows = {row.tenant_id: row for row in (await unit.session.scalars(sa.select(ProviderKey))).all()}
         rows[one].sealed, rows[two].sealed = rows[two].sealed, rows[one].sealed
     await desk.book.load()
     assert (desk.value(tenant_id=one), desk.value(tenant_id=two)) == ([None], [None])
     assert "does not open" in (await desk.service.keys(OPERATOR, tenant_id=one))[0].why
-    async with database.write() as unit:
+    async with sqlite_database.write() as unit:
         await unit.session.execute(sa.update(ProviderKey).where(sa.column("tenant_id") == one).values(tenant_id=two))
     await desk.book.load()
     assert desk.value(tenant_id=one) == []
@@ -263,12 +272,14 @@ async def test_a_key_is_not_there_where_its_provider_has_moved_to(at: Open, move
 
 
 @pytest.mark.case("S3")
-async def test_the_master_key_is_changed_while_everything_goes_on(at: Open, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_master_key_is_changed_while_everything_goes_on(
+    on_both: Open, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(service_module, "BATCH", 4)
-    before = at()
+    before = on_both()
     for number in range(10):
         await before.service.add(OPERATOR, "acme", f"{SECRET}{number}", name=f"k{number}")
-    during = at(secret_key=SECOND, secret_key_previous=FIRST)
+    during = on_both(secret_key=SECOND, secret_key_previous=FIRST)
     await during.book.load()
     during.book.check_master()
     wanted = during.value()
@@ -284,19 +295,19 @@ async def test_the_master_key_is_changed_while_everything_goes_on(at: Open, data
     assert await during.service.reseal(OPERATOR, progress) == (10, 0)
     assert told == [4, 8, 10]
     assert await during.service.reseal(OPERATOR) == (0, 0)
-    after = at(secret_key=SECOND)
+    after = on_both(secret_key=SECOND)
     await after.book.load()
     after.book.check_master()
     assert after.value() == wanted
     assert [action for action, _, _ in await audited(database)].count("provider_key.reseal") == 1
-    late = at()
+    late = on_both()
     await late.book.load()
     with pytest.raises(MasterKeyWrong, match=MasterKey(SECOND).name):
         late.book.check_master()
     assert late.value() == [None] * 10
 
 
-async def test_what_does_not_open_is_counted_and_left_as_it_is(at: Open, database: Database) -> None:
+async def test_what_does_not_open_is_counted_and_left_as_it_is(at: Open) -> None:
     await at(secret_key="a-third-master-key-of-at-least-32-signs").service.add(OPERATOR, "acme", SECRET)
     await at().service.add(OPERATOR, "acme", SECRET, name="second")
     assert await at(secret_key=SECOND, secret_key_previous=FIRST).service.reseal(OPERATOR) == (1, 1)
@@ -304,7 +315,9 @@ async def test_what_does_not_open_is_counted_and_left_as_it_is(at: Open, databas
 
 @pytest.mark.case("S3")
 @pytest.mark.soak
-async def test_ten_thousand_keys_are_sealed_anew(at: Open, database: Database, clock: FixedClock, figures: Callable[..., None]) -> None:
+async def test_ten_thousand_keys_are_sealed_anew(
+    on_both: Open, database: Database, clock: FixedClock, figures: Callable[..., None]
+) -> None:
     import time
 
     count, master, origin = 10_000, MasterKey(FIRST), destination(ProviderSettings.model_validate(ACME))
@@ -316,10 +329,10 @@ async def test_ten_thousand_keys_are_sealed_anew(at: Open, database: Database, c
                 master=master.name, hint="", created_at=clock.now(), created_by="test",
             )  # fmt: skip
             unit.session.add(key)
-    desk = at(secret_key=SECOND, secret_key_previous=FIRST)
+    desk = on_both(secret_key=SECOND, secret_key_previous=FIRST)
     started = time.monotonic()
     assert await desk.service.reseal(OPERATOR) == (count, 0)
     figures(sealed=count, seconds=round(time.monotonic() - started, 1))
-    after = at(secret_key=SECOND)
+    after = on_both(secret_key=SECOND)
     await after.book.load()
     assert after.value() == [f"{SECRET}{number}" for number in range(count)]

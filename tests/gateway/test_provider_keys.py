@@ -11,7 +11,7 @@ import yaml
 
 from backend.credentials.events import KeyRefused
 from backend.identity.principal import system
-from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, Step, answer, status
+from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, Step, answer, status, whole
 from tests.gateway.conftest import PLAIN, Rig, open_gateway
 
 OPERATOR = system("test")
@@ -179,6 +179,35 @@ async def test_a_tenants_own_key_serves_its_calls_and_nobody_elses(open_with: Op
             assert (await rig.post({**PLAIN, "stream": stream}, key=key)).status_code == 200
         assert sent(upstream) == [TENANTS_OWN, RED, TENANTS_OWN, RED]
         assert [row["key_name"] for row in await rig.rows("call_attempt")].count("own:default") == 2
+
+
+EMBEDDED = {
+    "object": "list",
+    "model": "m",
+    "data": [{"object": "embedding", "index": 0, "embedding": [0.5]}],
+    "usage": {"prompt_tokens": 1},
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        pytest.param("/v1/messages", {"model": "fast", "max_tokens": 9, "messages": PLAIN["messages"]}, id="messages"),
+        pytest.param("/v1/responses", {"model": "fast", "input": "hi"}, id="responses"),
+        pytest.param("/v1/embeddings", {"model": "fast", "input": "hi"}, id="embeddings"),
+    ],
+)
+async def test_a_tenants_own_key_serves_it_at_every_endpoint(
+    open_with: Open, upstream: OpenAIUpstream, path: str, body: dict[str, Any]
+) -> None:
+    if path == "/v1/embeddings":
+        upstream.script(whole(EMBEDDED))
+    async with open_with(api_key=RED) as rig:
+        await rig.runtime.credentials.add(OPERATOR, "acme", TENANTS_OWN, tenant_id=await small_tenant(rig))
+        for key in (SMALL, OTHER, SMALL):
+            response = await rig.http.post(path, json=body, headers={"authorization": f"Bearer {key}"})
+            assert response.status_code == 200, response.text
+    assert sent(upstream) == [TENANTS_OWN, RED, TENANTS_OWN]
 
 
 async def test_what_a_tenants_own_key_meets_is_its_affair_alone(open_with: Open, upstream: OpenAIUpstream) -> None:
