@@ -45,7 +45,8 @@ class ModelList:
         return self._catalog.summary(candidate.offer_id) or self._catalog.summary(candidate.model)
 
     def one(self, route: Route, at: datetime) -> dict[str, Any]:
-        """One route. `price` is USD per 1M tokens of the first candidate, null where unknown; so are `context` and `capabilities`."""
+        """One route. `price` is USD per 1M tokens of the first candidate, null where unknown; so are `context` and `capabilities`. What
+        an `image`, a `second`, a `query` and a million `character`s cost is in it where they have a price."""
         first = route.candidates[0]
         described = self._described(first)
         return {
@@ -71,9 +72,20 @@ def _price(candidate: Candidate, prices: PriceBook, at: datetime) -> dict[str, A
     if card.state == "free":
         return {"input": 0, "output": 0, "currency": "USD", "per": "1M tokens"}
     paid, made = card.line("input", at=at), card.line("output", at=at)
+    others = {name: line.nano_per_million / NANO_PER_USD / per for name, bucket, per in _OTHERS if (line := card.line(bucket, at=at))}
     return {
         "input": paid.nano_per_million / NANO_PER_USD if paid else None,
         "output": made.nano_per_million / NANO_PER_USD if made else None,
         "currency": "USD",
         "per": "1M tokens",
+        **others,
     }
+
+
+_OTHERS = (
+    ("image", "images", 1_000_000),
+    ("character", "characters", 1),
+    ("second", "seconds", 1_000_000),
+    ("query", "requests", 1_000_000),
+)
+"""What else a model may be priced by, and of how many the price is told: of one, but of a million characters."""

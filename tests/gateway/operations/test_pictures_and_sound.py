@@ -237,6 +237,13 @@ async def test_a_key_sees_its_calls_in_their_units(gateway: Rig, upstream: OpenA
     assert (row["endpoint"], row["unit"], row["quantity"], row["cost_usd"]) == ("audio.speech", "character", 5, 0.000075)
 
 
+async def test_prices_of_other_things_than_tokens_are_listed(gateway: Rig) -> None:
+    models = {model.id: model.model_dump()["price"] for model in (await gateway.client.models.list()).data}
+    assert models["draw"] == {"input": None, "output": None, "currency": "USD", "per": "1M tokens", "image": 0.04}
+    assert [models[name][unit] for name, unit in (("speak", "character"), ("hear", "second"), ("rank", "query"))] == [15, 0.0001, 0.002]
+    assert set(models["instruct"]) == {"input", "output", "currency", "per"}
+
+
 async def test_two_who_ask_at_once_do_not_hear_each_other(gateway: Rig, upstream: OpenAIUpstream) -> None:
     upstream.script(sound(b"one"))
     answers = await asyncio.gather(*[gateway.ask("audio/speech", SAY) for _ in range(5)])
