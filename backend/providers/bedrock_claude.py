@@ -14,6 +14,7 @@ import orjson
 from backend.kernel.errors import UnsupportedParameter
 from backend.providers.anthropic_request import messages_body
 from backend.providers.anthropic_stream import MALFORMED, MessageStream
+from backend.providers.bedrock_messages import marked_at_its_end
 
 VERSION = "bedrock-2023-05-31"
 _METRICS = "amazon-bedrock-invocationMetrics"
@@ -39,9 +40,7 @@ def claude_body(body: Mapping[str, Any], model: str, cap: int | None, metadata: 
     tier = body.get("service_tier")
     if tier not in (None, "auto", "default"):
         raise UnsupportedParameter("Bedrock has no other tier than the default one for Claude's models.", param="service_tier")
-    if body.get("cache_control") is not None:
-        raise UnsupportedParameter("Bedrock wants 'cache_control' on a message, a part or a tool.", param="cache_control")
-    out = messages_body({**body, "service_tier": None}, model, cap, stream=False)
+    out = messages_body({**marked_at_its_end(body), "service_tier": None}, model, cap, stream=False)
     del out["model"]
     beta = metadata.get("anthropic_beta")
     if beta:

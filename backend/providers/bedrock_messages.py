@@ -68,6 +68,17 @@ def translated(messages: list[dict[str, Any]]) -> tuple[list[Block], list[dict[s
     return system, [turn for turn in turns if turn["content"]]
 
 
+def marked_at_its_end(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A mark for the cache on the whole body means its end, where Bedrock wants it; the body given is not changed."""
+    mark, messages = body.get("cache_control"), body["messages"]
+    if mark is None:
+        return body
+    without = {name: value for name, value in body.items() if name != "cache_control"}
+    if not messages or messages[-1].get("cache_control") is not None:
+        return without
+    return {**without, "messages": [*messages[:-1], {**messages[-1], "cache_control": mark}]}
+
+
 def cache_point(mark: Any, at: str) -> Block:
     """What a `cache_control` says."""
     if not isinstance(mark, dict):

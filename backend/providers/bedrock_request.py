@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from backend.kernel.errors import BadRequest, UnsupportedParameter
-from backend.providers.bedrock_messages import cache_point, translated
+from backend.providers.bedrock_messages import cache_point, marked_at_its_end, translated
 
 _SAID_ELSEWHERE = frozenset({
     "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "temperature", "top_p", "top_k",
@@ -49,6 +49,7 @@ def converse_body(body: Mapping[str, Any], model: str, cap: int | None) -> dict[
     Raises:
         BadRequest, UnsupportedParameter: with `param`.
     """
+    body = marked_at_its_end(body)
     for name, value in body.items():
         if name not in _SAID_ELSEWHERE and value is not None and name not in _OF_NO_EFFECT and _NEUTRAL.get(name) != value:
             raise UnsupportedParameter(f"Bedrock's models have no '{name[:60]}'.", param=name[:60])

@@ -245,6 +245,18 @@ def test_claudes_body_has_the_version_and_neither_model_nor_stream() -> None:
         assert told["anthropic_version"] == "bedrock-2099-01-01"
 
 
+def test_a_mark_on_the_whole_body_is_one_at_its_end() -> None:
+    mark = {"type": "ephemeral", "ttl": "1h"}
+    body = {"messages": [*HI, {"role": "assistant", "content": "x"}, {"role": "user", "content": "y"}], "cache_control": mark}
+    assert claude_body(body, CLAUDE, 9, {})["messages"][-1]["content"] == [{"type": "text", "text": "y", "cache_control": mark}]
+    told = converse_body(body, NOVA, None)
+    assert told["messages"][-1]["content"] == [{"text": "y"}, {"cachePoint": {"type": "default", "ttl": "1h"}}]
+    assert "cachePoint" not in str(told["messages"][:-1])
+    own = {**body, "messages": [{**HI[0], "cache_control": {"type": "ephemeral"}}]}
+    assert converse_body(own, NOVA, None)["messages"][0]["content"][-1] == {"cachePoint": {"type": "default"}}
+    assert body["cache_control"] is mark
+
+
 ANY = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.floats(allow_nan=False), st.text(max_size=6), st.just(PNG)),
     lambda inner: st.one_of(
