@@ -273,6 +273,8 @@ async def open_runtime(
         stack.push_async_callback(runtime.limiter.stop)
         await runtime.gateway.start()
         stack.push_async_callback(runtime.gateway.stop)
+        runtime.connections.watch_files()
+        stack.push_async_callback(runtime.connections.stop)
         if runtime.vault is not None:
             runtime.vault.start(runtime.connections.refresh)
             stack.push_async_callback(runtime.vault.stop)

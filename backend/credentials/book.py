@@ -11,6 +11,7 @@ serve that tenant's calls alone, and then nobody else's key does.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import structlog
@@ -107,6 +108,11 @@ class KeyBook:
                 f"keys of providers are stored under the master key {min(unknown)}, which is not configured: set BOURSE_SECRET_KEY (or "
                 "BOURSE_SECRET_KEY_PREVIOUS) to it, or remove them (`python -m backend provider remove-key`)"
             )
+
+    def files(self) -> list[Path]:
+        """Those that keys are read from."""
+        references = (key.file for provider in self._settings.providers.values() for key in provider.keys.values())
+        return [self._settings.secrets_file, *(file for file in references if file is not None)]
 
     def vault_places(self) -> frozenset[str]:
         """The paths that the configuration refers to."""

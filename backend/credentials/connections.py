@@ -4,7 +4,9 @@ What changes is changed in place and for new attempts; calls under way end with 
 not change keeps its adapters, and so what was learnt of its keys.
 """
 
-from collections.abc import Callable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import structlog
 
@@ -24,6 +26,9 @@ from backend.settings import ProviderSettings, Settings
 log = structlog.get_logger(__name__)
 
 
+FILES_SECONDS = 10.0
+
+
 class Connections:
     """Of one process. `start` makes what the configuration alone says, `load` everything; subscribe that to the change feed."""
 
@@ -32,6 +37,7 @@ class Connections:
         self._settings = settings
         self._events = events
         self._http: UpstreamHttp | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._made: dict[str, Found] = {}
         self._made_own: dict[tuple[str, str], Found] = {}
         self.shared: dict[str, Provider] = {}
@@ -61,10 +67,29 @@ class Connections:
             self._take()
 
     def refresh(self) -> None:
-        """As `load`, where only the vault has said something new."""
+        """As `load`, where only the vault or a file says something new."""
         self.book.read()
         if self._http is not None:
             self._take()
+
+    def watch_files(self, seconds: float = FILES_SECONDS) -> None:
+        """Look now and then whether a file that keys are read from is another than before: mounted secrets are exchanged so."""
+        self._watcher = asyncio.get_running_loop().create_task(self._watch(_seen(self.book.files()), seconds), name="files of keys")
+
+    async def stop(self) -> None:
+        if self._watcher is not None:
+            self._watcher.cancel()
+            await asyncio.gather(self._watcher, return_exceptions=True)
+            self._watcher = None
+
+    async def _watch(self, before: list[tuple[int, int] | None], seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            # In a thread: a file on a server that is away may take its time.
+            now = await asyncio.to_thread(_seen, self.book.files())
+            if now != before:
+                before = now
+                self.refresh()
 
     def standing(self, tenant_id: str | None, provider: str, name: str) -> str:
         """How a key does: ready, limited or refused. What the only key of a provider meets, the provider's health says."""
@@ -162,6 +187,19 @@ class Connections:
         """What providers are asked over, from `start` on."""
         assert self._http is not None
         return self._http
+
+
+def _seen(files: Iterable[Path]) -> list[tuple[int, int] | None]:
+    """What tells one state of files from another; None for one that is not there."""
+    seen: list[tuple[int, int] | None] = []
+    for file in files:
+        try:
+            found = file.stat()
+        except OSError:
+            seen.append(None)
+        else:
+            seen.append((found.st_mtime_ns, found.st_size))
+    return seen
 
 
 def _held(provider: Provider | None, found: Found) -> dict[FoundKey, HeldKey]:

@@ -304,6 +304,9 @@ async def _tried(provider: str, key: str | None, settings: ProviderSettings, wit
     adapter = built(provider, with_value, http)
     if adapter is None:
         return Trial(provider, key, destination(settings), False, None, None, "The provider's configuration is wrong: see the log.", 0.0)
+    if not adapter.capabilities.looks:
+        why = "There is nothing that it can be asked for nothing; a call of one of its models tells."
+        return Trial(provider, key, destination(settings), False, None, None, why, 0.0)
     started, status, error = time.monotonic(), None, None
     try:
         status = await adapter.look(LOOK_SECONDS)

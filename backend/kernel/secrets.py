@@ -31,6 +31,11 @@ class SecretRef:
         return self._is_value or not self._text.startswith(("env:", "file:", "vault:"))
 
     @property
+    def file(self) -> Path | None:
+        """The file that it refers to; None for any other reference."""
+        return None if self._is_value or not self._text.startswith("file:") else Path(self._text.removeprefix("file:"))
+
+    @property
     def vault_place(self) -> tuple[str, str] | None:
         """Path and field of a reference to a vault; None for any other."""
         if self._is_value or not self._text.startswith("vault:"):

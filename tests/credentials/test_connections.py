@@ -116,6 +116,33 @@ async def test_a_key_that_stays_keeps_what_was_learnt_of_it_when_another_comes(s
     assert len(after.keys) == 3
 
 
+async def test_a_file_that_is_exchanged_counts_by_itself(tmp_path: Path) -> None:
+    key, listed = tmp_path / "key", tmp_path / "secrets.yaml"
+    key.write_text("sk-mounted-before")
+    settings = Settings.model_validate(
+        {
+            "providers": {
+                "acme": {"base_url": "https://acme.example/v1", "api_key": f"file:{key}"},
+                "other": {"base_url": "https://other.example/v1"},
+            },
+            "secrets_file": str(listed),
+        }
+    )
+    connections = Connections(settings, KeyBook(settings), EventBus())
+    connections.start(UpstreamHttp(AddressPolicy()))
+    other = connections.shared["other"]
+    connections.watch_files(0.02)
+    # As Kubernetes does it: another file takes the name.
+    (tmp_path / "new").write_text("sk-mounted-after-it")
+    (tmp_path / "new").rename(key)
+    listed.write_text("other: {api_key: sk-listed}")
+    async with asyncio.timeout(10):
+        while [one.value for name in ("acme", "other") for one in connections.book.shared[name]] != ["sk-mounted-after-it", "sk-listed"]:
+            await asyncio.sleep(0.01)
+    assert connections.shared["other"] is not other
+    await connections.stop()
+
+
 @pytest.mark.case("S3")
 async def test_a_process_with_another_master_key_does_not_start(served_catalog: Path, tmp_path: Path) -> None:
 
