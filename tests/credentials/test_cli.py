@@ -7,16 +7,15 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import Result
-from typer.testing import CliRunner
 
-from backend.__main__ import app
+from tests.rig.command_line import invoke
 
 KEY = "sk-canary-0123456789-abcd"
 
 
 class Bourse:
     def invoke(self, *words: str, typed: str | None = None) -> Result:
-        return CliRunner().invoke(app, words, input=typed, catch_exceptions=False)
+        return invoke(*words, input=typed)
 
     def run(self, *words: str, typed: str | None = None) -> Any:
         result = self.invoke("provider", *words, "--json", typed=typed)

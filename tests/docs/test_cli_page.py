@@ -10,14 +10,13 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from typer.testing import CliRunner
 
-from backend.__main__ import app
 from backend.configuration import load_settings
 from backend.kernel.clock import SystemClock
 from backend.runtime import Runtime
 from tests.architecture.source import ROOT
 from tests.docs.commands import every_command
+from tests.rig.command_line import invoke
 
 PAGE = (ROOT / "docs" / "cli.md").read_text()
 EXAMPLES = {
@@ -59,7 +58,7 @@ def run(catalog_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("BOURSE_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("ANN_PASSWORD", "correct horse battery")
     asyncio.run(_first_start())
-    return lambda *words: CliRunner().invoke(app, words, catch_exceptions=False)
+    return invoke
 
 
 async def _first_start() -> None:

@@ -14,13 +14,12 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from click.testing import Result
-from typer.testing import CliRunner
 
-from backend.__main__ import app
 from backend.kernel.db import Database
 from backend.kernel.events import EventBus
 from tests.docs.commands import every_command
 from tests.rig import forks
+from tests.rig.command_line import invoke
 from tests.rig.server import AppServer
 
 Run = Callable[..., Any]
@@ -34,7 +33,7 @@ class Bourse:
         self.url = url
 
     def invoke(self, *words: str, typed: str | None = None) -> Result:
-        return CliRunner().invoke(app, words, input=typed, catch_exceptions=False)
+        return invoke(*words, input=typed)
 
     def run(self, *words: str, typed: str | None = None) -> Any:
         result = self.invoke(*words, "--json", typed=typed)

@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 from click.testing import Result
-from typer.testing import CliRunner
 
-from backend.__main__ import app
 from backend.configuration import load_settings
 from backend.kernel.clock import SystemClock
 from backend.runtime import Runtime
+from tests.rig.command_line import invoke
 
 Run = Callable[..., Result]
 FILE = """
@@ -28,7 +27,7 @@ def run(sqlite_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("BOURSE_CONFIG", str(tmp_path / "bourse.yaml"))
     monkeypatch.setenv("BOURSE_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("BOURSE_DATABASE_URL", sqlite_database_url)
-    return lambda *words: CliRunner().invoke(app, words, catch_exceptions=False)
+    return invoke
 
 
 def test_a_route_is_made_edited_switched_and_ended(run: Run) -> None:

@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from backend import doctor
-from backend.__main__ import app
 from tests.architecture.source import ROOT
+from tests.rig.command_line import invoke
 from tests.rig.postgres import Postgres
 from tests.rig.processes import free_port
 from tests.rig.server import AppServer, clean_environment
@@ -31,7 +30,7 @@ def examine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Examine:
     def run(configuration: str = "{}\n", **variables: str) -> tuple[int, list[Finding]]:
         environment = clean_environment(tmp_path, PORT=str(free_port())) | variables
         (tmp_path / "bourse.yaml").write_text(configuration)
-        done = CliRunner().invoke(app, ["doctor", "--json"], env=environment, catch_exceptions=False)
+        done = invoke("doctor", "--json", env=environment)
         return read(done.exit_code, done.stdout)
 
     return run
