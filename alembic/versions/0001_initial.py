@@ -259,7 +259,7 @@ def upgrade() -> None:
     )
     with op.batch_alter_table("stored_response", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_stored_response_kept_until"), ["kept_until"], unique=False)
-        batch_op.create_index("ix_stored_response_tenant_id_created_at", ["tenant_id", "created_at"], unique=False)
+        batch_op.create_index("ix_stored_response_tenant_id", ["tenant_id", "created_at", "id", "size"], unique=False)
 
     op.create_table(
         "system_setting",
@@ -563,7 +563,7 @@ def downgrade() -> None:
     op.drop_table("tenant")
     op.drop_table("system_setting")
     with op.batch_alter_table("stored_response", schema=None) as batch_op:
-        batch_op.drop_index("ix_stored_response_tenant_id_created_at")
+        batch_op.drop_index("ix_stored_response_tenant_id")
         batch_op.drop_index(batch_op.f("ix_stored_response_kept_until"))
 
     op.drop_table("stored_response")

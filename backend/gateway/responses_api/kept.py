@@ -33,12 +33,17 @@ class Unreadable(Exception):
     """It was sealed under a master key that is not here any more, or for another place."""
 
 
-async def packed(kept: Kept, masters: MasterKeys, tenant_id: str) -> bytes:
-    data = orjson.dumps({"response": kept.response, "input": kept.input})
+def written(kept: Kept) -> bytes:
+    """As JSON."""
+    return orjson.dumps({"response": kept.response, "input": kept.input})
+
+
+async def packed(data: bytes, masters: MasterKeys, tenant_id: str, response_id: str) -> bytes:
+    """What `written` wrote, for the database."""
     master = masters.first
     if master is None:
         return _PLAIN + data
-    place = _place(tenant_id, kept.response["id"])
+    place = _place(tenant_id, response_id)
     if len(data) > MOST_COMPRESSED:
         sealed = await asyncio.to_thread(seal, master.contents, data, compress=True, bound_to=place)
     else:

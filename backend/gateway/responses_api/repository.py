@@ -26,7 +26,7 @@ _ADD = (
 
 
 class Row(NamedTuple):
-    """A response that is to be kept: the columns but for `size`. The table's own class takes as long to build as a call takes."""
+    """A response that is to be kept: its columns. The table's own class takes as long to build as a call takes."""
 
     id: str
     tenant_id: str
@@ -34,6 +34,7 @@ class Row(NamedTuple):
     previous_id: str | None
     created_at: datetime
     kept_until: datetime
+    size: int
     body: bytes
 
 
@@ -49,7 +50,7 @@ class Link(NamedTuple):
 def adding(dialect: str, row: Row) -> Wish:
     """Keep a response."""
     created, until = (_bound(dialect, instant) for instant in (row.created_at, row.kept_until))
-    values = (row.id, row.tenant_id, row.key_id, row.previous_id, created, until, len(row.body), row.body)
+    values = (row.id, row.tenant_id, row.key_id, row.previous_id, created, until, row.size, row.body)
     return Wish(row.id, ((_ADD, values),))
 
 
@@ -75,6 +76,12 @@ async def bodies(session: AsyncSession, tenant_id: str, ids: Sequence[str], *, n
     return {row.id: row.body for row in rows}
 
 
+async def size(session: AsyncSession, tenant_id: str, ids: Sequence[str], *, now: datetime) -> int:
+    """Bytes of those of them that are there."""
+    own = sa.select(sa.func.coalesce(sa.func.sum(_size), 0)).where(_tenant == tenant_id, _until > now, _id.in_(ids))
+    return int((await session.execute(own)).scalar_one())
+
+
 async def extend(session: AsyncSession, tenant_id: str, ids: Sequence[str], until: datetime) -> None:
     """Keep them until then at least."""
     chosen = sa.update(StoredResponse).where(_tenant == tenant_id, _id.in_(ids), _until < until)
@@ -93,10 +100,16 @@ async def sweep(session: AsyncSession, *, now: datetime, most: int) -> int:
     return await _delete(session, over)
 
 
-async def trim(session: AsyncSession, *, most_bytes: int, most: int) -> int:
-    """Delete the oldest of each tenant that has more than so many bytes, until it has not; how many."""
-    so_far = sa.func.sum(_size).over(partition_by=_tenant, order_by=(_created.desc(), _id.desc())).label("so_far")
-    sums = sa.select(_id.label("id"), so_far).subquery()
+async def crowded(session: AsyncSession, most_bytes: int) -> list[str]:
+    """Tenants that keep more than so many bytes."""
+    sums = sa.select(_tenant).group_by(_tenant).having(sa.func.sum(_size) > most_bytes)
+    return list((await session.execute(sums)).scalars())
+
+
+async def trim(session: AsyncSession, tenant_id: str, *, most_bytes: int, most: int) -> int:
+    """Delete the tenant's oldest until no more than so many bytes are left; how many."""
+    so_far = sa.func.sum(_size).over(order_by=(_created.desc(), _id.desc())).label("so_far")
+    sums = sa.select(_id.label("id"), so_far).where(_tenant == tenant_id).subquery()
     return await _delete(session, sa.select(sums.c.id).where(sums.c.so_far > most_bytes).limit(most))
 
 

@@ -5,10 +5,12 @@ is silent the answer is given all the same and says `store: false`: it is paid f
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -17,14 +19,14 @@ from backend.audit.service import AuditService
 from backend.credentials.master import MasterKeys
 from backend.gateway.replay.rounds import Rounds
 from backend.gateway.responses_api import repository
-from backend.gateway.responses_api.kept import Item, Kept, Unreadable, packed, unpacked
+from backend.gateway.responses_api.kept import Item, Kept, Unreadable, packed, unpacked, written
 from backend.gateway.responses_api.response import response_of
 from backend.identity.principal import Principal
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.body import MAX_BODY_BYTES
 from backend.kernel.clock import Clock
-from backend.kernel.db import CALLERS_PATIENCE, Database, patience
-from backend.kernel.errors import BadRequest, NotFound, StorageUnavailable, UnsupportedParameter
+from backend.kernel.db import CALLERS_PATIENCE, Database
+from backend.kernel.errors import BadRequest, NotFound, RateLimited, StorageUnavailable, UnsupportedParameter
 from backend.kernel.request import RequestContext
 from backend.observability.metrics import Metrics
 from backend.settings import ResponsesSettings
@@ -35,6 +37,8 @@ MOST_TURNS = 1000
 """Of one conversation."""
 AT_ONCE = 4
 """Conversations that are read at the same time: calls need the database's connections more."""
+MOST_OF_A_KEY = 64
+"""Requests of one key that may wait for what is kept."""
 SWEEP_SECONDS = 300.0
 SWEPT_AT_ONCE = 200
 MOST_SWEEPS = 200
@@ -66,6 +70,7 @@ class ResponseStore:
         self._audit = AuditService(clock)
         self._rounds = Rounds(db, gather=GATHER_SECONDS)
         self._turns = asyncio.Semaphore(AT_ONCE)
+        self._waiting: Counter[str] = Counter()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -93,7 +98,7 @@ class ResponseStore:
             BadRequest: it is not there, or too long. StorageUnavailable
         """
         now = self._clock.now()
-        async with self._reading(), self._db.read() as session:
+        async with self._reading(key), self._db.read() as session:
             links = await repository.chain(session, key.tenant_id, response_id, now=now, most=MOST_TURNS)
             if sum(link.size for link in links) > MAX_BODY_BYTES or len(links) == MOST_TURNS:
                 raise BadRequest("The conversation is too long to be built on: send what matters of it.", param="previous_response_id")
@@ -112,14 +117,21 @@ class ResponseStore:
         return earlier
 
     async def referred(self, key: KeyRecord, references: Sequence[str]) -> dict[str, Item]:
-        """Items that kept responses hold, by their ids; those that are not there are left out. Raises StorageUnavailable."""
+        """Items that kept responses hold, by their ids; those that are not there are left out.
+
+        Raises:
+            BadRequest: they are in too many responses. StorageUnavailable
+        """
         wanted = set(references)
-        ids = sorted({response_id for reference in wanted if (response_id := response_of(reference)) is not None})[:MOST_TURNS]
+        ids = sorted({response_id for reference in wanted if (response_id := response_of(reference)) is not None})
         found: dict[str, Item] = {}
         if not ids:
             return found
-        async with self._reading(), self._db.read() as session:
-            bodies = await repository.bodies(session, key.tenant_id, ids, now=self._clock.now())
+        async with self._reading(key), self._db.read() as session:
+            now = self._clock.now()
+            if len(ids) > MOST_TURNS or await repository.size(session, key.tenant_id, ids, now=now) > MAX_BODY_BYTES:
+                raise BadRequest("The items are in responses that are too large together: send them themselves.", param="input")
+            bodies = await repository.bodies(session, key.tenant_id, ids, now=now)
         for response_id, body in bodies.items():
             try:
                 turn = await unpacked(body, self._masters, key.tenant_id, response_id)
@@ -136,9 +148,9 @@ class ResponseStore:
 
     async def _keep(self, key: KeyRecord, kept: Kept, earlier: Earlier) -> str:
         response_id, now = kept.response["id"], self._clock.now()
-        body = await packed(kept, self._masters, key.tenant_id)
-        if len(body) > self._settings.max_bytes:
-            log.info("responses.too_large", response=response_id, bytes=len(body))
+        data = written(kept)
+        if len(data) > self._settings.max_bytes:
+            log.info("responses.too_large", response=response_id, bytes=len(data))
             return "too_large"
         until = now + self._settings.keep
         row = repository.Row(
@@ -148,14 +160,16 @@ class ResponseStore:
             previous_id=kept.response.get("previous_response_id"),
             created_at=now,
             kept_until=until,
-            body=body,
+            # Before it is compressed: what is read back is held in memory as a whole.
+            size=len(data),
+            body=await packed(data, self._masters, key.tenant_id, response_id),
         )
         try:
             await self._rounds.grant(repository.adding(self._db.dialect, row))
             if earlier.kept_until is not None and earlier.kept_until < until - WORTH_EXTENDING:
-                async with self._patiently(), self._db.write() as unit:
+                async with asyncio.timeout(CALLERS_PATIENCE), self._db.write() as unit:
                     await repository.extend(unit.session, key.tenant_id, earlier.ids, until)
-        except StorageUnavailable:
+        except (StorageUnavailable, TimeoutError):
             log.warning("responses.not_kept", response=response_id, consequence="the answer says store: false")
             return "failed"
         except Exception:
@@ -167,7 +181,7 @@ class ResponseStore:
         """Raises:
         NotFound, StorageUnavailable
         """
-        async with self._reading(), self._db.read() as session:
+        async with self._reading(key), self._db.read() as session:
             bodies = await repository.bodies(session, key.tenant_id, [response_id], now=self._clock.now())
         try:
             return await unpacked(bodies[response_id], self._masters, key.tenant_id, response_id)
@@ -179,7 +193,7 @@ class ResponseStore:
         NotFound, StorageUnavailable
         """
         principal = Principal(kind="key", id=key.key_id, tenant_id=key.tenant_id, address=context.address, request_id=context.request_id)
-        async with self._reading(), self._db.write() as unit:
+        async with self._reading(key), self._db.write() as unit:
             if not await repository.remove(unit.session, key.tenant_id, response_id, now=self._clock.now()):
                 raise _not_found(response_id)
             await self._audit.record(unit, principal, "response.delete", response_id)
@@ -187,8 +201,13 @@ class ResponseStore:
     async def sweep(self) -> int:
         """Delete what is not kept any longer, and the oldest of tenants that have too much; how many rows."""
         swept = await self._in_portions(lambda session: repository.sweep(session, now=self._clock.now(), most=SWEPT_AT_ONCE))
-        most = self._settings.max_tenant_bytes
-        return swept + await self._in_portions(lambda session: repository.trim(session, most_bytes=most, most=SWEPT_AT_ONCE))
+        most_bytes = self._settings.max_tenant_bytes
+        async with self._db.read() as session:
+            crowded = await repository.crowded(session, most_bytes)
+        for tenant_id in crowded:
+            trim = partial(repository.trim, tenant_id=tenant_id, most_bytes=most_bytes, most=SWEPT_AT_ONCE)
+            swept += await self._in_portions(trim)
+        return swept
 
     async def _in_portions(self, delete: Callable[[AsyncSession], Awaitable[int]]) -> int:
         swept = 0
@@ -214,19 +233,20 @@ class ResponseStore:
                 log.exception("responses.sweep_failed")
 
     @asynccontextmanager
-    async def _reading(self) -> AsyncIterator[None]:
-        """One's turn at the database."""
-        async with self._patiently(), self._turns:
-            yield
-
-    @staticmethod
-    @asynccontextmanager
-    async def _patiently() -> AsyncIterator[None]:
-        token = patience.set(CALLERS_PATIENCE)
+    async def _reading(self, key: KeyRecord) -> AsyncIterator[None]:
+        """The key's turn at the database."""
+        if self._waiting[key.key_id] >= MOST_OF_A_KEY:
+            raise RateLimited(f"This key waits for {MOST_OF_A_KEY} kept responses already.", retry_after=1)
+        self._waiting[key.key_id] += 1
         try:
-            yield
+            async with asyncio.timeout(CALLERS_PATIENCE), self._turns:
+                yield
+        except TimeoutError:
+            raise StorageUnavailable(retry_after=2) from None
         finally:
-            patience.reset(token)
+            self._waiting[key.key_id] -= 1
+            if not self._waiting[key.key_id]:
+                del self._waiting[key.key_id]
 
 
 def _no_previous(response_id: str) -> BadRequest:

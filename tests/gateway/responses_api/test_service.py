@@ -1,5 +1,6 @@
 """What is kept, for whom and for how long, on both databases."""
 
+import asyncio
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -8,12 +9,12 @@ import pytest
 import sqlalchemy as sa
 
 from backend.credentials.master import MasterKeys
-from backend.gateway.responses_api.kept import Kept
-from backend.gateway.responses_api.service import Earlier, ResponseStore
+from backend.gateway.responses_api.kept import Kept, written
+from backend.gateway.responses_api.service import MOST_OF_A_KEY, Earlier, ResponseStore
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.clock import FixedClock
 from backend.kernel.db import Database
-from backend.kernel.errors import BadRequest, NotFound, UnsupportedParameter
+from backend.kernel.errors import BadRequest, NotFound, RateLimited, UnsupportedParameter
 from backend.kernel.ids import new_id
 from backend.kernel.request import RequestContext
 from backend.observability.metrics import Metrics
@@ -116,7 +117,7 @@ async def test_a_tenant_that_keeps_too_much_loses_its_oldest(database: Database,
     for day in range(4):
         clock.advance(timedelta(days=1))
         ids.append(await kept(store, f"day {day}"))
-        size = max(map(len, await bodies(database)))
+        size = len(written(turn(f"day {day}")))
     others = await kept(store, "another tenant's", key=THEIRS)
     store = store_on(database, clock, tmp_path, max_tenant_bytes=size * 2)
     assert await store.sweep() == 2
@@ -125,6 +126,38 @@ async def test_a_tenant_that_keeps_too_much_loses_its_oldest(database: Database,
             await store.find(MINE, gone)
     assert (await store.find(MINE, ids[2])).response["id"] == ids[2]
     assert (await store.find(THEIRS, others)).response["id"] == others
+
+
+async def test_what_unpacks_to_too_much_is_not_read(database: Database, clock: FixedClock, tmp_path: Path) -> None:
+    """Compressed it is nothing: what counts is what would be held in memory."""
+    store = store_on(database, clock, tmp_path, {"secret_key": OLD_SECRET})
+    previous: str | None = None
+    ids: list[str] = []
+    for _ in range(3):
+        large = turn("a" * 4_000_000, previous)
+        large.response["output"][0]["id"] = f"msg_{large.response['id'][5:]}o0"
+        earlier = await store.earlier(MINE, previous) if previous is not None and len(ids) < 3 else Earlier()
+        assert await store.keep(MINE, large, earlier)
+        previous = large.response["id"]
+        ids.append(previous)
+    assert sum(map(len, await bodies(database))) < 200_000
+    with pytest.raises(BadRequest, match="too long"):
+        await store.earlier(MINE, ids[-1])
+    assert (await store.earlier(MINE, ids[1])).ids == ids[:2]
+    with pytest.raises(BadRequest, match="too large"):
+        await store.referred(MINE, [f"msg_{one[5:]}o0" for one in ids])
+    assert len(await store.referred(MINE, [f"msg_{ids[0][5:]}o0"])) == 1
+
+
+async def test_one_key_cannot_wait_for_everything(sqlite_database: Database, clock: FixedClock, tmp_path: Path) -> None:
+    store = store_on(sqlite_database, clock, tmp_path)
+    one = await kept(store, "one")
+    asked = [store.find(MINE, one) for _ in range(MOST_OF_A_KEY + 5)]
+    found = await asyncio.gather(*asked, store.find(key_of("ten_mine", "key_3"), one), return_exceptions=True)
+    refused = [error for error in found if isinstance(error, RateLimited)]
+    assert len(refused) == 5
+    assert isinstance(found[-1], Kept)
+    assert (await store.find(MINE, one)).response["id"] == one
 
 
 async def test_what_is_too_large_is_not_kept(database: Database, clock: FixedClock, tmp_path: Path) -> None:
