@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from anthropic import AsyncAnthropic
+from pydantic import BaseModel
 
 from tests.fakes import anthropic_upstream as claude
 from tests.fakes import gemini_upstream as google
@@ -149,6 +150,52 @@ async def test_thoughts_of_other_providers(client: AsyncAnthropic, upstreams: Up
             if len(kinds) == 2:
                 assert said.content[0].thinking == "Two and two."
     assert "thinking" not in upstreams.openai.requests[0].body
+
+
+async def test_pictures_and_documents(client: AsyncAnthropic, upstreams: Upstreams) -> None:
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}}
+    pages = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQ="}}
+    shown: Any = [picture, pages, {"type": "text", "text": "What is this?"}]
+    for model in ("gpt", "claude", "gemini"):
+        await client.messages.create(**{**ASKED, "model": model, "messages": [{"role": "user", "content": shown}]})
+    assert upstreams.claude.requests[0].body["messages"][0]["content"] == shown
+    assert upstreams.openai.requests[0].body["messages"][0]["content"] == [
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+        {"type": "file", "file": {"filename": "document.pdf", "file_data": "data:application/pdf;base64,JVBERi0xLjQ="}},
+        {"type": "text", "text": "What is this?"},
+    ]
+    parts = upstreams.google.requests[0].body["contents"][0]["parts"]
+    assert [part["inlineData"]["mimeType"] for part in parts[:2]] == ["image/png", "application/pdf"]
+
+
+class City(BaseModel):
+    name: str
+    people: int
+
+
+@pytest.mark.parametrize("model", ["gpt", "claude", "gemini", "sandbox/chat"])
+async def test_structured_answers(client: AsyncAnthropic, upstreams: Upstreams, model: str) -> None:
+    written = '{"name": "Bern", "people": 134000}'
+    upstreams.openai.script(whole(completion(written)))
+    upstreams.claude.script(claude.message(claude.text(written)))
+    upstreams.google.script(google.answer(google.text(written)))
+    said = await client.messages.parse(**{**ASKED, "model": model}, output_format=City)
+    assert isinstance(said.parsed_output, City)
+    assert model == "sandbox/chat" or said.parsed_output == City(name="Bern", people=134_000)
+    if model == "claude":
+        form = upstreams.claude.requests[0].body["output_config"]["format"]
+        assert form["schema"]["properties"].keys() == {"name", "people"}
+
+
+async def test_gemini_gets_its_signatures_back(client: AsyncAnthropic, upstreams: Upstreams) -> None:
+    upstreams.google.script(google.answer(google.call("weather", {"city": "Bern"}, signature="c2lnbmF0dXJl")))
+    for said in await both_ways(client, model="gemini", tools=[WEATHER]):
+        (called,) = [block for block in said.content if block.type == "tool_use"]
+        result = {"type": "tool_result", "tool_use_id": called.id, "content": "rain"}
+        turns: Any = [*HI, {"role": "assistant", "content": said.content}, {"role": "user", "content": [result]}]
+        upstreams.google.requests.clear()
+        await client.messages.create(**{**ASKED, "model": "gemini", "messages": turns, "tools": [WEATHER]})
+        assert upstreams.google.requests[0].body["contents"][1]["parts"][0]["thoughtSignature"] == "c2lnbmF0dXJl"
 
 
 async def test_the_request_id_is_the_sdks(client: AsyncAnthropic, gateway: Rig, upstreams: Upstreams) -> None:
