@@ -25,6 +25,7 @@ def last_chunk(values: list[str]) -> dict[str, Any]:
     return value
 
 
+@pytest.mark.provides("openai", "stream")
 async def test_the_sdk_streams_the_answer(gateway: Rig) -> None:
     stream = await gateway.client.chat.completions.create(model="fast", messages=[{"role": "user", "content": "hi"}], stream=True)
     chunks = [value async for value in stream]
@@ -33,6 +34,7 @@ async def test_the_sdk_streams_the_answer(gateway: Rig) -> None:
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
+@pytest.mark.provides("openai", "usage")
 async def test_the_sdk_gets_the_usage_in_one_last_chunk_when_it_asks(gateway: Rig) -> None:
     stream = await gateway.client.chat.completions.create(
         model="fast", messages=[{"role": "user", "content": "hi"}], stream=True, stream_options={"include_usage": True}
@@ -321,6 +323,7 @@ async def test_a_hang_up_before_the_first_token_closes_the_upstream_too(gateway:
         assert len(await gateway.rows()) == (2 if stream else 3)
 
 
+@pytest.mark.provides("sandbox", "stream", "reasoning")
 async def test_the_sandbox_streams_reasoning_and_breaks_off_on_demand(gateway: Rig) -> None:
     _, values = await gateway.events(model="sandbox/reasoning")
     assert any(json.loads(value)["choices"][0]["delta"].get("reasoning_content") for value in values[:-1])

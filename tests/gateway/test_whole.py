@@ -9,6 +9,7 @@ from tests.fakes.openai_upstream import MODEL, TEXT, USAGE, Exchange, OpenAIUpst
 from tests.gateway.conftest import KEY, PLAIN, PROVIDER_KEY, Rig, open_gateway
 
 
+@pytest.mark.provides("openai", "chat")
 async def test_the_sdk_gets_a_whole_answer_with_usage(gateway: Rig) -> None:
     answer = await gateway.client.chat.completions.create(model="fast", messages=[{"role": "user", "content": "hi"}])
     assert answer.choices[0].message.content == TEXT
@@ -73,6 +74,7 @@ async def test_the_facts_of_an_upstream_that_is_a_bourse_itself_give_way_to_ours
     assert response.json()["bourse"]["provider"] == "acme"
 
 
+@pytest.mark.provides("openai", "usage")
 async def test_a_call_is_one_row_with_disjoint_tokens_cost_and_times(gateway: Rig) -> None:
     await gateway.post({**PLAIN, "user": "end-user-7"})
     row = await gateway.last_row()
@@ -147,6 +149,7 @@ async def test_the_sdk_lists_models_and_finds_one_with_slashes(gateway: Rig) -> 
     assert entry["price"] == {"input": 1.0, "output": 2.0, "currency": "USD", "per": "1M tokens"}
 
 
+@pytest.mark.provides("sandbox", "chat")
 async def test_the_sandbox_answers_the_sdk_and_says_that_it_is_simulated(gateway: Rig) -> None:
     answer = await gateway.client.chat.completions.create(model="sandbox/chat", messages=[{"role": "user", "content": "Good morning"}], n=2)
     assert len(answer.choices) == 2

@@ -22,6 +22,7 @@ async def streamed(model: str, **body: Any) -> list[Any]:
     return [json.loads(event[6:]) for event in data.split(b"\n\n")[:-1] if event != b"data: [DONE]"]
 
 
+@pytest.mark.provides("sandbox", "chat", "stream", "reasoning", "usage")
 async def test_whole_and_streamed_answers_say_the_same_and_count_the_same() -> None:
     for model in ("chat", "reasoning", "long"):
         whole = (await SandboxProvider(pace=0).complete(request(model))).value
@@ -83,6 +84,7 @@ TOOLS = [
 ]
 
 
+@pytest.mark.provides("sandbox", "tools")
 async def test_a_forced_tool_is_called_whole_and_streamed() -> None:
     for choice in ("required", {"type": "function", "function": {"name": "weather"}}):
         value = (await SandboxProvider(pace=0).complete(request(tools=TOOLS, tool_choice=choice))).value["choices"][0]
@@ -110,6 +112,7 @@ async def test_a_forced_tool_is_called_whole_and_streamed() -> None:
         ({"type": "object", "properties": 7}, {}),
     ],
 )
+@pytest.mark.provides("sandbox", "schema")
 async def test_a_schema_is_answered_with_json_that_fits(schema: Any, expected: Any) -> None:
     wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
     value = (await SandboxProvider(pace=0).complete(request(response_format=wanted))).value

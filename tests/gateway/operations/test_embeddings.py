@@ -19,6 +19,7 @@ async def post(gateway: Rig, body: Any, key: str = KEY, **headers: str) -> Any:
     return await gateway.ask("embeddings", body, key=key, **headers)
 
 
+@pytest.mark.provides("openai", "embeddings")
 async def test_the_sdk_gets_vectors_for_texts_and_for_tokens(gateway: Rig, upstream: OpenAIUpstream) -> None:
     upstream.script(embeddings())
     for given in ("hello", ["one", "two"], [1, 2, 3], [[1, 2], [3]]):
@@ -177,6 +178,7 @@ async def test_hanging_up_ends_the_upstreams_call_and_is_charged_as_what_was_sen
     await upstream.requests[0].hung_up.wait()
 
 
+@pytest.mark.provides("sandbox", "embeddings")
 async def test_the_sandbox_embeds_near_each_other_what_shares_words(gateway: Rig) -> None:
     texts = ["the cat sat on the mat", "the cat lay on the mat", "quarterly revenue rose sharply"]
     first, second, third = [

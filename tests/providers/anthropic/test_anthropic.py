@@ -54,6 +54,7 @@ async def asked_both_ways(gateway: Rig, **asked: Any) -> list[Any]:
     return [first, await streamed(gateway, **asked)]
 
 
+@pytest.mark.provides("anthropic", "chat", "stream", "usage")
 async def test_an_answer_and_its_usage_are_the_same_whole_and_streamed(gateway: Rig, upstream: OpenAIUpstream) -> None:
     upstream.script(message(text("Hello, wörld. How are you?")))
     for answer in await asked_both_ways(gateway):
@@ -76,6 +77,7 @@ async def test_an_answer_and_its_usage_are_the_same_whole_and_streamed(gateway: 
     assert upstream.requests[1].body["stream"] is True
 
 
+@pytest.mark.provides("anthropic", "usage")
 async def test_every_token_is_charged_once(gateway: Rig, upstream: OpenAIUpstream) -> None:
     upstream.script(message(text()))
     await asked_both_ways(gateway)
@@ -87,6 +89,7 @@ async def test_every_token_is_charged_once(gateway: Rig, upstream: OpenAIUpstrea
         assert row["usage_source"] == "provider"
 
 
+@pytest.mark.provides("anthropic", "tools")
 async def test_tools_are_called_in_parallel_and_their_results_go_back(gateway: Rig, upstream: OpenAIUpstream) -> None:
     calls = (tool_use("weather", {"city": "Köln"}, "toolu_1"), tool_use("now", {}, "toolu_2"))
     upstream.script(message(text("Let me look."), *calls, stop="tool_use"))
@@ -129,6 +132,7 @@ async def test_tools_are_called_in_parallel_and_their_results_go_back(gateway: R
     ]
 
 
+@pytest.mark.provides("anthropic", "reasoning")
 async def test_thoughts_are_shown_and_their_signed_blocks_go_back(gateway: Rig, upstream: OpenAIUpstream) -> None:
     blocks = (thinking("First I think about it.", "c2lnbmVk"), redacted(), thinking("And again.", "c2lnMg=="))
     upstream.script(message(*blocks, text("Done.")))
@@ -145,6 +149,7 @@ async def test_thoughts_are_shown_and_their_signed_blocks_go_back(gateway: Rig, 
     assert [row["reasoning_tokens"] for row in await gateway.rows()] == [5] * 4
 
 
+@pytest.mark.provides("anthropic", "schema")
 async def test_an_answer_by_a_schema(gateway: Rig, upstream: OpenAIUpstream) -> None:
     upstream.script(message(text('{"city":"Köln","degrees":12}')))
     answer = await gateway.client.chat.completions.parse(model="claude", messages=HI, response_format=Answer)
@@ -158,6 +163,7 @@ async def test_an_answer_by_a_schema(gateway: Rig, upstream: OpenAIUpstream) -> 
     assert "tools" not in sent
 
 
+@pytest.mark.provides("anthropic", "vision")
 async def test_images_and_documents_go_as_they_came(gateway: Rig, upstream: OpenAIUpstream) -> None:
     upstream.script(message(text("A cat.")))
     parts: list[Any] = [

@@ -41,6 +41,7 @@ def words(chunks: list[Any]) -> str:
     return "".join([choice.delta.content or "" for piece in chunks for choice in piece.choices])
 
 
+@pytest.mark.provides("azure", "chat", "usage")
 async def test_a_deployment_is_asked_with_the_key(gateway: Rig, azure: OpenAIUpstream) -> None:
     said = await gateway.client.chat.completions.create(model="chat", messages=HI, seed=7)
     assert said.choices[0].message.content == TEXT
@@ -57,6 +58,7 @@ async def test_a_deployment_is_asked_with_the_key(gateway: Rig, azure: OpenAIUps
     assert row["charged_nano"] == 16 * 1000 + 4 * 500 + 12 * 2000
 
 
+@pytest.mark.provides("azure", "stream", "usage")
 async def test_a_stream_whose_first_chunk_has_only_the_filters_verdict(gateway: Rig, azure: OpenAIUpstream) -> None:
     chunks = await streamed(gateway, stream_options={"include_usage": True})
     assert words(chunks) == TEXT
@@ -228,6 +230,7 @@ async def test_errors(azure: OpenAIUpstream, code: int, body: Any, kind: str) ->
             assert (caught.value.kind, caught.value.retry_after) == (kind, 6 if code in (429, 500) else None)
 
 
+@pytest.mark.provides("azure", "tools", "vision", "schema")
 async def test_tools_pictures_and_schemas_go_through(gateway: Rig, azure: OpenAIUpstream) -> None:
     call = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Bern"}'}}
     answered = completion(model=wire.MODEL, finish="tool_calls")
@@ -251,6 +254,7 @@ async def test_tools_pictures_and_schemas_go_through(gateway: Rig, azure: OpenAI
     assert azure.requests[1].body["response_format"]["type"] == "json_schema"
 
 
+@pytest.mark.provides("azure", "tools")
 async def test_tools_in_a_stream(gateway: Rig, azure: OpenAIUpstream) -> None:
     first = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "weather", "arguments": ""}}
     pieces = [chunk({"tool_calls": [{"index": 0, "function": {"arguments": part}}]}) for part in ('{"city"', ':"Bern"}')]
@@ -285,6 +289,7 @@ EMBEDDED = {
         ("embed-by-token", "/v1/embeddings"),
     ],
 )
+@pytest.mark.provides("azure", "embeddings")
 async def test_embeddings(gateway: Rig, azure: OpenAIUpstream, model: str, path: str) -> None:
     azure.script(whole(EMBEDDED))
     said = await gateway.client.embeddings.create(model=model, input="hi", encoding_format="float")
@@ -297,6 +302,7 @@ async def test_embeddings(gateway: Rig, azure: OpenAIUpstream, model: str, path:
     assert (row["endpoint"], row["input_tokens"], row["charged_nano"]) == ("embeddings", 5, 5000)
 
 
+@pytest.mark.provides("azure", "images")
 async def test_pictures_are_drawn_and_refused_with_the_filters_reason(gateway: Rig, azure: OpenAIUpstream) -> None:
     azure.script(whole({"created": 1, "data": [{"b64_json": "aWk=", "revised_prompt": "x", "content_filter_results": wire.SAFE}]}))
     drawn = await gateway.client.images.generate(model="draw", prompt="a fox", size="1024x1024")
@@ -322,6 +328,7 @@ async def test_a_token_that_is_refused_for_an_embedding_is_not_used_again(azure:
     assert [seen.headers["authorization"] for seen in azure.requests] == ["Bearer tok-1", "Bearer tok-2"]
 
 
+@pytest.mark.provides("azure", "audio")
 async def test_everything_else_that_it_does_is_asked_of_the_deployment(azure: OpenAIUpstream) -> None:
     completed = {"id": "c", "object": "text_completion", "choices": [{"index": 0, "text": "hi", "finish_reason": "stop"}]}
     async with client() as http:

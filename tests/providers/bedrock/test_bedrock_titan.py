@@ -24,6 +24,7 @@ DRAWING = {
 }
 
 
+@pytest.mark.provides("bedrock", "embeddings")
 async def test_texts_are_embedded_one_by_one_and_in_order(gateway: Rig, bedrock: BedrockUpstream) -> None:
     bedrock.script(embedding([0.25, -1.0]), embedding([0.5, 2.0], 7))
     answer = await gateway.client.embeddings.create(model="titan", input=["a cat", "a dog"])
@@ -51,6 +52,7 @@ async def test_the_callers_dimensions_and_encoding_count(gateway: Rig, bedrock: 
     assert bedrock.requests[0].body["dimensions"] == 512
 
 
+@pytest.mark.provides("bedrock", "images")
 async def test_pictures_are_drawn_and_charged_by_the_picture(gateway: Rig, bedrock: BedrockUpstream) -> None:
     bedrock.script(pictures("aGVsbG8=", "d29ybGQ="))
     answer = await gateway.client.images.generate(model="painter", prompt="A cat.", n=2, size="512x768")

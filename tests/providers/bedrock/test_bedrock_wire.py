@@ -51,6 +51,7 @@ async def asked_both_ways(gateway: Rig, model: str, **asked: Any) -> list[Any]:
     return [whole, await streamed(gateway, model=model, **asked)]
 
 
+@pytest.mark.provides("bedrock", "chat", "stream", "usage")
 async def test_claude_answers_and_its_usage_is_the_same_whole_and_streamed(gateway: Rig, bedrock: BedrockUpstream) -> None:
     bedrock.script(claude(text("Hello, wörld. How are you?")))
     for answer in await asked_both_ways(gateway, "claude"):
@@ -69,6 +70,7 @@ async def test_claude_answers_and_its_usage_is_the_same_whole_and_streamed(gatew
     assert seen.body == {"anthropic_version": "bedrock-2023-05-31", "messages": HI}
 
 
+@pytest.mark.provides("bedrock", "chat", "stream", "usage")
 async def test_other_models_answer_through_converse(gateway: Rig, bedrock: BedrockUpstream) -> None:
     bedrock.script(converse({"text": "Hello, wörld. How are you?"}))
     asked = {"max_tokens": 50, "temperature": 0.5, "top_p": 0.9, "stop": ["END"]}
@@ -89,6 +91,7 @@ async def test_other_models_answer_through_converse(gateway: Rig, bedrock: Bedro
     }
 
 
+@pytest.mark.provides("bedrock", "usage")
 async def test_every_token_is_charged_once(gateway: Rig, bedrock: BedrockUpstream) -> None:
     before = len(await gateway.rows())
     bedrock.script(claude())
@@ -104,6 +107,7 @@ async def test_every_token_is_charged_once(gateway: Rig, bedrock: BedrockUpstrea
         assert row["usage_source"] == "provider"
 
 
+@pytest.mark.provides("bedrock", "tools")
 async def test_claude_calls_tools_in_parallel_and_their_results_go_back(gateway: Rig, bedrock: BedrockUpstream) -> None:
     calls = (tool_use("weather", {"city": "Köln"}, "toolu_1"), tool_use("now", {}, "toolu_2"))
     bedrock.script(claude(text("Let me look."), *calls, stop="tool_use"))
@@ -114,6 +118,7 @@ async def test_claude_calls_tools_in_parallel_and_their_results_go_back(gateway:
     assert bedrock.requests[0].body["tools"][0]["strict"] is True
 
 
+@pytest.mark.provides("bedrock", "tools")
 async def test_tools_through_converse(gateway: Rig, bedrock: BedrockUpstream) -> None:
     calls = [
         {"toolUse": {"toolUseId": "tooluse_1", "name": "weather", "input": {"city": "Köln"}}},
@@ -161,6 +166,7 @@ def called(answer: Any) -> list[tuple[str, str, Any]]:
     return [(call.id, call.function.name, json.loads(call.function.arguments)) for call in answer.choices[0].message.tool_calls]
 
 
+@pytest.mark.provides("bedrock", "reasoning")
 async def test_claudes_thoughts_are_shown_and_go_back(gateway: Rig, bedrock: BedrockUpstream) -> None:
     blocks = (thinking("First I think about it.", "c2lnbmVk"), redacted(), thinking("And again.", "c2lnMg=="))
     bedrock.script(claude(*blocks, text("Done.")))
@@ -174,6 +180,7 @@ async def test_claudes_thoughts_are_shown_and_go_back(gateway: Rig, bedrock: Bed
     assert bedrock.requests[-1].body["messages"][1]["content"] == [*blocks, {"type": "text", "text": "Done."}]
 
 
+@pytest.mark.provides("bedrock", "reasoning")
 async def test_thoughts_through_converse(gateway: Rig, bedrock: BedrockUpstream) -> None:
     blocks = [
         {"reasoningContent": {"reasoningText": {"text": "First I think about it.", "signature": "c2lnbmVk"}}},
@@ -193,6 +200,7 @@ def thoughts(answer: Any) -> list[dict[str, Any]]:
     return [{name: value for name, value in block.items() if name != "index"} for block in answer.choices[0].message.thinking_blocks]
 
 
+@pytest.mark.provides("bedrock", "schema")
 async def test_an_answer_by_a_schema(gateway: Rig, bedrock: BedrockUpstream) -> None:
     told = '{"city":"Köln","degrees":12}'
     for model, step in (("claude", claude(text(told))), ("nova", converse({"text": told}))):
@@ -207,6 +215,7 @@ async def test_an_answer_by_a_schema(gateway: Rig, bedrock: BedrockUpstream) -> 
     assert json.loads(form["structure"]["jsonSchema"]["schema"])["properties"].keys() == {"city", "degrees"}
 
 
+@pytest.mark.provides("bedrock", "vision")
 async def test_what_is_elsewhere_is_fetched_and_sent_as_bytes(gateway: Rig, bedrock: BedrockUpstream) -> None:
     picture = b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\n\r\n\x89PNG"
     async with serving(sending(picture)) as (_, url):

@@ -38,6 +38,7 @@ WEATHER: Any = {
 }
 
 
+@pytest.mark.provides("gemini", "chat", "reasoning")
 async def test_a_whole_answer(gateway: Rig, google: GeminiUpstream) -> None:
     google.script(answer())
     said = await gateway.client.chat.completions.create(model="gemini-3-flash", messages=HI, max_tokens=50, temperature=0.5)
@@ -55,6 +56,7 @@ async def test_a_whole_answer(gateway: Rig, google: GeminiUpstream) -> None:
     }
 
 
+@pytest.mark.provides("gemini", "usage")
 async def test_what_is_billed_is_what_google_counted(gateway: Rig) -> None:
     said = await gateway.client.chat.completions.create(model="gemini-3-flash", messages=HI)
     assert said.usage is not None
@@ -64,6 +66,7 @@ async def test_what_is_billed_is_what_google_counted(gateway: Rig) -> None:
     assert row["usage_source"] == "provider"
 
 
+@pytest.mark.provides("gemini", "stream", "usage")
 async def test_a_streamed_answer_counts_its_last_total(gateway: Rig, google: GeminiUpstream) -> None:
     google.script(answer())
     stream = await gateway.client.chat.completions.create(
@@ -79,6 +82,7 @@ async def test_a_streamed_answer_counts_its_last_total(gateway: Rig, google: Gem
 
 
 @pytest.mark.parametrize("streams", [False, True])
+@pytest.mark.provides("gemini", "tools")
 async def test_parallel_calls_and_their_results_over_two_turns(gateway: Rig, google: GeminiUpstream, streams: bool) -> None:
     calls = [call("weather", {"city": "Oslo"}, signature="c2lnQQ=="), call("weather", {"city": "Rome"})]
     google.script(answer(*calls), answer(text("Cold and warm.")))
@@ -129,6 +133,7 @@ async def test_parallel_calls_and_their_results_over_two_turns(gateway: Rig, goo
     ]
 
 
+@pytest.mark.provides("gemini", "schema")
 async def test_structured_outputs(gateway: Rig, google: GeminiUpstream) -> None:
     class Answer(BaseModel):
         city: str
@@ -142,6 +147,7 @@ async def test_structured_outputs(gateway: Rig, google: GeminiUpstream) -> None:
     assert config["responseJsonSchema"]["properties"]["degrees"]["type"] == "number"
 
 
+@pytest.mark.provides("gemini", "vision")
 async def test_a_picture_in_the_call(gateway: Rig, google: GeminiUpstream) -> None:
     parts: list[Any] = [
         {"type": "text", "text": "What is it?"},
@@ -201,6 +207,7 @@ async def test_an_answer_cut_for_safety_is_a_filtered_one(gateway: Rig, google: 
     assert said.choices[0].finish_reason == "content_filter"
 
 
+@pytest.mark.provides("gemini", "vision")
 async def test_a_picture_on_the_web_is_fetched(gateway: Rig, google: GeminiUpstream) -> None:
     async with serving(sending(b"HTTP/1.1 200 OK\r\ncontent-type: image/png\r\ncontent-length: 4\r\n\r\n\x89PNG")) as (_, url):
         parts: list[Any] = [{"type": "image_url", "image_url": {"url": url}}]

@@ -41,6 +41,7 @@ def prediction() -> Step:
 
 
 @pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.provides("gemini", "embeddings")
 async def test_a_batch_with_a_key(gateway: Rig, google: GeminiUpstream) -> None:
     google.script(batch(tokens=9))
     answer = await gateway.client.embeddings.create(model=GEMINI, input=["a", "bcd"], dimensions=2, user="u")
@@ -70,6 +71,7 @@ async def test_a_hundred_at_once_and_an_estimate_where_nothing_is_counted(gatewa
 
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize(("model", "requests"), [(VERTEX, [1, 1, 1]), (OLD, [3])])
+@pytest.mark.provides("vertex", "embeddings")
 async def test_predictions_with_a_service_account(gateway: Rig, google: GeminiUpstream, model: str, requests: list[int]) -> None:
     google.script(prediction())
     answer = await gateway.client.embeddings.create(model=model, input=["a", "bc", "d"], dimensions=2, extra_body={"task_type": "X"})

@@ -42,6 +42,7 @@ def tokens_of(key: RSAPrivateKey, server: TokenServer, http: UpstreamHttp, clock
 
 
 @pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.provides("vertex", "chat")
 async def test_calls_carry_a_token_that_the_account_signed_for(
     gateway: Rig, google: GeminiUpstream, tokens: TokenServer, account_key: RSAPrivateKey
 ) -> None:
@@ -63,6 +64,7 @@ async def test_calls_carry_a_token_that_the_account_signed_for(
 
 
 @pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.provides("vertex", "stream")
 async def test_a_stream_by_vertex(gateway: Rig, google: GeminiUpstream) -> None:
     stream = await gateway.client.chat.completions.create(model="gemini-2.5-pro", messages=HI, stream=True)
     assert "".join([choice.delta.content or "" async for chunk in stream for choice in chunk.choices]) == TEXT

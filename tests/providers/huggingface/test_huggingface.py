@@ -79,6 +79,7 @@ def embedding(**body: Any) -> OperationRequest:
     return OperationRequest({"model": "mine", **body}, wire.EMBEDDER, 2, "00-0-0-01", operation="embeddings")
 
 
+@pytest.mark.provides("huggingface", "chat", "stream", "usage")
 async def test_chat_whole_and_streamed(gateway: Rig, hub: OpenAIUpstream) -> None:
     said = await gateway.client.chat.completions.create(model="deepseek", messages=HI)
     assert said.choices[0].message.content == TEXT
@@ -91,6 +92,7 @@ async def test_chat_whole_and_streamed(gateway: Rig, hub: OpenAIUpstream) -> Non
     assert (row["input_tokens"], row["cache_read_tokens"], row["output_tokens"], row["reasoning_tokens"]) == (16, 4, 10, 2)
 
 
+@pytest.mark.provides("huggingface", "tools", "vision", "reasoning", "schema")
 async def test_tools_pictures_thoughts_and_schemas_go_through(gateway: Rig, hub: OpenAIUpstream) -> None:
     call = {"id": "0", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Bern"}'}}
     answered = completion(finish="tool_calls")
@@ -189,6 +191,7 @@ async def test_embeddings(hub: OpenAIUpstream) -> None:
         assert hub.requests[1].body == {"inputs": ["a"], "normalize": False}
 
 
+@pytest.mark.provides("huggingface", "embeddings")
 async def test_embeddings_as_the_sdk_asks_for_them(gateway: Rig, hub: OpenAIUpstream) -> None:
     """It asks for base64 unless it is told otherwise, and more texts than fit into one request are asked for in several."""
     many = [str(number) for number in range(40)]

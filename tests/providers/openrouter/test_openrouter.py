@@ -80,6 +80,7 @@ def words(chunks: list[Any]) -> str:
     return "".join([choice.delta.content or "" for piece in chunks for choice in piece.choices])
 
 
+@pytest.mark.provides("openrouter", "chat", "usage")
 async def test_what_it_cost_is_kept_beside_our_cost_and_nothing_is_counted_twice(gateway: Rig, router: OpenAIUpstream) -> None:
     said = await gateway.client.chat.completions.create(model="claude", messages=HI)
     assert said.choices[0].message.content == TEXT
@@ -95,6 +96,7 @@ async def test_what_it_cost_is_kept_beside_our_cost_and_nothing_is_counted_twice
 
 
 @pytest.mark.parametrize("wants_usage", [True, False])
+@pytest.mark.provides("openrouter", "stream", "reasoning", "usage")
 async def test_a_stream_with_comments_thoughts_and_its_cost_at_the_end(gateway: Rig, router: OpenAIUpstream, wants_usage: bool) -> None:
     chunks = await streamed(gateway, **({"stream_options": {"include_usage": True}} if wants_usage else {}))
     assert words(chunks) == TEXT
@@ -109,6 +111,7 @@ async def test_a_stream_with_comments_thoughts_and_its_cost_at_the_end(gateway: 
     assert attempt["provider_cost_nano"] == attempt["reported_cost_nano"] == OURS
 
 
+@pytest.mark.provides("openrouter", "reasoning")
 async def test_thoughts_of_a_whole_answer_are_passed_on_and_go_back(gateway: Rig, router: OpenAIUpstream) -> None:
     said = await gateway.client.chat.completions.create(model="claude", messages=HI, extra_body={"reasoning": {"effort": "high"}})
     message = said.choices[0].message
@@ -220,6 +223,7 @@ async def test_it_is_looked_at_where_the_key_counts(router: OpenAIUpstream) -> N
     assert (router.looks[0].path, router.looks[0].headers["authorization"]) == ("/v1/key", f"Bearer {KEY}")
 
 
+@pytest.mark.provides("openrouter", "tools", "vision", "schema")
 async def test_tools_pictures_and_schemas_go_through(gateway: Rig, router: OpenAIUpstream) -> None:
     call = {"id": "toolu_1", "index": 0, "type": "function", "function": {"name": "weather", "arguments": '{"city":"Bern"}'}}
     answered = wire.completion(finish_reason="tool_calls", message={"role": "assistant", "content": "", "tool_calls": [call]})
@@ -240,6 +244,7 @@ async def test_tools_pictures_and_schemas_go_through(gateway: Rig, router: OpenA
     assert router.requests[1].body["response_format"]["type"] == "json_schema"
 
 
+@pytest.mark.provides("openrouter", "embeddings")
 async def test_embeddings(gateway: Rig, router: OpenAIUpstream) -> None:
     data = [{"object": "embedding", "index": 0, "embedding": [0.25, -1.0]}]
     usage = {"prompt_tokens": 5, "total_tokens": 5, "cost": 0.000015}
