@@ -10,12 +10,11 @@ from backend.pricing.usage import Usage
 from backend.providers.provider import Operation as Name
 from backend.providers.provider import OperationAnswer
 
-DEFAULT_MODEL = "omni-moderation-latest"
-"""What OpenAI's reference says who is asked where the caller names nobody."""
-
 
 class Moderations(JsonOperation):
     name: Name = "moderations"
+    default_model = "omni-moderation-latest"
+    """As OpenAI's reference has it."""
 
     def check(self, asked: Asked) -> None:
         given = asked.body.get("input")

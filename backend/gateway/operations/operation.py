@@ -112,11 +112,15 @@ class JsonOperation:
     """What all do alike whose request is a JSON object. `check` is theirs."""
 
     max_bytes = MAX_BODY_BYTES
+    default_model: str | None = None
+    """Who is asked where the caller names nobody; None: he has to."""
 
     async def read(self, scope: Scope, receive: Receive) -> Asked:
         body = parse_json(await read_body(scope, receive, max_bytes=self.max_bytes))
         if not isinstance(body, dict):
             raise BadRequest("The request body must be a JSON object.")
+        if self.default_model is not None and body.get("model") is None:
+            body["model"] = self.default_model
         asked = Asked(body, model_of(body), end_user_of(body))
         self.check(asked)
         return asked

@@ -75,6 +75,15 @@ def _routes() -> list[dict[str, Any]]:
             "retries": {"per_candidate": 2, "backoff": "1ms"},
             "candidates": [{"provider": "acme", "model": "again", "price": price}],
         },
+        {"alias": "omni-moderation-latest", "candidates": [{"provider": "acme", "model": "moderator-fake", "price": PRICES["harm"]}]},
+        {
+            "alias": "rank-cheapest",
+            "strategy": "cheapest",
+            "candidates": [
+                {"provider": "backup", "model": "by-search", "price": {"query": 0.001}},
+                {"provider": "acme", "model": "by-token", "price": {"input": 0.5}},
+            ],
+        },
         {"alias": "unpriced", "candidates": [{"provider": "acme", "model": "nobody-knows"}]},
         {"alias": "silent", "candidates": [{"provider": "claude", "model": "claude-9", "price": price}]},
         {

@@ -28,7 +28,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "audio/speech": {"model": "speak", "input": "x"},
 }
 BAD: list[tuple[str, dict[str, Any], str]] = [
-    *[(path, {"model": model}, "model") for path in GOOD for model in (None, "", 7, "m" * 256)],
+    *[(path, {"model": model}, "model") for path in GOOD for model in ("", 7, "m" * 256)],
+    *[(path, {"model": None}, "model") for path in GOOD if path != "moderations"],
     *[(path, {"user": {"id": 1}}, "user") for path in GOOD],
     *[("embeddings", {"input": value}, "input") for value in (None, "", [], {}, 7, [[]], ["x"] * 10_001) if value != [[]]],
     ("embeddings", {"input": [[]]}, "input[0]"),

@@ -27,6 +27,7 @@ DRAW = {"model": "draw", "prompt": "a ledger"}
 
 
 @pytest.mark.parametrize("url", [False, True])
+@pytest.mark.provides("openai", "images")
 async def test_the_sdk_gets_pictures_and_each_is_charged(gateway: Rig, upstream: OpenAIUpstream, url: bool) -> None:
     upstream.script(whole(images(many=3, url=url)))
     answer = await gateway.client.images.generate(model="draw", prompt="a ledger", n=3, size="1024x1024", response_format="url")
@@ -72,6 +73,7 @@ async def test_an_answer_without_a_picture_is_the_providers_failure(
     assert (row["charged_nano"], row["provider_cost_nano"]) == (400_000_000, 440_000_000)
 
 
+@pytest.mark.provides("sandbox", "images")
 async def test_the_sandbox_draws_one_color(gateway: Rig) -> None:
     answer = await gateway.client.images.generate(model="my-image", prompt="red", size="1536x1024", n=2)
     assert answer.data is not None
@@ -88,6 +90,7 @@ async def test_the_sandbox_draws_one_color(gateway: Rig) -> None:
 # ── speech ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.provides("openai", "audio")
 async def test_the_sdk_gets_the_sound_as_it_came_and_characters_are_charged(gateway: Rig, upstream: OpenAIUpstream) -> None:
     upstream.script(sound(b"ID3 some", b" of it", b" and the rest", content_type="audio/aac"))
     answer = await gateway.client.audio.speech.create(model="speak", input="Grüße", voice="alloy", response_format="aac")
@@ -139,6 +142,7 @@ async def test_hanging_up_ends_the_sound_and_pays_for_the_text(gateway: Rig, ups
     await upstream.requests[0].hung_up.wait()
 
 
+@pytest.mark.provides("sandbox", "audio")
 async def test_the_sandbox_speaks_and_hears_itself(gateway: Rig) -> None:
     for kind in ("mp3", "wav"):
         spoken = await gateway.client.audio.speech.create(model="my-speech", input="x" * 45, voice="any", response_format=kind)  # type: ignore[arg-type]
@@ -151,6 +155,7 @@ async def test_the_sandbox_speaks_and_hears_itself(gateway: Rig) -> None:
 # ── transcriptions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
+@pytest.mark.provides("openai", "audio")
 async def test_the_sdk_gets_a_transcript_and_the_providers_seconds_are_charged(gateway: Rig, upstream: OpenAIUpstream) -> None:
     upstream.script(whole({"text": "hello", "usage": {"type": "duration", "seconds": 3}}))
     answer = await gateway.client.audio.transcriptions.create(
@@ -178,6 +183,13 @@ async def test_a_verbose_answers_duration_counts_and_else_the_files_own(gateway:
     first, second = await gateway.rows()
     assert (first["quantity"], first["usage_source"], first["charged_nano"]) == (2.44, "provider", 244_000)
     assert (second["quantity"], second["usage_source"], second["charged_nano"]) == (2.5, "counted", 250_000)
+
+
+async def test_a_file_that_plays_longer_than_it_can_is_charged_in_full_and_marked(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(whole({"text": "hello", "usage": {"type": "duration", "seconds": 100}}))
+    await gateway.client.audio.transcriptions.create(model="hear", file=("a.wav", wav(1)))
+    row = await gateway.last_row()
+    assert (row["quantity"], row["charged_nano"], row["overrun"]) == (100, 10_000_000, 1)
 
 
 @pytest.mark.parametrize(("kind", "data"), [("text", "hello\n"), ("srt", "1\n00:00:00,000 --> 00:00:02,000\nhello\n"), ("vtt", "WEBVTT\n")])

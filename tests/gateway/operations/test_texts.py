@@ -69,6 +69,13 @@ async def test_the_sdk_gets_a_moderation_of_texts_and_pictures(gateway: Rig, ups
     assert (row["endpoint"], row["usage_source"], row["charged_nano"], row["price_state"]) == ("moderations", "estimated", 0, "priced")
 
 
+async def test_who_names_no_model_asks_openais_usual_one(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(whole(moderation(False)))
+    assert not (await gateway.client.moderations.create(input="hug")).results[0].flagged
+    row = await gateway.last_row()
+    assert (row["requested_model"], upstream.requests[0].body["model"]) == ("omni-moderation-latest", "moderator-fake")
+
+
 @pytest.mark.parametrize("broken", [{}, {"results": []}, {"results": [{}]}, {"results": "none"}])
 async def test_a_moderation_without_results_is_the_providers_failure(gateway: Rig, upstream: OpenAIUpstream, broken: Any) -> None:
     upstream.script(whole(broken))
@@ -127,6 +134,15 @@ async def test_jinas_tokens_are_charged_where_the_offer_is_priced_by_them(gatewa
 async def test_results_that_are_about_no_document_are_the_providers_failure(gateway: Rig, upstream: OpenAIUpstream, broken: Any) -> None:
     upstream.script(whole(broken))
     assert (await gateway.ask("rerank", ASKED)).status_code == 502
+
+
+async def test_the_cheapest_is_asked_first_in_any_unit(gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream) -> None:
+    """The dear one is first in the configuration; by the search one is cheaper, by the token the other."""
+    for server in (upstream, other):
+        server.script(whole(RANKED))
+    for documents, provider in ((["x"] * 2, "acme"), (["x" * 400] * 60, "backup")):
+        response = await gateway.ask("rerank", {**ASKED, "model": "rank-cheapest", "documents": documents})
+        assert response.json()["bourse"]["provider"] == provider
 
 
 async def test_the_sandbox_completes_moderates_and_ranks(gateway: Rig) -> None:
