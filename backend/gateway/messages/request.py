@@ -168,7 +168,8 @@ def _set_output(out: dict[str, Any], body: Mapping[str, Any]) -> None:
     if form is not None:
         if not isinstance(form, dict) or form.get("type") != "json_schema" or not isinstance(form.get("schema"), dict):
             raise BadRequest("A format is an object of type json_schema with its 'schema'.", param=at)
-        out["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": form["schema"]}}
+        schema = form["schema"]
+        out["response_format"] = {"type": "json_schema", "json_schema": {"name": "answer", "strict": _wants_all(schema), "schema": schema}}
     effort = given.pop("effort", None)
     unknown = {name for name, value in given.items() if value is not None}
     if unknown:
@@ -177,6 +178,18 @@ def _set_output(out: dict[str, Any], body: Mapping[str, Any]) -> None:
         if effort not in ("low", "medium", "high", "xhigh", "max"):
             raise BadRequest("An effort is low, medium, high, xhigh or max.", param="output_config.effort")
         out["output_config"] = {"effort": effort}
+
+
+def _wants_all(schema: Any) -> bool:
+    """Whether all properties of all objects are required: OpenAI enforces no schema that leaves some out, and refuses to try."""
+    if isinstance(schema, list):
+        return all(map(_wants_all, schema))
+    if not isinstance(schema, dict):
+        return True
+    properties, required = schema.get("properties"), schema.get("required")
+    if isinstance(properties, dict) and not (isinstance(required, list) and all(name in required for name in properties)):
+        return False
+    return all(map(_wants_all, schema.values()))
 
 
 def _set_context(out: dict[str, Any], management: Any) -> None:

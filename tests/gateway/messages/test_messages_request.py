@@ -338,6 +338,19 @@ def test_what_is_just_what_it_is_without_is_left_out() -> None:
     assert chat_body({**LEAST, **idle}).body["messages"] == [{"role": "user", "content": "x"}]
 
 
+def test_a_schema_is_enforced_where_every_server_can() -> None:
+    def strict(schema: dict[str, Any]) -> bool:
+        meant = chat_body({**LEAST, "output_config": {"format": {"type": "json_schema", "schema": schema}}}).body
+        return bool(meant["response_format"]["json_schema"]["strict"])
+
+    optional = {**CLOSED, "required": []}
+    assert strict(CLOSED)
+    assert strict({"anyOf": [CLOSED, {"type": "string"}]})
+    assert not strict(optional)
+    assert not strict({"type": "array", "items": optional})
+    assert not strict({"$ref": "#/$defs/n", "$defs": {"n": {"type": "object", "properties": {"n": {}}}}})
+
+
 def test_fields_are_called_as_the_caller_calls_them() -> None:
     meant = chat_body({**LEAST, "system": "Be brief.", "messages": [HI, {"role": "assistant", "content": "ho"}, HI]})
     assert meant.place("messages[0].content") == "system"
