@@ -43,7 +43,7 @@ def obstacle(settings: ProviderSettings) -> str:
 
 class LitellmProvider:
     protocol = "litellm"
-    capabilities = Capabilities()
+    capabilities = Capabilities(looks=False)
 
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         self.name = name
@@ -65,8 +65,8 @@ class LitellmProvider:
         }
 
     async def look(self, seconds: float) -> int:  # noqa: ARG002
-        """litellm has no question that costs nothing everywhere, so none is asked."""
-        return 200
+        """litellm has no question that costs nothing everywhere."""
+        raise protocol_failure(self.name, "nothing: there is nothing that it can be asked for nothing")
 
     async def complete(self, request: ChatRequest) -> WholeAnswer:
         thread, asked = litellm_thread(), await self._asked(request)

@@ -25,6 +25,8 @@ class Capabilities:
     trims_prefill: bool = False
     """They refuse one that ends in white space."""
     simulated: bool = False
+    looks: bool = True
+    """Whether there is something that it can be asked for nothing; `look` of others is not called."""
     operations: frozenset[Operation] = frozenset()
     """What it does beside chat. Who declares any is a `Performer`."""
     most_inputs: int = 2048

@@ -74,7 +74,7 @@ class Probes:
     @property
     def providers(self) -> list[str]:
         """Whom it looks at."""
-        return [name for name, provider in self._providers.items() if not provider.capabilities.simulated]
+        return [name for name, provider in self._providers.items() if provider.capabilities.looks and not provider.capabilities.simulated]
 
     async def look(self) -> None:
         """At every provider, once."""

@@ -84,6 +84,7 @@ def asked(**body: Any) -> ChatRequest:
     return ChatRequest({"messages": HI, **body}, f"ollama_chat/{wire.MODEL}", 2, "00-0-0-01", 64)
 
 
+@pytest.mark.provides("litellm", "chat", "usage")
 async def test_it_is_imported_at_the_first_call_and_says_so(gateway: Rig, ollama: OpenAIUpstream) -> None:
     """The first test of this file: nothing before it may have needed litellm."""
     was_there = "litellm" in sys.modules
@@ -104,6 +105,7 @@ async def test_it_is_imported_at_the_first_call_and_says_so(gateway: Rig, ollama
 
 
 @pytest.mark.parametrize("wants_usage", [True, False])
+@pytest.mark.provides("litellm", "stream", "usage")
 async def test_a_stream(gateway: Rig, ollama: OpenAIUpstream, wants_usage: bool) -> None:
     more: Any = {"stream_options": {"include_usage": True}} if wants_usage else {}
     stream: Any = await gateway.client.chat.completions.create(model="llama", messages=HI, stream=True, **more)
@@ -117,6 +119,7 @@ async def test_a_stream(gateway: Rig, ollama: OpenAIUpstream, wants_usage: bool)
     assert (row["input_tokens"], row["output_tokens"], row["usage_source"]) == (26, 12, "provider")
 
 
+@pytest.mark.provides("litellm", "tools", "vision", "schema")
 async def test_tools_pictures_and_schemas(gateway: Rig, ollama: OpenAIUpstream) -> None:
     call = {"function": {"name": "weather", "arguments": {"city": "Bern"}}}
     ollama.script(wire.of(whole(wire.said("", done=True, tool_calls=[call]))))
@@ -140,6 +143,7 @@ async def test_tools_pictures_and_schemas(gateway: Rig, ollama: OpenAIUpstream) 
     assert ollama.requests[-1].body["format"]["properties"] == {"city": {"title": "City", "type": "string"}}
 
 
+@pytest.mark.provides("litellm", "vision")
 async def test_what_a_caller_names_by_url_is_fetched_by_us(gateway: Rig, ollama: OpenAIUpstream) -> None:
     ollama.models = whole(PNG, content_type="image/png")
     picture = {"type": "image_url", "image_url": {"url": f"{base_url(ollama)}/a.png"}}
@@ -247,6 +251,11 @@ async def test_who_was_not_allowed_is_not_asked_and_says_why(gateway: Rig, ollam
     assert (response.status_code, response.json()["error"]["code"]) == (503, "no_available_provider")
     assert "metadata.allow_litellm" in response.json()["error"]["message"]
     assert ollama.requests == []
+
+
+async def test_nobody_looks_at_it_in_the_background(gateway: Rig) -> None:
+    assert "bridge" in gateway.runtime.connections.shared
+    assert "bridge" not in gateway.runtime.probes.providers
 
 
 async def test_without_litellm_the_provider_is_said_and_not_built(ollama: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
