@@ -4,9 +4,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backend.gateway.operations.bounds import UnitBound
-from backend.gateway.operations.operation import Asked, Operation
+from backend.gateway.operations.operation import Asked, Metered, Operation
 from backend.gateway.operations.table import OPERATIONS
 from backend.gateway.token_families import family_of
 from backend.pricing.cost import PriceCard, PriceLine
@@ -160,3 +162,53 @@ def test_what_is_free_costs_nothing_and_is_metered_all_the_same() -> None:
 )
 def test_usage_in_any_words_becomes_buckets(value: dict[str, Any], usage: Usage | None) -> None:
     assert usage_from_operation(value) == usage
+
+
+nano = st.floats(0.001, 1000)
+PRICED: dict[str, tuple[tuple[str, ...], ...]] = {
+    "/v1/embeddings": (("input", "token"), ("input", "character")),
+    "/v1/completions": (("input", "token"), ("output", "token")),
+    "/v1/moderations": (("input", "token"),),
+    "/v1/rerank": (("input", "query"), ("input", "token")),
+    "/v1/images/generations": (("input", "token"), ("output", "token"), ("image_out", "image"), ("image_in", "image", "high, 1024-x-1024")),
+    "/v1/audio/speech": (("input", "character"),),
+    "/v1/audio/transcriptions": (("input", "second"), ("audio_in", "token"), ("input", "token"), ("output", "token")),
+}
+texts = st.text(min_size=1, max_size=300)
+
+
+def requests(path: str) -> st.SearchStrategy[Asked]:
+    """Requests as `read` lets them through."""
+    match path:
+        case "/v1/embeddings" | "/v1/moderations":
+            return st.lists(texts, min_size=1, max_size=4).map(lambda given: asked(input=given))
+        case "/v1/completions":
+            return st.builds(lambda text, cap, n: asked(prompt=text, max_tokens=cap, n=n), texts, st.integers(1, 50), st.integers(1, 3))
+        case "/v1/rerank":
+            return st.builds(lambda query, found: asked(query=query, documents=found), texts, st.lists(texts, min_size=1, max_size=150))
+        case "/v1/images/generations":
+            sizes = st.sampled_from(["auto", "1024x1024", "1024x1536", "512x512"])
+            return st.builds(lambda n, size: asked(prompt="x", n=n, size=size), st.integers(1, 10), sizes)
+        case "/v1/audio/speech":
+            return texts.map(lambda text: asked(input=text))
+        case _:
+            return st.builds(lambda seconds, more: asked(seconds, seconds + more), st.floats(0.1, 4000), st.floats(0, 100))
+
+
+@given(st.sampled_from(sorted(PRICED)), st.data())
+def test_nothing_that_stays_within_its_bounds_costs_more_than_was_reserved(path: str, data: st.DataObject) -> None:
+    request = data.draw(requests(path))
+    chosen = data.draw(st.lists(st.sampled_from(PRICED[path]), min_size=1, unique=True))
+    bound = bound_of(path, {line: data.draw(nano) for line in chosen}, request, prompt=data.draw(st.integers(1000, 10**6)))
+    if not bound.tariffs:
+        return
+    for unit, most in bound.most.items():
+        share = data.draw(st.floats(0, 1))
+        part = Usage(
+            **{name: type(value)(value * share) for name, value in most._asdict().items() if name != "requests"}, requests=most.requests
+        )
+        metered = bound.meter([Metered(unit, part, "provider"), *bound.operation.used(request, None)], NOW)
+        cost = bound.cost(metered, NOW)
+        assert cost is not None
+        assert cost.state == "priced"
+        assert cost.nano <= bound.worst
