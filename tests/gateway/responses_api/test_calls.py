@@ -15,8 +15,8 @@ from openai import AsyncOpenAI
 from backend.kernel.json import MAX_DEPTH
 from tests.fakes.openai_upstream import TEXT, USAGE, Exchange, answer, canonical_chunks, chunk, completion, events, hang, sse, status, whole
 from tests.gateway.conftest import KEY, Rig, open_gateway
+from tests.gateway.errors import assert_error
 from tests.gateway.responses_api.conftest import Providers, responses_configuration
-from tests.gateway.test_errors import assert_error
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 _names = (f"key-{number}" for number in itertools.count())

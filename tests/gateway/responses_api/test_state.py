@@ -163,3 +163,22 @@ async def test_an_operator_may_keep_nothing(tmp_path: Path, sqlite_database_url:
         assert made.store is False
         with pytest.raises(openai.BadRequestError):
             await rig.client.responses.create(model="fast", input="hi", store=True)
+
+
+async def test_the_next_turn_may_come_to_another_process(tmp_path: Path, postgres_url: str, providers: Providers) -> None:
+    """What is told is kept: an agent's next request is there within a millisecond."""
+    (tmp_path / "bourse.yaml").write_text(yaml.safe_dump(responses_configuration(providers)))
+    async with (
+        open_gateway(tmp_path / "bourse.yaml", tmp_path / "one", postgres_url) as one,
+        open_gateway(tmp_path / "bourse.yaml", tmp_path / "other", postgres_url) as other,
+    ):
+        previous: str | None = None
+        for number in range(4):
+            rig = (one, other)[number % 2]
+            request: dict[str, Any] = {"model": "fast", "input": f"turn {number}", "previous_response_id": previous}
+            made = (await streamed(rig.client, **request))[1] if number == 1 else await rig.client.responses.create(**request)
+            previous = made.id
+        assert len(providers.openai.requests[-1].body["messages"]) == 7
+        await one.client.responses.delete(previous or "")
+        with pytest.raises(openai.NotFoundError):
+            await other.client.responses.retrieve(previous or "")
