@@ -17,7 +17,7 @@ from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.errors import BadRequest, BourseError, InternalError, MethodNotAllowed, NotFound, as_rest, response_headers
 from backend.kernel.request import App, Receive, Scope, Send
 from backend.routing import api as routing_api
-from backend.routing import health_api
+from backend.routing import discovery_api, health_api
 from backend.runtime import Runtime
 
 MAX_REST_BODY_BYTES = 2 * 1024 * 1024
@@ -49,6 +49,7 @@ def build_api(runtime: Runtime) -> FastAPI:
     known = identity_api.require_reader(runtime.identity, runtime.auth, runtime.settings)
     person = identity_api.signed_in(runtime.identity, runtime.settings)
     api.include_router(routing_api.build_router(runtime.routing, person))
+    api.include_router(discovery_api.build_router(runtime.discovery, person))
     api.include_router(health_api.build_router(runtime.health_view, person))
     api.include_router(credentials_api.build_router(runtime.credentials, runtime.providers, runtime.connections.upstream_http, person))
     api.include_router(fan_out_api.build_router(FanOut(runtime.gateway, runtime.auth, runtime.routes, runtime.settings)))

@@ -48,6 +48,7 @@ from backend.observability.metrics import Metrics
 from backend.pricing.book import PriceBook
 from backend.providers.service import ProviderService
 from backend.routing.bulkhead import Bulkhead
+from backend.routing.discovery import Discovery
 from backend.routing.edits import RouteEdits
 from backend.routing.health import Health
 from backend.routing.health_service import HealthService
@@ -154,8 +155,16 @@ class Runtime:
     @cached_property
     def routing(self) -> RouteService:
         """What operators do with routes."""
-        edits = RouteEdits(self.db, self.clock, self.audit, self.settings)
-        return RouteService(self.settings, self.clock, self.routes, self.prices, self.providers, edits)
+        return RouteService(self.settings, self.clock, self.routes, self.prices, self.providers, self._route_edits)
+
+    @cached_property
+    def discovery(self) -> Discovery:
+        """Which models providers have."""
+        return Discovery(self.settings, self.catalog, self.prices, self.routes, self._route_edits, self.connections.shared)
+
+    @cached_property
+    def _route_edits(self) -> RouteEdits:
+        return RouteEdits(self.db, self.clock, self.audit, self.settings)
 
     @cached_property
     def providers(self) -> ProviderService:

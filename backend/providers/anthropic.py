@@ -7,6 +7,7 @@ Sources: platform.claude.com/docs/en/api (versioning, errors, messages, models).
 """
 
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 
@@ -21,6 +22,7 @@ from backend.providers.anthropic_stream import MessageStream, ThoughtTooLong
 from backend.providers.anthropic_usage import usage_from_anthropic
 from backend.providers.failures import UpstreamFailure, failure_from_error_body, protocol_failure
 from backend.providers.http import HttpAnswer, Target, UpstreamHttp
+from backend.providers.listing import ListPage, listed_ids
 from backend.providers.posting import MAX_ERROR_BYTES, EventBytes, Poster, json_or_none, secret_of
 from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
 from backend.settings import ProviderSettings
@@ -49,9 +51,22 @@ class AnthropicProvider:
         self._target = self._poster.target(f"{base}/v1/messages", headers)
         self._count = self._poster.target(f"{base}/v1/messages/count_tokens", headers)
         self._models = self._poster.target(f"{base}/v1/models", headers, method="GET")
+        self._list = f"{base}/v1/models?limit=1000", headers
 
     async def look(self, seconds: float) -> int:
         return await self._poster.look(self._models, seconds)
+
+    async def listed(self, seconds: float) -> list[str]:
+        """As `Lister.listed`."""
+        url, headers = self._list
+
+        async def page(after: str | None) -> ListPage:
+            target = self._poster.target(url if after is None else f"{url}&after_id={quote(after)}", headers, method="GET")
+            value = await self._poster.listing(target, seconds)
+            last = value.get("last_id")
+            return ListPage(value.get("data"), last if value.get("has_more") and isinstance(last, str) else None)
+
+        return await listed_ids(page)
 
     async def complete(self, request: ChatRequest) -> WholeAnswer:
         response = await self._post(request, "application/json", stream=False)

@@ -11,6 +11,7 @@ from backend.providers.failures import UpstreamFailure, failure_from_error_body
 from backend.providers.google_chat import GoogleChat, GooglePoster
 from backend.providers.google_embeddings import BATCH, MOST_OF_A_BATCH, batch_body, from_batch
 from backend.providers.http import UpstreamHttp
+from backend.providers.listing import ListPage, listed_ids
 from backend.providers.posting import secret_of
 from backend.providers.provider import (
     Capabilities,
@@ -45,6 +46,8 @@ class GeminiProvider:
         self._poster = GooglePoster(name, http, clock, headers=settings.headers, secret=secret or "")
         self._models = self._poster.target(f"{base_url}/models?pageSize=1", headers, method="GET")
 
+        self._list = f"{base_url}/models?pageSize=1000", headers
+
         def url_of(model: str) -> str:
             path = model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
             return f"{base_url}/{quote(path, safe='/')}"
@@ -53,6 +56,18 @@ class GeminiProvider:
 
     async def look(self, seconds: float) -> int:
         return await self._poster.look(self._models, seconds)
+
+    async def listed(self, seconds: float) -> list[str]:
+        """As `Lister.listed`."""
+        url, headers = self._list
+
+        async def page(token: str | None) -> ListPage:
+            target = self._poster.target(url if token is None else f"{url}&pageToken={quote(token)}", headers, method="GET")
+            value = await self._poster.listing(target, seconds)
+            more = value.get("nextPageToken")
+            return ListPage(value.get("models"), more if isinstance(more, str) and more else None)
+
+        return [name.removeprefix("models/") for name in await listed_ids(page, "name")]
 
     async def complete(self, request: ChatRequest) -> WholeAnswer:
         self._check()

@@ -13,6 +13,7 @@ from backend.providers.failures import UpstreamFailure
 from backend.providers.metadata import AWS_ACCOUNT
 from backend.providers.provider import (
     ChatRequest,
+    Lister,
     OperationAnswer,
     OperationRequest,
     Performer,
@@ -105,6 +106,11 @@ class KeyedProvider:
             if other is not None:
                 return await self._look_with(other, seconds)
         return status
+
+    async def listed(self, seconds: float) -> list[str]:
+        """As `Lister.listed`, with the first key that is accepted."""
+        key = next((one for one in self._keys if not one.refused), self._keys[0])
+        return await cast(Lister, key.provider).listed(seconds)
 
     async def complete(self, request: ChatRequest) -> WholeAnswer:
         return await self._ask(request, lambda provider: provider.complete(request))

@@ -13,6 +13,7 @@ import orjson
 from backend.kernel.clock import Clock, SystemClock
 from backend.providers.failures import UpstreamFailure, failure_from_error_body, protocol_failure, status_of_error
 from backend.providers.http import HttpAnswer, Target, UpstreamHttp
+from backend.providers.listing import ListPage, listed_ids
 from backend.providers.openai_operations import OPERATIONS, OpenAIOperations
 from backend.providers.openai_usage import usage_from_openai
 from backend.providers.posting import MAX_ERROR_BYTES, EventBytes, Poster, json_or_none, secret_of
@@ -126,6 +127,15 @@ class OpenAIProvider(OpenAIChat):
 
     async def look(self, seconds: float) -> int:
         return await self.poster.look(self._look_target, seconds)
+
+    async def listed(self, seconds: float) -> list[str]:
+        """As `Lister.listed`."""
+        target = self.poster.target(f"{self._base}/models", self._authorization, method="GET")
+
+        async def page(_: str | None) -> ListPage:
+            return ListPage((await self.poster.listing(target, seconds)).get("data"), None)
+
+        return await listed_ids(page)
 
     async def posted(self, body: dict[str, Any], request: ChatRequest, accept: str) -> HttpAnswer:
         if not self._usable:

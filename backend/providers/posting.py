@@ -40,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 MAX_ERROR_BYTES = 64 * 1024
 MAX_LOOK_BYTES = 1024 * 1024
+MAX_LISTING_BYTES = 8 * 1024 * 1024
 END_OF_BODY_SECONDS = 0.25
 _HEADERS_OF_OURS = frozenset({"authorization", "content-type", "content-length", "transfer-encoding", "connection", "host", "accept"})
 
@@ -115,6 +116,24 @@ class Poster:
             # To its end, so that calls find the connection open.
             await response.read_whole(MAX_LOOK_BYTES)
         return self.looked_status(response)
+
+    async def listing(self, target: Target, seconds: float) -> dict[str, Any]:
+        """The JSON object that a request without a body is answered with.
+
+        Raises:
+            UpstreamFailure: there is none within `seconds`.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._answer(target, b"", "accept: application/json\r\n", seconds, None)
+                value = json_or_none(await self.read_whole(response, MAX_LISTING_BYTES))
+        except TimeoutError:
+            raise timeout_failure(self.name, "no list of models", seconds) from None
+        if response.status != 200:
+            raise self.failed(response.status, self.error_value(response, value))
+        if not isinstance(value, dict):
+            raise protocol_failure(self.name, "a list of models that is no JSON object")
+        return value
 
     def looked_status(self, response: HttpAnswer) -> int:
         """What a look says; adapters whose provider tells more in a header than in its status say that."""

@@ -194,3 +194,15 @@ class Performer(Provider, Protocol):
             UpstreamFailure: there is none, or the provider cannot do what the body asks for (kind "refused", `UnsupportedParameter`).
         """
         ...
+
+
+class Lister(Protocol):
+    """A `Provider` that can say which models it has."""
+
+    async def listed(self, seconds: float) -> list[str]:
+        """The ids of its models, as a call names them. Costs nothing.
+
+        Raises:
+            UpstreamFailure: they cannot be had within `seconds` for each page.
+        """
+        ...

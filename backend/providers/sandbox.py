@@ -111,6 +111,9 @@ class SandboxProvider:
         await _pause(script.behaviour.before_first * self._pace)
         return _SandboxStream(self.name, script, script.behaviour.between * self._pace)
 
+    async def listed(self, seconds: float) -> list[str]:  # noqa: ARG002 - as `Lister`
+        return list(NAMES)
+
     async def perform(self, request: OperationRequest) -> OperationAnswer:
         request.sending()
         return performed(request)

@@ -8,6 +8,7 @@ import yaml
 
 from backend.identity.command_line import Hand, carry_out
 from backend.kernel.terminal import WRONG_USE, AsJson, fail, say, show_list, show_one, usd
+from backend.routing import discovery_cli
 from backend.routing.service import CandidateView, RouteService, RouteView
 
 routes = typer.Typer(no_args_is_help=True, help="Names that callers send as `model`.")
@@ -29,6 +30,7 @@ _UNSET = {"why": "", "max_output_tokens": "the model's", "origin": ""}
 
 def mount(app: typer.Typer) -> None:
     """Add `route` to the operator's command line."""
+    discovery_cli.mount(routes)
     app.add_typer(routes, name="route")
 
 
