@@ -12,6 +12,7 @@ import pytest
 import yaml
 from openai import AsyncOpenAI
 
+from backend.gateway.watch import Watch
 from backend.kernel.json import MAX_DEPTH
 from tests.fakes.openai_upstream import TEXT, USAGE, Exchange, answer, canonical_chunks, chunk, completion, events, hang, sse, status, whole
 from tests.gateway.conftest import KEY, Rig, open_gateway
@@ -293,3 +294,33 @@ async def test_what_a_provider_cannot_do_is_told_in_the_callers_words(gateway: R
     assert_error(shown, 400, "invalid_request_error", None, "input[0].content[0]")
     streamed = await post(gateway, {"model": "claude", "input": "hi", "text": {"verbosity": "low"}, "stream": True})
     assert_error(streamed, 400, "invalid_request_error", "unsupported_parameter", "text.verbosity")
+
+
+async def test_a_stream_that_the_process_ends_says_so(gateway: Rig, providers: Providers) -> None:
+    providers.openai.script(events(*canonical_chunks()[:6], end="hang"))
+    before = asyncio.all_tasks()
+    request = {"model": "fast", "input": "hi", "stream": True}
+    async with gateway.http.stream("POST", "/v1/responses", json=request, headers={"authorization": f"Bearer {KEY}"}) as response:
+        lines = response.aiter_lines()
+        async for line in lines:
+            if "fox" in line:
+                break
+        [running] = [task for task in asyncio.all_tasks() - before if "run_asgi" in repr(task.get_coro())]
+        running.cancel("the server is ending")
+        rest = [line async for line in lines if line.startswith("data: ")]
+    last = json.loads(rest[-1][6:])
+    assert (last["type"], last["response"]["error"]["message"]) == ("response.failed", "Bourse is restarting.")
+    assert (await gateway.last_row())["outcome"] == "interrupted"
+
+
+async def test_comments_pass_and_an_error_after_them_is_a_whole_stream(
+    gateway: Rig, providers: Providers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stream that has begun with a comment and fails before its first token: created, in progress, failed."""
+    defaults = Watch.__init__.__kwdefaults__
+    assert defaults is not None
+    monkeypatch.setitem(defaults, "keep_alive_after", 0.05)
+    providers.openai.script(hang())
+    response = await post(gateway, {"model": "hasty-alone", "input": "hi", "stream": True})
+    assert ": keep-alive" in response.text
+    assert [event["type"] for event in told(response)] == ["response.created", "response.in_progress", "response.failed"]
