@@ -227,6 +227,9 @@ def test_fields_that_cannot_be_said_are_refused_by_name() -> None:
         converse("meta.llama3-1-70b-instruct-v1:0", top_k=3)
     assert refused.value.param == "top_k"
     with pytest.raises(UnsupportedParameter) as refused:
+        converse("openai.gpt-oss-20b-1:0", reasoning_effort="xhigh")
+    assert refused.value.param == "reasoning_effort"
+    with pytest.raises(UnsupportedParameter) as refused:
         converse(NOVA, thinking={"type": "adaptive"})
     assert refused.value.param == "thinking"
     call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
