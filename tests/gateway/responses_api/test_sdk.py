@@ -373,3 +373,24 @@ async def test_only_the_allowed_tools_are_shown(client: AsyncOpenAI, providers: 
     assert providers.openai.requests[1].body["tool_choice"] == {"type": "function", "function": {"name": "weather"}}
     await client.responses.create(model="fast", input="hi", parallel_tool_calls=False, tool_choice="auto")
     assert not {"tools", "tool_choice", "parallel_tool_calls"} & providers.openai.requests[2].body.keys()
+
+
+@pytest.mark.parametrize("field", ["file_data", "file_url"])
+async def test_a_document_reaches_who_can_read_it(client: AsyncOpenAI, providers: Providers, field: str) -> None:
+    providers.anthropic.script(message(text("A page.")))
+    value = "data:application/pdf;base64,JVBERi0xLjQK" if field == "file_data" else "https://example.org/page.pdf"
+    part: Any = {"type": "input_file", field: value, "filename": "page.pdf"}
+    await client.responses.create(model="claude", input=[{"role": "user", "content": [part]}])
+    [block] = providers.anthropic.requests[0].body["messages"][0]["content"]
+    source = (
+        {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"}
+        if field == "file_data"
+        else {"type": "url", "url": value}
+    )
+    assert block == {"type": "document", "source": source, "title": "page.pdf"}
+
+
+async def test_fields_that_nobody_here_knows_go_to_the_provider(client: AsyncOpenAI, providers: Providers) -> None:
+    await client.responses.create(model="fast", input="hi", extra_body={"top_k": 5, "seed": 7}, service_tier="flex", prompt_cache_key="k")
+    asked = providers.openai.requests[0].body
+    assert (asked["top_k"], asked["seed"], asked["service_tier"], asked["prompt_cache_key"]) == (5, 7, "flex", "k")
