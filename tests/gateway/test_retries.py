@@ -322,7 +322,7 @@ async def test_an_answer_without_an_answer_in_it_is_asked_for_elsewhere_and_bill
 @BOTH
 async def test_an_adapter_that_stumbles_is_one_that_did_not_answer(two: Stage, stream: bool) -> None:
     class Stumbling(OpenAIProvider):
-        async def _post(self, *_: Any) -> Any:
+        async def posted(self, *_: Any) -> Any:
             raise ZeroDivisionError
 
     two.upstreams.providers["a"].__class__ = Stumbling
