@@ -145,7 +145,7 @@ def check_round_trip(body: dict[str, Any]) -> None:
     assert body == before
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(body=BODIES)
 def test_it_comes_back_as_it_was(body: dict[str, Any]) -> None:
     check_round_trip(body)
@@ -188,7 +188,7 @@ def check_plain(body: dict[str, Any]) -> None:
     assert (kept.get("thinking") or {}).get("budget_tokens") == (body.get("thinking") or {}).get("budget_tokens")
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(body=BODIES)
 def test_servers_that_speak_openai_are_asked_in_their_own_words(body: dict[str, Any]) -> None:
     check_plain(body)
@@ -263,7 +263,7 @@ def check_any_body(body: dict[str, Any]) -> None:
     assert body == before
 
 
-@settings(max_examples=80)
+@settings(max_examples=40)
 @given(body=ANY_BODIES)
 def test_whatever_it_is_it_is_understood_or_refused(body: dict[str, Any]) -> None:
     check_any_body(body)

@@ -1,12 +1,15 @@
-"""The anthropic SDK as judge: messages, streams, tools and thoughts from every kind of provider."""
+"""The anthropic SDK as judge: messages, streams, tools and thoughts from every kind of provider; and the examples of docs/messages.md."""
 
+import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
 from anthropic import AsyncAnthropic
 from pydantic import BaseModel
 
+from tests.architecture.source import ROOT
 from tests.fakes import anthropic_upstream as claude
 from tests.fakes import gemini_upstream as google
 from tests.fakes.openai_upstream import TEXT, WORDS, chunk, completion, events, whole
@@ -14,6 +17,10 @@ from tests.gateway.conftest import Rig
 from tests.gateway.messages.conftest import ASKED, HI, Upstreams
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+HERE = "http://localhost:3000"
+PAGE = (ROOT / "docs" / "messages.md").read_text()
+BLOCKS = dict(re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 
 WEATHER: Any = {
     "name": "weather",
@@ -203,3 +210,20 @@ async def test_the_request_id_is_the_sdks(client: AsyncAnthropic, gateway: Rig, 
     row = await gateway.last_row()
     assert said._request_id == row["request_id"]
     assert (row["endpoint"], row["outcome"], row["requested_model"]) == ("messages", "completed", "gpt")
+
+
+async def test_the_python_of_the_page_works_as_printed(gateway: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    program = BLOCKS["python"].replace(HERE, gateway.url)
+    await asyncio.to_thread(exec, program, {})
+    said = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("{")]
+    assert len("".join(said)) > 50
+    assert int(re.findall(r"\d+$", said[-1])[0]) > 0
+
+
+async def test_the_curl_of_the_page_works_as_printed(gateway: Rig) -> None:
+    command = BLOCKS["sh"].replace(HERE, gateway.url).replace("curl ", "curl -sS --fail-with-body -m 20 ", 1)
+    run = await asyncio.create_subprocess_exec("bash", "-c", command, stdout=asyncio.subprocess.PIPE)
+    out, _ = await run.communicate()
+    assert run.returncode == 0, out
+    assert out.startswith(b"event: message_start\n")
+    assert out.endswith(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')

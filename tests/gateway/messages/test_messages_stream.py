@@ -145,7 +145,7 @@ any_stream = given(blocks=BLOCKS, usage=USAGES, stop=st.sampled_from(["end_turn"
 
 
 @pytest.mark.case("U4")
-@settings(max_examples=50)
+@settings(max_examples=40)
 @any_stream
 def test_any_cut_is_the_same_message(blocks: Any, usage: Any, stop: str, cuts: list[int]) -> None:
     check_any_cut(blocks, usage, stop, cuts)
@@ -186,7 +186,7 @@ def check_mixed_calls(drawn: tuple[list[tuple[str, str, Any]], list[dict[str, An
     assert found == {identity: (name, given_input) for identity, name, given_input in calls}
 
 
-@settings(max_examples=50)
+@settings(max_examples=40)
 @given(drawn=interleaved(), cuts=CUTS)
 def test_calls_that_are_written_at_once_follow_each_other(drawn: Any, cuts: list[int]) -> None:
     check_mixed_calls(drawn, cuts)
@@ -230,7 +230,7 @@ def check_anything(chunks: list[Any], cuts: list[int]) -> None:
     check_order(shown(wire, cuts))
 
 
-@settings(max_examples=60)
+@settings(max_examples=40)
 @given(chunks=st.lists(ANY_CHUNK, max_size=6), cuts=CUTS)
 def test_whatever_a_server_writes_the_events_keep_their_order(chunks: list[Any], cuts: list[int]) -> None:
     check_anything(chunks, cuts)
@@ -244,7 +244,7 @@ def test_whatever_a_server_writes_ten_thousand_times(chunks: list[Any], cuts: li
     check_anything(chunks, cuts)
 
 
-@settings(max_examples=50)
+@settings(max_examples=40)
 @given(
     value=st.one_of(
         ANY, st.dictionaries(st.sampled_from(["choices", "id", "model", "usage", "service_tier"]), st.lists(ANY_CHUNK, max_size=1))
