@@ -11,7 +11,9 @@ import yaml
 
 from backend.credentials.events import KeyRefused
 from backend.identity.principal import system
+from backend.observability.health import health_report
 from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, Step, answer, status, whole
+from tests.fakes.vault_server import ROOT, VaultServer
 from tests.gateway.conftest import PLAIN, Rig, open_gateway
 
 OPERATOR = system("test")
@@ -27,12 +29,13 @@ Open = Callable[..., AbstractAsyncContextManager[Rig]]
 def open_with(tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream, other: OpenAIUpstream) -> Open:
     """A gateway whose provider `acme` has these settings, and a second one that needs no key."""
 
-    def opened(second: bool = False, **acme: Any) -> AbstractAsyncContextManager[Rig]:
+    def opened(second: bool = False, vault: dict[str, Any] | None = None, **acme: Any) -> AbstractAsyncContextManager[Rig]:
         candidates = [{"provider": name, "model": "m", "price": PRICE} for name in ("acme", *(["backup"] if second else []))]
         values = {
             "providers": {"acme": {"base_url": upstream.base_url, **acme}, "backup": {"base_url": other.base_url}},
             "models": [{"alias": "fast", "strategy": "ordered", "candidates": candidates, "retries": {"per_candidate": 0}}],
             "secrets_file": str(tmp_path / "secrets.yaml"),
+            "vault": vault or {},
             "bootstrap": {
                 "tenants": [{"slug": "small", "name": "Small"}],
                 "api_keys": [{"tenant": "small", "name": "limited", "key": SMALL}],
@@ -327,3 +330,32 @@ async def test_a_call_that_was_sent_with_the_key_before_says_nothing_of_the_key_
         assert (await late).status_code == 502
         assert (await rig.post(PLAIN)).status_code == 200
     assert sent(upstream) == [RED, BLUE]
+
+
+async def test_a_key_in_a_vault_is_exchanged_there_and_kept_while_it_is_away(open_with: Open, upstream: OpenAIUpstream) -> None:
+    async with VaultServer(secrets={"acme": {"api_key": RED}}) as server:
+        vault = {"address": server.address, "token": ROOT, "refresh": "1s"}
+        async with open_with(vault=vault, api_key="vault:secret/acme") as rig:
+            assert (await rig.post(PLAIN)).status_code == 503
+            assert rig.runtime.vault is not None
+            await rig.runtime.connections.load()
+            assert (await rig.post(PLAIN)).status_code == 200
+            assert (await health_report(rig.runtime)).body["vault"] == {"status": "ok", "secrets": 1, "secrets_not_read": 0}
+            server.mood = "sealed"
+            rig.runtime.vault.start(rig.runtime.connections.refresh)
+            await reported(rig, "away")
+            assert (await health_report(rig.runtime)).body["status"] == "degraded"
+            assert (await rig.post(PLAIN)).status_code == 200
+            server.mood, server.secrets["acme"]["api_key"] = "well", BLUE
+            await rig.runtime.vault.refresh()
+            rig.runtime.connections.refresh()
+            assert (await health_report(rig.runtime)).body["vault"]["status"] == "ok"
+            assert (await rig.post(PLAIN)).status_code == 200
+            await rig.runtime.vault.stop()
+    assert sent(upstream) == [RED, RED, BLUE]
+
+
+async def reported(rig: Rig, status: str) -> None:
+    async with asyncio.timeout(10):
+        while (await health_report(rig.runtime)).body["vault"]["status"] != status:
+            await asyncio.sleep(0.02)
