@@ -119,7 +119,8 @@ class KeyedProvider:
         return await self._ask(request, lambda provider: provider.open_stream(request))
 
     async def count_prompt(self, request: ChatRequest) -> int:
-        return await self._ask(request, lambda provider: cast(PromptCounter, provider).count_prompt(request))
+        """As `PromptCounter.count_prompt`, with the key whose turn it is. Counting has limits of its own, which say nothing about calls."""
+        return await cast(PromptCounter, self._in_order(request.model)[0].provider).count_prompt(request)
 
     async def perform(self, request: OperationRequest) -> OperationAnswer:
         return await self._ask(request, lambda provider: cast(Performer, provider).perform(request))

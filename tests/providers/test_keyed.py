@@ -35,7 +35,7 @@ class Door:
             raise self.trouble
         return WholeAnswer(b"{}", {}, None)
 
-    complete = open_stream = perform = _answer
+    complete = open_stream = perform = count_prompt = _answer
 
     async def look(self, _seconds: float) -> int:
         return self.status
@@ -64,6 +64,15 @@ class Stage:
 @pytest.fixture
 def stage() -> Stage:
     return Stage()
+
+
+async def test_that_a_count_is_limited_says_nothing_about_calls(stage: Stage) -> None:
+    stage.doors["a"].trouble = fails("rate_limited", 429, 60.0)
+    with pytest.raises(UpstreamFailure):
+        await stage.provider.count_prompt(ChatRequest({}, "m", 1.0, ""))
+    stage.doors["a"].trouble = None
+    assert await stage.ask() == "a"
+    assert stage.told == []
 
 
 async def test_without_limits_one_key_takes_all_calls(stage: Stage) -> None:
