@@ -9,6 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
+from pydantic import BaseModel
 
 from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.secrets import SecretRef
@@ -20,12 +21,20 @@ from backend.providers.provider import ChatRequest
 from backend.providers.vertex import VertexProvider, host_of
 from backend.settings import ProviderSettings
 from tests.fakes.byte_server import client
-from tests.fakes.gemini_upstream import TEXT, GeminiUpstream, answer, error, whole
+from tests.fakes.gemini_upstream import TEXT, GeminiUpstream, answer, call, error, text, whole
 from tests.fakes.token_server import REFUSAL, TokenServer
 from tests.gateway.conftest import Rig
 from tests.providers.gemini.conftest import EMAIL, account_json, jwt_parts
 
 HI: list[Any] = [{"role": "user", "content": "hi"}]
+
+
+PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+WEATHER: Any = {"type": "function", "function": {"name": "weather", "description": "Of a city", "parameters": PARAMETERS}}
+
+
+class City(BaseModel):
+    city: str
 
 
 class MovedClock(SystemClock):
@@ -69,6 +78,28 @@ async def test_a_stream_by_vertex(gateway: Rig, google: GeminiUpstream) -> None:
     stream = await gateway.client.chat.completions.create(model="gemini-2.5-pro", messages=HI, stream=True)
     assert "".join([choice.delta.content or "" async for chunk in stream for choice in chunk.choices]) == TEXT
     assert google.requests[0].path.endswith(":streamGenerateContent?alt=sse")
+
+
+@pytest.mark.provides("vertex", "tools", "vision", "schema", "reasoning", "usage")
+@pytest.mark.asyncio(loop_scope="module")
+async def test_tools_pictures_schemas_thoughts_and_counts_by_vertex(gateway: Rig, google: GeminiUpstream) -> None:
+    google.script(answer(call("weather", {"city": "Oslo"})), answer(), answer(text('{"city": "Oslo"}')))
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    asked: Any = {"model": "gemini-2.5-pro", "messages": [{"role": "user", "content": [picture]}]}
+    called = await gateway.client.chat.completions.create(**asked, tools=[WEATHER], tool_choice="required")
+    assert [one.function.arguments for one in called.choices[0].message.tool_calls or ()] == ['{"city":"Oslo"}']
+    said: Any = await gateway.client.chat.completions.create(**asked, reasoning_effort="high")
+    assert (said.choices[0].message.content, said.choices[0].message.reasoning_content) == (TEXT, "**Thinking**")
+    row = await gateway.last_row()
+    assert (row["input_tokens"], row["cache_read_tokens"], row["output_tokens"], row["reasoning_tokens"]) == (16, 4, 10, 12)
+    assert row["usage_source"] == "provider"
+    parsed = await gateway.client.chat.completions.parse(**asked, response_format=City)
+    assert parsed.choices[0].message.parsed == City(city="Oslo")
+    first, second, third = (seen.body for seen in google.requests)
+    assert first["contents"][0]["parts"] == [{"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}]
+    assert first["tools"][0]["functionDeclarations"][0]["name"] == "weather"
+    assert second["generationConfig"]["thinkingConfig"]["includeThoughts"] is True
+    assert third["generationConfig"]["responseMimeType"] == "application/json"
 
 
 async def test_a_token_that_is_refused_is_not_used_again(account_key: RSAPrivateKey) -> None:
