@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 import orjson
 import yaml
 
+from backend.kernel.setting_types import is_slug
+
 _Loader: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 MOST_BYTES = 1024 * 1024
 AWS_METADATA = {
@@ -96,6 +98,8 @@ def _section(file: Path, name: str, given: Any) -> Section:
     keys = {"default": fields["api_key"].strip()} if "api_key" in fields else {}
     more = given.get("api_keys")
     if isinstance(more, dict):
+        if not all(is_slug(str(key)) for key in more):
+            raise SecretsFileWrong(f"{file}: names of keys in the section {name!r} have lower-case letters, digits, '-' and '_' alone")
         keys |= {str(key): str(value).strip() for key, value in more.items() if isinstance(value, str) and value.strip()}
     if "access_key_id" in fields and "secret_access_key" in fields:
         keys = {"default": orjson.dumps({part: fields[part].strip() for part in AWS_METADATA if part in fields}).decode()} | keys

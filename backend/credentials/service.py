@@ -7,6 +7,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from sqlalchemy.exc import IntegrityError
 
@@ -24,6 +25,7 @@ from backend.kernel.ids import new_id
 from backend.kernel.setting_types import is_slug
 from backend.providers.failures import UpstreamFailure
 from backend.providers.http import UpstreamHttp
+from backend.providers.posting import json_or_none
 from backend.providers.registry import built, configured, supported
 from backend.settings import ProviderSettings, Settings
 
@@ -33,6 +35,7 @@ MOST_SIGNS = 16 * 1024
 LOOK_SECONDS = 10.0
 BATCH = 200
 _UNAUTHORIZED, _FORBIDDEN = 401, 403
+_GOOGLES = frozenset({"oauth2.googleapis.com", "www.googleapis.com", "accounts.google.com"})
 
 Standing = Callable[[str | None, str, str], str]
 """How a key of a tenant (None: everybody's), provider and name does in this process: ready, limited or refused."""
@@ -126,6 +129,8 @@ class CredentialService:
         _may(principal, tenant_id, "change keys of providers")
         settings = self._configured(provider)
         value = _checked(value, settings)
+        if tenant_id is not None:
+            _refuse_destination(value)
         if not is_slug(name):
             raise BadRequest("The name of a key has lower-case letters, digits, '-' and '_' alone.", param="name")
         master = self._masters.to_seal()
@@ -298,6 +303,21 @@ def _checked(value: str, settings: ProviderSettings) -> str:
     except ValueError as error:
         raise BadRequest(f"This is no key of AWS: {error}.", param="key") from None
     return value
+
+
+def _refuse_destination(value: str) -> None:
+    """A tenant's key says who asks, and never where: the JSON of a service account names the address that its token is fetched at.
+
+    Raises:
+        BadRequest: it is not one of Google's.
+    """
+    given = json_or_none(value.encode()) if value.startswith("{") else None
+    address = given.get("token_uri") if isinstance(given, dict) else None
+    if address is None:
+        return
+    parts = urlsplit(address) if isinstance(address, str) else None
+    if parts is None or parts.scheme != "https" or parts.netloc not in _GOOGLES:
+        raise BadRequest("The service account's token_uri is none of Google's.", param="key")
 
 
 async def _tried(provider: str, key: str | None, settings: ProviderSettings, with_value: ProviderSettings, http: UpstreamHttp) -> Trial:

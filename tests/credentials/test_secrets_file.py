@@ -127,7 +127,16 @@ def test_several_keys_and_own_sections(tmp_path: Path) -> None:
     assert section_for(sections, "other", "openai", own_servers=False) is None
 
 
-@pytest.mark.parametrize("text", ["- sk-canary-secret", "openai: sk-canary-secret", "openai: {api_key: 'sk-canary-secret\n", "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "openai: {api_keys: {'A Name': sk-canary-secret}}",
+        "- sk-canary-secret",
+        "openai: sk-canary-secret",
+        "openai: {api_key: 'sk-canary-secret\n",
+        "\x00",
+    ],
+)
 def test_a_file_that_cannot_be_used_is_told_without_a_word_of_it(tmp_path: Path, text: str) -> None:
     (tmp_path / "secrets.yaml").write_text(text)
     with pytest.raises(SecretsFileWrong) as caught:

@@ -1,5 +1,6 @@
 """Keys that are stored: by whom, for whom, sealed, sealed anew, and never shown."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -159,6 +160,25 @@ async def test_a_service_accounts_json_may_be_stored(desk: Desk) -> None:
     text = '{\n  "type": "service_account",\n  "private_key": "-----BEGIN"\n}'
     await desk.service.add(OPERATOR, "acme", text)
     assert desk.value() == [text]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:8200/v1/sys",
+        "https://evil.example/token",
+        "http://oauth2.googleapis.com/token",
+        "https://oauth2.googleapis.com@evil.example/",
+        7,
+    ],
+)
+async def test_a_tenants_key_names_no_address_that_the_gateway_would_ask(at: Open, tenants: tuple[str, str], address: object) -> None:
+    desk = at(providers={"vertex": {"protocol": "vertex"}})
+    account = {"type": "service_account", "client_email": "a@b", "private_key": "-----BEGIN", "token_uri": address}
+    with pytest.raises(BadRequest, match="token_uri"):
+        await desk.service.add(OPERATOR, "vertex", json.dumps(account), tenant_id=tenants[0])
+    fine = json.dumps({**account, "token_uri": "https://oauth2.googleapis.com/token"})
+    await desk.service.add(OPERATOR, "vertex", fine, tenant_id=tenants[0])
 
 
 async def test_nothing_is_stored_for_a_tenant_that_is_none(desk: Desk) -> None:
