@@ -109,8 +109,10 @@ class Visitor:
 
     def _heard(self, line: ConsoleMessage) -> None:
         # A page that says 404 is reported by the browser as an error of the page's own address; that is no trouble.
-        own_address = line.location.get("url", "") == self.page.url and "404" in line.text
-        if line.type == "error" and not own_address:
+        # For a file that is no page it asks for an icon that nobody named, and reports that there is none.
+        address = str(line.location.get("url", ""))
+        missing = "404" in line.text and (address == self.page.url or address == f"{self.site.url}/favicon.ico")
+        if line.type == "error" and not missing:
             self.trouble.append(line.text)
 
     def settled(self) -> None:
