@@ -45,6 +45,7 @@ async def any_cut(cuts: list[int], crlf: bool) -> None:
     assert all("delta" in choice for chunk in chunks for choice in chunk["choices"])
 
 
+@settings(max_examples=40)
 @given(cuts=st.lists(st.integers(0, len(WIRE)), max_size=12), crlf=st.booleans())
 async def test_any_cut_gives_the_same_events(cuts: list[int], crlf: bool) -> None:
     await any_cut(cuts, crlf)
@@ -64,6 +65,7 @@ async def test_a_stream_that_breaks_has_no_half_event(length: int) -> None:
     assert broken == whole[: len(broken)]
 
 
+@settings(max_examples=40)
 @given(value=JSON, raw=st.binary(max_size=40))
 def test_nothing_in_an_event_stops_a_stream(value: Any, raw: bytes) -> None:
     assert isinstance(edited(json.dumps(value).encode()), bytes)

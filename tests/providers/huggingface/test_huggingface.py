@@ -141,13 +141,6 @@ async def test_errors(hub: OpenAIUpstream, code: int, body: Any, kind: str, erro
             assert caught.value.retry_after == (20.0 if body is wire.LOADING else None)
 
 
-async def test_a_model_that_is_being_loaded_says_for_how_long(gateway: Rig, hub: OpenAIUpstream) -> None:
-    hub.script(status(503, wire.LOADING), answer())
-    response = await gateway.post({"model": "deepseek", "messages": HI})
-    assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_error")
-    assert response.headers["retry-after"] == "20"
-
-
 @pytest.mark.parametrize(
     ("event", "kind"),
     [
@@ -266,3 +259,11 @@ async def test_refusals_reach_the_caller(gateway: Rig, hub: OpenAIUpstream) -> N
     with pytest.raises(openai.BadRequestError) as caught:
         await gateway.client.chat.completions.create(model="deepseek", messages=HI)
     assert "strictly positive" in caught.value.message
+
+
+async def test_a_model_that_is_being_loaded_says_for_how_long(gateway: Rig, hub: OpenAIUpstream) -> None:
+    """The last test of this file: the model is left alone for so long."""
+    hub.script(status(503, wire.LOADING), answer())
+    response = await gateway.post({"model": "deepseek", "messages": HI})
+    assert (response.status_code, response.json()["error"]["code"]) == (502, "upstream_error")
+    assert response.headers["retry-after"] == "20"

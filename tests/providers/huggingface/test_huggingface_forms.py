@@ -26,6 +26,7 @@ JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dict
 WIRE = b"".join([sse(value).replace(b"data: ", b"data:") for value in canonical_chunks()]) + b"event: error\ndata:" + sse(wire.FAILED)[6:]
 
 
+@settings(max_examples=40)
 @given(vectors=st.lists(st.lists(FLOATS, min_size=2, max_size=2), min_size=1, max_size=4), tokens=st.none() | st.integers(0, 99))
 def test_vectors_come_back_as_they_were(vectors: list[list[float]], tokens: int | None) -> None:
     plain = embeddings(vectors, len(vectors), "m", "float", tokens)
@@ -35,6 +36,7 @@ def test_vectors_come_back_as_they_were(vectors: list[list[float]], tokens: int 
     assert ("usage" in plain) is (tokens is not None)
 
 
+@settings(max_examples=40)
 @given(value=JSON, texts=st.integers(1, 3), form=st.sampled_from([None, "float", "base64"]))
 def test_anything_else_is_no_embedding(value: Any, texts: int, form: str | None) -> None:
     try:
@@ -44,6 +46,7 @@ def test_anything_else_is_no_embedding(value: Any, texts: int, form: str | None)
     assert len(answered["data"]) == texts
 
 
+@settings(max_examples=40)
 @given(body=st.dictionaries(NAMES, JSON, max_size=4))
 def test_a_request_is_said_or_refused(body: dict[str, Any]) -> None:
     try:
@@ -53,6 +56,7 @@ def test_a_request_is_said_or_refused(body: dict[str, Any]) -> None:
     assert said["inputs"] == ([body["input"]] if isinstance(body["input"], str) else body["input"])
 
 
+@settings(max_examples=40)
 @given(value=JSON)
 def test_no_error_stops_us(value: Any) -> None:
     told = explained(value)
@@ -79,6 +83,7 @@ CUTS = st.lists(st.integers(0, len(WIRE)), max_size=12)
 LENGTH = st.integers(0, len(WIRE)) | st.just(len(WIRE))
 
 
+@settings(max_examples=40)
 @given(cuts=CUTS, length=LENGTH, crlf=st.booleans())
 async def test_any_cut_and_any_break(cuts: list[int], length: int, crlf: bool) -> None:
     await any_cut(cuts, length, crlf)

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.kernel.clock import SystemClock
@@ -59,6 +59,7 @@ def test_bytes_go_instead_of_urls(part: dict[str, Any]) -> None:
     assert URL in json.dumps(messages)
 
 
+@settings(max_examples=40)
 @given(body=st.dictionaries(NAMES, JSON, max_size=4), content=JSON)
 def test_whatever_a_caller_writes_is_said_or_refused(body: dict[str, Any], content: Any) -> None:
     messages = [{"role": "user", "content": content}]

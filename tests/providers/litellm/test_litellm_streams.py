@@ -60,7 +60,7 @@ async def any_cut(cuts: list[int], length: int, spoilt: bytes) -> None:
     assert failed or length >= len(LINES) - 1
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(cuts=PIECES, length=LENGTHS, spoilt=SPOILT)
 def test_any_cut_and_any_break(cuts: list[int], length: int, spoilt: bytes) -> None:
     asyncio.run(any_cut(cuts, length, spoilt))

@@ -43,6 +43,7 @@ SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_
 JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4))
 
 
+@settings(max_examples=40)
 @given(value=JSON, cost=SCALARS)
 def test_nothing_that_it_says_stops_us(value: Any, cost: Any) -> None:
     explained(value)
@@ -85,6 +86,7 @@ CUTS = st.lists(st.integers(0, len(WIRE)), max_size=12)
 LENGTH = st.integers(0, len(WIRE)) | st.just(len(WIRE))
 
 
+@settings(max_examples=40)
 @given(cuts=CUTS, length=LENGTH, crlf=st.booleans())
 async def test_any_cut_and_any_break(cuts: list[int], length: int, crlf: bool) -> None:
     await any_cut(cuts, length, crlf)
