@@ -13,6 +13,7 @@ import structlog
 import yaml
 from pydantic import BaseModel
 
+from backend.identity.principal import system
 from backend.kernel.secrets import SecretRef
 from backend.providers.failures import UpstreamFailure
 from backend.providers.litellm import build, obstacle
@@ -256,6 +257,10 @@ async def test_who_was_not_allowed_is_not_asked_and_says_why(gateway: Rig, ollam
 async def test_nobody_looks_at_it_in_the_background(gateway: Rig) -> None:
     assert "bridge" in gateway.runtime.connections.shared
     assert "bridge" not in gateway.runtime.probes.providers
+    http = gateway.runtime.connections.upstream_http()
+    (trial,) = await gateway.runtime.credentials.test(system("test"), http, "bridge")
+    assert (trial.reached, trial.accepted) == (False, None)
+    assert trial.error == "There is nothing that it can be asked for nothing; a call of one of its models tells."
 
 
 async def test_without_litellm_the_provider_is_said_and_not_built(ollama: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
