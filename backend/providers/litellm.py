@@ -78,7 +78,7 @@ class LitellmProvider:
 
         request.sending()
         try:
-            answer = whole_answer(await thread.run(call))
+            answer = whole_answer(await thread.run(call), request.model)
         except Exception as error:
             raise failure_of(self.name, error, self._clock, self._secret or "") from None
         if not answer.get("choices"):

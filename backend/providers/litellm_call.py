@@ -63,8 +63,12 @@ def to_fetch(messages: list[dict[str, Any]]) -> Iterator[tuple[str, str, str]]:
             yield source.url, source.kind, where
 
 
-def whole_answer(value: dict[str, Any]) -> dict[str, Any]:
-    """A `chat.completion` out of what its model dumps without what is None."""
+def whole_answer(value: dict[str, Any], model: str) -> dict[str, Any]:
+    """A `chat.completion` out of what its model dumps without what is None.
+
+    Args:
+        model: as it was asked for; in a whole answer litellm says that again, in a stream what the provider calls it.
+    """
     for choice in value.get("choices") or ():
         if isinstance(choice, dict):
             choice.setdefault("finish_reason", None)
@@ -72,7 +76,8 @@ def whole_answer(value: dict[str, Any]) -> dict[str, Any]:
             if isinstance(message := choice.get("message"), dict):
                 message.setdefault("content", None)
                 message.setdefault("refusal", None)
-    return {**value, "object": "chat.completion"}
+    named = value.get("model")
+    return {**value, "object": "chat.completion", "model": model.partition("/")[2] or model if named in (model, None) else named}
 
 
 def chunk_bytes(value: dict[str, Any], identity: Mapping[str, Any]) -> bytes:

@@ -91,7 +91,7 @@ async def test_it_is_imported_at_the_first_call_and_says_so(gateway: Rig, ollama
     was_there = "litellm" in sys.modules
     with structlog.testing.capture_logs() as logs:
         said = await gateway.client.chat.completions.create(model="llama", messages=HI)
-    assert said.choices[0].message.content == TEXT
+    assert (said.choices[0].message.content, said.model) == (TEXT, wire.MODEL)
     if not was_there:
         assert [line["event"] for line in logs if line["event"].startswith("litellm.")] == ["litellm.importing", "litellm.imported"]
     seen = ollama.requests[0]
@@ -113,6 +113,7 @@ async def test_a_stream(gateway: Rig, ollama: OpenAIUpstream, wants_usage: bool)
     chunks = [piece async for piece in stream]
     assert "".join([choice.delta.content or "" for piece in chunks for choice in piece.choices]) == TEXT
     assert len({piece.id for piece in chunks}) == 1
+    assert {piece.model for piece in chunks} == {wire.MODEL}
     assert [choice.finish_reason for piece in chunks for choice in piece.choices if choice.finish_reason] == ["stop"]
     if wants_usage:
         assert (chunks[-1].usage.prompt_tokens, chunks[-1].usage.completion_tokens) == (26, 12)

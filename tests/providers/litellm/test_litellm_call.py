@@ -73,7 +73,10 @@ def test_whatever_a_caller_writes_is_said_or_refused(body: dict[str, Any], conte
 
 
 def test_whole_answers_and_chunks_have_what_clients_look_for() -> None:
-    value = whole_answer({"id": "a", "choices": [{"index": 0, "message": {"role": "assistant"}}]})
+    value = whole_answer(
+        {"id": "a", "choices": [{"index": 0, "message": {"role": "assistant"}}], "model": "cohere_chat/x"}, "cohere_chat/x"
+    )
+    assert (value["model"], whole_answer({"model": "x-2026"}, "cohere_chat/x")["model"]) == ("x", "x-2026")
     assert value["choices"][0] == {
         "index": 0,
         "message": {"role": "assistant", "content": None, "refusal": None},
