@@ -45,6 +45,9 @@ _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 _CATEGORIES = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
 _SIGNS_A_SECOND = 15
 _RATE = 24_000
+_MOST_SECONDS = 60
+_MOST_DIMENSIONS = 4096
+_MOST_TEXTS = 128
 _PIECE_BYTES = 32 * 1024
 _SILENT_FRAME = b"\xff\xf3\x14\xc4" + bytes(20)
 """Layer III of MPEG-2, 8 kbit/s at 24 kHz mono, all coefficients zero: 24 ms."""
@@ -81,6 +84,8 @@ def _inputs(given: Any) -> list[Any]:
 def _embeddings(request: OperationRequest) -> OperationAnswer:
     body = request.body
     size, as_text = body.get("dimensions") or _DIMENSIONS, body.get("encoding_format") == "base64"
+    if size > _MOST_DIMENSIONS:
+        raise refused(f"The sandbox has at most {_MOST_DIMENSIONS} dimensions.", "dimensions")
     inputs = _inputs(body["input"])
     tokens = sum(_tokens(one) for one in inputs)
     data = [{"object": "embedding", "index": at, "embedding": _vector(one, size, as_text=as_text)} for at, one in enumerate(inputs)]
@@ -107,6 +112,8 @@ def _completions(request: OperationRequest) -> OperationAnswer:
     words = _TOKEN.findall("This is a simulated completion; no model was called.")
     said, finish = words[:cap], "stop" if len(words) <= cap else "length"
     copies = len(prompts) * (body.get("n") or 1)
+    if copies > _MOST_TEXTS:
+        raise refused(f"The sandbox writes at most {_MOST_TEXTS} texts at once.", "n")
     choices = [{"index": at, "text": "".join(said), "logprobs": None, "finish_reason": finish} for at in range(copies)]
     put_in, put_out = sum(_tokens(one) for one in prompts), len(said) * copies
     usage = {"prompt_tokens": put_in, "completion_tokens": put_out, "total_tokens": put_in + put_out}
@@ -174,7 +181,7 @@ def _png(width: int, height: int, color: bytes) -> bytes:
 def _speech(request: OperationRequest) -> OperationAnswer:
     body = request.body
     kind = body.get("response_format") or "mp3"
-    seconds = max(1, round(len(body["input"]) / _SIGNS_A_SECOND / (body.get("speed") or 1.0)))
+    seconds = min(_MOST_SECONDS, max(1, round(len(body["input"]) / _SIGNS_A_SECOND / (body.get("speed") or 1.0))))
     if kind == "mp3":
         data, media = _SILENT_FRAME * round(seconds / 0.024), "audio/mpeg"
     elif kind in ("wav", "pcm"):

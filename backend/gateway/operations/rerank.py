@@ -7,6 +7,7 @@ work) or by the token.
 from collections.abc import Mapping
 from typing import Any
 
+from backend.gateway.normal_form import normalized_bytes
 from backend.gateway.operations.operation import Asked, JsonOperation, Metered, Unit, estimated_tokens, number_of, objects_in, text_of
 from backend.kernel.errors import BadRequest
 from backend.pricing.usage import Usage
@@ -35,13 +36,14 @@ class Rerank(JsonOperation):
         number_of(body, "top_n", MOST_DOCUMENTS, 1)
 
     def prompt(self, asked: Asked) -> Mapping[str, Any]:
-        # The model reads the query with each document.
-        return {"query": [asked.body["query"]] * len(asked.body["documents"]), "documents": asked.body["documents"]}
+        return {"query": asked.body["query"], "documents": asked.body["documents"]}
 
     def most(self, asked: Asked, tokens: int, longest: int | None) -> Mapping[Unit, Usage]:  # noqa: ARG002
-        room = max(_TOKENS_A_PIECE // 5, _TOKENS_A_PIECE - len(asked.body["query"].encode()))
-        pieces = sum(max(1, -(-len(str(one).encode()) // room)) for one in asked.body["documents"])
-        return {"query": Usage(requests=_searches(pieces)), "token": Usage(input=tokens)}
+        query, documents = normalized_bytes(asked.body["query"]) + 1, asked.body["documents"]
+        room = max(_TOKENS_A_PIECE // 5, _TOKENS_A_PIECE - query)
+        pieces = sum(max(1, -(-len(str(one).encode()) // room)) for one in documents)
+        # The model reads the query again with each document.
+        return {"query": Usage(requests=_searches(pieces)), "token": Usage(input=tokens + query * (len(documents) - 1))}
 
     def fault(self, asked: Asked, answer: OperationAnswer) -> str | None:
         results, many = objects_in(answer, "results"), len(asked.body["documents"])

@@ -62,4 +62,8 @@ class Transcriptions:
         if answer is not None and answer.usage is not None:
             told = [Metered("second" if answer.usage.seconds else "token", answer.usage, "provider")]
         heard = Usage(audio_input=int(asked.seconds * AUDIO_TOKENS_A_SECOND), output=int(asked.seconds * _TEXT_TOKENS_A_SECOND / 4))
-        return [*told, Metered("second", Usage(seconds=round(asked.seconds, 3)), "counted"), Metered("token", heard, "estimated")]
+        return [
+            *told,
+            Metered("second", Usage(seconds=min(round(asked.seconds, 3), asked.most_seconds)), "counted"),
+            Metered("token", heard, "estimated"),
+        ]
