@@ -142,7 +142,8 @@ def test_the_top_level_is_no_package() -> None:
 
 
 def test_every_dependency_is_pinned_and_says_why() -> None:
-    for file in ("requirements.txt", "requirements-dev.txt"):
+    clients = [path.relative_to(ROOT).as_posix() for path in (ROOT / "tests" / "clients").glob("requirements-*.txt")]
+    for file in ("requirements.txt", "requirements-dev.txt", *clients):
         for line in (ROOT / file).read_text().splitlines():
             if line and not line.startswith(("#", "-r ")):
                 assert re.match(r"^[A-Za-z0-9._-]+(\[[a-z,]+\])?==[0-9][^ ]*( +#.+)?$", line), f"{file}: {line}"

@@ -58,10 +58,6 @@ class InFrontOfBourse:
 
 
 class TestUnit(InFrontOfBourse, ChatModelUnitTests):
-    @pytest.mark.xfail(reason="compares with a snapshot that is in LangChain's own repository")
-    def test_serdes(self, *given: Any) -> None:
-        super().test_serdes(*given)
-
     @property
     def init_from_env_params(self) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
         environment = {"OPENAI_API_KEY": "sk-demo.my-secret", "OPENAI_API_BASE": f"{os.environ['BOURSE_URL']}/v1"}
