@@ -320,7 +320,20 @@ async def test_comments_pass_and_an_error_after_them_is_a_whole_stream(
     defaults = Watch.__init__.__kwdefaults__
     assert defaults is not None
     monkeypatch.setitem(defaults, "keep_alive_after", 0.05)
-    providers.openai.script(hang())
-    response = await post(gateway, {"model": "hasty-alone", "input": "hi", "stream": True})
-    assert ": keep-alive" in response.text
-    assert [event["type"] for event in told(response)] == ["response.created", "response.in_progress", "response.failed"]
+    heard = asyncio.Event()
+
+    async def step(exchange: Exchange) -> None:
+        await exchange.head(content_type="text/event-stream")
+        await heard.wait()
+        exchange.reset()
+
+    providers.openai.script(step)
+    request = {"model": "fast", "input": "hi", "stream": True}
+    kinds: list[str] = []
+    async with gateway.http.stream("POST", "/v1/responses", json=request, headers={"authorization": f"Bearer {KEY}"}) as response:
+        async for line in response.aiter_lines():
+            if line == ": keep-alive":
+                heard.set()
+            elif line.startswith("event: "):
+                kinds.append(line[7:])
+    assert kinds == ["response.created", "response.in_progress", "response.failed"]
