@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,11 +10,6 @@ from tests.clients.pages import FOLDER, blocks
 from tests.rig.server import AppServer
 
 SECONDS = "20"
-
-
-@pytest.fixture(scope="module")
-def server(module_app_server: Callable[..., AppServer]) -> AppServer:
-    return module_app_server("gateway")
 
 
 @pytest.mark.parametrize("name", ["openai-python", "anthropic-python"])

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,11 +20,6 @@ from tests.rig.server import AppServer
 
 PAGE = "docs/endpoints.md"
 HEADINGS = ("embeddings", "completions", "moderations", "rerank", "images.generations", "audio.speech", "audio.transcriptions")
-
-
-@pytest.fixture(scope="module")
-def server(module_app_server: Callable[..., AppServer]) -> AppServer:
-    return module_app_server("gateway")
 
 
 def run(command: str, server: AppServer, folder: Path) -> bytes:

@@ -3,7 +3,6 @@
 import json
 import re
 import subprocess
-from collections.abc import Callable
 
 import pytest
 import yaml
@@ -23,11 +22,6 @@ def blocks(page: str, language: str) -> list[str]:
 
 WITH_CURLS = ("README.md", "docs/quickstart.md", "docs/responses.md")
 CURLS = [(page, text) for page in WITH_CURLS for text in blocks(page, "sh") if text.startswith("curl ")]
-
-
-@pytest.fixture(scope="module")
-def server(module_app_server: Callable[..., AppServer]) -> AppServer:
-    return module_app_server("gateway")
 
 
 def test_the_docs_show_a_whole_a_streamed_and_a_listing_call() -> None:
