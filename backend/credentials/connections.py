@@ -218,8 +218,13 @@ def with_key(settings: ProviderSettings, value: str) -> ProviderSettings:
     """
     if settings.protocol == "bedrock" and value.lstrip().startswith("{"):
         given = json_or_none(value.encode())
-        parts = {AWS_METADATA[part]: text for part, text in (given or {}).items() if part in AWS_METADATA and isinstance(text, str)}
-        if not (parts.get("aws_access_key_id") and parts.get("aws_secret_access_key")):
+        # Values and never references: whoever stores a key must not name a variable or a file of the operator's.
+        parts = {
+            AWS_METADATA[part]: SecretRef.of_value(text)
+            for part, text in (given or {}).items()
+            if part in AWS_METADATA and isinstance(text, str) and text
+        }
+        if not {"aws_access_key_id", "aws_secret_access_key"} <= parts.keys():
             # Without them the adapter would go on to look in the environment, which is the operator's.
             raise ValueError("an AWS key is JSON with access_key_id and secret_access_key, and session_token where it has one")
         others = {field: known for field, known in settings.metadata.items() if field not in AWS_ACCOUNT}

@@ -98,7 +98,7 @@ def _resolved(metadata: Mapping[str, Any], field: str) -> str:
         if field == "aws_session_token":
             return ""
         raise SecretUnavailable(f"metadata.{field} is not set")
-    return SecretRef(str(given)).resolve()
+    return (given if isinstance(given, SecretRef) else SecretRef(str(given))).resolve()
 
 
 def _profile(name: str, environment: Mapping[str, str]) -> tuple[AwsCredentials, float | None]:

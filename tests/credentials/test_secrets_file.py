@@ -1,5 +1,6 @@
 """`secrets.yaml`: whose keys are in it, for whom, and what it makes of an installation that has nothing else."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,18 @@ def test_the_aws_section_reaches_the_adapter_as_its_metadata(file: Path, tmp_pat
     found = CredentialSource("bedrock", metadata, FixedClock(START), {}).current()
     assert found is not None
     assert (found.access_key, found.secret_key) == ("AKIA...", "wJalr...")
+
+
+def test_a_key_of_aws_is_what_was_stored_and_refers_to_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else who stores a key for a tenant alone would sign with the operator's account."""
+    monkeypatch.setenv("OPERATORS_ID", "AKIAOPERATOR")
+    (tmp_path / "secret").write_text("of the operator")
+    value = json.dumps({"access_key_id": "env:OPERATORS_ID", "secret_access_key": f"file:{tmp_path / 'secret'}"})
+    metadata = with_key(ProviderSettings(protocol="bedrock"), value).metadata
+    found = CredentialSource("bedrock", metadata, FixedClock(START), {}).current()
+    assert found is not None
+    assert (found.access_key, found.secret_key) == ("env:OPERATORS_ID", f"file:{tmp_path / 'secret'}")
+    assert "OPERATORS_ID" not in repr(metadata)
 
 
 @pytest.mark.parametrize(
