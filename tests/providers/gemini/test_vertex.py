@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import openai
+import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
@@ -204,3 +205,9 @@ async def test_no_token(account_key: RSAPrivateKey, status: int, body: Any, kind
 def test_what_is_no_service_account(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         ServiceAccount.parse(text)
+
+
+def test_a_key_so_long_that_reading_it_would_hold_up_everybody_is_not_read() -> None:
+    text = {"type": "service_account", "client_email": "a@b", "private_key": f"-----BEGIN PRIVATE KEY-----\n{'A' * 5000}"}
+    with pytest.raises(ValueError, match="longer than"):
+        ServiceAccount.parse(orjson.dumps(text).decode())
