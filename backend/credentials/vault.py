@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import structlog
 
-from backend.kernel.addresses import AddressPolicy
+from backend.kernel.addresses import AddressPolicy, AddressRefused
 from backend.kernel.secrets import SecretUnavailable
 from backend.settings import NetworkSettings, VaultSettings
 
@@ -240,6 +240,8 @@ class Vault:
                 answer = await self._client().request(
                     method, f"{self._address}/v1/{path}", headers=headers, json=body, seconds=self._seconds, max_bytes=MOST_BYTES
                 )
+        except AddressRefused as refused:
+            raise VaultFailed(f"it is not asked: {refused.message}") from None
         except (httpx.HTTPError, OSError, TimeoutError) as error:
             raise VaultFailed(f"it does not answer ({type(error).__name__})") from None
         if answer.status_code in (400, 403):

@@ -189,7 +189,8 @@ class KeyedProvider:
 
     def _all_limited(self, model: str, failure: UpstreamFailure) -> UpstreamFailure:
         """The newest failure, with the time after which the first key is free."""
-        if failure.retry_after is not None:
-            soonest = min(key.limited_until(model) for key in self._keys if not key.refused)
+        accepted = [key for key in self._keys if not key.refused]
+        if failure.retry_after is not None and accepted:
+            soonest = min([key.limited_until(model) for key in accepted])
             failure.retry_after = failure.error.retry_after = max(0.0, soonest - self._now())
         return failure

@@ -86,6 +86,16 @@ async def test_while_it_is_away_the_last_good_value_is_kept_and_said_so(server: 
     assert client.vault.value("secret/openai", "api_key") == "sk-new"
 
 
+async def test_an_address_that_may_not_be_asked_is_a_vault_that_is_away() -> None:
+    settings = VaultSettings.model_validate({"address": "http://10.255.255.1:8200", "token": ROOT})
+    vault = Vault(settings, NetworkSettings())
+    await vault.fetch(["secret/openai"])
+    assert vault.away
+    with pytest.raises(SecretUnavailable, match="private network"):
+        vault.value("secret/openai", "api_key")
+    await vault.stop()
+
+
 async def test_what_somebody_deleted_is_not_kept(server: VaultServer, client: Client) -> None:
     await client.vault.fetch(["secret/openai"])
     del server.secrets["openai"]

@@ -122,6 +122,16 @@ async def test_where_all_are_limited_the_failure_says_when_the_first_is_free(sta
     assert failure.retry_after == 20.0
 
 
+async def test_a_limit_of_a_key_that_was_refused_before_is_told_as_it_came(stage: Stage) -> None:
+    for door in stage.doors.values():
+        door.trouble = fails("credentials", 401)
+    await stage.refused()
+    for door in stage.doors.values():
+        door.trouble = fails("rate_limited", 429, 7)
+    failure = await stage.refused()
+    assert (failure.kind, failure.retry_after) == ("rate_limited", 7)
+
+
 async def test_limits_are_of_one_model(stage: Stage) -> None:
     for door in stage.doors.values():
         door.trouble = fails("rate_limited", 429, 60)
