@@ -82,7 +82,7 @@ def _written(request: OperationRequest) -> tuple[dict[str, str], bytes]:
     body = {**request.body, "model": request.model}
     if request.cap is not None:
         body["max_tokens"] = request.cap
-    if request.body.get("stream"):
+    if request.operation == "completions" and request.body.get("stream"):
         options = request.body.get("stream_options")
         body["stream_options"] = {**options, "include_usage": True} if isinstance(options, dict) else {"include_usage": True}
     if request.upload is None:

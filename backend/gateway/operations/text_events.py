@@ -30,8 +30,8 @@ class TextEvents:
     """
 
     __slots__ = (
-        "_choices", "_ending", "_finished", "_head", "_held", "_most_tokens", "_size", "_splitter", "_texts", "_wants_usage", "done",
-        "error", "model", "overrun", "started", "usage",
+        "_choices", "_ending", "_ending_bytes", "_finished", "_head", "_held", "_most_tokens", "_size", "_splitter", "_texts",
+        "_wants_usage", "done", "error", "model", "overrun", "started", "usage",
     )  # fmt: skip
 
     def __init__(self, *, choices: int, most_tokens: int, wants_usage: bool) -> None:
@@ -42,6 +42,7 @@ class TextEvents:
         self._finished: set[int] = set()
         self._held: list[bytes] = []
         self._ending: list[bytes] = []
+        self._ending_bytes = 0
         self._head: dict[str, Any] = {}
         self._texts = 0
         self._size = 0
@@ -98,7 +99,13 @@ class TextEvents:
             shaped = self._shaped(payload)
             if shaped is None:
                 continue
-            (self._ending if len(self._finished) >= self._choices else out).append(shaped)
+            if len(self._finished) < self._choices:
+                out.append(shaped)
+                continue
+            self._ending.append(shaped)
+            self._ending_bytes += len(shaped)
+            if self._ending_bytes > _MOST_HELD_BYTES:
+                self.done = True  # all of the answer is here
         if not self.started:
             self._held += out
             return b""

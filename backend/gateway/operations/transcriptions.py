@@ -36,7 +36,7 @@ class Transcriptions:
         body: dict[str, Any] = dict(fields)
         asked = Asked(body, model_of(body), end_user_of(body), upload)
         choice_of(body, "response_format", FORMATS, "json")
-        if body.get("stream") in ("true", "True", "1"):
+        if str(body.get("stream", "false")).lower() not in ("false", "0", "no", "off", ""):
             raise UnsupportedParameter("Transcriptions are not streamed here.", param="stream")
         sound = sound_of(upload.data)
         asked.seconds, asked.most_seconds = sound.likely, sound.most

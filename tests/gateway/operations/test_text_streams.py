@@ -190,6 +190,18 @@ def test_however_it_is_cut_it_is_the_same_stream(cuts: list[int]) -> None:
     assert read([])[1:] == (Usage(input=5, output=3), True)
 
 
+def test_what_comes_after_the_end_of_the_text_is_not_held_without_end() -> None:
+    stream = TextEvents(choices=1, most_tokens=9, wants_usage=False)
+    stream.feed(sse(event("x", "stop")))
+    more = sse(event("") | {"padding": "x" * 100_000})
+    for _ in range(10):
+        stream.feed(more)
+    assert not stream.done
+    stream.feed(more)
+    assert stream.done
+    assert stream.complete
+
+
 PIECES = [
     *map(sse, (event("x"), event("", "stop"), "[DONE]", "no", {"choices": 7}, {"error": "e"}, {"choices": [{"text": 5, "index": "x"}]})),
     *(b"data: ", b"\n\n", b"\r", sse(closing({"prompt_tokens": -1})), sse({"choices": [None], "usage": 3, "model": 4})),
