@@ -7,6 +7,9 @@ from typing import Any
 import pytest
 import yaml
 
+from backend.kernel.errors import UnsupportedParameter
+from backend.providers.openai import OpenAIProvider
+from backend.providers.provider import ChatRequest, WholeAnswer
 from tests.fakes.openai_upstream import TEXT, OpenAIUpstream, status
 from tests.gateway.conftest import PLAIN, PROVIDER_KEY, Rig, open_gateway
 
@@ -63,14 +66,17 @@ async def test_where_nobody_knows_it_the_caller_is_told_which_it_is(mixed: Rig, 
     assert upstream.requests == []
 
 
-async def test_nobody_was_asked_so_nobodys_key_was_accepted(mixed: Rig, upstream: OpenAIUpstream) -> None:
-    upstream.script(status(401))
-    await mixed.post({**PLAIN, "model": "deaf"})
-    asked = len(upstream.requests)
-    await mixed.post({**PLAIN, "model": "deaf", "logit_bias": {"1": 5}})
-    response = await mixed.post({**PLAIN, "model": "deaf"})
-    assert response.json()["error"]["code"] == "upstream_credentials"
-    assert len(upstream.requests) == asked
+async def test_an_adapter_may_say_so_in_its_own_way(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    class Terse(OpenAIProvider):
+        async def complete(self, request: ChatRequest) -> WholeAnswer:
+            raise UnsupportedParameter("no", param="seed")
+
+    gateway.runtime.connections.shared["acme"].__class__ = Terse
+    response = await gateway.post({**PLAIN, "model": "pair"})
+    assert (response.status_code, response.headers["x-bourse-provider"]) == (200, "backup")
+    response = await gateway.post(PLAIN)
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "seed")
+    assert upstream.requests == []
 
 
 async def test_what_a_provider_itself_does_not_know_is_asked_elsewhere(

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from backend.kernel.errors import UnsupportedParameter
 from backend.kernel.events import Event, EventBus
 from backend.providers.failures import (
     UpstreamFailure,
@@ -279,6 +280,21 @@ def test_a_refused_key_leaves_out_all_models_of_the_provider_at_once_and_a_probe
     assert scene.told[1:] == [CredentialsAccepted("acme")]
     assert scene.of().well
     assert scene.of("never asked").well
+
+
+@pytest.mark.parametrize(
+    ("end", "heals"),
+    [
+        pytest.param(UpstreamFailure("refused", UnsupportedParameter("no such field")), False, id="refused by us for it"),
+        pytest.param(failure_from_error_body("acme", 400, None), True, id="refused by the provider"),
+        pytest.param(other_answer("acme"), True, id="another answer"),
+    ],
+)
+def test_a_key_is_accepted_by_who_was_asked(scene: Scene, end: UpstreamFailure, heals: bool) -> None:
+    scene.call(status(401))
+    scene.at += 20
+    scene.call(end)
+    assert scene.of().has_refused_key(BREAKER) is not heals
 
 
 def test_a_probe_of_a_refused_key_is_one_for_all_models(scene: Scene) -> None:
