@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from backend.gateway.fan_out.schemas import Answered, Failure
+from backend.gateway.responses_api.generated import words
 from backend.kernel.errors import BourseError, InternalError, as_openai
 from backend.kernel.json import dump_json
 from backend.kernel.money import NANO_PER_USD
@@ -105,7 +106,8 @@ class Question:
             return
         self._learn(chunk)
         for choice in chunk.get("choices") or ():
-            text = choice["delta"].get("content")
+            delta = choice.get("delta")
+            text = words(delta.get("content"))[0] if isinstance(delta, dict) else ""
             if text:
                 self._text.append(text)
                 assert self._said is not None
@@ -119,9 +121,11 @@ class Question:
             if self._status != 200:
                 self._failed(value, self._status)
                 return
-            choice = value["choices"][0]
             self._learn(value)
-            self._text, self._ended = [choice["message"].get("content") or ""], True
+            choices = value.get("choices")
+            choice = choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else {}
+            message = choice.get("message")
+            self._text, self._ended = [words(message.get("content"))[0] if isinstance(message, dict) else ""], True
             self.answered.finish_reason = choice.get("finish_reason")
         if self._text:
             self.answered.response = "".join(self._text)

@@ -14,7 +14,7 @@ import uvicorn
 from backend.kernel.request import Receive, Scope, Send, open_context
 from backend.rest import build_rest
 from tests.docs.test_examples import HERE, blocks
-from tests.fakes.openai_upstream import TEXT, OpenAIUpstream, answer, canonical_chunks, events, hang, status
+from tests.fakes.openai_upstream import TEXT, OpenAIUpstream, answer, canonical_chunks, chunk, completion, events, hang, status, whole
 from tests.gateway.conftest import KEY, LIMITED_KEY, Rig
 
 ASKED = {"prompt": "Why is the sky blue?", "timeout_seconds": 5}
@@ -206,3 +206,21 @@ async def test_an_answer_without_text_is_an_answer(rest: httpx.AsyncClient, upst
     upstream.script(answer(""))
     told = await ask(rest, model_names=["fast"])
     assert (told["data"][0]["success"], told["data"][0]["response"]) == (True, "")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_an_answer_in_parts_and_chunks_without_a_delta_are_read(
+    rest: httpx.AsyncClient, gateway: Rig, upstream: OpenAIUpstream, stream: bool
+) -> None:
+    """Mistral's thinking models answer with a list of parts, and some servers end with a choice that has no delta."""
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "Because."}]
+    if stream:
+        end = {**chunk({}, "stop"), "choices": [{"index": 0, "finish_reason": "stop"}]}
+        upstream.script(events(chunk({"role": "assistant", "content": parts}), end, end="done"))
+        response = await rest.post("/api/send_prompt", json={**ASKED, "model_names": ["fast"], "stream": True})
+        told = next(json.loads(line[6:]) for line in response.text.splitlines() if line.startswith("data: ") and '"success":true' in line)
+    else:
+        upstream.script(whole(completion(parts)))  # type: ignore[arg-type]
+        told = (await ask(rest, model_names=["fast"]))["data"][0]
+    assert (told["success"], told["response"], told["finish_reason"]) == (True, "Because.", "stop")
+    assert (await gateway.last_row())["outcome"] == "completed"
