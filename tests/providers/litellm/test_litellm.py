@@ -229,23 +229,29 @@ async def test_a_stream_that_ends_before_its_end_is_no_answer(gateway: Rig, olla
     assert (await gateway.last_row("failed"))["output_tokens"] == 3
 
 
-async def test_who_hangs_up_ends_the_call_there(ollama: OpenAIUpstream) -> None:
+@pytest.mark.parametrize("is_reading", [True, False])
+async def test_who_hangs_up_in_a_stream_ends_it_there(ollama: OpenAIUpstream, is_reading: bool) -> None:
     ollama.script(wire.of(wire.streams(*wire.lines()[:3], end="hang")))
     async with client() as http, asyncio.timeout(20):
         stream = await build("bridge", settings(ollama), http).open_stream(asked(stream=True))
         for _ in range(3):
             assert await stream.read()
-        reading = asyncio.create_task(stream.read())
-        await asyncio.sleep(0)
-        reading.cancel()
+        if is_reading:
+            reading = asyncio.create_task(stream.read())
+            await asyncio.sleep(0)
+            reading.cancel()
         stream.close()
         await ollama.requests[0].hung_up.wait()
-        ollama.script(wire.of(hang()))
+
+
+async def test_who_hangs_up_before_an_answer_ends_the_call_there(ollama: OpenAIUpstream) -> None:
+    ollama.script(wire.of(hang()))
+    async with client() as http, asyncio.timeout(20):
         call = asyncio.create_task(build("bridge", settings(ollama), http).complete(asked()))
-        while len(ollama.requests) < 2:
+        while not ollama.requests:
             await asyncio.sleep(0.01)
         call.cancel()
-        await ollama.requests[1].hung_up.wait()
+        await ollama.requests[0].hung_up.wait()
 
 
 async def test_who_was_not_allowed_is_not_asked_and_says_why(gateway: Rig, ollama: OpenAIUpstream) -> None:
