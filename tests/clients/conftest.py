@@ -16,6 +16,7 @@ from tests.rig.server import AppServer
 SECONDS = 180
 """For one program; importing some of them takes a while where others are at work."""
 NOWHERE = "http://127.0.0.1:9"
+PROXIES = {"HTTP_PROXY": NOWHERE, "HTTPS_PROXY": NOWHERE, "NO_PROXY": "127.0.0.1,localhost"}
 PRICE = {"input": 1, "output": 2}
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -42,7 +43,7 @@ def server(served_catalog: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
-    """`run(["llm", …])` as somebody whose home is empty, and who reaches loopback addresses alone."""
+    """`run(["llm", …])` as somebody whose home is empty, and whose way out of this machine is a proxy that is not there."""
 
     def start(command: list[str], *, cwd: Path = tmp_path, **variables: str) -> subprocess.CompletedProcess[str]:
         programs = [OUR_BIN, *(python_bin(name) for name in PYTHONS), node_folder() / "node_modules" / ".bin"]
@@ -53,10 +54,9 @@ def run(tmp_path: Path) -> Run:
             "TERM": "dumb",
             "COLUMNS": "400",
             "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
-            "HTTP_PROXY": NOWHERE,
-            "HTTPS_PROXY": NOWHERE,
-            "NO_PROXY": "127.0.0.1,localhost",
-            **{name.lower(): value for name, value in (("HTTP_PROXY", NOWHERE), ("HTTPS_PROXY", NOWHERE), ("NO_PROXY", "127.0.0.1"))},
+            "NODE_USE_ENV_PROXY": "1",
+            **PROXIES,
+            **{name.lower(): value for name, value in PROXIES.items()},
             **variables,
         }
         return subprocess.run(
