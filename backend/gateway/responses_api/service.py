@@ -43,7 +43,7 @@ SWEEP_SECONDS = 300.0
 SWEPT_AT_ONCE = 200
 MOST_SWEEPS = 200
 BREATH_SECONDS = 0.05
-GATHER_SECONDS = 0.01
+GATHER_SECONDS = 0.02
 """An answer waits so long before it is kept, so that those that end together share a transaction, which costs more than a call."""
 WORTH_EXTENDING = timedelta(days=1)
 
