@@ -19,6 +19,8 @@ export REFLEX_USE_NPM := 1
 export REFLEX_TELEMETRY_ENABLED := false
 export REFLEX_CHECK_LATEST_VERSION := false
 export PYTHONUNBUFFERED := 1
+# Compiled once, not by every process anew: of the tests alone that would be ten seconds for each worker.
+unexport PYTHONDONTWRITEBYTECODE
 
 # One process; open streams are ended within the limit when it is told to stop. Who a caller behind a proxy is, server.trusted_proxy_hops
 # decides: uvicorn's own reading of X-Forwarded-For believes every process of this machine, so it is off. A worker that does not answer
