@@ -83,11 +83,12 @@ class UnitBound(Bound):
         return bool(self.tariffs)
 
     def meter(self, metered: list[Metered], at: datetime) -> Metered:
-        """The first that the offer has prices for, to the last bucket."""
-        for one in metered:
+        """The first that the offer has prices for, to the last bucket. Servers that do not count say zero: that is no count."""
+        counted = [one for one in metered if one.source != "provider" or _amount(one.unit, one.usage)]
+        for one in counted:
             if one.unit in self.tariffs and cost_of_call(one.usage, self.tariffs[one.unit], at=at).state == "priced":
                 return one
-        return metered[0]
+        return counted[0]
 
     def cost(self, metered: Metered, at: datetime) -> Cost | None:
         """None where no price was known."""

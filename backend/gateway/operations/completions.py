@@ -49,7 +49,7 @@ class Completions(JsonOperation):
     def streamed(self, asked: Asked, events: TextEvents) -> Metered:
         """How much was used of a stream so far."""
         used, written = events.usage, min(events.tokens, cap_of(asked.body) * _written(asked.body))
-        if used is not None and events.complete:
+        if used is not None and used.total_input + used.total_output and events.complete:
             return Metered("token", used, "provider")
         return Metered("token", Usage(input=estimated_tokens(asked.body["prompt"]), output=written), "estimated")
 
@@ -60,10 +60,9 @@ class Completions(JsonOperation):
         return None if all(isinstance(one.get("text"), str) for one in choices) else "a choice without a text"
 
     def used(self, asked: Asked, answer: OperationAnswer | None) -> list[Metered]:
-        if answer is not None and answer.usage is not None:
-            return [Metered("token", answer.usage, "provider")]
+        told = [Metered("token", answer.usage, "provider")] if answer is not None and answer.usage is not None else []
         said = [one.get("text") for one in (objects_in(answer, "choices") or ())] if answer is not None else []
-        return [Metered("token", Usage(input=estimated_tokens(asked.body["prompt"]), output=estimated_tokens(said)), "estimated")]
+        return [*told, Metered("token", Usage(input=estimated_tokens(asked.body["prompt"]), output=estimated_tokens(said)), "estimated")]
 
 
 def cap_of(body: Mapping[str, Any]) -> int:

@@ -55,13 +55,10 @@ class Images(JsonOperation):
         return None if all(one.get("b64_json") or one.get("url") for one in data) else "an image that is none"
 
     def used(self, asked: Asked, answer: OperationAnswer | None) -> list[Metered]:
-        many = asked.body.get("n") or 1
-        if answer is not None:
-            many = len(objects_in(answer, "data") or ())
-            if answer.usage is not None:
-                return [Metered("token", answer.usage, "provider"), Metered("image", Usage(images=many), "counted")]
+        many = (asked.body.get("n") or 1) if answer is None else len(objects_in(answer, "data") or ())
+        told = [Metered("token", answer.usage, "provider")] if answer is not None and answer.usage is not None else []
         drawn = Usage(input=estimated_tokens(asked.body["prompt"]), image_output=many * _most_tokens(asked.body))
-        return [Metered("image", Usage(images=many), "counted"), Metered("token", drawn, "estimated")]
+        return [*told, Metered("image", Usage(images=many), "counted"), Metered("token", drawn, "estimated")]
 
 
 def size_of(body: Mapping[str, Any]) -> tuple[int, int] | None:

@@ -63,6 +63,14 @@ async def test_what_the_provider_does_not_count_is_estimated(gateway: Rig, upstr
     assert (row["input_tokens"], row["usage_source"], row["charged_nano"]) == (100, "estimated", 10_000)
 
 
+async def test_a_count_of_nothing_is_no_count(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    """Servers that do not count say zero, and a text is never nothing."""
+    upstream.script(embeddings(tokens_each=0))
+    await post(gateway, {**BODY, "input": "x" * 400})
+    row = await gateway.last_row()
+    assert (row["input_tokens"], row["usage_source"], row["charged_nano"]) == (100, "estimated", 10_000)
+
+
 @pytest.mark.parametrize("wanted", ["float", "base64"])
 @pytest.mark.parametrize("ignores", [False, True])
 async def test_the_format_is_the_callers_also_where_a_server_does_not_know_it(

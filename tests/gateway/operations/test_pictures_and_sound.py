@@ -62,6 +62,14 @@ async def test_tokens_are_charged_where_the_offer_is_priced_by_them(gateway: Rig
     assert not row["overrun"]
 
 
+async def test_pictures_whose_tokens_nobody_counted_are_not_free(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(whole(images(usage={"total_tokens": 0, "input_tokens": 0, "output_tokens": 0})))
+    await gateway.ask("images/generations", {**DRAW, "model": "draw-tokens", "size": "1024x1024"})
+    row = await gateway.last_row()
+    assert (row["usage_source"], row["output_tokens"]) == ("estimated", 64 * 64 + 64)
+    assert row["charged_nano"] >= 4160 * 40_000
+
+
 @pytest.mark.parametrize("broken", [{}, {"data": []}, {"data": [{}]}, {"data": [None]}, {"data": "picture"}])
 async def test_an_answer_without_a_picture_is_the_providers_failure(
     gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream, broken: Any

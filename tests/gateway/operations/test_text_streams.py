@@ -130,6 +130,16 @@ async def test_a_stream_without_an_end_mark_and_without_usage_is_whole(gateway: 
 
 
 @module
+async def test_a_count_of_nothing_at_the_end_of_a_text_is_no_count(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    nothing = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    upstream.script(events(event(" there"), event("", "stop"), closing(nothing), end="done"))
+    await told(gateway)
+    row = await gateway.last_row()
+    assert row["usage_source"] == "estimated"
+    assert row["charged_nano"] > 0
+
+
+@module
 async def test_who_writes_on_beyond_the_cap_is_cut_off(gateway: Rig, upstream: OpenAIUpstream) -> None:
     upstream.script(events(*[event(" twelve signs") for _ in range(50)], end="hang"))
     _, lines = await told(gateway, max_tokens=10)
