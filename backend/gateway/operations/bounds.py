@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _COUNTS = frozenset({"embeddings", "completions", "moderations", "rerank"})
 """Operations whose tokens are among those that limits count before the call; of the others what was used counts afterwards."""
+_BOUNDED: Mapping[str, frozenset[str]] = {"audio.speech": frozenset({"speed"})}
+"""Fields that are without a bound elsewhere: how fast a text is read out changes no price."""
 
 
 class UnitBound(Bound):
@@ -125,7 +127,7 @@ class UnitBounder:
             BadRequest: none of them does. UnsupportedParameter: one would, but for a field whose cost has no bound.
             NoAvailableProvider: none is configured.
         """
-        prompt, unbounded = operation.prompt(asked), unbounded_fields(asked.body)
+        prompt, unbounded = operation.prompt(asked), unbounded_fields(asked.body) - _BOUNDED.get(operation.name, frozenset())
         counted: dict[str, int] = {}
         bounds: list[Bound] = []
         refused = ""

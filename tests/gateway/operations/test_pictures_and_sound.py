@@ -160,6 +160,13 @@ async def test_the_sandbox_speaks_and_hears_itself(gateway: Rig) -> None:
         assert (row["unit"], row["quantity"], row["charged_nano"]) == ("second", 3, 300_000)
 
 
+async def test_how_fast_a_text_is_read_out_costs_nothing_and_is_passed_on(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(sound(b"x"))
+    response = await gateway.ask("audio/speech", {**SAY, "speed": 1.5})
+    assert response.status_code == 200, response.text
+    assert upstream.requests[0].body["speed"] == 1.5
+
+
 # ── transcriptions ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 
