@@ -10,6 +10,7 @@ from typing import Any
 _OTHERS = "lets another model or provider answer than the one that is priced"
 _FEES = "brings fees for searches or tools, which nobody knows before"
 _RATES = "changes the price of the tokens"
+_PICTURES = "changes what a picture costs, beside 'size', 'n' and 'quality'"
 _ELSEWHERE = "may name content that is elsewhere, of unknown size"
 
 _REASONS: dict[str, str] = {
@@ -37,6 +38,8 @@ _REASONS: dict[str, str] = {
     "cached_content": _ELSEWHERE,
     # Azure OpenAI
     "data_sources": _ELSEWHERE,
+    # Pictures of Together, DeepInfra, fal and xAI
+    **dict.fromkeys(("width", "height", "steps", "num_inference_steps", "num_images", "image_size", "resolution"), _PICTURES),
 }
 NAMES = frozenset(_REASONS)
 _NONE: frozenset[str] = frozenset()

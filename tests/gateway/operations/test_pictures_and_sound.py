@@ -70,6 +70,16 @@ async def test_pictures_whose_tokens_nobody_counted_are_not_free(gateway: Rig, u
     assert row["charged_nano"] >= 4160 * 40_000
 
 
+@pytest.mark.parametrize("field", ["width", "height", "steps", "num_inference_steps", "num_images", "image_size", "resolution"])
+async def test_what_makes_pictures_dearer_beside_their_size_and_number_is_refused(
+    gateway: Rig, upstream: OpenAIUpstream, field: str
+) -> None:
+    """Together, DeepInfra, fal and xAI bill by these, and a price is found by `size`, `n` and `quality`."""
+    response = await gateway.ask("images/generations", {**DRAW, "size": "256x256", field: 2048})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, field)
+    assert upstream.requests == []
+
+
 @pytest.mark.parametrize("broken", [{}, {"data": []}, {"data": [{}]}, {"data": [None]}, {"data": "picture"}])
 async def test_an_answer_without_a_picture_is_the_providers_failure(
     gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream, broken: Any
