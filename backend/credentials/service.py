@@ -3,6 +3,7 @@
 Keys for everybody's calls are super admins' affair; those of a tenant alone also that of its admins.
 """
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -329,7 +330,8 @@ async def _tried(provider: str, key: str | None, settings: ProviderSettings, wit
         return Trial(provider, key, destination(settings), False, None, None, why, 0.0)
     started, status, error = time.monotonic(), None, None
     try:
-        status = await adapter.look(LOOK_SECONDS)
+        async with asyncio.timeout(LOOK_SECONDS):
+            status = await adapter.look(LOOK_SECONDS)
     except UpstreamFailure as failure:
         status, error = failure.status, failure.kind
     except TimeoutError:

@@ -1,5 +1,6 @@
 """Keys of providers over HTTP: who may, what is answered, and that nothing says where a key goes but the configuration."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from backend.kernel.clock import SystemClock
 from backend.providers.http import UpstreamHttp
 from backend.rest import build_rest
 from backend.runtime import Runtime
-from tests.fakes.openai_upstream import OpenAIUpstream, status
+from tests.fakes.openai_upstream import OpenAIUpstream, hang, status
 
 OPERATOR, PASSWORD = system("test"), "correct horse battery"
 KEY = "sk-canary-0123456789-abcd"
@@ -88,6 +89,17 @@ async def test_a_key_is_stored_tried_listed_and_taken_away(http: httpx.AsyncClie
     assert (await http.delete("/admin/credentials/acme/team-a")).status_code == 204
     assert (await http.delete("/admin/credentials/acme/team-a")).status_code == 404
     assert (await http.get("/admin/credentials", params={"provider": "acme"})).json() == {"keys": []}
+
+
+async def test_a_provider_that_takes_the_question_and_says_nothing_is_not_waited_for(
+    http: httpx.AsyncClient, upstream: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.credentials.service.LOOK_SECONDS", 0.05)
+    await sign_in(http)
+    upstream.models = hang()
+    async with asyncio.timeout(20):
+        (trial,) = (await http.post("/admin/providers/acme/test", json={})).json()["trials"]
+    assert (trial["reached"], trial["accepted"], trial["error"]) == (False, None, "timeout")
 
 
 @pytest.mark.case("Z6")
