@@ -89,7 +89,10 @@ class Connections:
             now = await asyncio.to_thread(_seen, self.book.files())
             if now != before:
                 before = now
-                self.refresh()
+                try:
+                    self.refresh()
+                except Exception:
+                    log.exception("provider.keys_not_taken_up")
 
     def standing(self, tenant_id: str | None, provider: str, name: str) -> str:
         """How a key does: ready, limited or refused. What the only key of a provider meets, the provider's health says."""

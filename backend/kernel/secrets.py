@@ -65,6 +65,9 @@ class SecretRef:
                 value = Path(rest).read_text().strip()
             except OSError as error:
                 raise SecretUnavailable(f"{self.place} cannot be read: {error.strerror}") from error
+            except ValueError:
+                # Its own words would quote what is in there.
+                raise SecretUnavailable(f"{self.place} is no text, or no path") from None
         else:
             raise SecretUnavailable(f"{self.place}: only keys of providers may be in a vault")
         if not value:

@@ -143,6 +143,25 @@ async def test_a_file_that_is_exchanged_counts_by_itself(tmp_path: Path) -> None
     await connections.stop()
 
 
+async def test_a_file_that_holds_no_text_takes_the_key_from_its_provider_alone_until_it_does(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_bytes(b"\xff\xfe sk")
+    servers = {name: {"base_url": f"https://{name}.example/v1"} for name in ("acme", "other")}
+    servers["acme"]["api_key"] = f"file:{key}"
+    settings = Settings.model_validate({"providers": servers, "secrets_file": str(tmp_path / "secrets.yaml")})
+    connections = Connections(settings, KeyBook(settings), EventBus())
+    connections.start(UpstreamHttp(AddressPolicy()))
+    assert "acme" in connections.missing
+    assert "other" in connections.shared
+    assert "no text" in connections.book.shared["acme"][0].why
+    connections.watch_files(0.02)
+    key.write_text("sk-mounted-after-it")
+    async with asyncio.timeout(10):
+        while "acme" not in connections.shared:
+            await asyncio.sleep(0.01)
+    await connections.stop()
+
+
 @pytest.mark.case("S3")
 async def test_a_process_with_another_master_key_does_not_start(served_catalog: Path, tmp_path: Path) -> None:
 
