@@ -182,10 +182,20 @@ def hint_of(value: str) -> str:
 
 
 def destination(provider: ProviderSettings) -> str:
-    """Where a provider's key may be sent: scheme, host and port, or the servers of its protocol's vendor."""
-    if provider.base_url is None:
-        return f"the servers of {provider.protocol}"
-    parts = urlsplit(provider.base_url)
+    """Where a provider's key may be sent: scheme, host and port, or the servers of its protocol's vendor; and the same of addresses that
+    its metadata names beside them."""
+    first = f"the servers of {provider.protocol}" if provider.base_url is None else _origin(provider.base_url)
+    params = provider.metadata.get("params")
+    named = [provider.metadata.get(field) for field in ("authority", "embeddings_url")]
+    named += [params.get(field) for field in ("api_base", "base_url")] if isinstance(params, dict) else []
+    return " and ".join([first, *[_origin(url) for url in named if isinstance(url, str) and url]])
+
+
+def _origin(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "an address that is none"
     try:
         port = parts.port
     except ValueError:

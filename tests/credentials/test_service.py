@@ -186,6 +186,21 @@ async def test_nothing_is_stored_for_a_tenant_that_is_none(desk: Desk) -> None:
         await desk.service.add(OPERATOR, "acme", SECRET, tenant_id="ten_nobody")
 
 
+@pytest.mark.parametrize(
+    ("protocol", "metadata"),
+    [
+        ("huggingface", {"embeddings_url": "https://elsewhere.example/{model}"}),
+        ("azure", {"authority": "https://elsewhere.example"}),
+        ("litellm", {"params": {"api_base": "https://elsewhere.example"}}),
+    ],
+)
+def test_a_key_was_stored_for_every_address_that_it_is_sent_to(protocol: str, metadata: dict[str, Any]) -> None:
+    base = {"protocol": protocol, "base_url": "https://acme.example/v1"}
+    before = destination(ProviderSettings.model_validate(base))
+    after = destination(ProviderSettings.model_validate({**base, "metadata": metadata}))
+    assert (before, after) == ("https://acme.example:443", "https://acme.example:443 and https://elsewhere.example:443")
+
+
 async def test_half_a_key_of_aws_is_not_stored(at: Open) -> None:
     desk = at(providers={"bedrock": {"protocol": "bedrock"}})
     with pytest.raises(BadRequest, match="access_key_id"):
