@@ -47,6 +47,8 @@ class _Call:
 
     @property
     def is_whole(self) -> bool:
+        if not self.written or not self.written[-1].rstrip().endswith("}"):
+            return False  # arguments are an object; reading all of them again for each piece would take the square of their length
         try:
             orjson.loads("".join(self.written))
         except orjson.JSONDecodeError:
