@@ -28,6 +28,7 @@ from backend.settings import ProviderSettings
 CALL_SECONDS = 600.0
 """What litellm itself waits at most; routes have limits of their own, which are shorter as a rule."""
 DONE = b"data: [DONE]\n\n"
+_LEAST_SECRET = 16
 
 
 def build(name: str, settings: ProviderSettings, http: UpstreamHttp) -> Provider:
@@ -53,6 +54,8 @@ class LitellmProvider:
         self._secret = secret_of(name, settings)
         given = settings.metadata.get("params")
         self._own: Mapping[str, Any] = given if isinstance(given, dict) else {}
+        self._others = [value for value in self._own.values() if isinstance(value, str) and len(value) >= _LEAST_SECRET]
+        """Some of them are secrets, such as aws_secret_access_key; nothing of them is for callers."""
         self._arguments = {
             **self._own,
             **({"api_base": settings.base_url} if settings.base_url else {}),
@@ -80,7 +83,7 @@ class LitellmProvider:
         try:
             answer = whole_answer(await thread.run(call), request.model)
         except Exception as error:
-            raise failure_of(self.name, error, self._clock, self._secret or "") from None
+            raise self.failed(error) from None
         if not answer.get("choices"):
             raise protocol_failure(self.name, "an answer without choices")
         return WholeAnswer(orjson.dumps(answer), answer, usage_from_openai(answer.get("usage")))
@@ -95,12 +98,12 @@ class LitellmProvider:
         try:
             chunks = await thread.run(call)
         except Exception as error:
-            raise failure_of(self.name, error, self._clock, self._secret or "") from None
+            raise self.failed(error) from None
         return LitellmStream(self, thread, chunks)
 
     def failed(self, error: BaseException) -> UpstreamFailure:
-        """What an exception in the middle of a stream means."""
-        return failure_of(self.name, error, self._clock, self._secret or "")
+        """What an exception of litellm's means."""
+        return failure_of(self.name, error, self._clock, self._secret or "", self._others)
 
     async def _asked(self, request: ChatRequest) -> dict[str, Any]:
         """All arguments, with media that the caller names by URL fetched under our own rules."""

@@ -4,7 +4,7 @@ Source: litellm/exceptions.py. It wraps whatever it does not know in an APIConne
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from backend.kernel.clock import Clock
 from backend.kernel.errors import UnsupportedParameter
@@ -45,11 +45,13 @@ _BROKEN_OFF = re.compile(
 _NO_PROVIDER = "LLM Provider NOT provided"
 
 
-def failure_of(name: str, error: BaseException, clock: Clock, secret: str = "") -> UpstreamFailure:
-    """What an exception of litellm's means."""
+def failure_of(name: str, error: BaseException, clock: Clock, secret: str = "", others: Iterable[str] = ()) -> UpstreamFailure:
+    """What an exception of litellm's means. Neither `secret` nor `others` are repeated."""
     error = getattr(error, "original_exception", None) or error
     kinds = [kind.__name__ for kind in type(error).__mro__]
     words = str(getattr(error, "message", None) or error)
+    for other in others:
+        words = words.replace(other, "***")
     if "UnsupportedParamsError" in kinds:
         found = _UNSUPPORTED.search(words)
         param = found[1] if found else None

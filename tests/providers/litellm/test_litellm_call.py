@@ -148,3 +148,11 @@ def test_words_of_refusals_are_cleaned() -> None:
     said = 'litellm.BadRequestError: CohereException - {"message": "bad sk-abcdef0123456789 at https://10.0.0.1/x"}'
     failure = failure_of("bridge", raised("BadRequestError", said), SystemClock(), "zzz")
     assert failure.error.message == "bad … at …"
+
+
+def test_what_the_operator_gives_litellm_is_not_repeated_to_callers() -> None:
+    secret = "wJalrXUtnFEMI/K7MDENG"
+    error = raised("BadRequestError", f"litellm.BadRequestError: cannot sign with {secret}")
+    failure = failure_of("acme", error, SystemClock(), "sk-x", [secret])
+    assert failure.error.message.endswith("***")
+    assert secret not in failure.error.message
