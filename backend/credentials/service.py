@@ -131,6 +131,10 @@ class CredentialService:
         settings = self._configured(provider)
         value = _checked(value, settings)
         if tenant_id is not None:
+            if settings.protocol == "litellm":
+                raise Conflict(
+                    "litellm may take the operator's own key from the environment instead, so tenants have none of their own there."
+                )
             _refuse_destination(value)
         if not is_slug(name):
             raise BadRequest("The name of a key has lower-case letters, digits, '-' and '_' alone.", param="name")

@@ -129,7 +129,7 @@ class Gateway:
         self._pipeline = pipeline(upstreams=upstreams)
         self._replays = Replays(db, clock, settings, metrics, self._pipeline.enter) if settings.replay.enabled else None
         said = pipeline(upstreams=upstreams.seen_by(AskedForMessages))
-        counting = TokenCounting(said.enter, routes, self._model_list, upstreams, counter, self._standing)
+        counting = TokenCounting(said.enter, routes, self._model_list, upstreams, counter, self._standing, limiter)
         messages = Messages(said.chat_completion, said.enter, self._replays.answer if self._replays is not None else None)
         unit_bounder = UnitBounder(catalog, self._bounder, upstreams, counter, allowed)
         operations = OperationPipeline(

@@ -11,6 +11,7 @@ _OTHERS = "lets another model or provider answer than the one that is priced"
 _FEES = "brings fees for searches or tools, which nobody knows before"
 _RATES = "changes the price of the tokens"
 _PICTURES = "changes what a picture costs, beside 'size', 'n' and 'quality'"
+_CAPS = "is a cap on the answer beside the one that is priced ('max_tokens')"
 _ELSEWHERE = "may name content that is elsewhere, of unknown size"
 
 _REASONS: dict[str, str] = {
@@ -38,6 +39,9 @@ _REASONS: dict[str, str] = {
     "cached_content": _ELSEWHERE,
     # Azure OpenAI
     "data_sources": _ELSEWHERE,
+    # llama.cpp and text-generation-inference
+    "n_predict": _CAPS,
+    "max_new_tokens": _CAPS,
     # Pictures of Together, DeepInfra, fal and xAI
     **dict.fromkeys(("width", "height", "steps", "num_inference_steps", "num_images", "image_size", "resolution"), _PICTURES),
 }

@@ -201,6 +201,13 @@ def test_a_key_was_stored_for_every_address_that_it_is_sent_to(protocol: str, me
     assert (before, after) == ("https://acme.example:443", "https://acme.example:443 and https://elsewhere.example:443")
 
 
+async def test_a_tenant_has_no_key_of_its_own_where_the_operators_could_be_taken_instead(at: Open, tenants: tuple[str, str]) -> None:
+    desk = at(providers={"bridge": {"protocol": "litellm", "metadata": {"allow_litellm": True}}})
+    with pytest.raises(Conflict, match="none of their own"):
+        await desk.service.add(OPERATOR, "bridge", SECRET, tenant_id=tenants[0])
+    await desk.service.add(OPERATOR, "bridge", SECRET)
+
+
 async def test_half_a_key_of_aws_is_not_stored(at: Open) -> None:
     desk = at(providers={"bedrock": {"protocol": "bedrock"}})
     with pytest.raises(BadRequest, match="access_key_id"):

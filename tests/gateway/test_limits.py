@@ -176,3 +176,11 @@ def _system() -> Any:
 async def _ids(rig: Rig) -> tuple[str, str]:
     key = rig.runtime.auth.authenticate(f"Bearer {TEN_AT_ONCE}", address="127.0.0.1")
     return key.tenant_id, key.key_id
+
+
+async def test_counting_tokens_is_one_request_of_the_key_and_no_tokens(limited: Rig) -> None:
+    asked = {"model": "fast", "messages": [{"role": "user", "content": "hi"}]}
+    answers = [await limited.http.post("/v1/messages/count_tokens", json=asked, headers={"x-api-key": TWO_A_MINUTE}) for _ in range(3)]
+    assert [answer.status_code for answer in answers] == [200, 200, 429]
+    assert [answer.headers["x-ratelimit-remaining-requests"] for answer in answers] == ["1", "0", "0"]
+    assert answers[2].json()["error"]["type"] == "rate_limit_error"

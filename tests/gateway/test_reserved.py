@@ -222,6 +222,8 @@ SEARCH = {"type": "web_search"}
         ("modalities", ["text", "image"]),
         ("speed", "fast"),
         ("extra_body", {"google": {"cached_content": "cachedContents/1"}}),
+        ("n_predict", 100),
+        ("max_new_tokens", 100),
     ],
 )
 def test_a_field_whose_cost_has_no_bound_is_found(field: str, value: Any) -> None:

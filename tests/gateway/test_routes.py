@@ -123,11 +123,14 @@ async def test_a_rule_goes_by_the_tier_of_the_key_else_of_its_tenant(gateway: Ri
 async def test_reject_if_degraded_is_503_with_the_time_to_come_back(gateway: Rig) -> None:
     deep = {"x-bourse-task": "deep-dive"}
     assert asked(await ask(gateway, "desk", headers=deep)) == "large"
+    # It looks ten times a second, and would find that all is well.
+    gateway.runtime.load.stop()
     gateway.runtime.load.level = "degraded"
     try:
         refused = await ask(gateway, "desk", headers=deep)
     finally:
         gateway.runtime.load.level = "normal"
+        gateway.runtime.load.start()
     assert (refused.status_code, refused.json()["error"]["code"], refused.headers["retry-after"]) == (503, "no_available_provider", "10")
     assert (await gateway.last_row())["outcome"] == "refused"
 

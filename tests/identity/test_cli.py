@@ -250,8 +250,11 @@ CHANGES: tuple[tuple[str, str], ...] = (
     ("route delete mini", "route.delete"),
     ("cache clear", "cache.clear"),
 )
-READING = {"list", "show", "default", "holders", "quarantine"}
-ELSEWHERE = {"ingest", "doctor", "migrate", "reconcile", "budget release", "route reset"}
+READING = {"list", "show", "default", "holders", "quarantine", "keys", "test", "discover"}
+ELSEWHERE = {
+    "ingest", "doctor", "migrate", "reconcile", "budget release", "route reset", "route adopt",
+    "provider add-key", "provider remove-key", "provider reseal",
+}  # fmt: skip
 """About the installation and not about anybody in it, or audited in the tests of their own rooms."""
 
 

@@ -14,7 +14,7 @@ from tests.fakes.byte_server import HEAD, Call, ask, client, sending, serving
 async def test_a_request_is_what_the_target_and_the_call_say() -> None:
     async with serving(sending(HEAD + b"content-length: 2\r\n\r\nok")) as (server, url), client() as http:
         target = http.target(url + "?v=1", {"authorization": "Bearer secret", "content-type": "application/json"})
-        answer = await http.post(target, b'{"a":1}', "accept: x/y\r\n", connect_seconds=2)
+        answer = await http.post(target, b'{"a":1}', "accept: x/y\r\n", connect_seconds=10)
         assert (answer.status, answer.content_type, await answer.read_whole(10)) == (200, "application/json", b"ok")
         lines = server.calls[0].head.decode().split("\r\n")
         assert lines[0] == "POST /v1/chat?v=1 HTTP/1.1"
@@ -44,7 +44,7 @@ async def test_calls_one_after_another_share_a_connection_and_parallel_ones_do_n
 async def test_an_answer_cut_into_single_bytes_is_the_same_answer() -> None:
     whole = HEAD + b"transfer-encoding: chunked\r\nx-a: 1\r\nX-A: 2\r\n\r\n5\r\nhello\r\n1;ext=1\r\n!\r\n0\r\ntrailer: x\r\n\r\n"
     async with serving(sending(*(whole[i : i + 1] for i in range(len(whole))))) as (server, url), client() as http:
-        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=10)
         assert answer.header(b"x-a") == "1, 2"
         assert await answer.read_whole(100) == b"hello!"
         assert await ask(http, url) == b"hello!"
@@ -60,7 +60,7 @@ async def test_a_stream_is_read_as_it_comes() -> None:
         await call.send(b"3\r\ntwo\r\n0\r\n\r\n")
 
     async with serving(serve) as (_, url), client() as http:
-        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=10)
         assert await answer.read() == b"one"
         assert not answer.done
         go_on.set()
@@ -77,7 +77,7 @@ async def test_a_body_without_a_length_ends_with_the_connection() -> None:
 @pytest.mark.parametrize("framing", [b"content-length: 10\r\n\r\nhalf", b"transfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n"])
 async def test_an_answer_that_is_cut_is_told_after_what_came(framing: bytes) -> None:
     async with serving(sending(HEAD + framing, close=True)) as (_, url), client() as http:
-        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=10)
         assert await answer.read() == b"half"
         with pytest.raises(BrokenOff):
             await answer.read()
@@ -110,7 +110,7 @@ async def test_what_is_not_an_http_answer_is_said_and_the_connection_is_dropped(
 async def test_informational_answers_come_before_the_answer() -> None:
     early = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n"
     async with serving(sending(early, HEAD + b"content-length: 2\r\n\r\nok")) as (server, url), client() as http:
-        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=10)
         assert answer.header(b"link") is None
         assert await answer.read_whole(10) == b"ok"
         assert await ask(http, url) == b"ok"
@@ -179,7 +179,7 @@ async def test_an_answer_that_comes_before_the_request_was_taken_is_read_and_the
     listener = await asyncio.start_server(handle, "127.0.0.1", 0)
     async with listener, client() as http:
         port = listener.sockets[0].getsockname()[1]
-        answer = await http.post(http.target(f"http://127.0.0.1:{port}/", {}), b"x" * 20_000_000, "", connect_seconds=2)
+        answer = await http.post(http.target(f"http://127.0.0.1:{port}/", {}), b"x" * 20_000_000, "", connect_seconds=10)
         assert (answer.status, await answer.read_whole(10)) == (413, b"big")
         await gone.wait()
 
@@ -206,7 +206,7 @@ async def test_a_compressed_bomb_is_unpacked_a_piece_at_a_time_and_refused_at_th
         serving(sending(HEAD + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(bomb) + bomb)) as (_, url),
         client() as http,
     ):
-        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=10)
         assert len(await answer.read()) <= 1024 * 1024
         with pytest.raises(TooLarge):
             await answer.read_whole(3 * 1024 * 1024)
@@ -215,7 +215,7 @@ async def test_a_compressed_bomb_is_unpacked_a_piece_at_a_time_and_refused_at_th
 async def test_an_answer_longer_than_wanted_is_refused_and_its_connection_dropped() -> None:
     pieces = [b"3e8\r\n" + b"x" * 1000 + b"\r\n"] * 20
     async with serving(sending(HEAD + b"transfer-encoding: chunked\r\n\r\n", *pieces)) as (server, url), client() as http:
-        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=10)
         with pytest.raises(TooLarge):
             await answer.read_whole(5000)
         await server.hung_up.wait()
@@ -233,7 +233,7 @@ async def test_a_slow_reader_leaves_the_socket_unread_and_loses_nothing() -> Non
             sent += 65536
 
     async with serving(serve) as (_, url), client() as http:
-        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=10)
         before = -1
         while sent != before:  # until the server is stuck
             before = sent
@@ -245,7 +245,7 @@ async def test_a_slow_reader_leaves_the_socket_unread_and_loses_nothing() -> Non
 
 async def test_closing_an_answer_half_way_hangs_up_at_once() -> None:
     async with serving(sending(HEAD + b"transfer-encoding: chunked\r\n\r\n3\r\none\r\n")) as (server, url), client() as http:
-        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=2)
+        answer = await http.post(http.target(url, {}), b"", "", connect_seconds=10)
         assert await answer.read() == b"one"
         answer.close()
         answer.close()

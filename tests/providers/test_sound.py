@@ -111,6 +111,15 @@ def test_a_wav_cannot_play_longer_than_its_samples_whatever_its_header_says() ->
     assert sound_of(bytes(data)).seconds == pytest.approx(10)
 
 
+@pytest.mark.parametrize(("at", "format", "value"), [(24, "<I", 2**31), (22, "<H", 60_000), (34, "<H", 60_000)])
+def test_a_wav_that_claims_to_play_faster_than_anything_does_is_believed_nothing(at: int, format: str, value: int) -> None:
+    data = bytearray(wav(10))
+    struct.pack_into(format, data, at, value)
+    sound = sound_of(bytes(data))
+    assert sound.seconds is None
+    assert sound.most > 10
+
+
 def test_what_says_nothing_is_taken_for_speech_as_it_mostly_is_and_bounded_by_the_leanest_codec() -> None:
     sound = sound_of(b"?" * 8_000)
     assert (sound.seconds, sound.likely) == (None, 1.0)

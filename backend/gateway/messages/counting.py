@@ -1,4 +1,5 @@
-"""`POST /v1/messages/count_tokens`: how long a prompt is for the model that would be asked first. It costs nothing, and makes no row.
+"""`POST /v1/messages/count_tokens`: how long a prompt is for the model that would be asked first. It costs nothing, and makes no row; it
+counts as one request of the key's limits.
 
 Providers that count for nothing are asked. For all others, and where one does not say, we count as for reservations: with the model's own
 tokenizer where it ships, and never too few (`token_count`).
@@ -23,6 +24,7 @@ from backend.identity.snapshot import KeyRecord
 from backend.kernel.body import read_body
 from backend.kernel.json import dump_json, parse_json
 from backend.kernel.request import Receive, Scope, Send, header
+from backend.limits.limiter import Limiter
 from backend.providers.failures import UpstreamFailure
 from backend.providers.provider import ChatRequest, PromptCounter
 from backend.routing.route import Candidate
@@ -50,6 +52,7 @@ class TokenCounting:
         upstreams: Upstreams,
         counter: TokenCounter,
         standing: StandingHeaders,
+        limiter: Limiter,
     ) -> None:
         self._enter = enter
         self._routes = routes
@@ -57,6 +60,7 @@ class TokenCounting:
         self._upstreams = upstreams
         self._counter = counter
         self._standing = standing
+        self._limiter = limiter
         self._under_way = self._asked = 0
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,10 +71,15 @@ class TokenCounting:
         route = self._routes.resolve(check_chat_body(body).model, key)
         candidate = route.candidates[0]
         request = ChatRequest(body, candidate.model, route.timeouts.connect, scope["bourse"].outgoing_traceparent())
-        tokens, how = await self._asked_of(candidate, key.tenant_id, request), EXACT
-        if tokens is None:
-            tokens, how = await self._counted(body, candidate)
-        headers = [(HOW, how), (b"request-id", scope["bourse"].request_id.encode("latin-1")), *self._standing.of_payer(key)]
+        admission = await self._limiter.admit(key, 0)
+        try:
+            tokens, how = await self._asked_of(candidate, key.tenant_id, request), EXACT
+            if tokens is None:
+                tokens, how = await self._counted(body, candidate)
+        finally:
+            admission.settle(0)
+        request_id = (b"request-id", scope["bourse"].request_id.encode("latin-1"))
+        headers = [(HOW, how), request_id, *admission.headers, *self._standing.of_payer(key)]
         await send_json(send, 200, dump_json({"input_tokens": tokens}), headers)
 
     async def _asked_of(self, candidate: Candidate, tenant_id: str, request: ChatRequest) -> int | None:

@@ -20,6 +20,7 @@ MOST_IMAGES = 10
 MOST_PROMPT = 32_000
 MOST_SIDE = 4096
 LARGEST = (1536, 1024)
+_NO_SMALLER = (1024, 1024)
 """What a model may choose itself."""
 _SIZE = re.compile(r"([1-9]\d{1,3})x([1-9]\d{1,3})")
 
@@ -73,6 +74,6 @@ def size_of(body: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def _most_tokens(body: Mapping[str, Any]) -> int:
-    width, height = size_of(body) or LARGEST
-    patches = ceil(width / 16) * ceil(height / 16)
+    # A server may draw small pictures larger than they were asked for.
+    patches = max([ceil(width / 16) * ceil(height / 16) for width, height in (size_of(body) or LARGEST, _NO_SMALLER)])
     return patches + ceil(patches / 64)
