@@ -55,7 +55,7 @@ class AzurePoster(Poster):
 
     def failed(self, status: int, value: Any, *, retry_after: float | None = None) -> UpstreamFailure:
         error = value.get("error") if isinstance(value, dict) else None
-        if status == 400 and isinstance(error, dict) and error.get("code") in _NO_SUCH_OPERATION:
+        if status == 400 and isinstance(error, dict) and str(error.get("code")) in _NO_SUCH_OPERATION:
             status = 404  # the deployment is of a model that does not chat
         return super().failed(status, explained(value), retry_after=retry_after)
 

@@ -31,7 +31,7 @@ def explained(body: Any) -> Any:
 def status_of(status: int, body: Any) -> int:
     """The status that says what happened: a model that nobody serves is told as a bad request, a generation that failed as 424."""
     error = body.get("error") if isinstance(body, dict) else None
-    if status == 400 and isinstance(error, dict) and error.get("code") in _NO_MODEL:
+    if status == 400 and isinstance(error, dict) and str(error.get("code")) in _NO_MODEL:
         return 404
     return 500 if status == _GENERATION_FAILED else status
 

@@ -215,6 +215,7 @@ async def test_an_answer_that_the_filter_cuts_off_ends_so(gateway: Rig, azure: O
         pytest.param(403, {"error": {"code": "403", "message": "Access denied due to Firewall rules."}}, "credentials", id="firewall"),
         pytest.param(404, wire.NO_DEPLOYMENT, "not_found", id="no such deployment"),
         pytest.param(400, wire.NO_CHAT, "not_found", id="it does not chat"),
+        pytest.param(400, {"error": {"code": ["x"], "message": "x"}}, "refused", id="no code that we know of"),
         pytest.param(429, wire.BUSY, "rate_limited", id="busy"),
         pytest.param(500, {"error": {"code": "InternalServerError", "message": "x"}}, "server", id="ill"),
         pytest.param(408, {"error": {"code": "Timeout", "message": "The operation was timeout."}}, "timeout", id="late"),
