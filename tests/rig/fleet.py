@@ -87,11 +87,15 @@ class Operator:
     ) -> Key:
         """A new key, in a tenant of its own unless one is named."""
         tenant_id = tenant_id or await self.tenant()
-        made = await self.keys.create(OPERATOR, tenant_id, name="till", owner_user_id=owner)
+        # Nobody may use it before what binds it is there: a replica that answers it knows that, too.
+        closed = ["192.0.2.1/32"] if budget is not None or limits else None
+        made = await self.keys.create(OPERATOR, tenant_id, name="till", owner_user_id=owner, allowed_addresses=closed)
         if budget is not None:
             await self.budgets.set(OPERATOR, tenant_id, "key", made.view.id, limit_nano=budget, window=window)
         if limits:
             await self.limits.set(OPERATOR, tenant_id, "key", made.view.id, limits)
+        if closed is not None:
+            await self.keys.change(OPERATOR, tenant_id, made.view.id, allowed_addresses=None)
         return Key(made.text, made.view.id, tenant_id, owner)
 
 
