@@ -82,11 +82,9 @@ class Journal:
         Raises:
             StorageUnavailable: the disk takes nothing.
         """
-        self.directory = self._root / new_id("run")
         try:
-            self.directory.mkdir(parents=True)
-            self._lock_fd = os.open(self.directory / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-            fcntl.flock(self._lock_fd, fcntl.LOCK_EX)
+            while self._lock_fd < 0:
+                self._claim(self._root / new_id("run"))
             self._rotate()
         except OSError as error:
             self._forget_directory()
@@ -123,6 +121,24 @@ class Journal:
             else:
                 os.close(self._lock_fd)
                 self._lock_fd = -1
+
+    def _claim(self, directory: Path) -> None:
+        """Make this folder ours, unless a neighbour took it for abandoned, and removed it, before its lock was held."""
+        self.directory = directory
+        directory.mkdir(parents=True)
+        try:
+            lock_fd = os.open(directory / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        except FileNotFoundError:
+            return
+        try:
+            fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock_fd)
+            return
+        if os.fstat(lock_fd).st_nlink:
+            self._lock_fd = lock_fd
+        else:
+            os.close(lock_fd)
 
     def _forget_directory(self) -> None:
         """Remove this process's folder, which holds nothing but the lock."""

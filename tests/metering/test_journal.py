@@ -1,8 +1,11 @@
 """The journal on a real disk: what is written survives, what does not fit is refused, nothing is half."""
 
 import os
+import shutil
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import orjson
@@ -116,6 +119,34 @@ def test_a_journal_in_use_is_not_abandoned_and_one_of_a_closed_process_is(journa
     [(directory, lock)] = abandoned(tmp_path / "journal", tmp_path)
     assert FINAL.strip() in list(lines_of(directory))
     os.close(lock)
+
+
+def test_a_journal_opens_while_a_neighbour_clears_away_what_is_abandoned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that start together look into each other's folders before these are locked."""
+    monkeypatch.setattr("backend.metering.journal.FSYNC_SECONDS", 0.0)
+    ended = threading.Event()
+
+    def clear_away() -> None:
+        while not ended.is_set():
+            for directory, lock in abandoned(tmp_path, tmp_path / "mine"):
+                with suppress(OSError):
+                    shutil.rmtree(directory)
+                os.close(lock)
+
+    neighbours = [threading.Thread(target=clear_away) for _ in range(2)]
+    for neighbour in neighbours:
+        neighbour.start()
+    try:
+        for _ in range(300):
+            journal = Journal(tmp_path, segment_bytes=64 * 1024)
+            journal.open()
+            journal.append(FINAL)
+            assert FINAL.strip() in list(lines_of(journal.directory))
+            journal.close()
+    finally:
+        ended.set()
+        for neighbour in neighbours:
+            neighbour.join()
 
 
 @pytest.mark.case("D5")
