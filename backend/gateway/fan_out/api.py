@@ -29,7 +29,7 @@ def build_router(fan_out: FanOut) -> APIRouter:
         try:
             answers = await result.whole()
         finally:
-            result.left.set()
+            result.leave()
             leaving.cancel()
         return Response(dump_json(answers.model_dump()), media_type="application/json", headers=_NOT_KEPT)
 
@@ -52,7 +52,7 @@ async def _events(result: Round) -> AsyncIterator[bytes]:
             yield b"event: %b\ndata: %b\n\n" % (name.encode(), dump_json(value))
             upcoming = asyncio.ensure_future(anext(events))
     finally:
-        result.left.set()
+        result.leave()
         upcoming.cancel()
         with suppress(asyncio.CancelledError, StopAsyncIteration):
             await upcoming
@@ -62,4 +62,4 @@ async def _leaves(request: Request, result: Round) -> None:
     """Tell the round when the caller hangs up. The body has been read."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
-    result.left.set()
+    result.leave()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import orjson
+import structlog
 
 from backend.gateway.fan_out.schemas import Answered, Failure
 from backend.gateway.responses_api.generated import words
@@ -16,28 +17,22 @@ from backend.kernel.money import NANO_PER_USD
 from backend.kernel.request import GONE, App, Message, RequestContext, Scope
 from backend.kernel.sse import EventSplitter
 
+log = structlog.get_logger(__name__)
+
 PATH = "/v1/chat/completions"
 
 
-class Caller:
-    """Who asks. It hangs up when its patience is over, which the gateway notices within a second, as it does with any caller."""
-
-    def __init__(self) -> None:
-        self.gone = asyncio.Event()
-
-    async def receive(self) -> Message:
-        """As ASGI's, once the body is there."""
-        await self.gone.wait()
-        return {"type": "http.disconnect"}
-
-
 class Question:
-    """Args:
-    said: told each piece of the text as it comes; None asks for a whole answer.
+    """One call, and its caller: who hangs up when its time is over, or when `hang_up` is called.
+
+    Args:
+        answered: filled in.
+        said: told each piece of the text as it comes; None asks for a whole answer.
     """
 
     def __init__(self, answered: Answered, body: dict[str, Any], said: Callable[[str], None] | None) -> None:
         self.answered = answered
+        self._gone = asyncio.Event()
         self._said = said
         stream = {"stream": True, "stream_options": {"include_usage": True}} if said is not None else {}
         self._body = dump_json(body | stream)
@@ -47,13 +42,13 @@ class Question:
         self._text: list[str] = []
         self._ended = False
 
-    async def ask(self, gateway: App, parent: RequestContext, number: int, authorization: str, seconds: float, left: asyncio.Event) -> None:
-        """Fill `answered` in. Never raises but for a cancellation.
+    def hang_up(self) -> None:
+        """Nobody wants the answer any more. The gateway notices within a second, as it does with any caller, and settles the call."""
+        self._gone.set()
 
-        Args:
-            left: set when whoever wanted the answer has gone.
-        """
-        started, caller = time.monotonic(), Caller()
+    async def ask(self, gateway: App, parent: RequestContext, number: int, authorization: str, seconds: float) -> None:
+        """Fill `answered` in. Never raises but for a cancellation."""
+        started = time.monotonic()
         context = replace(parent, request_id=f"{parent.request_id[:120]}-{number}", started=started, call=None, route=None)
         self.answered.request_id = context.request_id
         scope: Scope = {
@@ -65,26 +60,29 @@ class Question:
             "client": (parent.address, 0),
             "bourse": context,
             "bourse.body": self._body,
-            GONE: caller.gone.is_set,
+            GONE: self._gone.is_set,
         }
-        timer = asyncio.get_running_loop().call_later(seconds, caller.gone.set)
-        leaving = asyncio.create_task(_after(left, caller.gone))
+        timer = asyncio.get_running_loop().call_later(seconds, self._gone.set)
         try:
-            await gateway(scope, caller.receive, self._send)
+            await gateway(scope, self._receive, self._send)
             self._conclude()
         except BourseError as error:
             self._failed(as_openai(error), error.status)
         except Exception:
-            # It is in the log, and in the ledger; the others have their answers all the same.
+            # The others have their answers all the same.
+            log.exception("fan_out.call_failed", request_id=context.request_id)
             ours = InternalError(f"Something went wrong on our side. Quote request {context.request_id}.")
             self._failed(as_openai(ours), ours.status)
-            raise
         finally:
             timer.cancel()
-            leaving.cancel()
             self.answered.latency_ms = round((time.monotonic() - started) * 1000)
             if not self.answered.success and self.answered.error is None:
                 self.answered.error = Failure(message=f"No whole answer within {seconds:g} s.", code="timeout", status=504)
+
+    async def _receive(self) -> Message:
+        """As ASGI's, once the body is there."""
+        await self._gone.wait()
+        return {"type": "http.disconnect"}
 
     async def _send(self, message: Message) -> None:
         """As ASGI's."""
@@ -145,8 +143,3 @@ class Question:
     def _failed(self, value: dict[str, Any], status: int) -> None:
         error = value["error"]
         self.answered.error = Failure(message=error["message"], code=error.get("code"), status=status)
-
-
-async def _after(first: asyncio.Event, then: asyncio.Event) -> None:
-    await first.wait()
-    then.set()

@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
 
-import structlog
-
 from backend.gateway.fan_out.in_process import Question
 from backend.gateway.fan_out.schemas import MOST_QUESTIONS, Answered, AnsweredByMany, Failure, PromptForMany
 from backend.identity.snapshot import AuthSnapshot
@@ -13,8 +11,6 @@ from backend.kernel.errors import BadRequest, ModelNotAllowed, ModelNotFound
 from backend.kernel.request import App, RequestContext
 from backend.routing.table import Permitted, RouteTable
 from backend.settings import Settings
-
-log = structlog.get_logger(__name__)
 
 
 class FanOut:
@@ -50,20 +46,13 @@ class FanOut:
                 continue
             said = result.listener(number) if prompt.stream else None
             question = Question(answered, {"model": model, **common}, said)
-            asking = question.ask(self._gateway, context, number + 1, authorization or "", prompt.timeout_seconds, result.left)
-            task = asyncio.create_task(self._one(asking, result, number), name="fan-out")
+            result.questions.append(question)
+            asking = question.ask(self._gateway, context, number + 1, authorization or "", prompt.timeout_seconds)
+            task = asyncio.create_task(_one(asking, result, number), name="fan-out")
             # Whoever asked may leave; the call then ends by itself and is settled.
             self._running.add(task)
             task.add_done_callback(self._running.discard)
         return result
-
-    async def _one(self, asking: Coroutine[Any, Any, None], result: "Round", number: int) -> None:
-        try:
-            await asking
-        except Exception:
-            log.exception("fan_out.call_failed")
-        finally:
-            result.settled(number)
 
     def _wanted(self, prompt: PromptForMany, key: Permitted) -> list[tuple[Answered, str | None]]:
         """Each question with the name that it is asked by; None where there is nobody to ask, and the error says why."""
@@ -101,15 +90,23 @@ class FanOut:
         return True
 
 
+async def _one(asking: Coroutine[Any, Any, None], result: "Round", number: int) -> None:
+    try:
+        await asking
+    finally:
+        result.settled(number)
+
+
 def _unasked(model: str, provider: str | None, why: str) -> Answered:
     return Answered(model_name=model, provider=provider, error=Failure(message=why, code="model_not_found", status=404))
 
 
 class Round:
-    """All questions of one prompt, and what has become of them. `left` is set by whoever does not want the answers any more."""
+    """All questions of one prompt, and what has become of them."""
 
     def __init__(self, answers: list[Answered]) -> None:
-        self.left = asyncio.Event()
+        self.questions: list[Question] = []
+        """Those that somebody was asked."""
         self._answers = answers
         self._open = len(answers)
         self._told: dict[int, list[str]] = {}
@@ -131,6 +128,11 @@ class Round:
         self._open -= 1
         self._ended.append(number)
         self._news.set()
+
+    def leave(self) -> None:
+        """Whoever asked has gone, or has all answers: calls that have not ended are hung up."""
+        for question in self.questions:
+            question.hang_up()
 
     async def whole(self) -> AnsweredByMany:
         """All answers, once there are no more to come."""
