@@ -32,6 +32,8 @@ ABILITIES = {
     "usage": "usage exact",
 }
 """As a mark names it, and as the page does."""
+NOT_OFFERED = {"anthropic": ("embeddings", "images", "audio"), "bedrock": ("audio",)}
+"""What a provider itself has none of: Anthropic's API is chat, and Bedrock's sound is a conversation over HTTP/2, no file in or out."""
 _TABLE = re.compile(r"^\| provider \|.*\n(?:\|.*\n)*", re.MULTILINE)
 
 
@@ -71,6 +73,8 @@ def proofs_in(text: str, file: str) -> Iterator[Proof]:
             unknown = [name for name in (provider,) if name not in PROVIDERS] + [name for name in abilities if name not in ABILITIES]
             if unknown or not abilities:
                 raise ValueError(f"{test}: no such provider or ability: {', '.join(unknown) or 'none named'}")
+            if beyond := [name for name in abilities if name in NOT_OFFERED.get(provider, ())]:
+                raise ValueError(f"{test}: {provider} does not offer {', '.join(beyond)}")
             yield from (Proof(provider, ability, test) for ability in abilities)
     if marks:
         raise ValueError(f"{file}: a mark that is no decorator of a test")
@@ -85,7 +89,9 @@ def _is_mark(node: ast.AST, name: str) -> bool:
 def table(found: Sequence[Proof]) -> str:
     proven = {(proof.provider, proof.ability) for proof in found}
     rows = [["provider", *ABILITIES.values()], ["---", *(":-:" for _ in ABILITIES)]]
-    rows += [[f"`{provider}`", *("✓" if (provider, ability) in proven else "" for ability in ABILITIES)] for provider in PROVIDERS]
+    for provider in PROVIDERS:
+        missing = {ability: "–" if ability in NOT_OFFERED.get(provider, ()) else "" for ability in ABILITIES}
+        rows.append([f"`{provider}`", *("✓" if (provider, ability) in proven else missing[ability] for ability in ABILITIES)])
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

@@ -10,6 +10,7 @@ Everything it says is labelled as simulated. Its tokens are words, spaces and si
     sandbox/broken     breaks off in the middle of every answer
 
 `response_format` is answered with JSON that fits the schema, a forced `tool_choice` with a call whose arguments fit; both say simulated.
+A picture counts as one token, and what of it can be told without looking (how many, of which type, how large) is in the answer.
 What it does beside chat: `sandbox_operations`.
 """
 
@@ -44,6 +45,7 @@ from backend.settings import ProviderSettings
 
 _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 _QUOTE_CHARACTERS = 200
+_PICTURES_TOLD = 10
 _LONG_TOKENS = 2000
 _BREAKS_AFTER_TOKENS = 12
 _FAILS_EVERY = 3
@@ -140,6 +142,7 @@ class _Script:
         self.choices = body.get("n") or 1
         messages = body["messages"]
         self.prompt_tokens = sum(len(_TOKEN.findall(text)) for message in messages for text in _texts(message))
+        self.prompt_tokens += sum(1 for message in messages for _ in _pictures(message))
         limit = body.get("max_completion_tokens") or body.get("max_tokens") or cap
         self.thought = (
             _tokens(f"The person asks something. I am a simulation, so I describe that to {self.model} politely.")
@@ -254,6 +257,8 @@ def _answer(model: str, messages: list[Any]) -> str:
     asked = next((" ".join(_texts(message)) for message in reversed(messages) if message.get("role") == "user"), "").strip()
     quoted = asked if len(asked) <= _QUOTE_CHARACTERS else asked[:_QUOTE_CHARACTERS] + "…"
     said = f" You said: “{quoted}”." if quoted else ""
+    shown = [picture for message in messages for picture in _pictures(message)]
+    said += f" You showed {len(shown)} picture{'s' * (len(shown) > 1)}: {', '.join(shown[:_PICTURES_TOLD])}." if shown else ""
     return (
         f"This is a simulated answer from {model}; no model was called.{said} "
         "Everything around it is real: the key, the route, the token counts, the price and the row in the ledger. "
@@ -269,6 +274,18 @@ def _texts(message: Any) -> Iterator[str]:
         for part in content:
             if isinstance(part, dict) and isinstance(part.get("text"), str):
                 yield part["text"]
+
+
+def _pictures(message: Any) -> Iterator[str]:
+    """What of each picture in a message its URL tells. Nothing is fetched."""
+    content = message.get("content") if isinstance(message, dict) else None
+    for part in content if isinstance(content, list) else ():
+        if isinstance(part, dict) and part.get("type") == "image_url":
+            given = part.get("image_url")
+            url = str(given.get("url") if isinstance(given, dict) else given)
+            head, _, data = url.partition(",")
+            kind = head.removeprefix("data:").partition(";")[0][:40]
+            yield f"{kind} of {len(data.rstrip('=')) * 3 // 4:,} bytes" if url.startswith("data:") else "one by URL"
 
 
 def _tokens(text: str) -> list[str]:

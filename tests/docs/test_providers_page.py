@@ -24,6 +24,7 @@ def test_a_mark_is_read_from_its_test() -> None:
         ('@pytest.mark.provides("nobody", "chat")\ndef test_x(): pass\n', "nobody"),
         ('@pytest.mark.provides("openai", "flight")\ndef test_x(): pass\n', "flight"),
         ('@pytest.mark.provides("openai")\ndef test_x(): pass\n', "none named"),
+        ('@pytest.mark.provides("anthropic", "chat", "audio")\ndef test_x(): pass\n', "does not offer audio"),
         ('@pytest.mark.skip\n@pytest.mark.provides("openai", "chat")\ndef test_x(): pass\n', "not always run"),
         ('@pytest.mark.provides("openai", "chat")\n@pytest.mark.skipif(True, reason="")\ndef test_x(): pass\n', "not always run"),
         ('pytestmark = pytest.mark.provides("openai", "chat")\ndef test_x(): pass\n', "no decorator"),
@@ -32,6 +33,13 @@ def test_a_mark_is_read_from_its_test() -> None:
 def test_a_mark_that_proves_nothing_is_refused(text: str, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         list(proofs_in(text, "t.py"))
+
+
+def test_a_cell_says_proven_not_offered_or_nothing() -> None:
+    rows = {row.split("`")[1]: row.split("|")[2:-1] for row in table([Proof("anthropic", "chat", "t")]).splitlines()[2:]}
+    cells = dict(zip(ABILITIES, (cell.strip() for cell in rows["anthropic"]), strict=True))
+    assert (cells["chat"], cells["stream"], cells["audio"]) == ("✓", "", "–")
+    assert not any("–" in cell for cell in rows["openai"])
 
 
 def test_the_page_of_every_provider_is_named() -> None:

@@ -68,12 +68,20 @@ async def test_flaky_fails_every_third_call_and_broken_in_the_middle() -> None:
     assert pieces > 3
 
 
-async def test_parts_and_images_are_taken_and_an_unknown_model_is_not() -> None:
-    parts = [{"type": "text", "text": "hello"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
-    value = (
-        await SandboxProvider(pace=0).complete(request(messages=[{"role": "user", "content": parts}, {"role": "user", "content": None}]))
-    ).value
-    assert value["usage"]["prompt_tokens"] == 1
+@pytest.mark.provides("sandbox", "vision")
+async def test_pictures_are_counted_and_told_of() -> None:
+    picture: dict[str, Any] = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
+    linked = {"type": "image_url", "image_url": {"url": "https://example.org/a.png", "detail": "low"}}
+    parts = [{"type": "text", "text": "hello"}, picture, linked]
+    asked = {"messages": [{"role": "user", "content": parts}, {"role": "user", "content": None}]}
+    value = (await SandboxProvider(pace=0).complete(request(**asked))).value
+    assert "You showed 2 pictures: image/png of 8 bytes, one by URL." in value["choices"][0]["message"]["content"]
+    assert value["usage"]["prompt_tokens"] == 3
+    said = "".join(choice["delta"].get("content") or "" for chunk in await streamed("chat", **asked) for choice in chunk["choices"])
+    assert said == value["choices"][0]["message"]["content"]
+
+
+async def test_a_model_that_it_does_not_have() -> None:
     with pytest.raises(UpstreamFailure) as missing:
         await SandboxProvider().complete(request("gpt"))
     assert missing.value.kind == "not_found"

@@ -13,7 +13,7 @@ from backend.providers.provider import ChatRequest, OperationRequest, Upload
 from backend.settings import ProviderSettings
 from tests.fakes import azure_upstream as wire
 from tests.fakes.byte_server import client
-from tests.fakes.openai_upstream import TEXT, WORDS, OpenAIUpstream, chunk, completion, status, whole
+from tests.fakes.openai_upstream import TEXT, USAGE, WORDS, OpenAIUpstream, chunk, completion, status, whole
 from tests.fakes.token_server import TokenServer
 from tests.gateway.conftest import Rig
 from tests.providers.azure.conftest import CLIENT, KEY, SECRET, TENANT
@@ -147,6 +147,25 @@ async def test_where_it_is_asked(azure: OpenAIUpstream, base: str, metadata: dic
     assert azure.requests[0].path == path
     assert models is None or azure.looks[0].path == models
     assert azure.looks[0].headers["api-key"] == KEY
+
+
+@pytest.mark.provides("azure", "reasoning")
+async def test_thoughts_are_counted_and_shown_where_the_model_shows_them(gateway: Rig, azure: OpenAIUpstream) -> None:
+    """OpenAI's own models on Azure count their thoughts and keep them; DeepSeek's, on the same v1 API, tell them."""
+    counted = {**USAGE, "completion_tokens_details": {"reasoning_tokens": 9, "audio_tokens": 0}}
+    azure.script(whole(completion("Four.", usage=counted, model="o3-mini-2025-01-31", prompt_filter_results=wire.PROMPT)))
+    said = await gateway.client.chat.completions.create(model="o3", messages=HI, reasoning_effort="high")
+    assert said.usage.completion_tokens_details.reasoning_tokens == 9
+    assert azure.requests[0].body["reasoning_effort"] == "high"
+    row = await gateway.last_row()
+    assert (row["reasoning_tokens"], row["output_tokens"], row["usage_source"]) == (9, 3, "provider")
+
+    pieces = [chunk({"reasoning_content": part}) for part in ("Two ", "and two.")]
+    azure.script(wire.streams(wire.FIRST, *pieces, chunk({"content": "Four."}), chunk({}, "stop"), chunk(None, usage=counted)))
+    chunks = await streamed(gateway, model="by-token")
+    deltas = [(choice.delta.model_extra or {}).get("reasoning_content") for piece in chunks for choice in piece.choices]
+    assert [delta for delta in deltas if delta] == ["Two ", "and two."]
+    assert (await gateway.last_row())["reasoning_tokens"] == 9
 
 
 async def test_the_cap_has_the_name_that_models_know_that_think(gateway: Rig, azure: OpenAIUpstream) -> None:

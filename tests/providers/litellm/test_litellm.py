@@ -121,6 +121,20 @@ async def test_a_stream(gateway: Rig, ollama: OpenAIUpstream, wants_usage: bool)
     assert (row["input_tokens"], row["output_tokens"], row["usage_source"]) == (26, 12, "provider")
 
 
+@pytest.mark.provides("litellm", "reasoning")
+async def test_thoughts_whole_and_streamed(gateway: Rig, ollama: OpenAIUpstream) -> None:
+    thinking = [wire.said("", thinking=part) for part in ("Two ", "and two.")]
+    streamed = wire.streams(*thinking, wire.said("Four."), wire.said("", done=True))
+    ollama.script(wire.of(whole(wire.said("Four.", done=True, thinking="Two and two.")), streamed))
+    said: Any = await gateway.client.chat.completions.create(model="llama", messages=HI, reasoning_effort="high")
+    assert (said.choices[0].message.content, said.choices[0].message.reasoning_content) == ("Four.", "Two and two.")
+    assert next(one for one in ollama.requests if one.path == "/api/chat").body["think"] is True
+    stream: Any = await gateway.client.chat.completions.create(model="llama", messages=HI, reasoning_effort="high", stream=True)
+    deltas = [choice.delta async for piece in stream for choice in piece.choices]
+    assert "".join((delta.model_extra or {}).get("reasoning_content") or "" for delta in deltas) == "Two and two."
+    assert "".join(delta.content or "" for delta in deltas) == "Four."
+
+
 @pytest.mark.provides("litellm", "tools", "vision", "schema")
 async def test_tools_pictures_and_schemas(gateway: Rig, ollama: OpenAIUpstream) -> None:
     call = {"function": {"name": "weather", "arguments": {"city": "Bern"}}}
