@@ -66,7 +66,8 @@ class KeyBook:
         self._masters = masters
         self._vault = vault
         self._rows: list[ProviderKey] = []
-        self._opened: dict[str, tuple[bytes, str]] = {}
+        self._opened: dict[tuple[Row, str, bytes], str] = {}
+        """Values of stored keys by all that they are bound to, so that none opens once more in another place."""
         self.shared: Mapping[str, Found] = {}
         """By provider; every configured one is there."""
         self.own: Mapping[str, Mapping[str, Found]] = {}
@@ -82,6 +83,8 @@ class KeyBook:
         for row in self._rows:
             if row.provider in providers:
                 stored[row.tenant_id][row.provider].append(self._stored(row, providers[row.provider]))
+        present = {_bound(row) for row in self._rows}
+        self._opened = {place: value for place, value in self._opened.items() if place in present}
         everybodys = stored.pop(None, {})
         shared: dict[str, Found] = {}
         for name, provider in providers.items():
@@ -158,8 +161,8 @@ class KeyBook:
         if row.origin != now:
             why = f"It was stored for {row.origin}, and the provider is at {now} now: add it anew."
             return FoundKey(row.name, STORED, "database", None, why)
-        opened = self._opened.get(row.id)
-        if opened is None or opened[0] != row.sealed:
+        value = self._opened.get(_bound(row))
+        if value is None:
             master = self._masters.known(row.master) if self._masters is not None else None
             if master is None:
                 return FoundKey(row.name, STORED, "database", None, f"It was sealed under the master key {row.master}, which is not here.")
@@ -167,13 +170,17 @@ class KeyBook:
             if value is None:
                 log.error("provider_key.does_not_open", provider=row.provider, key=row.name, row=row.id)
                 return FoundKey(row.name, STORED, "database", None, "It does not open: somebody has changed its row. Add it anew.")
-            opened = self._opened[row.id] = (row.sealed, value)
-        return FoundKey(row.name, STORED, "database", opened[1])
+            self._opened[_bound(row)] = value
+        return FoundKey(row.name, STORED, "database", value)
 
 
 def row_of(row: ProviderKey) -> Row:
     """What its secret is bound to."""
     return Row(row.id, row.tenant_id, row.provider, row.origin)
+
+
+def _bound(row: ProviderKey) -> tuple[Row, str, bytes]:
+    return row_of(row), row.master, row.sealed
 
 
 def hint_of(value: str) -> str:

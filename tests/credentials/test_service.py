@@ -291,6 +291,35 @@ async def test_a_sealed_key_opens_in_its_own_row_alone(sqlite_database: Database
     assert set(desk.value(tenant_id=two)) == {None}
 
 
+@pytest.mark.case("S3")
+@pytest.mark.parametrize("moved", ["tenant", "provider", "id"])
+async def test_a_key_that_is_in_use_does_not_go_along_with_a_row_that_is_moved(
+    sqlite_database: Database, at: Open, tenants: tuple[str, str], moved: str
+) -> None:
+    """Whoever can write to the database sends it to another provider, or lets another tenant ask with it."""
+    one, two = tenants
+    desk = at(providers={"acme": ACME, "evil": {"base_url": "https://evil.example/v1"}})
+    await desk.service.add(OPERATOR, "acme", SECRET, tenant_id=one)
+    assert desk.value(tenant_id=one) == [SECRET]
+    there: dict[str, dict[str, str]] = {
+        "tenant": {"tenant_id": two},
+        "provider": {"provider": "evil", "origin": "https://evil.example:443"},
+        "id": {"id": "pky_another"},
+    }
+    async with sqlite_database.write() as unit:
+        await unit.session.execute(sa.update(ProviderKey).values(**there[moved]))
+    await desk.book.load()
+    found = [desk.value(provider, tenant) for provider in ("acme", "evil") for tenant in tenants]
+    assert sorted(found) == [[], [], [], [None]]
+
+
+async def test_a_key_that_was_taken_away_is_not_kept_in_memory(desk: Desk) -> None:
+    await desk.service.add(OPERATOR, "acme", SECRET)
+    assert list(desk.book._opened.values()) == [SECRET]
+    await desk.service.remove(OPERATOR, "acme", "default")
+    assert desk.book._opened == {}
+
+
 @pytest.mark.case("Z6")
 @pytest.mark.parametrize(
     "moved",
