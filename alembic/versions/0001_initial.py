@@ -436,7 +436,7 @@ def upgrade() -> None:
         sa.Column("tenant_id", sa.String(length=40), nullable=True),
         sa.Column("provider", sa.String(length=64), nullable=False),
         sa.Column("name", sa.String(length=63), nullable=False),
-        sa.Column("origin", sa.String(length=255), nullable=False),
+        sa.Column("origin", sa.String(length=2048), nullable=False),
         sa.Column("sealed", sa.LargeBinary(), nullable=False),
         sa.Column("master", sa.String(length=16), nullable=False),
         sa.Column("hint", sa.String(length=4), nullable=False),

@@ -17,7 +17,7 @@ class ProviderKey(SQLModel, table=True):
     )
     provider: str = Field(max_length=64)
     name: str = Field(max_length=63)
-    origin: str = Field(max_length=255, description="where it may be sent: https://api.example.com:443, or the protocol's own servers")
+    origin: str = Field(max_length=2048, description="where it may be sent: https://api.example.com:443, or the protocol's own servers")
     sealed: bytes = Field(description="the key, encrypted; opens only as this row")
     master: str = Field(max_length=16, description="which master key opens it")
     hint: str = Field(max_length=4, description="its last four signs; empty for a short one")

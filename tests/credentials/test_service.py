@@ -201,6 +201,13 @@ def test_a_key_was_stored_for_every_address_that_it_is_sent_to(protocol: str, me
     assert (before, after) == ("https://acme.example:443", "https://acme.example:443 and https://elsewhere.example:443")
 
 
+async def test_a_key_may_be_for_the_longest_addresses_that_there_are(on_both: Open) -> None:
+    host = ".".join(["a" * 63, "b" * 63, "c" * 63, "d" * 61])
+    desk = on_both(providers={"acme": {"base_url": f"https://{host}:65535/v1", "metadata": {"authority": f"https://{host}"}}})
+    await desk.service.add(OPERATOR, "acme", SECRET)
+    assert desk.value() == [SECRET]
+
+
 async def test_a_tenant_has_no_key_of_its_own_where_the_operators_could_be_taken_instead(at: Open, tenants: tuple[str, str]) -> None:
     desk = at(providers={"bridge": {"protocol": "litellm", "metadata": {"allow_litellm": True}}})
     with pytest.raises(Conflict, match="none of their own"):
