@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benchmarks.peers import CannotRun, Peer, Place, Running, launch
@@ -100,7 +101,7 @@ def ledger_rows(database: Path, expected: int) -> int:
     return rows
 
 
-def bourse_at(name: str, label: str, checkout: Path) -> Peer:
+def bourse_at(name: str, label: str, checkout: Path, settings: Callable[[Path, int], str] = configuration) -> Peer:
     """The gateway of this or another checkout, with a temporary data folder, its catalog loaded beforehand as `make gateway` does."""
 
     def start(place: Place) -> Running:
@@ -108,7 +109,7 @@ def bourse_at(name: str, label: str, checkout: Path) -> Peer:
             raise CannotRun(f"{checkout} has no backend/asgi.py")
         home = place.scratch / name
         home.mkdir()
-        (home / "bourse.yaml").write_text(configuration(home / "data", place.upstream))
+        (home / "bourse.yaml").write_text(settings(home / "data", place.upstream))
         env = {"BOURSE_CONFIG": str(home / "bourse.yaml")}
         _seed(checkout, {**os.environ, **env})
         port = next(place.ports)

@@ -1,11 +1,13 @@
-"""The scripted upstream: OpenAI's chat completions on loopback, as cheap as Python makes it, counting what it serves.
+"""The scripted upstream: chats on loopback, as cheap as Python makes it, counting what it serves.
 
-`python -m benchmarks.upstream PORT` serves until it is ended. Besides `/v1/chat/completions` it knows
-`GET /witness` (counts so far) and `POST /pace` (`{"pieces": N, "gap_ms": N}`: how the next streams are paced).
+`python -m benchmarks.upstream PORT` serves until it is ended. The path says in which of the `dialects` it answers: OpenAI's
+`/v1/chat/completions` and those of other protocols. Besides it knows `GET /witness` (counts so far) and `POST /pace`
+(`{"pieces": N, "gap_ms": N}`: how the next streams are paced).
 """
 
 import asyncio
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import cast
@@ -13,16 +15,35 @@ from typing import cast
 import httptools
 import uvloop
 
-from benchmarks.wire import STREAM_PIECES, WITNESS, event, http_chunk, whole_answer
+from benchmarks import dialects
+from benchmarks.dialects import Dialect
+from benchmarks.wire import STREAM_PIECES, http_chunk
 
 
 def _response(body: bytes) -> bytes:
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
 
 
-_WHOLE = _response(whole_answer())
-_STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
-_DONE = http_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+_STREAM_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: %b\r\nCache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
+_END = b"0\r\n\r\n"
+_STREAMING = re.compile(rb":streamGenerateContent|-stream$")
+"""Of paths; other protocols say it in the body."""
+
+
+class Voice:
+    """A dialect in HTTP's framing."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.whole = _response(dialect.whole)
+        self.piece = http_chunk(dialect.piece)
+        opening = http_chunk(dialect.opening) if dialect.opening else b""
+        self.head = _STREAM_HEAD % dialect.stream_type + opening + self.piece
+        """Status line, first events and first piece of content, which real servers send in one breath."""
+        self._closing = dialect.closing
+
+    def tail(self, pieces: int) -> bytes:
+        """The last events, and the end of the stream."""
+        return http_chunk(self._closing(pieces)) + _END
 
 
 class Script:
@@ -31,19 +52,26 @@ class Script:
     def __init__(self) -> None:
         self.whole = self.streams = self.chunks = self.hung_up = 0
         self.pieces, self.gap = STREAM_PIECES, 0.005
-        self._role = {wanted: http_chunk(event({"role": "assistant", "content": ""}, with_usage=wanted)) for wanted in (False, True)}
-        piece: dict[str, object] = {"content": WITNESS.decode() + " "}
-        self.piece = {wanted: http_chunk(event(piece, with_usage=wanted)) for wanted in (False, True)}
-        self._finish = {wanted: http_chunk(event({}, finish="stop", with_usage=wanted)) for wanted in (False, True)}
+        self._openai = {wanted: Voice(dialects.openai(with_usage=wanted)) for wanted in (False, True)}
+        azure, gemini = Voice(dialects.azure()), Voice(dialects.gemini())
+        claude, converse = Voice(dialects.bedrock_claude()), Voice(dialects.bedrock_converse())
+        self._others = [
+            (re.compile(rb"/openai/deployments/"), azure),
+            (re.compile(rb"/api/v1/chat/completions"), Voice(dialects.openrouter())),
+            (re.compile(rb"/v1/messages$"), Voice(dialects.anthropic())),
+            (re.compile(rb"/v1beta/models/.*:(?:g|streamG)enerateContent"), gemini),
+            (re.compile(rb"/model/.*/invoke"), claude),
+            (re.compile(rb"/model/.*/converse"), converse),
+        ]
 
-    def head(self, with_usage: bool) -> bytes:
-        """Status line, role event and first piece of content, which real servers send in one breath."""
-        return _STREAM_HEAD + self._role[with_usage] + self.piece[with_usage]
-
-    def tail(self, with_usage: bool, pieces: int) -> bytes:
-        """Finish event, usage if it was asked for, and the end of the stream."""
-        counted = http_chunk(event(None, tokens=pieces, with_usage=True)) if with_usage else b""
-        return self._finish[with_usage] + counted + _DONE
+    def asked(self, path: bytes, body: bytes) -> tuple[Voice, bool] | None:
+        """Who answers a request, and whether in a stream; None where nobody does."""
+        if path == b"/v1/chat/completions":
+            return self._openai[b"include_usage" in body], b'"stream":true' in body or b'"stream": true' in body
+        for known, voice in self._others:
+            if known.match(path):
+                return voice, _STREAMING.search(path) is not None or b'"stream":true' in body
+        return None
 
     def witness(self) -> dict[str, int]:
         """What was served so far."""
@@ -83,16 +111,17 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         script = self._script
-        if self._path.endswith(b"/chat/completions"):
-            if b'"stream":true' in self._body or b'"stream": true' in self._body:
+        asked = script.asked(self._path, self._body)
+        if asked is not None:
+            voice, streams = asked
+            if streams:
                 script.streams += 1
-                with_usage = b"include_usage" in self._body
-                self._transport.write(script.head(with_usage))
+                self._transport.write(voice.head)
                 script.chunks += 1
-                self._next(with_usage, script.pieces, iter(range(script.pieces - 1)))
+                self._next(voice, script.pieces, iter(range(script.pieces - 1)))
             else:
                 script.whole += 1
-                self._transport.write(_WHOLE)
+                self._transport.write(voice.whole)
         elif self._path == b"/witness":
             self._transport.write(_response(json.dumps(script.witness()).encode()))
         elif self._path == b"/pace":
@@ -102,17 +131,17 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
 
-    def _next(self, with_usage: bool, pieces: int, left: Iterator[int]) -> None:
+    def _next(self, voice: Voice, pieces: int, left: Iterator[int]) -> None:
         """Send the remaining pieces, each in a write of its own; without a gap the streams take turns, piece by piece."""
         loop, gap = asyncio.get_running_loop(), self._script.gap
 
         def send() -> None:
             if next(left, None) is None:
                 self._timer = None
-                self._transport.write(self._script.tail(with_usage, pieces))
+                self._transport.write(voice.tail(pieces))
                 return
             self._script.chunks += 1
-            self._transport.write(self._script.piece[with_usage])
+            self._transport.write(voice.piece)
             self._timer = loop.call_later(gap, send) if gap else loop.call_soon(send)
 
         self._timer = loop.call_later(gap, send) if gap else loop.call_soon(send)
