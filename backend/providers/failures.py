@@ -37,14 +37,25 @@ _REFUSALS = frozenset({400, 413, 422})
 _MAX_REASON = 400
 _DEPTH = 8
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+|\bwww\.\S+", re.IGNORECASE)
-_CREDENTIAL = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai|api|bearer|token)[-_ ][A-Za-z0-9._*\-]{6,}|\b[A-Za-z0-9_\-*]{32,}\b", re.IGNORECASE)
+_CREDENTIAL = re.compile(
+    r"\b(?:sk|pk|rk|key|gsk|xai|api|bearer|token)[-_ ][A-Za-z0-9._*\-]{6,}|\b[A-Za-z0-9_\-*]{32,}\b|\b(?:org|proj)[-_]\w{4,}", re.IGNORECASE
+)
 _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}(?::\d+)?\b")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029\u202a-\u202e\u2066-\u2069]+")
 _CONTEXT_WORDS = (
-    "context_length", "context length", "maximum context", "context window", "too many tokens", "prompt is too long",
-    "exceed context limit",
+    "context_length", "context length", "maximum context", "context window", "context size", "too many tokens", "prompt is too long",
+    "exceed context limit", "maximum prompt length", "exceeded model token limit", "exceeds the maximum number of tokens",
 )  # fmt: skip
-_NO_CREDIT = "credit balance is too low"
+_NO_CREDIT = frozenset({"insufficient_quota", "billing_hard_limit_reached", "billing_not_active"})
+"""OpenAI's codes, under 400, 403 and 429."""
+_NO_CREDIT_WORDS = (
+    "your credit balance is too low",
+    "you have reached your specified api usage limits",
+    "this organization has been disabled",
+)
+"""Beginnings of Anthropic's sentences, under 400. Further on in a sentence they may be what the caller wrote."""
+_TOO_LARGE_FOR_LIMIT = "request too large for"
+"""OpenAI, under 429: the request alone is more than its limit for a minute, and will be after any wait."""
 _POLICY_WORDS = (
     "content_policy", "content_filter", "content policy", "content management policy", "responsible ai", "safety system", "moderation",
     "was flagged",
@@ -57,7 +68,7 @@ class UpstreamFailure(Exception):
     Args:
         kind: what happened, in the words of attempts and metrics.
         error: what the caller sees if nobody else answers.
-        status: the provider's HTTP status, None if none came.
+        status: the provider's HTTP status, None if none came; 402 for whatever says that its account cannot pay.
         retry_after: seconds that the provider asked for, within an hour.
     """
 
@@ -129,7 +140,8 @@ def other_answer(name: str) -> UpstreamFailure:
 
 
 def failure_from_error_body(name: str, status: int, body: Any, *, retry_after: float | None = None, secret: str = "") -> UpstreamFailure:
-    """The failure that an OpenAI-shaped (or unreadable) error answer means.
+    """The failure that an OpenAI-shaped (or unreadable) error answer means. A message may quote the caller, so nothing that takes a
+    provider or a key from others is told from words inside it.
 
     Args:
         body: the parsed JSON, or None. An error inside a 200 comes with the status that its code suggests, see `status_of_error`.
@@ -140,12 +152,15 @@ def failure_from_error_body(name: str, status: int, body: Any, *, retry_after: f
     raw = facts.get("message") or (error if isinstance(error, str) else "") or (body.get("message") if isinstance(body, dict) else "") or ""
     reason = readable_reason(str(raw), secret)
     words = f"{facts.get('code') or ''} {facts.get('type') or ''} {raw}".lower()
-    # 402 is an account without credit, which Anthropic tells under 400: like a bad key it is the operator's affair and no fault of the
-    # request.
-    if (status in (401, 402, 403) and not any(word in words for word in _POLICY_WORDS)) or (status == 400 and _NO_CREDIT in words):
+    if status in (400, 403, 429) and _lacks_credit(facts, raw):
+        status = 402
+    # An account without credit is the operator's affair like a bad key, and no fault of the request.
+    if status in (401, 402) or (status == 403 and not any(word in words for word in _POLICY_WORDS)):
         return UpstreamFailure("credentials", UpstreamCredentials(), status=status)
     if status == 404:
         return UpstreamFailure("not_found", ModelNotFound(f"The provider {name} does not have this model."), status=status)
+    if status == 429 and str(raw).lower().startswith(_TOO_LARGE_FOR_LIMIT):
+        return UpstreamFailure("refused", RequestTooLarge(reason), status=status)
     if status == 429:
         busy = UpstreamRateLimited(f"The provider {name} is limiting its callers.", retry_after=retry_after)
         return UpstreamFailure("rate_limited", busy, status=status, retry_after=retry_after)
@@ -158,6 +173,12 @@ def failure_from_error_body(name: str, status: int, body: Any, *, retry_after: f
         return UpstreamFailure("protocol", UpstreamError(f"The provider {name} does not answer this (HTTP {status})."), status=status)
     broken = UpstreamError(f"The provider {name} failed (HTTP {status}).", retry_after=retry_after)
     return UpstreamFailure("server", broken, status=status, retry_after=retry_after)
+
+
+def _lacks_credit(facts: dict[str, Any], raw: Any) -> bool:
+    """Whether an account that cannot pay is told under another status than 402."""
+    told = (facts.get("code"), facts.get("type"))
+    return any(isinstance(one, str) and one in _NO_CREDIT for one in told) or str(raw).lower().startswith(_NO_CREDIT_WORDS)
 
 
 def _refusal(name: str, status: int, facts: dict[str, Any], reason: str, words: str, secret: str) -> BourseError:

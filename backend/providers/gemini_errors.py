@@ -26,7 +26,10 @@ _STATUS = {
     "DEADLINE_EXCEEDED": 504,
 }
 _KEY_REASONS = ("API_KEY_INVALID", "API_KEY_EXPIRED", "ACCESS_TOKEN_EXPIRED")
-_OPERATORS_AFFAIR = ("api key not valid", "api key expired", "user location is not supported", "billing")
+_KEY_WORDS = ("api key not valid", "api key expired")
+"""Beginnings of sentences; further on they may be the caller's words."""
+_NOT_SERVED = ("user location is not supported", "billing")
+"""Under FAILED_PRECONDITION, which is about the account; what the caller wrote is quoted under INVALID_ARGUMENT."""
 _TOO_LONG = ("input token count", "exceeds the maximum number of tokens", "token count exceeds", "context window")
 
 
@@ -55,10 +58,10 @@ def google_failure(name: str, status: int | None, value: Any, *, retry_after: fl
     )
     status = status or _status_of(error)
     words, code = message.lower(), None
-    if status == 400 and (
-        any(detail.get("reason") in _KEY_REASONS for detail in details) or any(word in words for word in _OPERATORS_AFFAIR)
-    ):
+    if status == 400 and (any(detail.get("reason") in _KEY_REASONS for detail in details) or words.startswith(_KEY_WORDS)):
         status = 401
+    elif status == 400 and error.get("status") == "FAILED_PRECONDITION" and any(word in words for word in _NOT_SERVED):
+        status = 403
     elif status in (400, 413) and any(word in words for word in _TOO_LONG):
         status, code = 400, "context_length_exceeded"
     if retry_after is None:

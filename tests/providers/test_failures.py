@@ -46,6 +46,63 @@ def test_refusals_keep_their_meaning_and_only_what_another_may_know_or_hold_is_a
     assert failure.elsewhere is (code in ("context_length_exceeded", "unsupported_parameter"))
 
 
+# As callers of these providers have reported them.
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (429, {"message": "You exceeded your current quota, please check your plan and billing details.", "type": "insufficient_quota",
+               "param": None, "code": "insufficient_quota"}),
+        (429, {"message": "You exceeded your current quota.", "type": "insufficient_quota", "param": None, "code": None}),
+        (429, {"message": "Your account is not active.", "type": "billing_not_active", "param": None, "code": "billing_not_active"}),
+        (400, {"message": "Billing hard limit has been reached", "type": "invalid_request_error", "code": "billing_hard_limit_reached"}),
+        (400, {"type": "invalid_request_error", "message": "Your credit balance is too low to access the Anthropic API."}),
+        (400, {"type": "invalid_request_error", "message": "You have reached your specified API usage limits. You will regain access on "
+               "2026-04-01 at 00:00 UTC."}),
+        (400, {"type": "invalid_request_error", "message": "This organization has been disabled."}),
+        (402, {"code": 402, "message": "Insufficient credits. Add more using https://openrouter.ai/credits"}),
+    ],
+)  # fmt: skip
+def test_an_account_that_cannot_pay_is_the_operators_affair_whatever_its_status(status: int, error: dict[str, Any]) -> None:
+    failure = failure_from_error_body("acme", status, {"error": error})
+    assert (failure.kind, failure.status, failure.may_pass, failure.elsewhere) == ("credentials", 402, False, True)
+
+
+@pytest.mark.case("U6")
+@pytest.mark.parametrize("word", ["Your credit balance is too low", "insufficient_quota", "This organization has been disabled"])
+def test_what_a_caller_wrote_takes_no_provider_from_others(word: str) -> None:
+    """OpenAI and others quote a value that they do not know."""
+    failure = failure_from_error_body("acme", 400, openai_error(f"Invalid value: '{word}'. Supported values are: 'auto'."))
+    assert (failure.kind, failure.blames_provider) == ("refused", False)
+
+
+def test_a_key_that_may_not_do_something_is_no_policy_that_the_request_met() -> None:
+    said = openai_error("You have insufficient permissions for this operation. Missing scopes: api.model.moderations.request")
+    assert failure_from_error_body("acme", 401, said).kind == "credentials"
+
+
+def test_a_request_that_no_wait_makes_small_enough_is_no_limit_that_passes() -> None:
+    words = "Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000, Requested 39143."
+    failure = failure_from_error_body("acme", 429, openai_error(words, "rate_limit_exceeded", "tokens"))
+    assert (failure.kind, failure.error.code, failure.elsewhere) == ("refused", "request_too_large", True)
+    assert (failure.may_pass, failure.blames_provider) == (False, False)
+    usual = openai_error("Rate limit reached for gpt-4o in organization org-x", "rate_limit_exceeded", "tokens")
+    assert failure_from_error_body("acme", 429, usual).kind == "rate_limited"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "request (5120 tokens) exceeds the available context size (4096 tokens), try increasing it",
+        "This model's maximum prompt length is 131072 but the request contains 537812 tokens.",
+        "Invalid request: Your request exceeded model token limit: 8192",
+        "The input token count (1196265) exceeds the maximum number of tokens allowed (1048575).",
+    ],
+    ids=["llama.cpp", "xAI", "Moonshot", "Gemini's OpenAI API"],
+)
+def test_a_prompt_that_is_too_long_in_the_words_of_others(words: str) -> None:
+    assert failure_from_error_body("acme", 400, openai_error(words)).too_long
+
+
 @pytest.mark.parametrize("status", [405, 406, 410, 418, 421, 425, 431, 451, 499])
 def test_a_status_that_is_no_refusal_of_the_request_is_asked_elsewhere_and_blames_nobody(status: int) -> None:
     failure = failure_from_error_body("acme", status, openai_error("secret words"))
@@ -104,6 +161,7 @@ def test_the_status_that_an_error_inside_a_200_stands_for(body: dict[str, Any], 
     [
         "sk-proj-abcdefghijklmnop", "sk-ant-api03-xxxxxxxxxxxx", "Bearer abc.def.ghijkl", "https://internal.example/v1?key=1",
         "10.0.0.7:8000", "AKIAIOSFODNN7EXAMPLEAKIAIOSFODNN7", "gsk_0123456789abcdef", "sk-****************************abcd", "ftp://x",
+        "org-kcWTmUe32aiccWNe", "proj_abc123",
     ],
 )  # fmt: skip
 def test_secrets_and_addresses_are_cut_out_of_a_reason(secret: str) -> None:

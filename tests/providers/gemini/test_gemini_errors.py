@@ -24,6 +24,18 @@ CASES = [
         error(400, "FAILED_PRECONDITION", "User location is not supported for the API use."), "credentials", "upstream_credentials", None,
         id="location",
     ),
+    pytest.param(
+        error(400, "FAILED_PRECONDITION", "Gemini API free tier is not available in your country. Please enable billing on your project."),
+        "credentials", "upstream_credentials", None, id="billing",
+    ),
+    pytest.param(
+        error(400, "INVALID_ARGUMENT", "* GenerateContentRequest.tools[0].function_declarations[0].parameters.properties[billing]"
+              ".properties: should be non-empty for OBJECT type"), "refused", None, None, id="a caller's field",
+    ),
+    pytest.param(
+        error(400, "INVALID_ARGUMENT", "Invalid value at 'tools[0].type' (Type), \"API key not valid\""), "refused", None, None,
+        id="a caller's value",
+    ),
     pytest.param(TOO_LONG, "refused", "context_length_exceeded", None, id="too long"),
     pytest.param(EXHAUSTED, "rate_limited", "upstream_rate_limited", 37.0, id="quota"),
     pytest.param(OVERLOADED, "server", "upstream_error", None, id="overloaded"),
