@@ -49,8 +49,10 @@ class HeldKey:
         """By model: when it was limited last, and until when."""
 
     def limit(self, model: str, now: float, seconds: float) -> None:
+        """Of calls that ran at once the longest time counts."""
+        until = max(now + seconds, self.limited_until(model))
         self.limits.pop(model, None)
-        self.limits[model] = (now, now + seconds)
+        self.limits[model] = (now, until)
         if len(self.limits) > MOST_MODELS:
             del self.limits[next(iter(self.limits))]
 
@@ -143,6 +145,7 @@ class KeyedProvider:
         for key in self._in_order(request.model):
             request.key_name = f"{self._prefix}{key.name}"
             request.sent = False
+            was_refused = key.refused
             try:
                 answer = await ask(key.provider)
             except UpstreamFailure as failure:
@@ -155,7 +158,8 @@ class KeyedProvider:
                     raise
                 newest = failure
             else:
-                self._accept(key)
+                if was_refused:  # an answer to a call from before the refusal is none to it
+                    self._accept(key)
                 return answer
         assert newest is not None
         if limited is None:

@@ -1,5 +1,6 @@
 """Several keys of one provider: whose turn it is, and what a limit or a refusal of one means for the others."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +19,10 @@ def fails(kind: Kind, status: int, after: float | None = None) -> UpstreamFailur
 
 @dataclass
 class Door:
-    """What stands behind one key."""
+    """What stands behind one key. Calls are held until `opens`."""
 
     trouble: UpstreamFailure | None = None
+    opens: asyncio.Event | None = None
     status: int = 200
     name: str = "acme"
     protocol: str = "openai"
@@ -31,8 +33,11 @@ class Door:
         self.asked += 1
         assert not request.sent, "what an attempt with another key sent is not what this one sends"
         request.sending()
-        if self.trouble is not None:
-            raise self.trouble
+        trouble = self.trouble
+        if self.opens is not None:
+            await self.opens.wait()
+        if trouble is not None:
+            raise trouble
         return WholeAnswer(b"{}", {}, None)
 
     complete = open_stream = perform = count_prompt = _answer
@@ -130,6 +135,46 @@ async def test_a_limit_of_a_key_that_was_refused_before_is_told_as_it_came(stage
         door.trouble = fails("rate_limited", 429, 7)
     failure = await stage.refused()
     assert (failure.kind, failure.retry_after) == ("rate_limited", 7)
+
+
+async def held(stage: Stage, key: str) -> tuple["asyncio.Task[str | None]", asyncio.Event]:
+    """A call that this key has taken and not answered yet, and what lets it go on."""
+    door = stage.doors[key]
+    door.opens = opens = asyncio.Event()
+    before = door.asked
+    call = asyncio.ensure_future(stage.ask())
+    while door.asked == before:
+        await asyncio.sleep(0)
+    door.opens = None
+    return call, opens
+
+
+@pytest.mark.parametrize(("kind", "status"), [("rate_limited", 429), ("credentials", 403)])
+async def test_of_calls_that_ran_at_once_the_longest_limit_counts(stage: Stage, kind: Kind, status: int) -> None:
+    first = stage.doors["a"]
+    first.trouble = fails(kind, status)
+    call, opens = await held(stage, "a")
+    first.trouble = fails("rate_limited", 429, 60.0)
+    assert await stage.ask() == "b"
+    opens.set()
+    assert await call == "b"
+    first.trouble = None
+    stage.now += 59.0
+    for other in ("b", "c"):
+        stage.doors[other].trouble = fails("rate_limited", 429)
+    await stage.refused()
+    assert first.asked == 2
+
+
+async def test_an_answer_to_a_call_from_before_a_refusal_does_not_bring_the_key_back(stage: Stage) -> None:
+    call, opens = await held(stage, "a")
+    stage.doors["a"].trouble = fails("credentials", 401)
+    assert await stage.ask() == "b"
+    opens.set()
+    assert await call == "a"
+    assert await stage.ask() == "b"
+    assert stage.told == [("a", 401)]
+    assert stage.doors["a"].asked == 2
 
 
 async def test_limits_are_of_one_model(stage: Stage) -> None:
