@@ -15,7 +15,8 @@ from backend.gateway.fan_out.service import FanOut
 from backend.identity import api as identity_api
 from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.errors import BadRequest, BourseError, InternalError, MethodNotAllowed, NotFound, as_rest, response_headers
-from backend.kernel.request import App, Receive, Scope, Send
+from backend.kernel.json import parse_json
+from backend.kernel.request import App, Receive, Scope, Send, header
 from backend.routing import api as routing_api
 from backend.routing import discovery_api, health_api
 from backend.runtime import Runtime
@@ -33,6 +34,9 @@ def build_rest(runtime: Runtime) -> App:
                 body = await read_body(scope, receive, max_bytes=MAX_REST_BODY_BYTES)
             except ClientDisconnected:
                 return
+            if body and _is_json(scope):
+                # FastAPI's own reader takes what no database and no provider can hold: NaN, half characters, numbers without end.
+                parse_json(body)
             drop = (b"content-encoding", b"content-length")
             headers = [(key, value) for key, value in scope["headers"] if key not in drop]
             scope = {**scope, "headers": [*headers, (b"content-length", str(len(body)).encode())]}
@@ -83,6 +87,10 @@ def build_api(runtime: Runtime) -> FastAPI:
         return JSONResponse(as_rest(ours), ours.status)
 
     return api
+
+
+def _is_json(scope: Scope) -> bool:
+    return (header(scope, b"content-type") or "application/json").partition(";")[0].strip().lower().endswith("json")
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:

@@ -52,7 +52,7 @@ def sample(schema: Any, depth: int = 0) -> Any:
         return [sample(rules["items"], depth + 1)] if "items" in rules and depth < _MAX_DEPTH else []
     if kind in ("integer", "number"):
         return _whole(rules.get("minimum"))
-    return {"boolean": True, "null": None}.get(kind, _FREE_TEXT)
+    return True if kind == "boolean" else None if kind == "null" else _FREE_TEXT
 
 
 def _functions(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response, StreamingResponse
 
 from backend.gateway.fan_out.schemas import AnsweredByMany, PromptForMany
 from backend.gateway.fan_out.service import FanOut, Round
+from backend.identity.snapshot import KeyRecord
 from backend.kernel.json import dump_json
 
 KEEP_ALIVE_SECONDS = 15.0
@@ -19,10 +21,13 @@ def build_router(fan_out: FanOut) -> APIRouter:
     """POST /api/send_prompt."""
     router = APIRouter(prefix="/api", tags=["prompts"])
 
+    async def known(request: Request) -> KeyRecord:
+        return fan_out.authenticate(request.headers.get("authorization"), request.scope["bourse"])
+
     @router.post("/send_prompt", response_model=AnsweredByMany)
-    async def send_prompt(prompt: PromptForMany, request: Request) -> Response:
+    async def send_prompt(prompt: PromptForMany, request: Request, key: Annotated[KeyRecord, Depends(known)]) -> Response:
         """Ask many models the same at once. Each is a call of its own: metered, limited, with its own success or error."""
-        result = fan_out.ask(prompt, request.headers.get("authorization"), request.scope["bourse"])
+        result = fan_out.ask(prompt, key, request.headers["authorization"], request.scope["bourse"])
         if prompt.stream:
             return StreamingResponse(_events(result), media_type="text/event-stream", headers=_NOT_KEPT)
         leaving = asyncio.create_task(_leaves(request, result))

@@ -6,7 +6,7 @@ from typing import Any
 
 from backend.gateway.fan_out.in_process import Question
 from backend.gateway.fan_out.schemas import MOST_QUESTIONS, Answered, AnsweredByMany, Failure, PromptForMany
-from backend.identity.snapshot import AuthSnapshot
+from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.errors import BadRequest, ModelNotAllowed, ModelNotFound
 from backend.kernel.request import App, RequestContext
 from backend.routing.table import Permitted, RouteTable
@@ -25,15 +25,18 @@ class FanOut:
         self._providers = settings.providers
         self._running: set[asyncio.Task[None]] = set()
 
-    def ask(self, prompt: PromptForMany, authorization: str | None, context: RequestContext) -> "Round":
-        """Begin to ask everybody.
-
-        Raises:
-            InvalidApiKey, TenantSuspended, AddressNotAllowed: whose key it is.
-            BadRequest: more questions than one round has.
-        """
+    def authenticate(self, authorization: str | None, context: RequestContext) -> KeyRecord:
+        """Raises InvalidApiKey, TenantSuspended, AddressNotAllowed."""
         key = self._auth.authenticate(authorization, address=context.address)
         context.tenant_id, context.user_id = key.tenant_id, key.user_id
+        return key
+
+    def ask(self, prompt: PromptForMany, key: KeyRecord, authorization: str, context: RequestContext) -> "Round":
+        """Begin to ask everybody. Raises BadRequest: more questions than one round has.
+
+        Args:
+            authorization: the header that `key` came in; each call is made with it.
+        """
         wanted = self._wanted(prompt, key)
         if len(wanted) > MOST_QUESTIONS:
             raise BadRequest(f"These are {len(wanted)} questions; at most {MOST_QUESTIONS} are asked at once.", param="model_names")
@@ -47,7 +50,7 @@ class FanOut:
             said = result.listener(number) if prompt.stream else None
             question = Question(answered, {"model": model, **common}, said)
             result.questions.append(question)
-            asking = question.ask(self._gateway, context, number + 1, authorization or "", prompt.timeout_seconds)
+            asking = question.ask(self._gateway, context, number + 1, authorization, prompt.timeout_seconds)
             task = asyncio.create_task(_one(asking, result, number), name="fan-out")
             # Whoever asked may leave; the call then ends by itself and is settled.
             self._running.add(task)

@@ -8,7 +8,7 @@ the assistant's in a row become one.
 from collections.abc import Mapping
 from typing import Any
 
-from backend.kernel.errors import UnsupportedParameter
+from backend.kernel.errors import BadRequest, UnsupportedParameter
 
 _LEFT_OUT = frozenset({"cache_control", "output_config", "anthropic_beta", "context_management"})
 MARKS = "cache_control"
@@ -32,7 +32,7 @@ def plain(body: Mapping[str, Any], known: frozenset[str]) -> Mapping[str, Any]:
         raise UnsupportedParameter("This provider clears nothing away from its prompt.", param="context_management")
     out = {name: value for name, value in body.items() if name not in _LEFT_OUT}
     effort = _effort(body)
-    if THINKING not in known or (effort is not None and (body.get("thinking") or {}).get("budget_tokens") is None):
+    if THINKING not in known or (effort is not None and _object(body, "thinking").get("budget_tokens") is None):
         out.pop("thinking", None)
         if effort is not None:
             out["reasoning_effort"] = effort
@@ -47,13 +47,25 @@ def plain(body: Mapping[str, Any], known: frozenset[str]) -> Mapping[str, Any]:
 
 def _effort(body: Mapping[str, Any]) -> str | None:
     """What `reasoning_effort` comes near to what is asked for; None where nothing is, or where the model may decide."""
-    thinking, config = body.get("thinking") or {}, body.get("output_config") or {}
-    effort, budget = config.get("effort"), thinking.get("budget_tokens")
+    thinking, effort = _object(body, "thinking"), _object(body, "output_config").get("effort")
+    budget = thinking.get("budget_tokens")
     if effort is not None:
+        if not isinstance(effort, str) or effort not in _EFFORTS:
+            raise BadRequest(f"An effort is one of {', '.join(_EFFORTS)}.", param="output_config.effort")
         return _EFFORTS[effort]
+    if budget is not None and type(budget) is not int:
+        raise BadRequest("'budget_tokens' is a number of tokens.", param="thinking.budget_tokens")
     if thinking.get("type") != "enabled" or budget is None:
         return None
     return "low" if budget <= _LOW else "medium" if budget < _MEDIUM else "high"
+
+
+def _object(body: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """Of a body of `/v1/responses` as it was sent: only `/v1/messages` knows the field and has looked at it."""
+    value = body.get(name)
+    if value is not None and not isinstance(value, dict):
+        raise BadRequest(f"'{name}' must be an object.", param=name)
+    return value or {}
 
 
 def _add(messages: list[dict[str, Any]], message: Mapping[str, Any], known: frozenset[str]) -> None:

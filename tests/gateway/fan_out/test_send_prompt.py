@@ -5,17 +5,21 @@ import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import uvicorn
+import yaml
 
+from backend.asgi import answer_error
+from backend.kernel.errors import BourseError
 from backend.kernel.request import Receive, Scope, Send, open_context
 from backend.rest import build_rest
 from tests.docs.test_examples import HERE, blocks
 from tests.fakes.openai_upstream import TEXT, OpenAIUpstream, answer, canonical_chunks, chunk, completion, events, hang, status, whole
-from tests.gateway.conftest import KEY, LIMITED_KEY, Rig
+from tests.gateway.conftest import KEY, LIMITED_KEY, Rig, configuration, open_gateway
 
 ASKED = {"prompt": "Why is the sky blue?", "timeout_seconds": 5}
 
@@ -28,12 +32,15 @@ async def rest(gateway: Rig) -> AsyncIterator[httpx.AsyncClient]:
 
 @asynccontextmanager
 async def served(gateway: Rig) -> AsyncIterator[httpx.AsyncClient]:
-    """The REST surface of the gateway's runtime on a socket, with the context that the front door gives a request."""
+    """The REST surface of the gateway's runtime on a socket, with the context and the last words that the front door gives a request."""
     inner = build_rest(gateway.runtime)
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["bourse"] = open_context(scope, started=time.monotonic(), trusted_proxy_hops=0)
-        await inner(scope, receive, send)
+        try:
+            await inner(scope, receive, send)
+        except BourseError as error:
+            await answer_error(send, error, "api", scope)
 
     config = uvicorn.Config(app, port=0, log_level="warning", access_log=False, lifespan="off", proxy_headers=False)  # type: ignore[arg-type]
     server = uvicorn.Server(config)
@@ -183,13 +190,45 @@ async def test_what_cannot_be_meant_is_refused_before_anybody_is_asked(rest: htt
     assert field in json.dumps(error)
 
 
-async def test_without_a_good_key_nobody_is_asked(rest: httpx.AsyncClient, upstream: OpenAIUpstream) -> None:
-    response = await rest.post(
-        "/api/send_prompt", json={**ASKED, "model_names": ["fast"]}, headers={"authorization": "Bearer sk-wrong.key"}
-    )
+@pytest.mark.parametrize(
+    "body", [b"{", b'{"prompt": "\\ud800"}', b'{"messages": [{"content": NaN}]}', b'{"messages": [9223372036854775808]}']
+)
+async def test_what_no_provider_could_be_sent_is_refused(rest: httpx.AsyncClient, upstream: OpenAIUpstream, body: bytes) -> None:
+    named = b'{"model_names": ["fast"], ' + body[1:]
+    response = await rest.post("/api/send_prompt", content=named, headers={"content-type": "application/json"})
+    assert (response.status_code, response.json()["error"]["type"]) == (400, "invalid_request_error")
+    assert not upstream.requests
+
+
+@pytest.mark.parametrize("authorization", [None, "Bearer sk-wrong.key", f"Basic {KEY}"])
+@pytest.mark.parametrize("body", [{**ASKED, "model_names": ["fast"]}, {}])
+async def test_without_a_good_key_nobody_is_asked(
+    rest: httpx.AsyncClient, upstream: OpenAIUpstream, authorization: str | None, body: dict[str, Any]
+) -> None:
+    del rest.headers["authorization"]
+    response = await rest.post("/api/send_prompt", json=body, headers={"authorization": authorization} if authorization else {})
     assert response.status_code == 401
     assert response.json()["error"]["code"] == "invalid_api_key"
     assert not upstream.requests
+
+
+async def test_many_questions_are_no_way_around_the_calls_that_a_key_may_make_at_once(
+    tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream, other: OpenAIUpstream
+) -> None:
+    settings = configuration(upstream.base_url, other.base_url)
+    two_at_once = {"tenant": "small", "name": "two", "key": "sk-two.local-only", "rate_limit": {"parallel": 2}}
+    settings["bootstrap"]["api_keys"].append(two_at_once)
+    settings["providers"]["acme"]["default_model"] = "gpt-fake"
+    settings["bootstrap"]["tenants"][0].pop("models")
+    file = tmp_path / "bourse.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    upstream.script(hang())
+    async with open_gateway(file, tmp_path, sqlite_database_url) as gateway, served(gateway) as rest:
+        names = ["fast", "pair", "slow-pair", "in-20-s", "acme/gpt-fake"]
+        told = await ask_as(rest, "sk-two.local-only", model_names=names, timeout_seconds=1.5)
+        codes = [one["error"]["code"] for one in told["data"]]
+        assert sorted(codes) == ["parallel_limit_exceeded"] * 3 + ["timeout"] * 2
+        assert len(upstream.requests) == 2
 
 
 async def test_the_example_of_the_docs_works_as_printed(rest: httpx.AsyncClient) -> None:
