@@ -2,13 +2,14 @@
 
 Key-value engines of version 2 and 1; a token, an AppRole or a Kubernetes service account signs in. Sources:
 developer.hashicorp.com/vault/api-docs/secret/kv/kv-v2 (read secret version) and …/kv-v1, …/api-docs/auth/approle (login),
-…/auth/kubernetes (login), …/auth/token (renew self); OpenBao speaks the same.
+…/auth/kubernetes (login), …/auth/token (renew self, lookup self); OpenBao speaks the same.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -27,6 +28,8 @@ MOST_BYTES = 1024 * 1024
 AGAIN_SECONDS = 5.0
 """How soon somebody looks again after Vault did not answer; twice as long each time, and never longer than `LATEST_SECONDS`."""
 LATEST_SECONDS = 60.0
+AT_ONCE = 8
+"""Paths that are read side by side."""
 _EARLY = 2 / 3
 """The part of a lease after which it is renewed."""
 
@@ -37,7 +40,7 @@ class VaultFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    fields: dict[str, str]
+    fields: dict[str, str] = field(repr=False)
     until: float
     """Monotonic seconds: then it is read again."""
 
@@ -61,6 +64,7 @@ class Vault:
         self._failures = 0
         self._task: asyncio.Task[None] | None = None
         self._one_at_a_time = asyncio.Lock()
+        self._signing_in = asyncio.Lock()
         self.troubles: dict[str, str] = {}
         """By path: why it was not read the last time."""
 
@@ -129,15 +133,22 @@ class Vault:
         return max(1.0, min(ends, default=self._now() + self._refresh) - self._now())
 
     async def _read_all(self, paths: Iterable[str]) -> bool:
-        changed = False
-        async with self._one_at_a_time:
-            before = self.away
-            for path in sorted(paths):
+        """Whether anything is another than before. Where nobody answers, those that were not asked for yet are not: a process that starts
+        while Vault is away waits for one answer, however many secrets there are."""
+        changed, away = False, ""
+
+        async def one_after_another(waiting: Iterator[str]) -> None:
+            nonlocal changed, away
+            for path in waiting:
                 try:
+                    if away:
+                        raise VaultFailed(away)
                     kept = await self._read(path)
                 except VaultFailed as failure:
                     self.troubles[path] = str(failure)
-                    if isinstance(failure, _Gone):
+                    if isinstance(failure, _Closed):
+                        away = str(failure)
+                    elif isinstance(failure, _Gone):
                         # Somebody took it away, which is another thing than not being able to look.
                         changed = self._kept.pop(path, None) is not None or changed
                 else:
@@ -145,6 +156,13 @@ class Vault:
                     changed = changed or known is None or known.fields != kept.fields
                     self._kept[path] = kept
                     self.troubles.pop(path, None)
+
+        async with self._one_at_a_time:
+            before = self.away
+            waiting = iter(sorted(paths))
+            # The first alone: it signs in, and finds out whether anybody answers.
+            await one_after_another(islice(waiting, 1))
+            await asyncio.gather(*(one_after_another(waiting) for _ in range(AT_ONCE)))
             self._failures = self._failures + 1 if self.away else 0
             if self.away and not before:
                 log.warning("vault.away", reason=next(iter(self.troubles.values())))
@@ -165,46 +183,56 @@ class Vault:
             raise VaultFailed("its answer holds no data (is it the other version of the key-value engine? vault.kv_version)")
         lease = _seconds(answer.get("lease_duration"))
         pause = min(self._refresh, lease * _EARLY) if lease else self._refresh
-        return _Kept({str(name): str(value).strip() for name, value in found.items()}, self._now() + pause)
+        return _Kept({str(name): str(value).strip() for name, value in found.items() if type(value) in (str, int)}, self._now() + pause)
 
     async def _ask(self, method: str, path: str) -> dict[str, Any]:
         """One request with a token that is good; a new one where it was not."""
-        token, is_new = await self._good_token()
+        token = await self._good_token()
         try:
             return await self._send(method, path, token)
         except _Denied as denied:
-            if is_new or self._settings.auth == "token":
-                raise VaultFailed(str(denied)) from None
-        self._token_until = float("-inf")
-        token, _ = await self._good_token()
+            if await self._is_good(token):
+                raise VaultFailed(f"the token may not read it: {denied}") from None
         try:
-            return await self._send(method, path, token)
+            return await self._send(method, path, await self._good_token(refused=token))
         except _Denied as denied:
             raise VaultFailed(str(denied)) from None
 
-    async def _good_token(self) -> tuple[str, bool]:
-        """And whether it was just granted."""
-        if self._token and self._now() < self._token_until:
-            return self._token, False
+    async def _is_good(self, token: str) -> bool:
+        """Whether Vault still knows it: then a new one may do no more, and each that is granted stays until it ends."""
+        try:
+            await self._send("GET", "auth/token/lookup-self", token)
+        except (_Denied, VaultFailed):
+            return False
+        return True
+
+    async def _good_token(self, refused: str = "") -> str:
+        """Another one than was refused, where there is another."""
+        async with self._signing_in:
+            if self._token and self._token != refused and self._now() < self._token_until:
+                return self._token
+            await self._sign_in()
+            return self._token
+
+    async def _sign_in(self) -> None:
         settings = self._settings
         try:
             if settings.auth == "token":
                 assert settings.token is not None
                 self._token = settings.token.resolve()
                 self._token_until = self._now() + await self._renewed(self._token)
-                return self._token, True
+                return
             granted = await self._send("POST", f"auth/{quote(settings.auth_mount or settings.auth)}/login", "", self._who())
         except SecretUnavailable as error:
-            raise VaultFailed(str(error)) from None
+            raise _Closed(str(error)) from None
         except _Denied as denied:
-            raise VaultFailed(f"signing in by {settings.auth}: {denied}") from None
+            raise _Closed(f"signing in by {settings.auth}: {denied}") from None
         auth = granted.get("auth")
         token = auth.get("client_token") if isinstance(auth, dict) else None
         if not isinstance(auth, dict) or not isinstance(token, str) or not token:
-            raise VaultFailed(f"signing in by {settings.auth} brought no token")
+            raise _Closed(f"signing in by {settings.auth} brought no token")
         self._token = token
         self._token_until = self._now() + (_seconds(auth.get("lease_duration")) or self._refresh) * _EARLY
-        return token, True
 
     async def _renewed(self, token: str) -> float:
         """How long a token of the operator's need not be renewed again. One that cannot be is used as long as it lasts."""
@@ -241,13 +269,15 @@ class Vault:
                     method, f"{self._address}/v1/{path}", headers=headers, json=body, seconds=self._seconds, max_bytes=MOST_BYTES
                 )
         except AddressRefused as refused:
-            raise VaultFailed(f"it is not asked: {refused.message}") from None
+            raise _Closed(f"it is not asked: {refused.message}") from None
         except (httpx.HTTPError, OSError, TimeoutError) as error:
-            raise VaultFailed(f"it does not answer ({type(error).__name__})") from None
+            raise _Closed(f"it does not answer ({type(error).__name__})") from None
         if answer.status_code in (400, 403):
             raise _Denied(f"it refuses (HTTP {answer.status_code})")
         if answer.status_code == 404:
             raise _Gone("there is no such secret (HTTP 404)")
+        if answer.status_code == 503:
+            raise _Closed("it is sealed, or being maintained (HTTP 503)")
         if answer.status_code != 200:
             raise VaultFailed(f"it fails (HTTP {answer.status_code})")
         try:
@@ -263,6 +293,10 @@ class Vault:
             network = self._network
             self._http = OutboundClient(AddressPolicy(network.allow_private), proxy=network.proxy, ca_file=network.ca_file)
         return self._http
+
+
+class _Closed(VaultFailed):
+    """It answers nobody, or not us: nor the next question."""
 
 
 class _Gone(VaultFailed):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from backend.credentials.book import KeyBook
-from backend.credentials.vault import AGAIN_SECONDS, LATEST_SECONDS, Vault
+from backend.credentials.vault import AGAIN_SECONDS, AT_ONCE, LATEST_SECONDS, Vault
 from backend.kernel.secrets import SecretUnavailable
 from backend.settings import NetworkSettings, Settings, VaultSettings
 from tests.fakes.vault_server import JWT, ROLE_ID, ROOT, SECRET_ID, VaultServer
@@ -167,6 +167,75 @@ async def test_who_is_not_let_in_hears_why_and_repeats_no_secret(server: VaultSe
     for secret in ("hvs.wrong", "wrong-secret-id", ROLE_ID):
         assert secret not in str(caught.value)
     await client.vault.stop()
+
+
+async def test_many_secrets_are_read_side_by_side_and_never_all_at_once(server: VaultServer, client: Client) -> None:
+    server.secrets = {f"p{number}": {"api_key": f"sk-{number}"} for number in range(40)}
+    server.pause = 0.005
+    await client.vault.fetch([f"secret/{name}" for name in server.secrets])
+    assert [client.vault.value(f"secret/p{number}", "api_key") for number in range(40)] == [f"sk-{number}" for number in range(40)]
+    assert 1 < server.most <= AT_ONCE
+
+
+@pytest.mark.parametrize("mood", ["silent", "sealed"])
+async def test_where_nobody_answers_one_question_is_enough_for_all_secrets(server: VaultServer, client: Client, mood: str) -> None:
+    await client.vault.fetch(["secret/openai"])
+    asked, server.mood = len(server.seen), mood
+    await client.vault.fetch([f"secret/p{number}" for number in range(40)])
+    assert len(server.seen) == asked + 1
+    assert len(client.vault.troubles) == 40
+    server.mood = "well"
+    await client.vault.refresh()
+    assert set(client.vault.troubles.values()) == {"there is no such secret (HTTP 404)"}
+
+
+async def test_who_is_not_let_in_asks_once_for_all_secrets(server: VaultServer) -> None:
+    """A Vault locks out who tries again and again."""
+    client = Client(server, auth="approle", role_id=ROLE_ID, secret_id="wrong-secret-id")
+    await client.vault.fetch([f"secret/p{number}" for number in range(40)])
+    assert [seen.path for seen in server.seen] == ["/v1/auth/approle/login"]
+    await client.vault.stop()
+
+
+async def test_a_secret_that_no_policy_lets_be_read_is_no_reason_for_new_tokens(server: VaultServer) -> None:
+    server.forbidden = {f"p{number}" for number in range(5)}
+    client = Client(server, auth="approle", role_id=ROLE_ID, secret_id=SECRET_ID)
+    await client.vault.fetch(["secret/openai", *(f"secret/{name}" for name in server.forbidden)])
+    for _ in range(3):
+        await client.vault.refresh()
+    assert client.vault.value("secret/openai", "api_key") == KEY
+    with pytest.raises(SecretUnavailable, match="may not read it"):
+        client.vault.value("secret/p0", "api_key")
+    assert server.granted == 1
+    await client.vault.stop()
+
+
+async def test_a_token_that_somebody_exchanges_in_its_file_is_taken_up(server: VaultServer, tmp_path: Path) -> None:
+    """Vault's own agent writes it anew, and the one before ends."""
+    file = tmp_path / "token"
+    file.write_text(ROOT)
+    client = Client(server, token=f"file:{file}")
+    await client.vault.fetch(["secret/openai"])
+    server.tokens = {"hvs.another"}
+    file.write_text("hvs.another\n")
+    server.secrets["openai"]["api_key"] = "sk-new"
+    client.now += 301
+    assert await client.vault.refresh() is True
+    assert client.vault.value("secret/openai", "api_key") == "sk-new"
+    await client.vault.stop()
+
+
+async def test_what_is_no_text_is_no_secret(server: VaultServer, client: Client) -> None:
+    server.secrets["openai"] = {"api_key": None, "more": {"a": "b"}, "flag": True}  # type: ignore[dict-item]
+    await client.vault.fetch(["secret/openai"])
+    for field in ("api_key", "more", "flag"):
+        with pytest.raises(SecretUnavailable, match="no field"):
+            client.vault.value("secret/openai", field)
+
+
+async def test_what_is_kept_of_a_vault_is_in_no_representation(client: Client) -> None:
+    await client.vault.fetch(["secret/openai"])
+    assert KEY not in repr(client.vault._kept)
 
 
 async def test_paths_may_name_another_mount(server: VaultServer) -> None:

@@ -1,8 +1,8 @@
 """HashiCorp Vault's HTTP API, as far as secrets are read: key-value engines of both versions, and three ways to sign in.
 
 Wire: developer.hashicorp.com/vault/api-docs: secret/kv/kv-v2 "Read secret version", secret/kv/kv-v1 "Read secret", auth/approle "Login with
-AppRole", auth/kubernetes "Login", auth/token "Renew a token (self)"; errors are `{"errors": […]}`; a sealed Vault answers 503. OpenBao
-answers the same.
+AppRole", auth/kubernetes "Login", auth/token "Renew a token (self)" and "Lookup a token (self)"; errors are `{"errors": […]}`; a sealed
+Vault answers 503. OpenBao answers the same.
 """
 
 import asyncio
@@ -26,7 +26,8 @@ class Seen:
 
 @dataclass
 class VaultServer:
-    """`secrets` by path below the mount `secret`. `mood`: well, sealed, silent, broken."""
+    """`secrets` by path below the mount `secret`; no policy lets anybody read those in `forbidden`. `mood`: well, sealed, silent, broken.
+    `most`: the most requests that it had at once; `pause`: seconds that each takes."""
 
     secrets: dict[str, dict[str, str]] = field(default_factory=dict)
     version: int = 2
@@ -36,6 +37,10 @@ class VaultServer:
     tokens: set[str] = field(default_factory=lambda: {ROOT})
     seen: list[Seen] = field(default_factory=list)
     granted: int = 0
+    forbidden: set[str] = field(default_factory=set)
+    pause: float = 0.0
+    busy: int = 0
+    most: int = 0
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
@@ -58,9 +63,13 @@ class VaultServer:
             method, path, _ = first.split(" ")
             seen = Seen(method, path, headers, json.loads(body) if body else None)
             self.seen.append(seen)
+            self.busy += 1
+            self.most = max(self.most, self.busy)
             if self.mood == "silent":
                 await reader.read()
                 return
+            await asyncio.sleep(self.pause)
+            self.busy -= 1
             status, value = self._answer(seen)
             data = b"<html>bad gateway</html>" if self.mood == "broken" else json.dumps(value).encode()
             writer.write(
@@ -86,6 +95,11 @@ class VaultServer:
             return 403, {"errors": ["permission denied"]}
         if seen.path == "/v1/auth/token/renew-self" and seen.method == "POST":
             return 200, {"request_id": "a", "lease_id": "", "data": None, "auth": self._auth(ROOT)}
+        if seen.path == "/v1/auth/token/lookup-self" and seen.method == "GET":
+            told = {"id": seen.headers["x-vault-token"], "policies": ["bourse", "default"], "ttl": self.token_lease, "renewable": True}
+            return 200, {"request_id": "d", "lease_id": "", "lease_duration": 0, "data": told, "auth": None}
+        if seen.path.rpartition("/")[2] in self.forbidden:
+            return 403, {"errors": ["1 error occurred:\n\t* permission denied\n\n"]}
         mount = "/v1/secret/data/" if self.version == 2 else "/v1/secret/"
         fields = self.secrets.get(seen.path.removeprefix(mount)) if seen.path.startswith(mount) and seen.method == "GET" else None
         if fields is None:
