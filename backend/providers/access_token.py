@@ -1,9 +1,9 @@
-"""Access tokens that are exchanged for a credential at an address of its own (OAuth 2.0, RFC 6749 §4.4 and RFC 7523): fetched once for all
-calls that wait, kept, and renewed in time.
+"""Access tokens: fetched once for all calls that wait, kept, and renewed in time. They are exchanged for a credential at an address of its
+own (OAuth 2.0, RFC 6749 §4.4 and RFC 7523), or given by whoever knows this machine.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -21,23 +21,35 @@ EARLY_SECONDS = 300
 EXCHANGE_SECONDS = 15.0
 
 
-class AccessTokens:
-    """One account's token, renewed shortly before its end, by one exchange however many calls wait for it.
+Exchange = Callable[[float, float], Awaitable[Any]]
+"""The JSON that a token is granted in, given the seconds for a connection and the time in seconds since 1970. Raises UpstreamFailure."""
 
-    Args:
-        url: where it is exchanged.
-        form: the fields of the exchange, given the time in seconds since 1970.
+
+def form_exchange(name: str, url: str, form: Callable[[int], Mapping[str, str]], http: UpstreamHttp, clock: Clock) -> Exchange:
+    """Args:
+    url: where it is exchanged.
+    form: the fields of the exchange, given the time in seconds since 1970.
     """
+    poster = Poster(name, http, clock, headers={})
+    target = poster.target(url, {"content-type": "application/x-www-form-urlencoded"})
 
-    def __init__(self, name: str, url: str, form: Callable[[int], Mapping[str, str]], http: UpstreamHttp, clock: Clock) -> None:
+    async def exchange(connect_seconds: float, now: float) -> Any:
+        response = await poster.post(target, urlencode(form(int(now))).encode(), _Exchange(connect_seconds), "application/json")
+        return json_or_none(await poster.read_whole(response, MAX_ERROR_BYTES))
+
+    return exchange
+
+
+class AccessTokens:
+    """One account's token, renewed shortly before its end, by one exchange however many calls wait for it."""
+
+    def __init__(self, name: str, exchange: Exchange, clock: Clock) -> None:
         self._name = name
-        self._form = form
+        self._exchange = exchange
         self._clock = clock
-        self._poster = Poster(name, http, clock, headers={})
-        self._target = self._poster.target(url, {"content-type": "application/x-www-form-urlencoded"})
         self._token = ""
         self._good_until = 0.0
-        self._exchange: asyncio.Task[str] | None = None
+        self._exchanging: asyncio.Task[str] | None = None
 
     async def token(self, connect_seconds: float) -> str:
         """One that is good for some minutes.
@@ -47,11 +59,11 @@ class AccessTokens:
         """
         if self._clock.now().timestamp() < self._good_until:
             return self._token
-        if self._exchange is None or self._exchange.done():
-            self._exchange = asyncio.create_task(self._exchanged(connect_seconds))
-            self._exchange.add_done_callback(_looked_at)
+        if self._exchanging is None or self._exchanging.done():
+            self._exchanging = asyncio.create_task(self._exchanged(connect_seconds))
+            self._exchanging.add_done_callback(_looked_at)
         # Whoever gives up leaves the exchange to the others.
-        return await asyncio.shield(self._exchange)
+        return await asyncio.shield(self._exchanging)
 
     def refused(self, token: str) -> None:
         """The provider does not take it: the next call gets a new one."""
@@ -60,11 +72,9 @@ class AccessTokens:
 
     async def _exchanged(self, connect_seconds: float) -> str:
         now = self._clock.now().timestamp()
-        form = urlencode(self._form(int(now))).encode()
         try:
             async with asyncio.timeout(EXCHANGE_SECONDS):
-                response = await self._poster.post(self._target, form, _Exchange(connect_seconds), "application/json")
-                answer = json_or_none(await self._poster.read_whole(response, MAX_ERROR_BYTES))
+                answer = await self._exchange(connect_seconds, now)
         except TimeoutError:
             raise timeout_failure(self._name, "no access token", EXCHANGE_SECONDS) from None
         except UpstreamFailure as failure:
@@ -72,19 +82,27 @@ class AccessTokens:
                 # It is the account that is refused, and not what the caller asked for.
                 raise UpstreamFailure("credentials", UpstreamCredentials(), status=failure.status) from None
             raise
-        token, seconds = _granted(answer)
+        token, seconds = _granted(answer, now)
         if not token.isascii() or not token.isprintable():
             raise UpstreamFailure("credentials", UpstreamCredentials(), status=200)
         self._token, self._good_until = token, now + seconds - EARLY_SECONDS
         return token
 
 
-def _granted(answer: Any) -> tuple[str, float]:
+def _granted(answer: Any, now: float) -> tuple[str, float]:
     given: Mapping[str, Any] = answer if isinstance(answer, dict) else {}
-    token, seconds = given.get("access_token"), given.get("expires_in")
+    token = given.get("access_token")
     if not isinstance(token, str) or not token:
         raise UpstreamFailure("credentials", UpstreamCredentials(), status=200)
-    return token, float(seconds) if isinstance(seconds, int | float) else float(LIFETIME_SECONDS)
+    seconds, end = _number(given.get("expires_in")), _number(given.get("expires_on"))
+    return token, seconds if seconds is not None else end - now if end is not None else float(LIFETIME_SECONDS)
+
+
+def _number(value: Any) -> float | None:
+    """Azure's metadata services write numbers as texts."""
+    if isinstance(value, int | float) or (isinstance(value, str) and value.isdecimal() and len(value) < 16):
+        return float(value)
+    return None
 
 
 @dataclass(slots=True)

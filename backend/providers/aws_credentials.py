@@ -2,8 +2,8 @@
 
 In this order: `aws_access_key_id` with `aws_secret_access_key` (and `aws_session_token`) of the metadata, `aws_profile` of the metadata,
 the environment's AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN), the profile AWS_PROFILE or `default`. Profiles are
-sections of the INI file AWS_SHARED_CREDENTIALS_FILE, else ~/.aws/credentials. Nothing is asked over the network: roles, single sign-on
-and the credentials of machines are for whoever writes that file.
+sections of the INI file AWS_SHARED_CREDENTIALS_FILE, else ~/.aws/credentials. Nothing is asked over the network here: for roles see
+`aws_temporary`.
 Source: docs.aws.amazon.com/sdkref/latest/guide/file-format.html, …/environment-variables.html.
 """
 
@@ -31,6 +31,7 @@ LOOK_SECONDS = 10
 """No place is looked at more often."""
 _EXPIRATIONS = ("aws_credential_expiration", "aws_expiration", "expiration", "x_security_token_expires")
 """What tools that write temporary credentials into the file call their end."""
+_OF_CONTAINERS = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
 
 
 class CredentialSource:
@@ -69,7 +70,15 @@ class CredentialSource:
             self._found, self._expires = self._read()
         except SecretUnavailable as error:
             # Those that are out of date are kept: AWS says so, and the clock here may be wrong.
-            log.warning("provider.credentials_missing", provider=self._name, reason=str(error))
+            log.warning("provider.credentials_missing", provider=self._name, reason=f"{error}{self._advice()}")
+
+    def _advice(self) -> str:
+        """Where the cloud has told this process of a role and the configuration does not choose it."""
+        if self._metadata.get("aws_access_key_id") or self._metadata.get("aws_profile"):
+            return ""
+        told = {"AWS_WEB_IDENTITY_TOKEN_FILE": "web_identity", **dict.fromkeys(_OF_CONTAINERS, "container")}
+        found = next((source for variable, source in told.items() if self._environment.get(variable)), None)
+        return f"; this process may have a role: set metadata.aws_credential_source to {found}" if found else ""
 
     def _read(self) -> tuple[AwsCredentials, float | None]:
         metadata, environment = self._metadata, self._environment
@@ -80,7 +89,7 @@ class CredentialSource:
         if environment.get("AWS_ACCESS_KEY_ID") and environment.get("AWS_SECRET_ACCESS_KEY"):
             names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
             found = AwsCredentials(*(environment.get(name, "").strip() for name in names))
-            return found, _moment(environment.get("AWS_CREDENTIAL_EXPIRATION"))
+            return found, moment(environment.get("AWS_CREDENTIAL_EXPIRATION"))
         return _profile(environment.get("AWS_PROFILE") or "default", environment)
 
 
@@ -107,7 +116,7 @@ def _profile(name: str, environment: Mapping[str, str]) -> tuple[AwsCredentials,
     if not key or not secret:
         raise SecretUnavailable(f"the profile {name!r} has no aws_access_key_id and aws_secret_access_key")
     ends = next((section[field] for field in _EXPIRATIONS if field in section), None)
-    return AwsCredentials(key, secret, section.get("aws_session_token") or section.get("aws_security_token") or ""), _moment(ends)
+    return AwsCredentials(key, secret, section.get("aws_session_token") or section.get("aws_security_token") or ""), moment(ends)
 
 
 def _section(name: str, environment: Mapping[str, str]) -> Mapping[str, str]:
@@ -125,12 +134,12 @@ def _section(name: str, environment: Mapping[str, str]) -> Mapping[str, str]:
     return parser[name]
 
 
-def _moment(text: str | None) -> float | None:
+def moment(text: Any) -> float | None:
     """Seconds since 1970 of a time in ISO 8601, None if it is none."""
     try:
-        moment = datetime.fromisoformat(text) if text else None
+        time = datetime.fromisoformat(text) if isinstance(text, str) and text else None
     except ValueError:
         return None
-    if moment is None:
+    if time is None:
         return None
-    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).timestamp()
+    return (time if time.tzinfo is not None else time.replace(tzinfo=UTC)).timestamp()

@@ -50,6 +50,7 @@ class BedrockCalls:
         self.secret = secret or ""
         self.poster = BedrockPoster(name, http, clock, headers=settings.headers, secret=self.secret)
         self._name = name
+        self._http = http
         self._clock = clock
         self._check = check
         self._base_url = settings.base_url
@@ -59,7 +60,7 @@ class BedrockCalls:
     async def look(self, seconds: float) -> int:
         """The status with which the list of models is answered. Raises UpstreamFailure: there is none."""
         account = self._own.account
-        headers = account.headers("GET", account.models_url, b"") if self._usable else None
+        headers = await account.headers("GET", account.models_url, b"") if self._usable else None
         if headers is None:
             raise failure_from_error_body(self._name, 401, None)
         return await self.poster.look(self.poster.target(account.models_url, headers, method="GET"), seconds)
@@ -100,7 +101,7 @@ class BedrockCalls:
                 return await self._send(account, url, data, request, accept)
             except UpstreamFailure as failure:
                 # Temporary credentials end; whoever renews them may have done so already.
-                if failure.kind != "credentials" or not account.renewed():
+                if failure.kind != "credentials" or not await account.renewed():
                     raise
             return await self._send(account, url, data, request, accept)
         except UpstreamFailure as failure:
@@ -110,7 +111,7 @@ class BedrockCalls:
             raise
 
     async def _send(self, account: BedrockAccount, url: str, data: bytes, request: ChatRequest, accept: str) -> HttpAnswer:
-        headers = account.headers("POST", url, data) if self._usable else None
+        headers = await account.headers("POST", url, data) if self._usable else None
         if headers is None:
             raise failure_from_error_body(self._name, 401, None)
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
@@ -119,7 +120,7 @@ class BedrockCalls:
     def _terms(self, metadata: Mapping[str, Any]) -> Terms:
         try:
             self._check(metadata)
-            return Terms(metadata, BedrockAccount(self._name, metadata, self._base_url, self.secret, self._clock))
+            return Terms(metadata, BedrockAccount(self._name, metadata, self._base_url, self.secret, self._clock, self._http))
         except ValueError as error:
             # Ours, so it names a field and quotes no value.
             log.error("provider.metadata_cannot_be", provider=self._name, reason=str(error))

@@ -10,6 +10,7 @@ import base64
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -21,6 +22,8 @@ __all__ = ["AddressForbidden", "BrokenOff", "HttpAnswer", "NotConnected", "NotHt
 KEEP_ALIVE_SECONDS = 30.0
 RESOLVED_SECONDS = 10.0
 MAX_WHOLE_BYTES = 48 * 1024 * 1024
+THE_MACHINE = AddressPolicy(tuple(ip_network(text) for text in ("127.0.0.0/8", "169.254.0.0/16", "fd00:ec2::/32")))
+"""Where clouds tell a machine, a container or a function who it is: itself, and addresses that are routed nowhere."""
 _TUNNEL_HEAD_BYTES = 16 * 1024
 
 
@@ -61,6 +64,7 @@ class UpstreamHttp:
         self._ca_file = ca_file
         self._callers = callers or AddressPolicy()
         self._for_callers: UpstreamHttp | None = None
+        self._for_machine: UpstreamHttp | None = None
         self._tls: ssl.SSLContext | None = None
         self._idle: dict[tuple[str, int, bool], list[Connection]] = {}
         self._all: set[Connection] = set()
@@ -141,10 +145,19 @@ class UpstreamHttp:
             self._for_callers = UpstreamHttp(self._callers, proxy=proxy, ca_file=self._ca_file)
         return self._for_callers
 
+    @property
+    def for_machine(self) -> "UpstreamHttp":
+        """The client for what this machine's cloud tells it alone, never by a proxy. Only for addresses that the operator's configuration
+        chose: for all other calls they stay closed."""
+        if self._for_machine is None:
+            self._for_machine = UpstreamHttp(THE_MACHINE, ca_file=self._ca_file)
+        return self._for_machine
+
     async def close(self) -> None:
         """Drop every connection, idle or not."""
-        if self._for_callers is not None:
-            await self._for_callers.close()
+        for other in (self._for_callers, self._for_machine):
+            if other is not None:
+                await other.close()
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None

@@ -3,7 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-AWS_ACCOUNT = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_profile")
+AWS_ACCOUNT = (
+    "aws_access_key_id", "aws_secret_access_key", "aws_session_token", "aws_profile", "aws_credential_source", "aws_role_arn",
+    "aws_external_id", "aws_role_session_name",
+)  # fmt: skip
 """What names an account: taken together, for the token of one with the key of another is nobody."""
 
 

@@ -13,7 +13,7 @@ import structlog
 from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.errors import BourseError
 from backend.kernel.secrets import SecretUnavailable
-from backend.providers.access_token import AccessTokens
+from backend.providers.access_token import AccessTokens, form_exchange
 from backend.providers.failures import UpstreamFailure, failure_from_error_body
 from backend.providers.google_chat import GoogleChat, GooglePoster
 from backend.providers.google_embeddings import PREDICT, from_prediction, prediction_body, predictions_at_once
@@ -48,7 +48,9 @@ class VertexProvider:
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         self.name = name
         account = _account(name, settings)
-        self._tokens = AccessTokens(name, account.token_uri, account.form, http, clock) if account is not None else None
+        self._tokens: AccessTokens | None = None
+        if account is not None:
+            self._tokens = AccessTokens(name, form_exchange(name, account.token_uri, account.form, http, clock), clock)
         self._poster = GooglePoster(name, http, clock, headers=settings.headers)
         metadata = settings.metadata
         location = str(metadata.get("location") or "global")

@@ -29,7 +29,7 @@ ACCESS_KEY, SECRET_KEY, REGION = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYE
 REQUEST_ID = "7a1f0d4e-3f0b-4a54-9d4c-2f1a0b9c8d7e"
 USAGE = {"inputTokens": 20, "outputTokens": 12, "totalTokens": 102, "cacheReadInputTokens": 40, "cacheWriteInputTokens": 30}
 _EVENTS = "application/vnd.amazon.eventstream"
-_AUTHORIZATION = re.compile(
+AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/([^/]+)/aws4_request, SignedHeaders=([a-z0-9;-]+), Signature=([0-9a-f]{64})"
 )
 _SKEW = timedelta(minutes=5)
@@ -69,7 +69,7 @@ class BedrockUpstream(OpenAIUpstream):
         told = seen.headers.get("authorization", "")
         if self.bearer is not None and told == f"Bearer {self.bearer}":
             return None
-        found = _AUTHORIZATION.fullmatch(told)
+        found = AUTHORIZATION.fullmatch(told)
         if found is None:
             return "MissingAuthenticationTokenException", "Missing Authentication Token"
         key, day, region, service, names, signature = found.groups()

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 import structlog
 
+from backend.kernel.addresses import AddressPolicy
 from backend.kernel.clock import SystemClock
 from backend.providers.aws_credentials import CredentialSource, profile_region
 from backend.providers.aws_signature import AwsCredentials
 from backend.providers.bedrock_account import BedrockAccount
+from backend.providers.http import UpstreamHttp
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDENV", "AWS_SECRET_ACCESS_KEY": "env-secret"}
@@ -153,7 +155,7 @@ def test_a_profile_may_name_its_region(file: Path) -> None:
     ],
 )
 def test_a_region_has_its_address(region: str, host: str) -> None:
-    account = BedrockAccount("aws", {"region": region}, None, "", SystemClock())
+    account = BedrockAccount("aws", {"region": region}, None, "", SystemClock(), UpstreamHttp(AddressPolicy()))
     assert account.runtime_url == f"https://{host}"
     assert account.models_url == f"https://{host.replace('-runtime', '')}/foundation-models"
 
@@ -164,9 +166,9 @@ def test_the_region_is_the_metadatas_else_the_environments(monkeypatch: pytest.M
     told = []
     for name in ("AWS_DEFAULT_REGION", "AWS_REGION"):
         monkeypatch.delenv(name, raising=False)
-    told.append(BedrockAccount("aws", {"aws_profile": "work"}, None, "", SystemClock()).region)
+    told.append(BedrockAccount("aws", {"aws_profile": "work"}, None, "", SystemClock(), UpstreamHttp(AddressPolicy())).region)
     for name, value in (("AWS_DEFAULT_REGION", "us-east-2"), ("AWS_REGION", "us-west-2")):
         monkeypatch.setenv(name, value)
-        told.append(BedrockAccount("aws", {"aws_profile": "work"}, None, "", SystemClock()).region)
-    told.append(BedrockAccount("aws", {"region": "eu-north-1"}, None, "", SystemClock()).region)
+        told.append(BedrockAccount("aws", {"aws_profile": "work"}, None, "", SystemClock(), UpstreamHttp(AddressPolicy())).region)
+    told.append(BedrockAccount("aws", {"region": "eu-north-1"}, None, "", SystemClock(), UpstreamHttp(AddressPolicy())).region)
     assert told == ["eu-west-1", "us-east-2", "us-west-2", "eu-north-1"]

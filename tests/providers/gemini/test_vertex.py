@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.secrets import SecretRef
-from backend.providers.access_token import AccessTokens
+from backend.providers.access_token import AccessTokens, form_exchange
 from backend.providers.failures import UpstreamFailure
 from backend.providers.google_token import ServiceAccount
 from backend.providers.http import UpstreamHttp
@@ -48,7 +48,7 @@ class MovedClock(SystemClock):
 
 def tokens_of(key: RSAPrivateKey, server: TokenServer, http: UpstreamHttp, clock: Clock) -> AccessTokens:
     account = ServiceAccount.parse(account_json(key, server.url))
-    return AccessTokens("vertex", account.token_uri, account.form, http, clock)
+    return AccessTokens("vertex", form_exchange("vertex", account.token_uri, account.form, http, clock), clock)
 
 
 @pytest.mark.asyncio(loop_scope="module")
