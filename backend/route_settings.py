@@ -22,6 +22,12 @@ class PriceOverride(Section):
     output: Usd | None = None
     cache_read: Usd | None = None
     cache_write: Usd | None = None
+    audio_input: Usd | None = None
+    """1M tokens of sound that is heard; without a price such calls are refused, and so with `audio_output`."""
+    audio_output: Usd | None = None
+    image_input: Usd | None = None
+    """1M tokens of a picture that is to be changed; None = `input`."""
+    image_output: Usd | None = None
     image: UnitUsd | None = None
     """One picture, of whatever size."""
     character: Usd | None = None

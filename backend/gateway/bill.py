@@ -106,6 +106,7 @@ def usage_facts(usage: Usage) -> dict[str, int]:
         "reasoning": usage.reasoning,
         "audio_output": usage.audio_output,
         "image_output": usage.image_output,
+        "image_input": usage.image_input,
     }
     return {name: count for name, count in named.items() if count}
 

@@ -106,7 +106,7 @@ class CallRecord:
 def token_columns(usage: Usage, source: str) -> dict[str, Any]:
     """The columns of a call's row that say what it used."""
     return {
-        "input_tokens": usage.input,
+        "input_tokens": usage.input + usage.image_input,
         "cache_read_tokens": usage.cache_read,
         "cache_write_tokens": usage.cache_write + usage.cache_write_1h,
         "audio_input_tokens": usage.audio_input,

@@ -5,8 +5,9 @@ time windows open now) it keeps *sheets*, one per context band, in which every b
 
 Choosing a line, for one component: the requested service tier before the base tier, an open time window before no window, the asked
 region and variant before none, then the highest context band that the call's total input exceeds (a band prices *all* tokens of the
-call). Fallbacks: cache reads and writes without a line of their own cost as input, reasoning and images in an answer as output, one-hour
-cache writes as ordinary ones. Audio never falls back to text: it costs a multiple, so a missing line means that the cost is unknown.
+call). Fallbacks: cache reads and writes without a line of their own cost as input, reasoning and images in an answer as output, images to
+change as input, one-hour cache writes as ordinary ones. Audio never falls back to text: it costs a multiple, so a missing line means that
+the cost is unknown.
 """
 
 import math
@@ -65,7 +66,7 @@ class Cost(NamedTuple):
 
 _BUCKETS = (
     "input", "output", "cache_read", "reasoning", "cache_write", "cache_write_1h", "audio_input", "audio_output", "images", "characters",
-    "requests", "image_output",
+    "requests", "image_output", "image_input",
 )  # fmt: skip
 """The buckets of `Usage` that are whole numbers; seconds are the one fraction."""
 _quantities = attrgetter(*_BUCKETS)
@@ -206,6 +207,7 @@ _TOKEN_BUCKETS = {
     "reasoning",
     "audio_output",
     "image_output",
+    "image_input",
 }
 
 
@@ -259,6 +261,7 @@ def _sheet(usable: list[PriceLine], above: int, ignored: frozenset[str]) -> _She
         "characters": best("input", "character") or best("output", "character"),
         "requests": best("request", "request") or best("input", "query"),
         "image_output": best("image_out") or plain_output,
+        "image_input": best("image_in") or plain_input,
     }
     timed = (best(component, "second") for component in ("input", "audio_in", "output", "audio_out", "video_out"))
     return _Sheet(tuple(chosen[bucket] for bucket in _BUCKETS), next((line for line in timed if line is not None), None), ignored)

@@ -24,10 +24,12 @@ class Usage(NamedTuple):
     requests: int = 1
     image_output: int = 0
     """Tokens of images in an answer."""
+    image_input: int = 0
+    """Tokens of images that are to be changed; those that a chat looks at are `input`."""
 
     @property
     def total_input(self) -> int:
-        return self.input + self.cache_read + self.cache_write + self.cache_write_1h + self.audio_input
+        return self.input + self.cache_read + self.cache_write + self.cache_write_1h + self.audio_input + self.image_input
 
     @property
     def total_output(self) -> int:

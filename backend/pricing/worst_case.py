@@ -46,7 +46,7 @@ def worst_rates(
     for tier in tiers:
         for sheet in card.sheets(prompt, at, tier):
             # In the order in which `cost_of_call` reads them.
-            put_in, put_out, read, thought, written, hour, heard, said, _, _, request, drawn = sheet.lines
+            put_in, put_out, read, thought, written, hour, heard, said, _, _, request, drawn, _ = sheet.lines
             if "input" in sheet.ignored:
                 # Priced by the picture or the second: what it bills for a chat, nobody knows.
                 if request is None:

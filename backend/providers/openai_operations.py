@@ -1,11 +1,11 @@
-"""What servers that speak OpenAI's API do beside chat: embeddings, completions, moderations, rerank, images, speech, transcriptions.
+"""What servers that speak OpenAI's API do beside chat: embeddings, completions, moderations, rerank, images, speech, transcripts.
 
 The shapes are those of OpenAI's API reference (platform.openai.com/docs/api-reference); `rerank` is Jina's and Cohere's (docs.cohere.com
 /reference/rerank), which vLLM, Together and others serve beside OpenAI's paths. A body goes through as the caller wrote it, but for
 `model`, and for the cap of a completion, which is what was reserved for.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from secrets import token_hex
 from typing import Any
 
@@ -23,13 +23,17 @@ PATHS: Mapping[Operation, str] = {
     "moderations": "/moderations",
     "rerank": "/rerank",
     "images.generations": "/images/generations",
+    "images.edits": "/images/edits",
+    "images.variations": "/images/variations",
     "audio.speech": "/audio/speech",
     "audio.transcriptions": "/audio/transcriptions",
+    "audio.translations": "/audio/translations",
 }
 OPERATIONS = frozenset(PATHS)
 Where = Callable[[str, str, Mapping[str, str]], Target]
 """Where one of `PATHS` is posted for a model, with these headers beside those that every request has."""
 
+_WRITES_DOWN = frozenset({"audio.transcriptions", "audio.translations"})
 _NO_JSON = frozenset({"text", "srt", "vtt"})
 
 
@@ -59,7 +63,7 @@ class OpenAIOperations:
             # Some servers forget the content type, some answer an error or a web page under 200.
             if response.content_type not in ("application/json", "text/html"):
                 return OperationAnswer(b"", None, None, "text/event-stream", EventBytes(self._poster.name, response))
-        elif request.operation == "audio.transcriptions" and request.body.get("response_format") in _NO_JSON:
+        elif request.operation in _WRITES_DOWN and request.body.get("response_format") in _NO_JSON:
             data = await self._poster.read_whole(response)
             if response.content_type != "application/json":
                 return OperationAnswer(data, None, None, _content_type(response, "text/plain; charset=utf-8"))
@@ -85,20 +89,22 @@ def _written(request: OperationRequest) -> tuple[dict[str, str], bytes]:
     if request.operation == "completions" and request.body.get("stream"):
         options = request.body.get("stream_options")
         body["stream_options"] = {**options, "include_usage": True} if isinstance(options, dict) else {"include_usage": True}
-    if request.upload is None:
+    if not request.uploads:
         return {}, orjson.dumps(body)
     boundary = f"bourse-{token_hex(16)}"
-    return {"content-type": f"multipart/form-data; boundary={boundary}"}, form_data(body, request.upload, boundary)
+    return {"content-type": f"multipart/form-data; boundary={boundary}"}, form_data(body, request.uploads, boundary)
 
 
-def form_data(fields: Mapping[str, Any], upload: Upload, boundary: str) -> bytes:
-    """A `multipart/form-data` body: the fields, lists as repeated ones, then the file as `file` (RFC 7578)."""
+def form_data(fields: Mapping[str, Any], uploads: Iterable[Upload], boundary: str) -> bytes:
+    """A `multipart/form-data` body: the fields, lists as repeated ones, then the files (RFC 7578)."""
     parts = []
     for name, value in fields.items():
         for one in value if isinstance(value, list) else (value,):
             parts.append(_part(boundary, f'name="{_quoted(name)}"', "", str(one).encode()))
-    kind = upload.content_type if upload.content_type.isprintable() and upload.content_type.isascii() else "application/octet-stream"
-    parts.append(_part(boundary, f'name="file"; filename="{_quoted(upload.filename)}"', f"content-type: {kind}\r\n", upload.data))
+    for upload in uploads:
+        kind = upload.content_type if upload.content_type.isprintable() and upload.content_type.isascii() else "application/octet-stream"
+        names = f'name="{_quoted(upload.name)}"; filename="{_quoted(upload.filename)}"'
+        parts.append(_part(boundary, names, f"content-type: {kind}\r\n", upload.data))
     return b"".join((*parts, b"--%b--\r\n" % boundary.encode()))
 
 

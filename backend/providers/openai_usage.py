@@ -94,10 +94,15 @@ def usage_from_operation(value: dict[str, Any]) -> Usage | None:
         put_in, put_out = _count(given.get("input_tokens", given.get("prompt_tokens"))), _count(given.get("output_tokens"))
         if put_in is not None:
             details = given.get("input_tokens_details") or given.get("input_token_details")
-            heard = _first(details.get("audio_tokens")) if isinstance(details, dict) else 0
-            heard = min(heard, put_in)
-            drawn = (put_out or 0) if "data" in value else 0
-            return Usage(input=put_in - heard, audio_input=heard, output=(put_out or 0) - drawn, image_output=drawn)
+            details = details if isinstance(details, dict) else {}
+            heard = min(_first(details.get("audio_tokens")), put_in)
+            draws = "data" in value
+            seen = min(_first(details.get("image_tokens")), put_in - heard) if draws else 0
+            written = put_out or 0
+            drawn = written if draws else 0
+            if draws and isinstance(told := given.get("output_tokens_details"), dict) and _count(told.get("image_tokens")) is not None:
+                drawn = min(_first(told.get("image_tokens")), written)
+            return Usage(input=put_in - heard - seen, audio_input=heard, image_input=seen, output=written - drawn, image_output=drawn)
         if (total := _count(given.get("total_tokens"))) is not None:
             return Usage(input=total)
     meta = value.get("meta")

@@ -10,7 +10,10 @@ from typing import Any, Literal, Protocol
 
 from backend.pricing.usage import Usage
 
-Operation = Literal["embeddings", "completions", "moderations", "rerank", "images.generations", "audio.speech", "audio.transcriptions"]
+Operation = Literal[
+    "embeddings", "completions", "moderations", "rerank", "images.generations", "images.edits", "images.variations", "audio.speech",
+    "audio.transcriptions", "audio.translations",
+]  # fmt: skip
 """What can be asked for beside a chat completion, as the ledger calls it."""
 
 
@@ -81,11 +84,12 @@ class WholeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that the caller sent along; `filename` and `content_type` are its words and may be wrong."""
+    """A file that the caller sent along; `filename` and `content_type` are its words and may be wrong. `name` is the form's field."""
 
     filename: str
     content_type: str
     data: bytes
+    name: str = "file"
 
 
 @dataclass(slots=True)
@@ -94,8 +98,9 @@ class OperationRequest(ChatRequest):
     `model`, `query`, `documents`); its `model` is the caller's and not to be sent. `cap` is of `completions` alone."""
 
     operation: Operation = "embeddings"
-    upload: Upload | None = None
-    """Of `audio.transcriptions`, whose other fields are the body; the values of repeated ones (`timestamp_granularities[]`) are lists."""
+    uploads: tuple[Upload, ...] = ()
+    """Of what is asked for in a form (`audio.transcriptions`, `images.edits` …), whose other fields are the body; the values of repeated
+    ones (`timestamp_granularities[]`) are lists."""
 
 
 @dataclass(slots=True)

@@ -32,6 +32,7 @@ from backend.providers.openai_usage import usage_from_openai
 from backend.providers.provider import (
     Capabilities,
     ChatRequest,
+    Operation,
     OperationAnswer,
     OperationRequest,
     Provider,
@@ -87,7 +88,9 @@ class SandboxProvider:
     """
 
     protocol = "sandbox"
-    capabilities = Capabilities(simulated=True, operations=frozenset(OPERATION_MODELS.values()), most_inputs=MOST_INPUTS)
+    capabilities = Capabilities(
+        simulated=True, operations=frozenset[Operation]().union(*OPERATION_MODELS.values()), most_inputs=MOST_INPUTS
+    )
 
     def __init__(self, name: str = "sandbox", *, pace: float = 1.0) -> None:
         self.name = name

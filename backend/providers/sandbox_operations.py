@@ -4,9 +4,9 @@ sandbox/embedding      one vector a text, near each other where texts share word
 sandbox/completion     the sandbox's answer as a plain completion
 sandbox/moderation     flags texts that hold the word "violence"
 sandbox/reranker       goes by the words that query and document share
-sandbox/image          a PNG of one color
+sandbox/image          a PNG of one color, another one for another prompt or other pictures
 sandbox/speech         a quiet tone (wav, pcm) or silence (mp3) as long as the text would take
-sandbox/transcriber    a sentence that says how long the file plays
+sandbox/transcriber    a sentence that says how long the file plays, as a transcript or a translation
 """
 
 import base64
@@ -28,14 +28,14 @@ from backend.providers.openai_usage import usage_from_operation
 from backend.providers.provider import Operation, OperationAnswer, OperationRequest
 from backend.providers.sound import sound_of
 
-MODELS: Mapping[str, Operation] = {
-    "embedding": "embeddings",
-    "completion": "completions",
-    "moderation": "moderations",
-    "reranker": "rerank",
-    "image": "images.generations",
-    "speech": "audio.speech",
-    "transcriber": "audio.transcriptions",
+MODELS: Mapping[str, frozenset[Operation]] = {
+    "embedding": frozenset({"embeddings"}),
+    "completion": frozenset({"completions"}),
+    "moderation": frozenset({"moderations"}),
+    "reranker": frozenset({"rerank"}),
+    "image": frozenset({"images.generations", "images.edits", "images.variations"}),
+    "speech": frozenset({"audio.speech"}),
+    "transcriber": frozenset({"audio.transcriptions", "audio.translations"}),
 }
 MOST_INPUTS = 100
 _DIMENSIONS = 256
@@ -59,7 +59,7 @@ def performed(request: OperationRequest) -> OperationAnswer:
     Raises:
         UpstreamFailure: no such model, or a wish that a simulation cannot grant.
     """
-    if MODELS.get(request.model) != request.operation:
+    if request.operation not in MODELS.get(request.model, ()):
         raise UpstreamFailure("not_found", ModelNotFound(f"The sandbox has no model {request.model[:80]!r} for this."), status=404)
     return _DOES[request.operation](request)
 
@@ -158,10 +158,12 @@ def _images(request: OperationRequest) -> OperationAnswer:
     size = body.get("size") or "1024x1024"
     width, _, height = ("1024x1024" if size == "auto" else size).partition("x")
     data = []
+    prompt = body.get("prompt") or "another one like it"
+    seed = b"".join([prompt.encode(), *(upload.data for upload in request.uploads)])
     for number in range(body.get("n") or 1):
-        drawn = base64.b64encode(_png(int(width), int(height), sha256(f"{body['prompt']}{number}".encode()).digest()[:3])).decode()
+        drawn = base64.b64encode(_png(int(width), int(height), sha256(b"%b%d" % (seed, number)).digest()[:3])).decode()
         shown = {"url": f"data:image/png;base64,{drawn}"} if body.get("response_format") == "url" else {"b64_json": drawn}
-        data.append({**shown, "revised_prompt": f"Simulated: {body['prompt'][:200]}"})
+        data.append({**shown, "revised_prompt": f"Simulated: {prompt[:200]}"})
     return _json({"created": _CREATED, "data": data})
 
 
@@ -215,18 +217,18 @@ class _Bytes:
 
 
 def _transcriptions(request: OperationRequest) -> OperationAnswer:
-    assert request.upload is not None
-    seconds = round(sound_of(request.upload.data).likely, 3)
-    text = f"This is a simulated transcript of {seconds:g} seconds of sound."
+    [upload] = request.uploads
+    seconds = round(sound_of(upload.data).likely, 3)
+    kinds = {"audio.transcriptions": "transcript", "audio.translations": "translation"}
+    text = f"This is a simulated {kinds[request.operation]} of {seconds:g} seconds of sound."
     kind = request.body.get("response_format") or "json"
     usage = {"type": "duration", "seconds": seconds}
     if kind == "json":
         return _json({"text": text, "usage": usage})
     if kind == "verbose_json":
         segment = {"id": 0, "start": 0.0, "end": seconds, "text": text}
-        return _json(
-            {"task": "transcribe", "language": "english", "duration": seconds, "text": text, "segments": [segment], "usage": usage}
-        )
+        task = "transcribe" if request.operation == "audio.transcriptions" else "translate"
+        return _json({"task": task, "language": "english", "duration": seconds, "text": text, "segments": [segment], "usage": usage})
     if kind == "text":
         return OperationAnswer(f"{text}\n".encode(), None, Usage(seconds=seconds), "text/plain; charset=utf-8")
     raise refused("The sandbox writes json, verbose_json and text.", "response_format")
@@ -242,6 +244,9 @@ _DOES: Mapping[Operation, Callable[[OperationRequest], OperationAnswer]] = {
     "moderations": _moderations,
     "rerank": _rerank,
     "images.generations": _images,
+    "images.edits": _images,
+    "images.variations": _images,
     "audio.speech": _speech,
     "audio.transcriptions": _transcriptions,
+    "audio.translations": _transcriptions,
 }

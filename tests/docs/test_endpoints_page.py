@@ -19,7 +19,10 @@ from tests.docs.test_examples import HERE, blocks
 from tests.rig.server import AppServer
 
 PAGE = "docs/endpoints.md"
-HEADINGS = ("embeddings", "completions", "moderations", "rerank", "images.generations", "audio.speech", "audio.transcriptions")
+HEADINGS = (
+    "embeddings", "completions", "moderations", "rerank", "images.generations", "images.edits", "images.variations", "audio.speech",
+    "audio.transcriptions", "audio.translations",
+)  # fmt: skip
 
 
 def run(command: str, server: AppServer, folder: Path) -> bytes:
@@ -35,15 +38,26 @@ def test_every_curl_works_as_printed_and_is_one_for_each_endpoint(server: AppSer
     answers = [run(command, server, tmp_path) for command in commands]
     said = (tmp_path / "said.wav").read_bytes()
     assert said.startswith(b"RIFF")
-    embeddings, completion, moderation, ranked, pictures, transcript = [json.loads(answer) for answer in answers if answer]
+    embeddings, completion, moderation, ranked, pictures, edited, varied, transcript, translation = [
+        json.loads(answer) for answer in answers if answer
+    ]
     assert len(embeddings["data"]) == 2
     assert completion["choices"][0]["text"]
     assert moderation["results"][0]["flagged"] is False
     assert ranked["results"][0]["index"] == 1
     assert pictures["data"][0]["b64_json"]
-    assert "2 seconds" in transcript["text"]
+    assert edited["data"][0]["b64_json"] != pictures["data"][0]["b64_json"]
+    assert len(varied["data"]) == 2
+    assert "transcript of 2 seconds" in transcript["text"]
+    assert "translation of 2 seconds" in translation["text"]
     # Priced by the store's own rows.
-    assert [answer["bourse"]["costUsd"] for answer in (ranked, pictures, transcript)] == [0.002, 0.04, 0.0002]
+    assert [answer["bourse"]["costUsd"] for answer in (ranked, pictures, varied, transcript, translation)] == [
+        0.002,
+        0.04,
+        0.08,
+        0.0002,
+        0.0002,
+    ]
 
 
 def test_the_python_works_as_printed(server: AppServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,7 +79,7 @@ class OperationAsking(Asking):
             bound.cap or None,
             metadata=request.metadata,
             operation=self._operation.name,
-            upload=self._asked_for.upload,
+            uploads=self._asked_for.uploads,
         )
 
     async def _whole(self, provider: Performer, request: OperationRequest, attempt: AttemptRecord) -> OperationAnswer:

@@ -1,8 +1,14 @@
-"""A `multipart/form-data` body that lies in memory (RFC 7578, RFC 2046): some short fields and one file."""
+"""A `multipart/form-data` body that lies in memory (RFC 7578, RFC 2046): some short fields and files."""
 
 import re
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
 
+from backend.gateway.operations.operation import Asked, end_user_of, model_of
+from backend.kernel.body import MAX_BODY_BYTES, read_body
 from backend.kernel.errors import BadRequest, UnsupportedEncoding
+from backend.kernel.request import Receive, Scope, header
 from backend.providers.provider import Upload
 
 MOST_PARTS = 64
@@ -28,8 +34,49 @@ def without_boundary(content_type: str, data: bytes) -> bytes:
     return data.replace(boundary, b"") if boundary else data
 
 
-def read_form(content_type: str, data: bytes) -> tuple[Fields, Upload | None]:
-    """The fields, and the file that is called `file`. A field whose name ends in `[]` is a list.
+class FormOperation:
+    """What all do alike whose request is a form. `check` is theirs."""
+
+    max_bytes = MAX_BODY_BYTES
+    files: Mapping[str, int] = {}
+    """The fields that are files, and how many of each there may be; `image` stands for `image[]`, too."""
+    numbers: frozenset[str] = frozenset()
+    """Fields that are whole numbers: in a form everything is text."""
+
+    async def read(self, scope: Scope, receive: Receive) -> Asked:
+        data = await read_body(scope, receive, max_bytes=self.max_bytes)
+        fields, uploads = read_form(header(scope, b"content-type") or "", data, self.files)
+        body: dict[str, Any] = dict(fields)
+        for name in self.numbers & body.keys():
+            with suppress(ValueError, TypeError):
+                body[name] = int(body[name])
+        asked = Asked(body, model_of(body), end_user_of(body), tuple(uploads))
+        self.check(asked)
+        return asked
+
+    def check(self, asked: Asked) -> None:
+        """Raises BadRequest with `param`."""
+        raise NotImplementedError
+
+
+def is_on(wish: Any) -> bool:
+    """Whether a form's field switches something on, in any spelling."""
+    return str(wish).lower() not in ("none", "false", "0", "no", "off", "")
+
+
+def files_in(asked: Asked, name: str, what: str) -> list[Upload]:
+    """The files of a field that must be there, none of them empty. `what`: to complete "Send …"."""
+    found = [upload for upload in asked.uploads if upload.name.removesuffix("[]") == name]
+    if not found or not all(upload.data for upload in found):
+        raise BadRequest(f"Send {what} as a file in the field '{name}'.", param=name)
+    return found
+
+
+def read_form(content_type: str, data: bytes, files: Mapping[str, int]) -> tuple[Fields, list[Upload]]:
+    """The fields, and the files. A field whose name ends in `[]` is a list.
+
+    Args:
+        files: the fields that are files, and how many of each there may be.
 
     Raises:
         UnsupportedEncoding: the body is no form.
@@ -39,13 +86,15 @@ def read_form(content_type: str, data: bytes) -> tuple[Fields, Upload | None]:
     if boundary is None:
         raise UnsupportedEncoding("Send multipart/form-data with a boundary.")
     fields: Fields = {}
-    upload: Upload | None = None
+    uploads: list[Upload] = []
     for head, begin, end in _parts(data, boundary):
         name, filename, kind = _about(head)
         if filename is not None:
-            if name != "file" or upload is not None:
-                raise BadRequest("One file is sent, in the field 'file'.", param=name[:64])
-            upload = Upload(filename[:255] or "file", kind, data[begin:end])
+            many = files.get(name.removesuffix("[]"), 0)
+            if sum(upload.name == name for upload in uploads) >= many:
+                told = " and ".join([f"'{field}' (up to {most})" if most > 1 else f"'{field}' (one)" for field, most in files.items()])
+                raise BadRequest(f"Files are sent in the field {told}.", param=name)
+            uploads.append(Upload(filename[:255] or "file", kind, data[begin:end], name))
             continue
         if end - begin > MOST_FIELD_BYTES:
             raise BadRequest(f"'{name}' is longer than {MOST_FIELD_BYTES:,} bytes.", param=name)
@@ -56,7 +105,7 @@ def read_form(content_type: str, data: bytes) -> tuple[Fields, Upload | None]:
         if "\0" in value:
             raise BadRequest(f"'{name}' holds a NUL character.", param=name)
         _put(fields, name, value)
-    return fields, upload
+    return fields, uploads
 
 
 def _put(fields: Fields, name: str, value: str) -> None:

@@ -34,7 +34,7 @@ class Asked:
     body: dict[str, Any]
     model: str
     end_user: str | None = None
-    upload: Upload | None = None
+    uploads: tuple[Upload, ...] = ()
     stream: bool = False
     """A text is to come in events."""
     wants_usage: bool = False

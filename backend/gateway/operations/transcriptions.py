@@ -1,14 +1,15 @@
-"""`POST /v1/audio/transcriptions`: what is said in a file. Charged by the second, as long as the provider says that it plays, else as its
-own header says; or by the token where the provider counts those and the offer has prices for them."""
+"""`POST /v1/audio/transcriptions` and `/v1/audio/translations`: what is said in a file, as it was said or in English.
+
+Charged by the second, as long as the provider says that it plays, else as its own header says; or by the token where the provider counts
+those and the offer has prices for them.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
-from backend.gateway.operations.form import read_form
-from backend.gateway.operations.operation import Asked, Metered, Unit, choice_of, end_user_of, model_of, objects_in
-from backend.kernel.body import read_body
-from backend.kernel.errors import BadRequest, UnsupportedParameter
-from backend.kernel.request import Receive, Scope, header
+from backend.gateway.operations.form import FormOperation, files_in, is_on
+from backend.gateway.operations.operation import Asked, Metered, Unit, choice_of, objects_in
+from backend.kernel.errors import UnsupportedParameter
 from backend.pricing.usage import Usage
 from backend.providers.provider import Operation as Name
 from backend.providers.provider import OperationAnswer
@@ -16,7 +17,6 @@ from backend.providers.sound import sound_of
 
 MAX_FILE_BYTES = 25 * 1024 * 1024
 _BESIDE_THE_FILE = 256 * 1024
-FORMATS = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
 AUDIO_TOKENS_A_SECOND = 32
 """The hungriest model that is known (Gemini); OpenAI's take ten."""
 _TEXT_TOKENS_A_SECOND = 16
@@ -24,23 +24,19 @@ _TEXT_TOKENS_A_SECOND = 16
 _MOST_TEXT_TOKENS = 16_384
 
 
-class Transcriptions:
+class Transcriptions(FormOperation):
     name: Name = "audio.transcriptions"
     max_bytes = MAX_FILE_BYTES + _BESIDE_THE_FILE
+    files: Mapping[str, int] = {"file": 1}
+    formats: tuple[str, ...] = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
 
-    async def read(self, scope: Scope, receive: Receive) -> Asked:
-        data = await read_body(scope, receive, max_bytes=self.max_bytes)
-        fields, upload = read_form(header(scope, b"content-type") or "", data)
-        if upload is None or not upload.data:
-            raise BadRequest("Send the sound as a file in the field 'file'.", param="file")
-        body: dict[str, Any] = dict(fields)
-        asked = Asked(body, model_of(body), end_user_of(body), upload)
-        choice_of(body, "response_format", FORMATS, "json")
-        if str(body.get("stream", "false")).lower() not in ("false", "0", "no", "off", ""):
+    def check(self, asked: Asked) -> None:
+        [upload] = files_in(asked, "file", "the sound")
+        choice_of(asked.body, "response_format", self.formats, "json")
+        if is_on(asked.body.get("stream")):
             raise UnsupportedParameter("Transcriptions are not streamed here.", param="stream")
         sound = sound_of(upload.data)
         asked.seconds, asked.most_seconds = sound.likely, sound.most
-        return asked
 
     def prompt(self, asked: Asked) -> Mapping[str, Any]:
         return {"prompt": asked.body["prompt"]} if asked.body.get("prompt") else {}
@@ -67,3 +63,8 @@ class Transcriptions:
             Metered("second", Usage(seconds=min(round(asked.seconds, 3), asked.most_seconds)), "counted"),
             Metered("token", heard, "estimated"),
         ]
+
+
+class Translations(Transcriptions):
+    name: Name = "audio.translations"
+    formats = ("json", "text", "srt", "verbose_json", "vtt")

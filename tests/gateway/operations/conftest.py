@@ -26,6 +26,7 @@ PRICES: dict[str, dict[str, Any]] = {
     "rank-tokens": {"input": 0.05},
     "draw": {"image": 0.04},
     "draw-tokens": {"input": 5, "output": 40},
+    "change-tokens": {"input": 5, "image_input": 10, "output": 40},
     "speak": {"character": 15},
     "hear": {"second": 0.0001},
     "hear-tokens": {"input": 2.5, "output": 10},

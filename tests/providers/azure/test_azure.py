@@ -357,10 +357,12 @@ async def test_everything_else_that_it_does_is_asked_of_the_deployment(azure: Op
             ("completions", {"prompt": "hi"}, whole(completed), "completions"),
             ("audio.speech", {"input": "hi", "voice": "alloy"}, whole(b"ID3", content_type="audio/mpeg"), "audio/speech"),
             ("audio.transcriptions", {}, whole({"text": "hi"}), "audio/transcriptions"),
+            ("audio.translations", {}, whole({"text": "hi"}), "audio/translations"),
+            ("images.edits", {"prompt": "hi"}, whole({"data": [{"b64_json": "hi"}]}), "images/edits"),
         ):
-            upload = Upload("a.mp3", "audio/mpeg", b"ID3") if operation == "audio.transcriptions" else None
+            uploads = (Upload("a.mp3", "audio/mpeg", b"ID3"),) if path.endswith(("transcriptions", "translations", "edits")) else ()
             azure.script(step)
-            answered = await provider.perform(OperationRequest(body, "d", 2, "00-0-0-01", operation=operation, upload=upload))
+            answered = await provider.perform(OperationRequest(body, "d", 2, "00-0-0-01", operation=operation, uploads=uploads))
             assert azure.requests[-1].path == f"/openai/deployments/d/{path}?api-version=2024-10-21"
             assert azure.requests[-1].headers["api-key"] == KEY
             if answered.stream is None:
