@@ -5,10 +5,14 @@ event, comments and other fields ignored. One thing it does that the standard do
 blank line still counts as an event, because some servers close right after the last one.
 """
 
+import re
+
 from backend.kernel.errors import BourseError, UpstreamError
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
+_NAMED = re.compile(rb"^event: [^\n]*\ndata: ([^\n]*)\n\n", re.MULTILINE)
+"""A whole event with its name before it. Where all lines are of such, they are split at once."""
 
 
 class EventTooLarge(Exception):
@@ -40,16 +44,22 @@ class EventSplitter:
         Raises:
             EventTooLarge: an event without end.
         """
-        if not self._buffer and not self._lines and not self._skip_lf and data[:6] == b"data: ":
-            plain = data if b"\r" not in data else data.replace(b"\r\n", b"\n")
-            if plain[-2:] == b"\n\n" and (plain is data or b"\r" not in plain):
-                self._started = True
-                events = plain[6:-2].split(b"\n\ndata: ")
-                for event in events:
-                    if b"\n" in event:
-                        break
-                else:
-                    self.clean = plain is data
+        if not self._buffer and not self._lines and not self._skip_lf:
+            if data[:6] == b"data: ":
+                plain = data.replace(b"\r\n", b"\n") if b"\r" in data else data
+                if plain[-2:] == b"\n\n" and b"\r" not in plain:
+                    self._started = True
+                    events = plain[6:-2].split(b"\n\ndata: ")
+                    for event in events:
+                        if b"\n" in event:
+                            break
+                    else:
+                        self.clean = plain is data
+                        return events
+            elif data[:7] == b"event: " and b"\r" not in data:
+                events = _NAMED.findall(data)
+                if data.count(b"\n") == 3 * len(events) and data[-2:] == b"\n\n":
+                    self._started, self.clean = True, False
                     return events
         self.clean = False
         return self._feed_slowly(data)

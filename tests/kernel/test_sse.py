@@ -50,13 +50,11 @@ def test_rubbish_is_cut_the_same_way_wherever_it_is_cut(data: bytes, cuts: list[
     assert events_of(split(data, cuts)) == events_of([data])
 
 
-any_grammar = given(
-    pieces=st.lists(
-        st.sampled_from([b"data: {}", b"data:x", b"\n", b"\r", b"\r\n", b"\n\n", b": c", b"event: e", b"\xef\xbb\xbf", b"data", b" "]),
-        max_size=30,
-    ),
-    cuts=st.lists(st.integers(0, 200), max_size=10),
-)
+GRAMMAR = [
+    b"data: {}", b"data:x", b"\n", b"\r", b"\r\n", b"\n\n", b": c", b"event: e", b"\xef\xbb\xbf", b"data", b" ",
+    b"event: e\ndata: {}\n\n", b"event: e\ndata: ",
+]  # fmt: skip
+any_grammar = given(pieces=st.lists(st.sampled_from(GRAMMAR), max_size=30), cuts=st.lists(st.integers(0, 200), max_size=10))
 
 
 @settings(max_examples=400)
@@ -85,6 +83,14 @@ test_the_grammar_ten_thousand_times = many(
         (b"data: a\ndata: b\n\n", [b"a\nb"]),
         (b"data: a\r\ndata: b\r\n\r\n", [b"a\nb"]),
         (b"data\ndata: x\n\n", [b"\nx"]),
+        (b"data: a\rdata: b\n\n", [b"a\nb"]),
+        (b"data: a\r\rdata: b\n\n", [b"a", b"b"]),
+        (b"event: e\ndata: a\n\nevent: f\ndata: b\n\n", [b"a", b"b"]),
+        (b"event: e\ndata: a\n\ndata: q\nevent: f\ndata: b\n\n", [b"a", b"q\nb"]),
+        (b"event: e\ndata: a\n\ndata: event: f\ndata: b\n\n", [b"a", b"event: f\nb"]),
+        (b"event: e\ndata: a\ndata: b\n\n", [b"a\nb"]),
+        (b"event: e\ndata: a\rdata: b\n\n", [b"a\nb"]),
+        (b"event: e\n\ndata: a\n\n", [b"a"]),
         (b"data:  two spaces\n\n", [b" two spaces"]),
         (b"event: x\nid: 1\nretry: 5\ndata: a\n\n", [b"a"]),
         (b": only a comment\n\n", []),
