@@ -30,7 +30,7 @@ from benchmarks.gateway import FULL, PACED_GAP_MS, PAGE, Bench, Column
 from benchmarks.peers import ROOT, Place, Running
 from benchmarks.processes import Server, free_ports
 
-CALLS, STREAMS = 3000, 160
+CALLS, AGENT_CALLS, STREAMS = 3000, 1000, 160
 SECONDS = 30.0
 SETTLE = 0.7  # the ledger's writer is a quarter of a second behind
 BASE = "openai"
@@ -81,11 +81,14 @@ def settings(data: Path, upstream: int) -> str:
     return json.dumps(given)
 
 
-def measure_round(bench: Bench, column: Column, calls: int, streams: int) -> None:
-    """One adapter's turn: whole calls, then streams as fast as they come, then streams with a gap."""
+def measure_round(bench: Bench, column: Column) -> None:
+    """One adapter's turn: whole calls, those of an agent, then streams as fast as they come, then streams with a gap."""
     bench.pace(wire.STREAM_PIECES, 0)
-    _measure(bench, column, "call", bench.calls(column, 16, calls, SECONDS), 1)
-    _measure(bench, column, "chunk", bench.streams(column, 16, streams, SECONDS, wire.STREAM_PIECES), wire.STREAM_PIECES)
+    _measure(bench, column, "call", bench.calls(column, 16, CALLS, SECONDS), 1)
+    running = column.running
+    long = wire.http_request(f"127.0.0.1:{running.port}", running.path, running.headers, wire.agent_body(running.model))
+    _measure(bench, column, "agent", replace(bench.calls(column, 16, AGENT_CALLS, SECONDS), request=long), 1)
+    _measure(bench, column, "chunk", bench.streams(column, 16, STREAMS, SECONDS, wire.STREAM_PIECES), wire.STREAM_PIECES)
     bench.pace(wire.STREAM_PIECES, PACED_GAP_MS)
     spread = wire.STREAM_PIECES * PACED_GAP_MS / 1000
     _measure(bench, column, "paced", bench.streams(column, 16, 64, SECONDS, wire.STREAM_PIECES, spread), wire.STREAM_PIECES)
@@ -133,11 +136,13 @@ def wrong_rows(database: Path) -> list[str]:
 def table(columns: list[Column]) -> str:
     """Figures, and how many times the OpenAI-compatible ones they are: the median of each round's own ratio."""
     base = columns[0]
-    lines = ["| adapter | CPU per call | CPU per chunk, as fast as they come | a chunk each 5 ms | memory per open stream |"]
-    lines.append("|---|---:|---:|---:|---:|")
+    lines = [
+        "| adapter | CPU per call | of an agent, 60 KB | CPU per chunk, as fast as they come | a chunk each 5 ms | memory per open stream |"
+    ]
+    lines.append("|---|---:|---:|---:|---:|---:|")
     for column in columns:
         cells = []
-        for what, digits in (("call", 0), ("chunk", 1), ("paced", 1)):
+        for what, digits in (("call", 0), ("agent", 0), ("chunk", 1), ("paced", 1)):
             shown = f"{report.median(column.rounds[what]) * 1e6:,.{digits}f} µs"
             cells.append(shown if column is base else f"{shown} · {ratio(column, base, what):.2f}×")
         cells.append(f"{column.once['stream_bytes'] / 1024:.0f} KB" if "stream_bytes" in column.once else "–")
@@ -159,6 +164,7 @@ def targets(columns: list[Column], adapters: list[Adapter]) -> str:
     for column, adapter in zip(columns, adapters, strict=True):
         if adapter.most_per_call is not None:
             line(f"CPU per call, {adapter.label}", ratio(column, columns[0], "call"), adapter.most_per_call, "×", 2)
+            line(f"CPU per call of an agent, {adapter.label}", ratio(column, columns[0], "agent"), adapter.most_per_call, "×", 2)
         if adapter.most_per_chunk is not None:
             line(f"CPU per chunk, {adapter.label}", ratio(column, columns[0], "chunk"), adapter.most_per_chunk, "×", 2)
     known = [column.once["stream_bytes"] / 1024 for column in columns if "stream_bytes" in column.once]
@@ -203,7 +209,7 @@ def main() -> int:
             for number in range(chosen.rounds):
                 turn = number % len(columns)
                 for column in columns[turn:] + columns[:turn]:
-                    measure_round(bench, column, CALLS, STREAMS)
+                    measure_round(bench, column)
             sent = sum(column.sent for column in columns)
             assert running.ledger is not None
             faults = [f"{column.peer.label}: {fault}" for column in columns for fault in column.faults]

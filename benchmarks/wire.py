@@ -27,6 +27,24 @@ def request_body(model: str, *, stream: bool) -> bytes:
     return json.dumps(body).encode()
 
 
+def agent_body(model: str) -> bytes:
+    """What an agent asks after forty turns with tools: about 60 KB, 121 messages, 15 tools."""
+    properties = {f"option_{number}": {"type": "string", "description": "what it is to do " * 3} for number in range(6)}
+    schema = {"type": "object", "properties": properties, "required": ["option_0"]}
+    tools = [
+        {"type": "function", "function": {"name": f"tool_{number}", "description": "Does something to a file. " * 5, "parameters": schema}}
+        for number in range(15)
+    ]
+    messages: list[dict[str, object]] = [{"role": "system", "content": _SYSTEM * 10}]
+    for turn in range(40):
+        arguments = json.dumps({"option_0": "path/to/a/file " * 8, "option_1": str(turn)})
+        call = {"id": f"call_{turn}", "type": "function", "function": {"name": "tool_1", "arguments": arguments}}
+        messages.append({"role": "user", "content": _QUESTION})
+        messages.append({"role": "assistant", "content": "I look at it.", "tool_calls": [call]})
+        messages.append({"role": "tool", "tool_call_id": f"call_{turn}", "content": "a line of what it printed\n" * 24})
+    return json.dumps({"model": model, "messages": messages, "tools": tools, "temperature": 0.2, "max_tokens": 256}).encode()
+
+
 def http_request(host: str, path: str, headers: dict[str, str], body: bytes) -> bytes:
     """One complete HTTP/1.1 POST, ready to be written to a socket again and again."""
     lines = [f"POST {path} HTTP/1.1", f"Host: {host}", "Content-Type: application/json", f"Content-Length: {len(body)}"]

@@ -101,8 +101,8 @@ def _column(**rounds: list[float]) -> Column:
 
 
 def test_a_ratio_is_of_one_round_and_judged_on_the_exact_figure() -> None:
-    base = _column(call=[1.0, 10.0, 2.0], chunk=[1.0, 1.0, 1.0])
-    other = _column(call=[2.0, 20.02, 4.004], chunk=[3.0, 3.0, 3.0])
+    base = _column(call=[1.0, 10.0, 2.0], agent=[1.0, 1.0, 1.0], chunk=[1.0, 1.0, 1.0])
+    other = _column(call=[2.0, 20.02, 4.004], agent=[1.0, 1.0, 1.0], chunk=[3.0, 3.0, 3.0])
     other.once["stream_bytes"] = 101 * 1024
     assert adapters.ratio(other, base, "call") == pytest.approx(2.002)
     told = adapters.targets([base, other], list(ADAPTERS[:2]))
