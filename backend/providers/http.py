@@ -9,7 +9,7 @@ import asyncio
 import base64
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -21,6 +21,8 @@ __all__ = ["AddressForbidden", "BrokenOff", "HttpAnswer", "NotConnected", "NotHt
 
 KEEP_ALIVE_SECONDS = 30.0
 RESOLVED_SECONDS = 10.0
+MOST_NAMES = 1000
+"""Names that are remembered: callers name hosts, too."""
 MAX_WHOLE_BYTES = 48 * 1024 * 1024
 THE_MACHINE = AddressPolicy(tuple(ip_network(text) for text in ("127.0.0.0/8", "169.254.0.0/16", "fd00:ec2::/32")))
 """Where clouds tell a machine, a container or a function who it is: itself, and addresses that are routed nowhere."""
@@ -42,7 +44,7 @@ class Target:
     host: str
     port: int
     tls: bool
-    head: bytes
+    head: bytes = field(repr=False)
 
 
 class UpstreamHttp:
@@ -142,7 +144,7 @@ class UpstreamHttp:
         """The client for URLs that callers name: nothing that the operator opened for providers is open to it."""
         if self._for_callers is None:
             proxy = self._proxy.geturl() if self._proxy is not None else None
-            self._for_callers = UpstreamHttp(self._callers, proxy=proxy, ca_file=self._ca_file)
+            self._for_callers = UpstreamHttp(replace(self._callers, names_of_callers=True), proxy=proxy, ca_file=self._ca_file)
         return self._for_callers
 
     @property
@@ -247,6 +249,8 @@ class UpstreamHttp:
                 addresses = await self.policy.resolve(target.host, target.port)
             except AddressRefused as error:
                 raise AddressForbidden("address not allowed") from error
+            if len(self._resolved) >= MOST_NAMES:
+                self._resolved.clear()
             self._resolved[target.host, target.port] = (now + RESOLVED_SECONDS, addresses)
         return addresses
 

@@ -6,8 +6,8 @@ followed, and size, time and kind are bounded.
 
 import asyncio
 from collections.abc import Iterable
-from ipaddress import ip_address
 from mimetypes import guess_type
+from socket import inet_aton, inet_ntoa
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -94,12 +94,15 @@ async def _fetch(http: UpstreamHttp, wanted: Wanted, left: int) -> Media:
 
 
 def _check_literal(http: UpstreamHttp, host: str) -> None:
-    """Behind a proxy names are resolved there; what is an address already is checked here all the same."""
-    try:
-        ip_address(host)
-    except ValueError:
-        return
-    if not http.policy.permits(host):
+    """Behind a proxy names are resolved there; what is an address already, however it is spelt (127.1, 2130706433, 0x7f.1), is checked here
+    all the same."""
+    address = host
+    if ":" not in host:
+        try:
+            address = inet_ntoa(inet_aton(host.rstrip(".")))
+        except (OSError, UnicodeError):
+            return
+    if not http.policy.permits(address):
         raise AddressForbidden("address not allowed")
 
 

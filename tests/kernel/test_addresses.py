@@ -2,13 +2,14 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator
 from ipaddress import ip_network
 
 import httpx
 import pytest
 
-from backend.kernel.addresses import AddressPolicy, AddressRefused
+from backend.kernel.addresses import LOOK_UPS_OF_CALLERS, AddressPolicy, AddressRefused
 from backend.kernel.http import OutboundClient, ResponseTooLarge
 
 PRIVATE = [
@@ -17,7 +18,7 @@ PRIVATE = [
     "198.18.0.1", "198.51.100.1", "203.0.113.1", "224.0.0.1", "239.255.255.250", "240.0.0.1", "255.255.255.255", "::", "::1", "fe80::1",
     "fe80::1%eth0", "fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254", "::127.0.0.1",
     "64:ff9b::7f00:1", "64:ff9b::a00:1", "64:ff9b:1::a00:1", "2002:7f00:1::", "2002:a00:1::1", "2001:0:7f00:1::", "2001:db8::1",
-    "100::1", "fec0::1",
+    "100::1", "fec0::1", "168.63.129.16", "::ffff:168.63.129.16",
 ]  # fmt: skip
 PUBLIC = ["1.1.1.1", "8.8.8.8", "93.184.216.34", "172.32.0.1", "11.0.0.1", "2606:4700:4700::1111", "2a00:1450:4001::1", "::ffff:8.8.8.8"]
 NOT_ADDRESSES = ["", "localhost", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "127.0.0.1:80", "[::1]", "１２７.0.0.1", "127.0.0.1\n"]
@@ -164,6 +165,33 @@ async def test_a_name_that_changes_its_address_after_the_check_is_still_connecte
     assert answer.text == "hi"
     assert asked == ["rebind.example"]
     assert len(canary.hits) == 1
+
+
+@pytest.mark.case("W4")
+async def test_names_of_callers_that_are_not_found_soon_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name server that does not answer is anybody's for a few dollars, and a look-up of the system's cannot be given up."""
+    over = threading.Event()
+
+    def looked_up(host: str | bytes, port: int, *_args: object, **_named: object) -> list[object]:
+        if "slow" in str(host):
+            over.wait(20)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", looked_up)
+    inside = (ip_network("127.0.0.1/32"),)
+    callers = AddressPolicy(inside, names_of_callers=True)
+    waiting = [asyncio.ensure_future(callers.resolve(f"slow-{number}.example", 80)) for number in range(LOOK_UPS_OF_CALLERS + 8)]
+    try:
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            assert await AddressPolicy(inside).resolve("provider.example", 443) == ["127.0.0.1"]
+        for one in waiting[LOOK_UPS_OF_CALLERS:]:
+            one.cancel()
+    finally:
+        over.set()
+    found = await asyncio.gather(*waiting, return_exceptions=True)
+    assert found[:LOOK_UPS_OF_CALLERS] == [["127.0.0.1"]] * LOOK_UPS_OF_CALLERS
+    assert {type(one) for one in found[LOOK_UPS_OF_CALLERS:]} == {asyncio.CancelledError}
 
 
 @pytest.mark.case("W4")

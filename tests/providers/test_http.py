@@ -363,3 +363,11 @@ async def test_the_caller_of_post_learns_when_the_request_is_written_and_not_bef
     with pytest.raises(AddressForbidden):
         await nobody.post(target, b"", "", connect_seconds=2, sending=lambda: said.append("again"))
     assert said == ["sent"]
+
+
+@pytest.mark.case("S1")
+async def test_a_target_shows_no_key_to_who_prints_it() -> None:
+    async with client() as http:
+        target = http.target("https://api.example.org/v1", {"authorization": "Bearer sk-canary-0123456789"})
+        assert b"sk-canary" in target.head
+        assert "sk-canary" not in repr(target)

@@ -10,6 +10,7 @@ import pytest
 
 from backend.kernel.addresses import AddressPolicy, AddressRefused
 from backend.kernel.errors import BadRequest
+from backend.providers import http as provider_http
 from backend.providers import media_fetch
 from backend.providers.http import UpstreamHttp
 from backend.providers.media_fetch import Media, Wanted, fetch_media
@@ -101,6 +102,9 @@ async def test_a_literal_address_is_checked_although_a_proxy_is_asked() -> None:
     async with web(lambda _: reply()) as (proxy, url), http(AddressPolicy((IPv4Network("192.0.2.1/32"),)), proxy=url) as client:
         with pytest.raises(AddressRefused):
             await fetched(client, "http://10.0.0.1/a.png")
+        for disguised in ("127.1", "2130706433", "0x7f.1", "017700000001", "127.0.0.1.", "[::1]", "[::ffff:127.0.0.1]"):
+            with pytest.raises(BadRequest):
+                await fetched(client, f"http://{disguised}/a.png")
         assert proxy.calls == []
         assert (await fetched(client, "http://img.example/a.png"))["http://img.example/a.png"].data == PNG
 
@@ -147,6 +151,16 @@ async def test_size_is_bounded_over_all(monkeypatch: pytest.MonkeyPatch) -> None
         with pytest.raises(BadRequest, match="bytes") as caught:
             await fetched(client, f"{url}/1", f"{url}/2", f"{url}/3")
         assert caught.value.param == "messages[2]"
+
+
+async def test_what_is_remembered_of_names_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(provider_http, "MOST_NAMES", 3)
+    async with web(lambda _: reply()) as (_, url), http() as client:
+        port = url.rpartition(":")[2]
+        for host in ("127.0.0.1", "localhost", "127.1", "127.0.1", "2130706433", "0x7f.1"):
+            await fetched(client, f"http://{host}:{port}/a.png")
+            assert len(client._resolved) <= 3
+        assert client.policy.names_of_callers
 
 
 async def test_number_and_time_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
