@@ -7,6 +7,7 @@ model made the call, the documented stand-in goes instead. Source: ai.google.dev
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -148,10 +149,10 @@ def _result(reader: _Reader, message: Mapping[str, Any], where: str) -> None:
     if not isinstance(name, str):
         raise BadRequest("No call of a tool before this has this id.", param=f"{where}.tool_call_id")
     text = "".join([part["text"] for part in _texts(message.get("content"), f"{where}.content")])
-    try:
-        response = orjson.loads(text)
-    except orjson.JSONDecodeError:
-        response = None
+    response = None
+    if text.lstrip()[:1] == "{":
+        with suppress(orjson.JSONDecodeError):
+            response = orjson.loads(text)
     answer: dict[str, Any] = {"name": name, "response": response if isinstance(response, dict) else {"output": text}}
     if reader.ids and isinstance(identity, str):
         answer["id"] = identity

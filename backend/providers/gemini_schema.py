@@ -14,6 +14,7 @@ _KEPT = frozenset({
 })  # fmt: skip
 _BY_NAME = frozenset({"$defs", "properties"})
 _LISTS = frozenset({"anyOf", "oneOf", "prefixItems"})
+_SPECIAL = frozenset({"$ref", "allOf", "definitions", "$defs"})
 _DEEPEST = 64
 
 
@@ -35,16 +36,18 @@ def _cleaned(schema: Any, param: str, depth: int) -> dict[str, Any]:
         raise BadRequest("A JSON schema must be an object.", param=param)
     if not depth:
         raise BadRequest(f"The JSON schema is nested deeper than {_DEEPEST} levels.", param=param)
-    if isinstance(schema.get("$ref"), str):
-        # `definitions` is the old name of `$defs`, which is the one that Gemini knows.
-        kept: dict[str, Any] = {"$ref": schema["$ref"].replace("#/definitions/", "#/$defs/")}
-        return kept | _definitions(schema, param, depth)
-    alone = schema.get("allOf")
-    if isinstance(alone, list) and len(alone) == 1 and isinstance(alone[0], dict):
-        # Generators wrap a reference so, to put a description beside it.
-        schema = {**{name: value for name, value in schema.items() if name != "allOf"}, **alone[0]}
-        return _cleaned(schema, param, depth - 1)
-    kept = _definitions(schema, param, depth)
+    kept: dict[str, Any] = {}
+    if not _SPECIAL.isdisjoint(schema):
+        alone = schema.get("allOf")
+        if isinstance(schema.get("$ref"), str):
+            # `definitions` is the old name of `$defs`, which is the one that Gemini knows.
+            kept["$ref"] = schema["$ref"].replace("#/definitions/", "#/$defs/")
+            return kept | _definitions(schema, param, depth)
+        if isinstance(alone, list) and len(alone) == 1 and isinstance(alone[0], dict):
+            # Generators wrap a reference so, to put a description beside it.
+            schema = {**{name: value for name, value in schema.items() if name != "allOf"}, **alone[0]}
+            return _cleaned(schema, param, depth - 1)
+        kept = _definitions(schema, param, depth)
     for name, value in schema.items():
         if name == "const":
             kept["enum"] = [value]

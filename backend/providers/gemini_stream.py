@@ -21,7 +21,7 @@ _UNREADABLE = b"data: {\n\n"
 class GeminiStream:
     """Feed bytes in order, get OpenAI's. `failure` is set once nothing more can come; what came before it was returned."""
 
-    __slots__ = ("_choices", "_finished", "_head", "_id", "_identity", "_is_counted", "_secret", "_splitter", "_usage", "failure")
+    __slots__ = ("_before", "_choices", "_finished", "_id", "_identity", "_is_counted", "_secret", "_splitter", "_usage", "failure")
 
     def __init__(self, identity: Identity, secret: str = "") -> None:
         self._identity = identity
@@ -29,7 +29,8 @@ class GeminiStream:
         self._splitter = EventSplitter()
         self._choices: dict[int, ChoiceReader] = {}
         self._finished: set[int] = set()
-        self._head: dict[str, Any] | None = None
+        self._before = b""
+        """What is the same in all chunks, once an event has said it."""
         self._id = ""
         self._usage: Any = None
         self._is_counted = False
@@ -83,9 +84,10 @@ class GeminiStream:
             if not isinstance(answer, dict):
                 return _UNREADABLE
             raise_if_blocked(answer)
-        if self._head is None:
+        if not self._before:
             # The identity of a stream is that of its first event, whatever later ones say.
-            self._head, self._id = self._identity.head(answer, "chat.completion.chunk"), self._identity.id_of(answer)
+            head = orjson.dumps(self._identity.head(answer, "chat.completion.chunk"))
+            self._before, self._id = b"data: " + head[:-1] + b',"choices":', self._identity.id_of(answer)
         usage = answer.get("usageMetadata")
         choices = []
         for number, candidate in enumerate(candidates if isinstance(candidates, list) else ()):
@@ -98,7 +100,7 @@ class GeminiStream:
             self._is_counted = False
         if not choices:
             return b""
-        return _event({**self._head, "choices": choices})
+        return self._before + orjson.dumps(choices) + b"}\n\n"
 
     def _choice(self, candidate: Any, number: int) -> dict[str, Any] | None:
         index = candidate.get("index", number) if isinstance(candidate, dict) else number
@@ -117,10 +119,6 @@ class GeminiStream:
 
     def _usage_chunk(self) -> bytes:
         usage = openai_usage(self._usage)
-        if usage is None or self._head is None:
+        if usage is None or not self._before:
             return b""
-        return _event({**self._head, "choices": [], "usage": usage})
-
-
-def _event(value: dict[str, Any]) -> bytes:
-    return b"data: " + orjson.dumps(value) + b"\n\n"
+        return self._before + b'[],"usage":' + orjson.dumps(usage) + b"}\n\n"
