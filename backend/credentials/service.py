@@ -226,7 +226,8 @@ class CredentialService:
             return await repository.count_sealed_otherwise(session, master.name if master is not None else "")
 
     async def reseal(self, principal: Principal, progress: Callable[[int], None] = lambda _: None) -> tuple[int, int]:
-        """Seal everything under the first master key, some at a time, while everything runs; may be broken off and begun again.
+        """Seal everything under the first master key, some at a time, while everything runs; may be broken off and begun again. Each
+        portion is a line of the audit.
 
         Args:
             progress: hears after each portion how many are done.
@@ -247,12 +248,15 @@ class CredentialService:
                     if value is not None:
                         anew.append((row.id, row.master, master.seal(value, row_of(row))))
                 await repository.reseal(unit.session, anew, master.name)
+                if anew:
+                    await self._audit.record(
+                        unit, principal, "provider_key.reseal", master.name, resealed=len(anew), closed=len(rows) - len(anew)
+                    )
                 done += len(anew)
                 closed += len(rows) - len(anew)
                 if not rows:
                     if done:
                         await unit.mark_changed()
-                        await self._audit.record(unit, principal, "provider_key.reseal", master.name, resealed=done, closed=closed)
                     break
                 after = rows[-1].id
             progress(done)

@@ -377,12 +377,37 @@ async def test_the_master_key_is_changed_while_everything_goes_on(
     await after.book.load()
     after.book.check_master()
     assert after.value() == wanted
-    assert [action for action, _, _ in await audited(database)].count("provider_key.reseal") == 1
+    assert [action for action, _, _ in await audited(database)].count("provider_key.reseal") == 3
     late = on_both()
     await late.book.load()
     with pytest.raises(MasterKeyWrong, match=MasterKey(SECOND).name):
         late.book.check_master()
     assert late.value() == [None] * 10
+
+
+async def test_what_was_sealed_anew_before_it_was_broken_off_is_in_the_audit_and_opens(
+    on_both: Open, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_module, "BATCH", 2)
+    before = on_both()
+    for number in range(5):
+        await before.service.add(OPERATOR, "acme", f"{SECRET}{number}", name=f"k{number}")
+    during = on_both(secret_key=SECOND, secret_key_previous=FIRST)
+
+    def broken_off(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await during.service.reseal(OPERATOR, broken_off)
+    assert [action for action, _, _ in await audited(database)].count("provider_key.reseal") == 1
+    assert await during.service.sealed_otherwise(OPERATOR) == 3
+    await during.book.load()
+    assert sorted(map(str, during.value())) == [f"{SECRET}{number}" for number in range(5)]
+    # A process that has not the new master key yet would start with some of them and without others.
+    await before.book.load()
+    with pytest.raises(MasterKeyWrong):
+        before.book.check_master()
+    assert await during.service.reseal(OPERATOR) == (3, 0)
 
 
 async def test_what_does_not_open_is_counted_and_left_as_it_is(at: Open) -> None:
