@@ -23,6 +23,7 @@ from tests.sdks.voices import FAULTS, VOICES
 
 __all__ = ["account_key"]
 
+PRICE = {"input": 1, "output": 2, "cache_read": 0.1, "cache_write": 1.25}
 ACCOUNT = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region": REGION}
 KINDS: dict[str, type[OpenAIUpstream]] = {"gemini": GeminiUpstream, "vertex": GeminiUpstream, "bedrock": BedrockUpstream}
 
@@ -61,7 +62,7 @@ async def gateway(
                 settings["api_key"] = f"file:{home}/account.json"
             for alias in (name, *[f"{name}-{fault}" for fault in FAULTS]):
                 providers[alias] = settings
-                candidate = {"provider": alias, "model": voice.model, "price": {"input": 1, "output": 2}}
+                candidate = {"provider": alias, "model": voice.model, "price": PRICE}
                 routes.append({"alias": alias, "candidates": [candidate], "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}})
         configuration = {
             "network": {"allow_private": ["127.0.0.1/32"], "allow_private_fetch": ["127.0.0.1/32"]},
