@@ -246,6 +246,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_route")),
     )
     op.create_table(
+        "stored_bytes",
+        sa.Column("tenant_id", sa.String(length=40), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("tenant_id", name=op.f("pk_stored_bytes")),
+    )
+    op.create_table(
         "stored_response",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("tenant_id", sa.String(length=40), nullable=False),
@@ -567,6 +573,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_stored_response_kept_until"))
 
     op.drop_table("stored_response")
+    op.drop_table("stored_bytes")
     op.drop_table("route")
     with op.batch_alter_table("rollup_series", schema=None) as batch_op:
         batch_op.drop_index("ix_rollup_series_tenant_id_model")

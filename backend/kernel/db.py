@@ -7,18 +7,19 @@ connection with `BEGIN IMMEDIATE`, so no caller ever sees "database is locked"; 
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.engine import Dialect
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 from sqlmodel import Field, SQLModel
 
@@ -33,6 +34,7 @@ SQLModel.metadata.naming_convention = {
     "pk": "pk_%(table_name)s",
 }
 
+Result = TypeVar("Result")
 SQLITE_BUSY_SECONDS = 10
 CALLERS_PATIENCE = 1.5
 patience: ContextVar[float | None] = ContextVar("patience", default=None)
@@ -187,6 +189,33 @@ class Database:
         for event in unit.events:
             self.events.publish(event)
 
+    async def transact(self, here: Callable[[sqlite3.Connection], Result], there: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        """A transaction without a session, for whoever makes many: committed once it returns, rolled back when it raises.
+
+        Args:
+            here: SQLite runs it on the connection's thread, in one trip with what begins and ends the transaction.
+            there: what PostgreSQL runs.
+
+        Raises:
+            StorageUnavailable: as `write`, but on SQLite it may be committed later all the same.
+        """
+        if self._write_lock is not None:
+            async with _as_unavailable(), self._write_lock, self._writer.connect() as connection:
+                return await _in_one_trip(connection, "BEGIN IMMEDIATE", here)
+        async with _as_unavailable(), self._writer.begin() as connection:
+            return await there(connection)
+
+    async def look(self, here: Callable[[sqlite3.Connection], Result], there: Callable[[AsyncConnection], Awaitable[Result]]) -> Result:
+        """As `transact`, for what is only read.
+
+        Raises:
+            StorageUnavailable: as `read`.
+        """
+        async with _as_unavailable(), self._reader.connect() as connection:
+            if self._write_lock is not None:
+                return await _in_one_trip(connection, "BEGIN", here)
+            return await there(connection)
+
     async def change_version(self) -> int:
         async with self.read() as session:
             return int((await session.execute(sa.text("SELECT version FROM change WHERE id = 1"))).scalar_one())
@@ -231,6 +260,28 @@ async def _as_unavailable() -> AsyncIterator[None]:
         if _is_storage_trouble(error):
             raise StorageUnavailable(retry_after=2) from error
         raise
+
+
+async def _in_one_trip(connection: AsyncConnection, begin: str, work: Callable[[sqlite3.Connection], Result]) -> Result:
+    driver: Any = (await connection.get_raw_connection()).driver_connection
+    # aiosqlite runs functions of its own in this way; it has no public name for it.
+    result: Result = await driver._execute(_transacted, driver._conn, begin, work)
+    return result
+
+
+def _transacted(connection: sqlite3.Connection, begin: str, work: Callable[[sqlite3.Connection], Result]) -> Result:
+    try:
+        connection.execute(begin)
+        try:
+            result = work(connection)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+    except sqlite3.Error as error:
+        raise sa.exc.DBAPIError.instance(None, None, error, sqlite3.Error, hide_parameters=True) from error
+    return result
 
 
 def _sync(path: str) -> None:

@@ -6,14 +6,16 @@ Instants are PostgreSQL's own, because replicas' clocks may differ; one SQLite f
 import sqlite3
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlmodel import col
 
 from backend.gateway.replay.tables import Replay
-from backend.kernel.db import UtcDateTime
+from backend.kernel.db import Database, UtcDateTime
 
 _AT_ONCE = timedelta(0)
 _id, _holder, _held_until, _answer = col(Replay.id), col(Replay.holder), col(Replay.held_until), col(Replay.answer)
@@ -81,14 +83,28 @@ def freeing(row: Row) -> Wish:
     return Wish(row.id, ((_FREE, (row.id, row.holder)),))
 
 
-async def grant(session: AsyncSession, wishes: Sequence[Wish]) -> list[Granted]:
-    """What became of each. They come in the order of their ids, in which everybody locks the rows."""
-    connection = await session.connection()
-    if connection.dialect.name == "sqlite":
-        driver: Any = (await connection.get_raw_connection()).driver_connection
-        # aiosqlite runs functions of its own in this way, and has no public name for it: one trip to its thread instead of three for each.
-        granted: list[Granted] = await driver._execute(_grant_here, driver._conn, wishes)
-        return granted
+async def grant(db: Database, wishes: Sequence[Wish]) -> list[Granted]:
+    """What became of each, in one transaction. Rows are locked in the order of their ids, by everybody."""
+    order = sorted(range(len(wishes)), key=lambda at: wishes[at].id)
+    due = [wishes[at] for at in order]
+    granted = await db.transact(partial(_grant_here, wishes=due), partial(_grant_there, wishes=due))
+    return [one for _, one in sorted(zip(order, granted, strict=True), key=itemgetter(0))]
+
+
+def _grant_here(connection: sqlite3.Connection, wishes: Sequence[Wish]) -> list[Granted]:
+    found: list[Granted] = []
+    for wish in wishes:
+        one: Granted = None
+        for number, (text, values) in enumerate(wish.statements):
+            rows = connection.execute(text.format_map(_INSTANTS["sqlite"]), values).fetchall()
+            if rows:
+                one = number, rows[0]
+                break
+        found.append(one)
+    return found
+
+
+async def _grant_there(connection: AsyncConnection, wishes: Sequence[Wish]) -> list[Granted]:
     found: list[Granted] = []
     for wish in wishes:
         one: Granted = None
@@ -97,22 +113,6 @@ async def grant(session: AsyncSession, wishes: Sequence[Wish]) -> list[Granted]:
             row = (await connection.exec_driver_sql(spelled, values)).one_or_none()
             if row is not None:
                 one = number, tuple(row)
-                break
-        found.append(one)
-    return found
-
-
-def _grant_here(connection: sqlite3.Connection, wishes: Sequence[Wish]) -> list[Granted]:
-    found: list[Granted] = []
-    for wish in wishes:
-        one: Granted = None
-        for number, (text, values) in enumerate(wish.statements):
-            try:
-                rows = connection.execute(text.format_map(_INSTANTS["sqlite"]), values).fetchall()
-            except sqlite3.Error as error:
-                raise sa.exc.DBAPIError.instance(text, None, error, sqlite3.Error, hide_parameters=True) from error
-            if rows:
-                one = number, rows[0]
                 break
         found.append(one)
     return found

@@ -6,7 +6,7 @@ silent, is tried again until it answers.
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
@@ -17,7 +17,7 @@ import structlog
 from backend.gateway.replay import repository
 from backend.gateway.replay.answer import Answer, packed, unpacked
 from backend.gateway.replay.asked import Asked
-from backend.gateway.replay.rounds import Rounds
+from backend.gateway.rounds import Rounds
 from backend.kernel.clock import Clock
 from backend.kernel.db import CALLERS_PATIENCE, Database, patience
 from backend.kernel.errors import IdempotencyInProgress, IdempotencyMismatch, InternalError, StorageUnavailable
@@ -62,7 +62,7 @@ class Shelf:
 
     def __init__(self, db: Database, clock: Clock, settings: Settings) -> None:
         self._db = db
-        self._rounds = Rounds(db)
+        self._rounds: Rounds[repository.Wish, repository.Granted] = Rounds(self._grant)
         self._clock = clock
         self._lease = settings.replay.lease
         self._keep = settings.replay.keep
@@ -114,7 +114,7 @@ class Shelf:
             while granted is None:
                 wish = repository.claiming(self._db.dialect, claim.row(), now=self._clock.now(), lease=self._lease)
                 # It may be committed after its caller has gone.
-                granted = await self._rounds.grant(wish, lambda: self._to_be_freed(claim))
+                granted = await self._rounds.grant(wish, unheard=lambda: self._to_be_freed(claim))
         except BaseException:
             self._to_be_freed(claim)
             raise
@@ -154,6 +154,9 @@ class Shelf:
             self._unfreed.pop(claim.holder, None)
         except StorageUnavailable:
             log.warning("replay.not_freed", consequence="the key is in progress until the lease ends, or the database is back")
+
+    async def _grant(self, wishes: Sequence[repository.Wish]) -> list[repository.Granted]:
+        return await repository.grant(self._db, wishes)
 
     def _to_be_freed(self, claim: Claim) -> None:
         self._unfreed[claim.holder] = (claim.asked.id, self._clock.monotonic())

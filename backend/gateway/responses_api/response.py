@@ -76,6 +76,12 @@ def input_item_id(response_id: str, number: int) -> str:
     return f"item_{response_id[len(_PREFIX) :]}i{number}"
 
 
+def is_response_id(text: str) -> bool:
+    """Whether a response of ours could have this id."""
+    rest = text[len(_PREFIX) :]
+    return text.startswith(_PREFIX) and len(rest) == _ULID and rest.isascii() and rest.isalnum()
+
+
 def response_of(item_id: str) -> str | None:
     """The id of the response that an item is a part of; None where the item's own id says nothing of it."""
     _, _, rest = item_id.partition("_")

@@ -6,8 +6,8 @@ is silent the answer is given all the same and says `store: false`: it is paid f
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,10 +17,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.audit.service import AuditService
 from backend.credentials.master import MasterKeys
-from backend.gateway.replay.rounds import Rounds
 from backend.gateway.responses_api import repository
 from backend.gateway.responses_api.kept import Item, Kept, Unreadable, packed, unpacked, written
-from backend.gateway.responses_api.response import response_of
+from backend.gateway.responses_api.response import is_response_id, response_of
+from backend.gateway.rounds import LATER, Later, Rounds
 from backend.identity.principal import Principal
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.body import MAX_BODY_BYTES
@@ -35,10 +35,14 @@ log = structlog.get_logger(__name__)
 
 MOST_TURNS = 1000
 """Of one conversation."""
-AT_ONCE = 4
-"""Conversations that are read at the same time: calls need the database's connections more."""
-MOST_OF_A_KEY = 64
-"""Requests of one key that may wait for what is kept."""
+READ_AT_ONCE = 32
+"""Conversations, in one round, of which there is one at a time: calls need the database's connections more."""
+MOST_OF_A_TENANT = 256
+"""Requests of one tenant that may wait for what is kept."""
+MOST_OF_A_ROUND = 16 * 1024 * 1024
+"""Bytes that are written in one transaction, unless a single response has more."""
+SLACK = 16
+"""A tenant that has so much, as a part of its share, beyond it keeps nothing until its oldest are deleted."""
 SWEEP_SECONDS = 300.0
 SWEPT_AT_ONCE = 200
 MOST_SWEEPS = 200
@@ -68,18 +72,23 @@ class ResponseStore:
         self._masters = masters
         self._count = metrics.responses_kept
         self._audit = AuditService(clock)
-        self._rounds = Rounds(db, gather=GATHER_SECONDS)
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._reading: Rounds[repository.Wanted, repository.Found] = Rounds(self._read_round, most=READ_AT_ONCE)
+        self._writing: Rounds[repository.Row, bool] = Rounds(self._write_round, gather=GATHER_SECONDS)
         self._waiting: Counter[str] = Counter()
+        """By tenant, as all of these."""
+        self._deleting: dict[str, asyncio.Lock] = {}
+        self._trimming: dict[str, asyncio.Task[None]] = {}
+        self._full: set[str] = set()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         self._task = asyncio.create_task(self._tend(), name="responses-tend")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [*self._trimming.values(), *([self._task] if self._task is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def keeps(self, wished: bool | None) -> bool:
         """Whether a response is to be kept whose request says so (None: nothing).
@@ -97,20 +106,17 @@ class ResponseStore:
         Raises:
             BadRequest: it is not there, or too long. StorageUnavailable
         """
-        now = self._clock.now()
-        async with self._reading(key), self._db.read() as session:
-            links = await repository.chain(session, key.tenant_id, response_id, now=now, most=MOST_TURNS)
-            if sum(link.size for link in links) > MAX_BODY_BYTES or len(links) == MOST_TURNS:
-                raise BadRequest("The conversation is too long to be built on: send what matters of it.", param="previous_response_id")
-            missing = response_id if not links else links[0].previous_id
-            if missing is not None:
-                raise _no_previous(missing)
-            ids = [link.id for link in links]
-            bodies = await repository.bodies(session, key.tenant_id, ids, now=now)
-        earlier = Earlier(ids=ids, kept_until=min(link.kept_until for link in links))
-        for one in ids:
+        found = await self._read(key, [response_id], MOST_TURNS)
+        links = found.links
+        if found.size > MAX_BODY_BYTES or len(links) == MOST_TURNS:
+            raise BadRequest("The conversation is too long to be built on: send what matters of it.", param="previous_response_id")
+        missing = response_id if not links else links[0].previous_id
+        if missing is not None:
+            raise _no_previous(missing)
+        earlier = Earlier(ids=[link.id for link in links], kept_until=min(link.kept_until for link in links))
+        for one in earlier.ids:
             try:
-                turn = await unpacked(bodies[one], self._masters, key.tenant_id, one)
+                turn = await unpacked(found.bodies[one], self._masters, key.tenant_id, one)
             except (Unreadable, KeyError):
                 raise _no_previous(one) from None
             earlier.items += [*turn.input, *turn.output]
@@ -124,21 +130,19 @@ class ResponseStore:
         """
         wanted = set(references)
         ids = sorted({response_id for reference in wanted if (response_id := response_of(reference)) is not None})
-        found: dict[str, Item] = {}
         if not ids:
-            return found
-        async with self._reading(key), self._db.read() as session:
-            now = self._clock.now()
-            if len(ids) > MOST_TURNS or await repository.size(session, key.tenant_id, ids, now=now) > MAX_BODY_BYTES:
-                raise BadRequest("The items are in responses that are too large together: send them themselves.", param="input")
-            bodies = await repository.bodies(session, key.tenant_id, ids, now=now)
-        for response_id, body in bodies.items():
+            return {}
+        found = await self._read(key, ids) if len(ids) <= MOST_TURNS else None
+        if found is None or found.size > MAX_BODY_BYTES:
+            raise BadRequest("The items are in responses that are too large together: send them themselves.", param="input")
+        items: dict[str, Item] = {}
+        for response_id, body in found.bodies.items():
             try:
                 turn = await unpacked(body, self._masters, key.tenant_id, response_id)
             except Unreadable:
                 continue
-            found |= {item["id"]: item for item in (*turn.input, *turn.output) if item.get("id") in wanted}
-        return found
+            items |= {item["id"]: item for item in (*turn.input, *turn.output) if item.get("id") in wanted}
+        return items
 
     async def keep(self, key: KeyRecord, kept: Kept, earlier: Earlier) -> bool:
         """Whether it is kept; never raises, because the answer goes out in any case."""
@@ -165,7 +169,8 @@ class ResponseStore:
             body=await packed(data, self._masters, key.tenant_id, response_id),
         )
         try:
-            await self._rounds.grant(repository.adding(self._db.dialect, row))
+            if not await self._writing.grant(row, line=key.tenant_id):
+                return "full"
             if earlier.kept_until is not None and earlier.kept_until < until - WORTH_EXTENDING:
                 async with asyncio.timeout(CALLERS_PATIENCE), self._db.write() as unit:
                     await repository.extend(unit.session, key.tenant_id, earlier.ids, until)
@@ -181,10 +186,9 @@ class ResponseStore:
         """Raises:
         NotFound, StorageUnavailable
         """
-        async with self._reading(key), self._db.read() as session:
-            bodies = await repository.bodies(session, key.tenant_id, [response_id], now=self._clock.now())
+        found = await self._read(key, [response_id])
         try:
-            return await unpacked(bodies[response_id], self._masters, key.tenant_id, response_id)
+            return await unpacked(found.bodies[response_id], self._masters, key.tenant_id, response_id)
         except (KeyError, Unreadable):
             raise _not_found(response_id) from None
 
@@ -193,21 +197,30 @@ class ResponseStore:
         NotFound, StorageUnavailable
         """
         principal = Principal(kind="key", id=key.key_id, tenant_id=key.tenant_id, address=context.address, request_id=context.request_id)
-        async with self._reading(key), self._db.write() as unit:
-            if not await repository.remove(unit.session, key.tenant_id, response_id, now=self._clock.now()):
-                raise _not_found(response_id)
-            await self._audit.record(unit, principal, "response.delete", response_id)
+        with self._place(key):
+            lock = self._deleting.setdefault(key.tenant_id, asyncio.Lock())
+            try:
+                async with asyncio.timeout(CALLERS_PATIENCE), lock, self._db.write() as unit:
+                    if not is_response_id(response_id) or not await repository.remove(
+                        unit.session, key.tenant_id, response_id, now=self._clock.now()
+                    ):
+                        raise _not_found(response_id)
+                    await self._audit.record(unit, principal, "response.delete", response_id)
+            except TimeoutError:
+                raise StorageUnavailable(retry_after=2) from None
 
     async def sweep(self) -> int:
         """Delete what is not kept any longer, and the oldest of tenants that have too much; how many rows."""
         swept = await self._in_portions(lambda session: repository.sweep(session, now=self._clock.now(), most=SWEPT_AT_ONCE))
-        most_bytes = self._settings.max_tenant_bytes
         async with self._db.read() as session:
-            crowded = await repository.crowded(session, most_bytes)
+            crowded = await repository.crowded(session, self._settings.max_tenant_bytes)
         for tenant_id in crowded:
-            trim = partial(repository.trim, tenant_id=tenant_id, most_bytes=most_bytes, most=SWEPT_AT_ONCE)
-            swept += await self._in_portions(trim)
+            swept += await self._trim(tenant_id)
         return swept
+
+    async def _trim(self, tenant_id: str) -> int:
+        most_bytes = self._settings.max_tenant_bytes
+        return await self._in_portions(partial(repository.trim, tenant_id=tenant_id, most_bytes=most_bytes, most=SWEPT_AT_ONCE))
 
     async def _in_portions(self, delete: Callable[[AsyncSession], Awaitable[int]]) -> int:
         swept = 0
@@ -232,21 +245,69 @@ class ResponseStore:
             except Exception:
                 log.exception("responses.sweep_failed")
 
-    @asynccontextmanager
-    async def _reading(self, key: KeyRecord) -> AsyncIterator[None]:
-        """The key's turn at the database."""
-        if self._waiting[key.key_id] >= MOST_OF_A_KEY:
-            raise RateLimited(f"This key waits for {MOST_OF_A_KEY} kept responses already.", retry_after=1)
-        self._waiting[key.key_id] += 1
+    async def _read(self, key: KeyRecord, ids: Sequence[str], most: int = 1) -> repository.Found:
+        known = tuple([one for one in ids if is_response_id(one)])
+        if not known:
+            return repository.Found([], {})
+        with self._place(key):
+            return await self._reading.grant(repository.Wanted(key.tenant_id, known, most), line=key.tenant_id)
+
+    async def _read_round(self, wanted: Sequence[repository.Wanted]) -> list[repository.Found | Later]:
+        return await repository.read(self._db, wanted, now=self._clock.now(), most_bytes=MAX_BODY_BYTES)
+
+    async def _write_round(self, rows: Sequence[repository.Row]) -> list[bool | Later]:
+        """Whether each was written: not where its tenant has too much and the oldest are still being deleted."""
+        fates: list[bool | Later] = []
+        chosen: list[repository.Row] = []
+        left = MOST_OF_A_ROUND
+        for row in rows:
+            if row.tenant_id in self._full:
+                fates.append(False)
+            elif chosen and row.size > left:
+                fates.append(LATER)
+            else:
+                fates.append(True)
+                chosen.append(row)
+                left -= row.size
+        if chosen:
+            for tenant_id, kept in (await repository.keep(self._db, chosen)).items():
+                if kept > self._settings.max_tenant_bytes:
+                    self._let_go(tenant_id, kept)
+        return fates
+
+    def _let_go(self, tenant_id: str, kept: int) -> None:
+        """Begin to delete what a tenant keeps beyond its share."""
+        most = self._settings.max_tenant_bytes
+        if kept > most + most // SLACK:
+            self._full.add(tenant_id)
+        if tenant_id not in self._trimming:
+            self._trimming[tenant_id] = asyncio.create_task(self._trim_for_writers(tenant_id), name="responses-trim")
+
+    async def _trim_for_writers(self, tenant_id: str) -> None:
         try:
-            async with asyncio.timeout(CALLERS_PATIENCE), self._turns:
-                yield
-        except TimeoutError:
-            raise StorageUnavailable(retry_after=2) from None
+            await self._trim(tenant_id)
+        except StorageUnavailable:
+            pass  # whoever writes next begins anew
+        except Exception:
+            log.exception("responses.trim_failed", tenant_id=tenant_id)
         finally:
-            self._waiting[key.key_id] -= 1
-            if not self._waiting[key.key_id]:
-                del self._waiting[key.key_id]
+            self._full.discard(tenant_id)
+            del self._trimming[tenant_id]
+
+    @contextmanager
+    def _place(self, key: KeyRecord) -> Iterator[None]:
+        """Among the tenant's requests that wait for what is kept."""
+        tenant_id = key.tenant_id
+        if self._waiting[tenant_id] >= MOST_OF_A_TENANT:
+            raise RateLimited(f"{MOST_OF_A_TENANT} requests of yours wait for kept responses already.", retry_after=1)
+        self._waiting[tenant_id] += 1
+        try:
+            yield
+        finally:
+            self._waiting[tenant_id] -= 1
+            if not self._waiting[tenant_id]:
+                del self._waiting[tenant_id]
+                self._deleting.pop(tenant_id, None)
 
 
 def _no_previous(response_id: str) -> BadRequest:

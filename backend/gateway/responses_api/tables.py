@@ -21,3 +21,11 @@ class StoredResponse(SQLModel, table=True):
     kept_until: datetime = Field(sa_type=UtcDateTime, index=True)
     size: int = Field(description="bytes as JSON, before it is compressed and sealed")
     body: bytes = Field(sa_type=sa.LargeBinary, description="the response and its input; sealed where there is a secret")
+
+
+class StoredBytes(SQLModel, table=True):
+    """What a tenant's kept responses come to: changed in the transactions that write and delete them, so that nobody has to add them up."""
+
+    __tablename__ = "stored_bytes"
+    tenant_id: str = Field(primary_key=True, max_length=40)
+    bytes: int = Field(sa_type=sa.BigInteger)

@@ -14,8 +14,6 @@ import sqlalchemy as sa
 from backend.gateway.replay import repository
 from backend.gateway.replay.answer import Answer, packed, unpacked
 from backend.gateway.replay.asked import Asked, asked_by
-from backend.gateway.replay.repository import Wish
-from backend.gateway.replay.rounds import Rounds
 from backend.gateway.replay.shelf import SWEPT_AT_ONCE, Claim, Shelf
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.clock import FixedClock
@@ -210,15 +208,6 @@ async def test_a_claim_that_is_committed_after_its_caller_has_gone_is_given_up(s
         await shelf._rounds._serving
     await shelf._free_the_rest()
     await claimed(shelf, asked())
-
-
-async def test_a_wish_that_cannot_be_granted_fails_alone(sqlite_database: Database) -> None:
-    rounds = Rounds(sqlite_database)
-    good = Wish("a", (("SELECT 1", ()),))
-    bad = Wish("b", (("SELECT ?", (object(),)),))
-    found = await asyncio.gather(rounds.grant(good), rounds.grant(bad), rounds.grant(good), return_exceptions=True)
-    assert found[0] == found[2] == (0, (1,))
-    assert isinstance(found[1], Exception)
 
 
 # ── Redis ────────────────────────────────────────────────────────────────────────────────────────────────────────────

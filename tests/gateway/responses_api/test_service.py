@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from backend.credentials.master import MasterKeys
 from backend.gateway.responses_api.kept import Kept, written
-from backend.gateway.responses_api.service import MOST_OF_A_KEY, Earlier, ResponseStore
+from backend.gateway.responses_api.service import MOST_OF_A_TENANT, Earlier, ResponseStore
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.clock import FixedClock
 from backend.kernel.db import Database
@@ -149,11 +149,12 @@ async def test_what_unpacks_to_too_much_is_not_read(database: Database, clock: F
     assert len(await store.referred(MINE, [f"msg_{ids[0][5:]}o0"])) == 1
 
 
-async def test_one_key_cannot_wait_for_everything(sqlite_database: Database, clock: FixedClock, tmp_path: Path) -> None:
+async def test_one_tenant_cannot_wait_for_everything(sqlite_database: Database, clock: FixedClock, tmp_path: Path) -> None:
     store = store_on(sqlite_database, clock, tmp_path)
     one = await kept(store, "one")
-    asked = [store.find(MINE, one) for _ in range(MOST_OF_A_KEY + 5)]
-    found = await asyncio.gather(*asked, store.find(key_of("ten_mine", "key_3"), one), return_exceptions=True)
+    others = await kept(store, "others", key=THEIRS)
+    asked = [store.find(MINE, one) for _ in range(MOST_OF_A_TENANT + 5)]
+    found = await asyncio.gather(*asked, store.find(THEIRS, others), return_exceptions=True)
     refused = [error for error in found if isinstance(error, RateLimited)]
     assert len(refused) == 5
     assert isinstance(found[-1], Kept)
