@@ -5,6 +5,7 @@ on the answer has the name that the model knows: it was reserved for, so it must
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,8 +38,9 @@ def build(name: str, settings: ProviderSettings, http: UpstreamHttp) -> Provider
     return OpenAIProvider(name, settings, http, SystemClock())
 
 
-class OpenAIChat:
-    """Chat completions in OpenAI's shape, wherever they are posted: `posted` is told by who speaks it.
+class OpenAIChat(ABC):
+    """Chat completions in OpenAI's shape. Who speaks it says where and with which key they are `posted`, may call the cap otherwise, and
+    may have the body and the events of a stream `edited`.
 
     Args:
         cap_field: what the server calls the cap on an answer; None = as the model's name suggests.
@@ -49,9 +51,9 @@ class OpenAIChat:
         self.poster = poster
         self.cap_field = cap_field
 
+    @abstractmethod
     async def posted(self, body: dict[str, Any], request: ChatRequest, accept: str) -> HttpAnswer:
         """The answer with a good status, its body unread. Raises UpstreamFailure: there is none."""
-        raise NotImplementedError
 
     def cap_name(self, model: str) -> str:
         """What the cap on this model's answer is called."""

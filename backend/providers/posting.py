@@ -109,12 +109,16 @@ class Poster:
         """The status that a request without a body is answered with, whatever it is.
 
         Raises:
-            UpstreamFailure: there is none.
+            UpstreamFailure: there is none within `seconds`.
         """
-        response = await self._answer(target, b"", "accept: application/json\r\n", seconds, None)
-        with suppress(TooLarge, NotHttp, BrokenOff):
-            # To its end, so that calls find the connection open.
-            await response.read_whole(MAX_LOOK_BYTES)
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._answer(target, b"", "accept: application/json\r\n", seconds, None)
+                with suppress(TooLarge, NotHttp, BrokenOff):
+                    # To its end, so that calls find the connection open.
+                    await response.read_whole(MAX_LOOK_BYTES)
+        except TimeoutError:
+            raise timeout_failure(self.name, "no whole answer", seconds) from None
         return self.looked_status(response)
 
     async def listing(self, target: Target, seconds: float) -> dict[str, Any]:

@@ -152,7 +152,7 @@ class Provider(Protocol):
         """Ask for something that costs nothing, such as the list of models; the HTTP status of the answer, good or bad.
 
         Raises:
-            UpstreamFailure: there is none.
+            UpstreamFailure: there is none within `seconds`. A token that has to be fetched first has a time of its own.
         """
         ...
 
