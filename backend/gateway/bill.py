@@ -7,7 +7,9 @@ caller is charged for one answer by the prices of whoever finished it, and never
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from backend.gateway.estimate import estimated_prompt_tokens
+from backend.gateway.chat_sound import SPOKEN_TOKENS, asks_for_sound
+from backend.gateway.estimate import estimated_prompt
+from backend.gateway.token_families import UNKNOWN
 from backend.metering.record import AttemptRecord
 from backend.pricing.cost import Cost, cost_of_call
 from backend.pricing.usage import Usage
@@ -83,7 +85,8 @@ def bill_lost(call: "Call", finished: Usage | None = None) -> None:
     """
     bound, prompt = call.bound, None
     if finished is not None:
-        prompt = max(0, finished.total_input - call.prefilled)
+        heard = finished.audio_input
+        prompt = Usage(input=max(0, finished.total_input - heard - call.prefilled), audio_input=heard)
     for bill in call.lost:
         same = bound is not None and bill.bound.family is bound.family
         used = _counted(call, bill.bound, bill.usage, bill.tokens, bill.prefilled, prompt=prompt if same else None)
@@ -132,7 +135,7 @@ def _one_answer(used: Usage, prefilled: int, *, continues: bool) -> Usage:
 
 
 def _counted(
-    call: "Call", bound: "Bound | None", usage: Usage | None, estimated_output: int, prefilled: int = 0, *, prompt: int | None = None
+    call: "Call", bound: "Bound | None", usage: Usage | None, estimated_output: int, prefilled: int = 0, *, prompt: Usage | None = None
 ) -> Usage:
     """The provider's count, else our estimate; and our estimate of the output where it is more than the provider has counted so far.
 
@@ -142,12 +145,19 @@ def _counted(
         estimated_output = min(estimated_output, bound.answer)
     if usage is None:
         if prompt is None:
-            prompt = call.estimated_prompt
-            if prompt is None:
-                prompt = call.estimated_prompt = estimated_prompt_tokens(call.body)
+            if call.estimated_prompt is None:
+                call.estimated_prompt = estimated_prompt(call.body)
+            prompt = call.estimated_prompt.usage(bound.family if bound is not None else UNKNOWN)
+        heard, read = prompt.audio_input, prompt.input
         if bound is not None:
-            prompt = min(prompt, bound.prompt)
-        return Usage(input=prompt + prefilled, output=estimated_output)
+            heard = min(heard, bound.prompt)
+            read = min(read, bound.prompt - heard)
+        said = 0
+        if asks_for_sound(call.body):
+            said = estimated_output * SPOKEN_TOKENS
+            if bound is not None:
+                said = min(said, bound.answer - estimated_output)
+        return Usage(input=read + prefilled, audio_input=heard, output=estimated_output, audio_output=said)
     missing = estimated_output - usage.total_output
     return usage._replace(output=usage.output + missing) if missing > 0 else usage
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.gateway.call import Call
+from backend.gateway.chat_sound import asks_for_sound, has_sound
 from backend.gateway.cheapest import cheapest_first
-from backend.gateway.media_tokens import is_sound
 from backend.gateway.models_list import Catalog
 from backend.gateway.normal_form import added_bytes
 from backend.gateway.token_bound import structure_bytes, token_bound
@@ -161,7 +161,7 @@ class Bounder:
         """Keep those candidates whose cost can be bounded, each with the prices that the call is going to be charged by."""
         at, body = call.created_at, call.body
         tier = body.get("service_tier")
-        heard, said = _has_audio(body), bool(body.get("audio")) or _asks_for_sound(body.get("modalities"))
+        heard, said = has_sound(body), asks_for_sound(body)
         priced = []
         for bound in call.bounds:
             card = self.card(bound.candidate)
@@ -217,20 +217,6 @@ def _asked_cap(body: Mapping[str, Any]) -> int | None:
 def _room(cap: int, context: int, prompt: int) -> int:
     """Many servers refuse a cap that does not fit into the context beside the prompt. Half its bytes are twice what a prompt mostly has."""
     return min(cap, max(LEAST_CAP, context - prompt // 2))
-
-
-def _has_audio(body: Mapping[str, Any]) -> bool:
-    for message in body["messages"]:
-        content = message.get("content")
-        if type(content) is list and any(type(part) is dict and is_sound(part) for part in content):
-            return True
-        if message.get("audio"):
-            return True
-    return False
-
-
-def _asks_for_sound(modalities: object) -> bool:
-    return isinstance(modalities, list) and "audio" in modalities
 
 
 def _fallback_lines(price: UnknownPrice) -> tuple[PriceLine, ...]:

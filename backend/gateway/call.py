@@ -10,6 +10,7 @@ from backend.budgets.accounts import Payer
 from backend.budgets.slices import Reservation
 from backend.gateway.bill import Bill
 from backend.gateway.chunks import ChunkStream
+from backend.gateway.estimate import Prompt
 from backend.gateway.seam import Seam
 from backend.identity.end_users import EndUser
 from backend.identity.snapshot import KeyRecord
@@ -65,7 +66,7 @@ class Call:
     attempts: list[AttemptRecord] = field(default_factory=list)
     ticket: Ticket | None = None
     """Of the open line in the journal."""
-    estimated_prompt: int | None = None
+    estimated_prompt: Prompt | None = None
     """Tokens, once somebody had to estimate them."""
     request: ChatRequest | None = None
     """Of the attempt that runs or ran last."""

@@ -40,6 +40,8 @@ class Family:
     normalizes: bool = True
     """The tokenizer may first bring the text into Unicode's NFKC form, which can be longer."""
     images: Images = _ANY_IMAGE
+    sound: float = 10
+    """Tokens of a second that is heard, mostly."""
 
 
 def _openai(name: str, encoding: str, images: Images, per_call: int = 160) -> Family:
@@ -73,11 +75,11 @@ _PREFIXES: tuple[tuple[str, Family], ...] = (
     ("davinci-002", _openai("davinci-002", "cl100k_base", _ANY_IMAGE, 8)),
     ("babbage-002", _openai("babbage-002", "cl100k_base", _ANY_IMAGE, 8)),
     ("claude", Family("claude", "o200k_base", 200, images=Images("area", 5000, each=750))),
-    ("gemini", Family("gemini", "o200k_base", 150)),
+    ("gemini", Family("gemini", "o200k_base", 150, sound=32)),
     ("gemma", Family("gemma", "o200k_base", 150)),
     ("llama", Family("llama", "cl100k_base", 150)),
     ("meta-llama", Family("llama", "cl100k_base", 150)),
-    ("qwen", Family("qwen", "cl100k_base", 150)),
+    ("qwen", Family("qwen", "cl100k_base", 150, sound=25)),
     ("deepseek", Family("deepseek", "cl100k_base", 150)),
     ("mistral", Family("mistral", "cl100k_base", 200)),
     ("mixtral", Family("mistral", "cl100k_base", 200)),

@@ -36,6 +36,8 @@ class Capabilities:
     """Texts that one embeddings request may hold; for the rest it is asked again."""
     inputs_of: Callable[[str], int] | None = None
     """As `most_inputs`, by the ids of models, where they differ."""
+    counts_speech: bool = False
+    """It says how many tokens the sound has that it speaks, so that offers priced by these can be charged."""
     counts_prompts: bool = False
     """It says for nothing how many tokens a prompt has. Who declares it is a `PromptCounter`."""
 

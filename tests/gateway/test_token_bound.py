@@ -15,7 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from backend.gateway.bounds import _has_audio
+from backend.gateway.chat_sound import has_sound
 from backend.gateway.media_tokens import image_size, image_tokens, media_tokens
 from backend.gateway.token_bound import WHOLE_CONTEXT, text_bytes, token_bound
 from backend.gateway.token_count import ENCODINGS, MOST_BYTES, TokenCounter, load_encoding, vocabulary_folder
@@ -434,7 +434,7 @@ def test_a_spoken_answer_that_the_provider_keeps_counts_as_the_whole_context() -
     ],
 )
 def test_sound_is_priced_as_sound_wherever_it_is(message: dict[str, Any], heard: bool) -> None:
-    assert _has_audio({"messages": [{"role": "user", "content": "hi"}, message]}) is heard
+    assert has_sound({"messages": [{"role": "user", "content": "hi"}, message]}) is heard
 
 
 def test_a_family_without_an_encoding_keeps_its_bound(counter: TokenCounter) -> None:
