@@ -125,6 +125,8 @@ class RouteSettings(Section):
     recover: Literal["auto", "off"] = "auto"
     fallback_on_content_policy: bool = False
     """Whether another candidate is asked what one refused for its content."""
+    unsupported: Literal["refuse", "drop"] = "refuse"
+    """What becomes of a parameter that a candidate's provider has no words for."""
     cache: CacheSettings = CacheSettings()
     rules: tuple[RuleSettings, ...] = ()
     smaller: ModelName | None = None

@@ -7,7 +7,8 @@ and another candidate may still answer.
 Who broke off or failed is asked again at once, after a short pause; who says that we ask too much is left alone while somebody else is
 left. Who was silent until a limit passed, and who refused, is not asked again in the same call. What was refused for the request's own
 sake is not asked elsewhere either; only a prompt that is too long goes to candidates whose window is larger or unknown, and what one has
-no parameter for to those that may.
+no parameter for to those that may. Before that the same one is asked without the parameter, where it may be left out (`dropping`): it is
+the same attempt, because it has answered nothing and bills nothing.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ from backend.gateway.verdict import nobody_to_ask, verdict
 from backend.gateway.watch import Watch
 from backend.kernel.errors import BourseError, UnsupportedParameter, UpstreamTimeout
 from backend.metering.record import AttemptRecord
+from backend.providers.dropping import leave_out
 from backend.providers.failures import UpstreamFailure, protocol_failure, timeout_failure
 from backend.providers.provider import ChatRequest, Provider, StreamAnswer, WholeAnswer
 from backend.routing.health import CandidateHealth
@@ -162,6 +164,8 @@ class Asking:
             provider = upstreams.providers[candidate.provider]
             request = ChatRequest(call.body, candidate.model, self._route.timeouts.connect, call.context.outgoing_traceparent(), bound.cap)
             request.metadata = candidate.metadata
+            if bound.without is not None:  # as it was asked last
+                request.body, request.dropped = bound.without
             health = upstreams.health.of(candidate)
             if opener is not None:
                 request = opener(bound, provider, request)
@@ -170,27 +174,40 @@ class Asking:
             call.request = request
             self._number = health.begin()
             self._asked = health
-            try:
-                return await ask(provider, request, attempt)
-            except UpstreamFailure as caught:
-                failure = caught
-            except asyncio.CancelledError:
-                failure = self._expired(attempt)
-            except UnsupportedParameter as error:
-                # The adapter cannot say it in its provider's words; the next one's may have them.
-                failure = UpstreamFailure("refused", error)
-            except BourseError:
-                call.end_attempt(attempt, "failed")
-                self.ended(None)
-                raise
-            except Exception:
-                # An answer that nobody foresaw is no reason not to ask somebody else.
-                log.exception("provider.not_understood", provider=candidate.provider, model=candidate.model)
-                failure = protocol_failure(candidate.provider, "what could not be read")
+            failure: UpstreamFailure | None = None
+            while failure is None or self._leaves_out(bound, request, attempt, failure):
+                try:
+                    return await ask(provider, request, attempt)
+                except UpstreamFailure as caught:
+                    failure = caught
+                except asyncio.CancelledError:
+                    failure = self._expired(attempt)
+                except UnsupportedParameter as error:
+                    # The adapter cannot say it in its provider's words; the next one's may have them.
+                    failure = UpstreamFailure("refused", error)
+                except BourseError:
+                    call.end_attempt(attempt, "failed")
+                    self.ended(None)
+                    raise
+                except Exception:
+                    # An answer that nobody foresaw is no reason not to ask somebody else.
+                    log.exception("provider.not_understood", provider=candidate.provider, model=candidate.model)
+                    failure = protocol_failure(candidate.provider, "what could not be read")
+            request.dropped = ()  # only of an answer is told what it was given without
             call.end_attempt(attempt, "failed", status=failure.status, error=failure.error)
             self._failed(failure)
             if not self._goes_elsewhere(failure):
                 raise self._verdict()
+
+    def _leaves_out(self, bound: Bound, request: ChatRequest, attempt: AttemptRecord, failure: UpstreamFailure) -> bool:
+        """Whether the candidate can be asked again, without what it has no words for."""
+        error = failure.error
+        if not isinstance(error, UnsupportedParameter) or attempt.status is not None:
+            return False
+        if not leave_out(request, error, drops=self._route.drops):
+            return False
+        bound.does_without(request.body, request.dropped)
+        return True
 
     # Who is next. There is a place for it at its provider until the next thing is awaited.
 

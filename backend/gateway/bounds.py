@@ -30,7 +30,7 @@ LEAST_CAP = 256
 class Bound:
     """One candidate for one call. Money is in nano-dollars; `rates` is None where nothing has to be reserved, because the offer is free."""
 
-    __slots__ = ("candidate", "cap", "card", "choices", "context", "family", "predicted", "prompt", "rates", "sends_cap")
+    __slots__ = ("candidate", "cap", "card", "choices", "context", "family", "predicted", "prompt", "rates", "sends_cap", "without")
 
     def __init__(self, candidate: Candidate, family: Family, context: int | None, prompt: int, cap: int, choices: int, sends: bool) -> None:
         self.candidate = candidate
@@ -48,6 +48,8 @@ class Bound:
         self.card: PriceCard | None = None
         """The prices that the call is going to be charged by, whatever happens to them meanwhile."""
         self.rates: Rates | None = None
+        self.without: tuple[Mapping[str, Any], tuple[str, ...]] | None = None
+        """The body that it takes instead of the call's, and which fields are not in it, once it has refused them."""
 
     @property
     def answer(self) -> int:
@@ -75,6 +77,12 @@ class Bound:
             return 0
         cap = min(self.cap, LEAST_CAP) if self.sends_cap else self.cap
         return self.rates.nano(self.prompt, cap * self.choices + self.predicted)
+
+    def does_without(self, body: Mapping[str, Any], dropped: tuple[str, ...]) -> None:
+        """From now on it is asked with this body, the call's without these fields: what they would have cost is not counted."""
+        self.without = body, dropped
+        predicted, self.choices = self.predicted // self.choices, _choices(body)
+        self.predicted = predicted * self.choices if body.get("prediction") else 0
 
     def fit(self, nano: int) -> None:
         """Lower the cap until the call costs at most `nano`, which is not less than `least`."""
@@ -119,7 +127,7 @@ class Bounder:
         body, route = call.body, call.route
         assert route is not None
         asked = _asked_cap(body)
-        choices = max(body.get("n") or 1, body.get("best_of") or 1)
+        choices = _choices(body)
         counted: dict[tuple[str, int | None], int] = {}
         unbounded, refused = unbounded_fields(body), ""
         prediction = body.get("prediction")
@@ -206,6 +214,10 @@ def nobody_configured(call: Call, upstreams: Upstreams) -> NoAvailableProvider:
     reasons = dict.fromkeys(upstreams.missing.get(candidate.provider, "") for candidate in call.candidates)
     why = " ".join(("No provider that is configured can answer for this model.", *reasons)).rstrip()
     return NoAvailableProvider(why, retry_after=5)
+
+
+def _choices(body: Mapping[str, Any]) -> int:
+    return max(body.get("n") or 1, body.get("best_of") or 1)
 
 
 def _asked_cap(body: Mapping[str, Any]) -> int | None:

@@ -1,7 +1,7 @@
 """One call on its way through the pipeline: what was asked, who may answer, what has happened so far."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -97,6 +97,10 @@ class Call:
     """Tokens of the answer that the attempt was sent as the beginning of it."""
     continues: bool = False
     """It said what comes after those, and did not begin anew."""
+    own_name: Callable[[str], str] | None = None
+    """What the caller calls a field of the chat body; None where it is that."""
+    dropped: tuple[str, ...] = ()
+    """Of an answer that is given again: what of this call's fields it was bought without."""
 
     def begin_attempt(self, bound: "Bound") -> AttemptRecord:
         self.bound, candidate = bound, bound.candidate
@@ -157,6 +161,12 @@ class Call:
         """What the upstream calls the model that answered; its own id where it does not say."""
         if isinstance(model, str) and model:
             self.record.model = clean(model)
+
+    @property
+    def left_out(self) -> tuple[str, ...]:
+        """Fields of the caller's, by his names, that whoever answers was not given."""
+        names = self.dropped if self.request is None else self.request.dropped
+        return names if not names or self.own_name is None else tuple(dict.fromkeys(map(self.own_name, names)))
 
     @property
     def fell_back(self) -> bool:

@@ -27,6 +27,9 @@ def fact_lines(call: Call, *, overhead: float | None) -> Lines:
     if call.settled and record.price_state != "unpriced":
         block += b"x-bourse-cost-usd: %d.%09d\r\n" % divmod(record.charged_nano, NANO_PER_USD)
         lines += 1
+    if dropped := call.left_out:
+        block += b"x-bourse-dropped: %b\r\n" % header_value(", ".join(dropped))
+        lines += 1
     if overhead is not None:
         block += b"x-bourse-overhead-ms: %.2f\r\n" % (overhead * 1000)
         lines += 1
@@ -54,6 +57,8 @@ def bourse_object(call: Call) -> dict[str, Any]:
             facts["downgraded"] = call.downgraded
     if record.recovered is not None:
         facts["recovered"] = {"by": record.recovered}
+    if dropped := call.left_out:
+        facts["dropped"] = list(dropped)
     if call.simulated:
         facts["simulated"] = True
     if call.cache == "hit":

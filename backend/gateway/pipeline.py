@@ -65,6 +65,10 @@ class Spoken(Protocol):
         """
         ...
 
+    def own_name(self, field: str) -> str:
+        """What the caller calls a field of the chat body."""
+        ...
+
 
 class Pipeline:
     def __init__(
@@ -187,7 +191,10 @@ class Pipeline:
 
     async def _read(self, call: Call, scope: Scope, receive: Receive) -> None:
         spoken: Spoken | None = scope.get(SPOKEN)
-        body = parse_json(await read_body(scope, receive)) if spoken is None else await spoken.read(call.key, scope, receive)
+        if spoken is None:
+            body = parse_json(await read_body(scope, receive))
+        else:
+            body, call.own_name = await spoken.read(call.key, scope, receive), spoken.own_name
         facts = check_chat_body(body)
         record = call.record
         call.body = body

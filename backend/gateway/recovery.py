@@ -160,7 +160,7 @@ class Delivery:
         call.prefilled, call.continues, call.seam = tokens, False, Continuation(delivered, text, lambda: self._goes_on(True))
         messages = [*call.body["messages"], {"role": "assistant", "content": text}]
         cap = max(1, request.cap - tokens) if request.cap is not None else None
-        return replace(request, body={**call.body, "messages": messages}, cap=cap)
+        return replace(request, body={**request.body, "messages": messages}, cap=cap)
 
     def _repeat(self, bound: Bound, provider: Provider, request: ChatRequest) -> ChatRequest:  # noqa: ARG002 - an opener
         call, delivered = self._call, self._delivered

@@ -1,7 +1,7 @@
 """An OpenAI-shaped chat body into a body of Anthropic's Messages API.
 
-What both can say is said; what only OpenAI's API has is refused by name, where it would change the answer. A JSON schema is asked for by
-`output_config.format`, which all models from 4.5 on have, and never by a forced tool: older models answer 400 themselves.
+What both can say is said; what only OpenAI's API has is refused by name (`dropping` says what becomes of it then). A JSON schema is asked
+for by `output_config.format`, which all models from 4.5 on have, and never by a forced tool: older models answer 400 themselves.
 `reasoning_effort` is an effort for models that think adaptively, and a share of the cap for those that want a budget of tokens.
 Anthropic's own `thinking`, `output_config` and `context_management` go through as they are.
 
@@ -15,6 +15,7 @@ from backend.kernel.errors import BadRequest, UnsupportedParameter
 from backend.providers.anthropic_messages import translated
 from backend.providers.anthropic_models import takes_prefill, thinks_adaptively
 from backend.providers.anthropic_schema import closed_schema
+from backend.providers.dropping import Vocabulary, check_choice
 
 DEFAULT_CAP = 4096
 LEAST_BUDGET = 1024
@@ -35,13 +36,7 @@ COUNTED = frozenset({
     "model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "context_management", "cache_control",
 })  # fmt: skip
 """What `POST /v1/messages/count_tokens` takes of a body."""
-_OF_NO_EFFECT = frozenset({"metadata", "prompt_cache_key", "prompt_cache_retention"})
-"""They tell OpenAI how to file and route a call, and change nothing in its answer."""
-_NEUTRAL: Mapping[str, Any] = {
-    "n": 1, "best_of": 1, "logprobs": False, "top_logprobs": 0, "presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {},
-    "store": False, "modalities": ["text"],
-}  # fmt: skip
-"""What a field may say that is not sent: just what it is without."""
+VOCABULARY = Vocabulary("Anthropic's models", _SAID_ELSEWHERE)
 
 
 def messages_body(body: Mapping[str, Any], model: str, cap: int | None, *, stream: bool) -> dict[str, Any]:
@@ -53,9 +48,7 @@ def messages_body(body: Mapping[str, Any], model: str, cap: int | None, *, strea
     Raises:
         BadRequest, UnsupportedParameter: with `param`.
     """
-    for name, value in body.items():
-        if name not in _SAID_ELSEWHERE and value is not None and name not in _OF_NO_EFFECT and _NEUTRAL.get(name) != value:
-            raise UnsupportedParameter(f"Anthropic's models have no '{name[:60]}'.", param=name[:60])
+    VOCABULARY.check(body)
     max_tokens = cap or body.get("max_completion_tokens") or body.get("max_tokens") or DEFAULT_CAP
     system, messages = translated(body["messages"])
     if messages and messages[-1]["role"] == "assistant":
@@ -74,9 +67,11 @@ def messages_body(body: Mapping[str, Any], model: str, cap: int | None, *, strea
     if body.get("stop") is not None:
         stop = body["stop"]
         out["stop_sequences"] = [stop] if isinstance(stop, str) else stop
-    user = body.get("user") or body.get("safety_identifier")
-    if user:
-        out["metadata"] = {"user_id": user}
+    user, same = body.get("user"), body.get("safety_identifier")
+    if user or same:
+        if user and same and user != same:
+            raise UnsupportedParameter("Anthropic knows one name of who is asking.", param="safety_identifier")
+        out["metadata"] = {"user_id": user or same}
     _set_tier(out, body.get("service_tier"))
     _set_tools(out, body)
     _check_edits(out.get("context_management"))
@@ -123,6 +118,7 @@ def _set_tier(out: dict[str, Any], tier: Any) -> None:
 def _set_tools(out: dict[str, Any], body: Mapping[str, Any]) -> None:
     tools = body.get("tools")
     if not tools:
+        check_choice(body)
         return
     if not isinstance(tools, list):
         raise BadRequest("'tools' must be a list.", param="tools")

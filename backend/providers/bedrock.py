@@ -141,7 +141,8 @@ class BedrockProvider:
         """Whether it goes to Claude in Claude's own words, and the body."""
         form = metadata.get("bedrock_chat_format") or (CLAUDE if is_claude(request.model) else CONVERSE)
         try:
-            body = await with_media(self._callers, request.body)
+            # What is fetched stays with the attempt, which may be made again without a parameter.
+            body = request.body = await with_media(self._callers, request.body)
             cap = request.cap or body.get("max_completion_tokens") or body.get("max_tokens") or metadata.get("bedrock_default_max_tokens")
             if form == CLAUDE:
                 return True, claude_body(body, request.model, cap, metadata)

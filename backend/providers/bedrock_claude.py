@@ -40,6 +40,9 @@ def claude_body(body: Mapping[str, Any], model: str, cap: int | None, metadata: 
     tier = body.get("service_tier")
     if tier not in (None, "auto", "default"):
         raise UnsupportedParameter("Bedrock has no other tier than the default one for Claude's models.", param="service_tier")
+    if body.get("anthropic_beta"):
+        # Bedrock refuses the call for those that it does not have; the operator knows which it has.
+        raise UnsupportedParameter("On Bedrock, betas are the operator's to ask for.", param="anthropic_beta")
     out = messages_body({**marked_at_its_end(body), "service_tier": None}, model, cap, stream=False)
     del out["model"]
     beta = metadata.get("anthropic_beta")

@@ -1,8 +1,9 @@
 """An OpenAI-shaped chat body into a body of Bedrock's Converse, which has one shape for all models.
 
-What both can say is said; what only OpenAI's API has is refused by name, where it would change the answer. What belongs to one family of
-models goes into `additionalModelRequestFields`, under the name that the family has for it. Sources: docs.aws.amazon.com/bedrock/latest
-/APIReference/API_runtime_Converse.html; for the families …/userguide/model-parameters.html and …/nova/latest/nova2-userguide.
+What both can say is said; what only OpenAI's API has is refused by name (`dropping` says what becomes of it then). What belongs to one
+family of models goes into `additionalModelRequestFields`, under the name that the family has for it. Sources:
+docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html; for the families …/userguide/model-parameters.html and
+…/nova/latest/nova2-userguide.
 """
 
 from collections.abc import Mapping
@@ -12,18 +13,13 @@ import orjson
 
 from backend.kernel.errors import BadRequest, UnsupportedParameter
 from backend.providers.bedrock_messages import cache_point, marked_at_its_end, translated
+from backend.providers.dropping import Vocabulary, check_choice
 
 _SAID_ELSEWHERE = frozenset({
     "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "temperature", "top_p", "top_k",
     "tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "service_tier", "thinking",
 })  # fmt: skip
-_OF_NO_EFFECT = frozenset({"metadata", "user", "safety_identifier", "prompt_cache_key", "prompt_cache_retention"})
-"""They tell OpenAI how to file and route a call, and change nothing in its answer."""
-_NEUTRAL: Mapping[str, Any] = {
-    "n": 1, "best_of": 1, "logprobs": False, "top_logprobs": 0, "presence_penalty": 0, "frequency_penalty": 0, "logit_bias": {},
-    "store": False, "modalities": ["text"],
-}  # fmt: skip
-"""What a field may say that is not sent: just what it is without."""
+VOCABULARY = Vocabulary("Bedrock's models", _SAID_ELSEWHERE)
 _TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
 _TOP_K = (
     ("anthropic.", lambda k: {"top_k": k}),
@@ -38,6 +34,7 @@ _EFFORTS = (
     ("amazon.nova-2", lambda effort: {"reasoningConfig": {"type": "enabled", "maxReasoningEffort": effort}}),
 )
 """By a part of the model's id, what its family calls it."""
+_ALWAYS_THINK = ("openai.gpt-oss", "deepseek.r1")
 
 
 def converse_body(body: Mapping[str, Any], model: str, cap: int | None) -> dict[str, Any]:
@@ -50,9 +47,7 @@ def converse_body(body: Mapping[str, Any], model: str, cap: int | None) -> dict[
         BadRequest, UnsupportedParameter: with `param`.
     """
     body = marked_at_its_end(body)
-    for name, value in body.items():
-        if name not in _SAID_ELSEWHERE and value is not None and name not in _OF_NO_EFFECT and _NEUTRAL.get(name) != value:
-            raise UnsupportedParameter(f"Bedrock's models have no '{name[:60]}'.", param=name[:60])
+    VOCABULARY.check(body)
     system, messages = translated(body["messages"])
     out: dict[str, Any] = {"messages": messages}
     if system:
@@ -73,6 +68,8 @@ def converse_body(body: Mapping[str, Any], model: str, cap: int | None) -> dict[
     if body.get("thinking") is not None:
         more |= _of_family(_THINKING, model, "thinking", body["thinking"])
     effort = body.get("reasoning_effort")
+    if effort == "none" and any(family in model for family in _ALWAYS_THINK):
+        raise UnsupportedParameter("This model cannot be kept from thinking.", param="reasoning_effort")
     if effort not in (None, "none"):
         if effort not in ("low", "medium", "high"):
             raise UnsupportedParameter("For Bedrock's models 'reasoning_effort' is none, low, medium or high.", param="reasoning_effort")
@@ -107,6 +104,7 @@ def _of_family(families: Any, model: str, field: str, value: Any) -> dict[str, A
 def _set_tools(out: dict[str, Any], body: Mapping[str, Any]) -> None:
     tools = body.get("tools")
     if not tools:
+        check_choice(body)
         return
     if not isinstance(tools, list):
         raise BadRequest("'tools' must be a list.", param="tools")

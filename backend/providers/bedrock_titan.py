@@ -10,6 +10,7 @@ from typing import Any
 
 from backend.kernel.errors import BadRequest, ContentPolicyViolation, UnsupportedParameter
 from backend.pricing.usage import Usage
+from backend.providers.dropping import Vocabulary
 
 TITAN_TEXT, TEXT_IMAGE = "titan_text", "TEXT_IMAGE"
 TITAN_FIELDS = (
@@ -24,13 +25,13 @@ _QUALITIES = {
     "premium": "premium", "hd": "premium", "high": "premium", "standard": "standard", "medium": "standard", "low": "standard",
 }  # fmt: skip
 _SIZE = re.compile(r"(\d{2,4})x(\d{2,4})")
-_NEUTRAL: Mapping[str, tuple[Any, ...]] = {
+_USUAL: Mapping[str, tuple[Any, ...]] = {
     "background": ("auto", "opaque"), "moderation": ("auto",), "output_format": ("png",), "output_compression": (100,), "stream": (False,),
     "partial_images": (0,), "response_format": ("b64_json",),
 }  # fmt: skip
 """What a field of a picture's body may say that is not sent: just what it is without."""
-_EMBEDDED_FROM = frozenset({"model", "input", "dimensions", "encoding_format", "user"})
-_DRAWN_FROM = frozenset({"model", "prompt", "n", "size", "quality", "seed", "user"})
+_EMBEDDING = Vocabulary("Titan's embeddings", frozenset({"model", "input", "dimensions", "encoding_format"}))
+_DRAWING = Vocabulary("Bedrock's models of pictures", frozenset({"model", "prompt", "n", "size", "quality", "seed"}), _USUAL)
 
 
 def check_titan(metadata: Mapping[str, Any]) -> None:
@@ -72,9 +73,7 @@ def embedding_body(body: Mapping[str, Any], model: str, metadata: Mapping[str, A
     Raises:
         UnsupportedParameter: with `param`.
     """
-    for name, value in body.items():
-        if name not in _EMBEDDED_FROM and value is not None:
-            raise UnsupportedParameter(f"Titan's embeddings have no '{name[:60]}'.", param=name[:60])
+    _EMBEDDING.check(body)
     given = body["input"]
     text = given[0] if isinstance(given, list) and len(given) == 1 else given
     if not isinstance(text, str):
@@ -114,9 +113,7 @@ def image_body(body: Mapping[str, Any], metadata: Mapping[str, Any]) -> dict[str
     Raises:
         BadRequest, UnsupportedParameter: with `param`.
     """
-    for name, value in body.items():
-        if name not in _DRAWN_FROM and value is not None and value not in _NEUTRAL.get(name, ()):
-            raise UnsupportedParameter(f"Bedrock's models of pictures have no such '{name[:60]}'.", param=name[:60])
+    _DRAWING.check(body)
     drawn: dict[str, Any] = {"numberOfImages": body.get("n") or 1}
     size = body.get("size")
     if size not in (None, "auto"):

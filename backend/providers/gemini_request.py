@@ -1,6 +1,6 @@
 """An OpenAI-shaped chat body as the body of `generateContent`.
 
-What Gemini has no word for is refused rather than lost; what changes nothing about the answer is left out. Sources:
+What Gemini has no word for is refused rather than lost (`dropping` says what becomes of it then). Sources:
 ai.google.dev/api/generate-content (GenerateContentRequest, GenerationConfig, ThinkingConfig), ai.google.dev/api/caching (Tool,
 ToolConfig), and for what efforts mean ai.google.dev/gemini-api/docs/openai.
 """
@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.kernel.errors import BadRequest, UnsupportedParameter
+from backend.providers.dropping import Vocabulary, check_choice
 from backend.providers.gemini_media import Fetched
 from backend.providers.gemini_messages import conversation
 from backend.providers.gemini_schema import gemini_schema
@@ -22,19 +23,12 @@ _PLAIN = {
     "presence_penalty": "presencePenalty",
     "frequency_penalty": "frequencyPenalty",
 }
-_SAID_OR_IDLE = frozenset(_PLAIN) | {
+_SAID = frozenset(_PLAIN) | {
     "messages", "model", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "n", "logprobs", "top_logprobs",
     "tools", "tool_choice", "response_format", "reasoning_effort", "reasoning", "thinking", "safety_settings", "cached_content",
-    "extra_body", "modalities",
-    # These change nothing about the answer.
-    "user", "safety_identifier", "metadata", "store", "prompt_cache_key", "prompt_cache_retention",
+    "extra_body", "modalities", "parallel_tool_calls",
 }  # fmt: skip
-_USUAL: dict[str, tuple[Any, ...]] = {
-    "parallel_tool_calls": (True,),
-    "service_tier": ("auto", "default"),
-    "verbosity": ("medium",),
-}
-"""What is so anyway; of all other fields, False is."""
+VOCABULARY = Vocabulary("Gemini's models", _SAID)
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 
 
@@ -58,6 +52,7 @@ def gemini_body(
     Raises:
         BadRequest, UnsupportedParameter: with `param`, where something cannot be said.
     """
+    VOCABULARY.check(body)
     is_new = wants_signatures(model)
     said = conversation(body["messages"], fetched=fetched, buckets=buckets, signed=is_new, ids=is_new and knows_ids)
     config = _generation(body, model, cap)
@@ -74,7 +69,6 @@ def gemini_body(
             whole[ours] = value
     if "thinking_config" in extra:
         config["thinkingConfig"] = extra["thinking_config"]
-    _refuse_the_rest(body)
     return whole
 
 
@@ -91,6 +85,8 @@ def _generation(body: Mapping[str, Any], model: str, cap: int | None) -> dict[st
         config["responseLogprobs"] = True
         if body.get("top_logprobs"):
             config["logprobs"] = body["top_logprobs"]
+    elif body.get("top_logprobs"):
+        raise UnsupportedParameter("'top_logprobs' needs 'logprobs'.", param="top_logprobs")
     thinking = thinking_config(body, model)
     if thinking:
         config["thinkingConfig"] = thinking
@@ -121,9 +117,12 @@ def _format(form: Any, config: dict[str, Any]) -> None:
 def _tools(body: Mapping[str, Any], whole: dict[str, Any]) -> None:
     tools, choice = body.get("tools"), body.get("tool_choice")
     if not tools:
+        check_choice(body)
         return
     if not isinstance(tools, list):
         raise BadRequest("'tools' must be a list.", param="tools")
+    if body.get("parallel_tool_calls") is False:
+        raise UnsupportedParameter("Gemini's models cannot be told to call one tool at a time.", param="parallel_tool_calls")
     whole["tools"] = [{"functionDeclarations": [_declaration(tool, f"tools[{index}]") for index, tool in enumerate(tools)]}]
     if choice is not None and choice != "auto":
         whole["toolConfig"] = {"functionCallingConfig": _calling(choice)}
@@ -175,12 +174,3 @@ def _extra(body: Mapping[str, Any]) -> Mapping[str, Any]:
     if unknown:
         raise UnsupportedParameter("This cannot be said to this provider.", param=f"extra_body.google.{min(unknown)}")
     return google or {}
-
-
-def _refuse_the_rest(body: Mapping[str, Any]) -> None:
-    for name, value in body.items():
-        if name in _SAID_OR_IDLE or value in (None, [], {}) or value in _USUAL.get(name, (False,)):
-            continue
-        if name == "parallel_tool_calls" and not body.get("tools"):
-            continue
-        raise UnsupportedParameter(f"'{name}' cannot be said to this provider.", param=name)

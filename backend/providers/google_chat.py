@@ -14,7 +14,7 @@ from backend.providers.failures import UpstreamFailure, protocol_failure
 from backend.providers.gemini_answer import Identity, chat_completion
 from backend.providers.gemini_errors import error_of, google_failure
 from backend.providers.gemini_media import Fetched, to_fetch
-from backend.providers.gemini_request import gemini_body
+from backend.providers.gemini_request import VOCABULARY, gemini_body
 from backend.providers.gemini_stream import GeminiStream
 from backend.providers.http import HttpAnswer, Target, UpstreamHttp
 from backend.providers.media_fetch import Wanted, fetch_media
@@ -101,7 +101,7 @@ class GoogleChat:
 
     async def _post(self, request: ChatRequest, method: str, accept: str) -> HttpAnswer:
         try:
-            media = await self._fetched(request.body["messages"])
+            media = await self._fetched(request.body)
             body = gemini_body(request.body, request.model, request.cap, fetched=media, buckets=self._buckets, knows_ids=self._knows_ids)
         except BourseError as error:
             raise UpstreamFailure("refused", error) from None
@@ -135,10 +135,11 @@ class GoogleChat:
         told, usage = read(value, request.model)
         return OperationAnswer(orjson.dumps(told), told, usage)
 
-    async def _fetched(self, messages: list[dict[str, Any]]) -> dict[str, Fetched]:
-        wanted = [Wanted(source.url or "", source.kind, where) for source, where in to_fetch(messages)]
+    async def _fetched(self, body: Mapping[str, Any]) -> dict[str, Fetched]:
+        wanted = [Wanted(source.url or "", source.kind, where) for source, where in to_fetch(body["messages"])]
         if not wanted:
             return {}
+        VOCABULARY.check(body)  # before anything is fetched for a body that is refused
         found = await fetch_media(self._callers, wanted)
         return {url: Fetched(media.media_type, b64encode(media.data).decode()) for url, media in found.items()}
 

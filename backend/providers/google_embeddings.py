@@ -10,12 +10,13 @@ from typing import Any
 
 from backend.kernel.errors import UnsupportedParameter
 from backend.pricing.usage import Usage
+from backend.providers.dropping import Vocabulary
 
 BATCH = "batchEmbedContents"
 MOST_OF_A_BATCH = 100
 PREDICT = "predict"
 _MOST_OF_A_PREDICTION = 9
-_KNOWN = frozenset({"model", "input", "dimensions", "encoding_format", "user", "task_type", "title"})
+_VOCABULARY = Vocabulary("Google's embeddings", frozenset({"model", "input", "dimensions", "encoding_format", "task_type", "title"}))
 
 
 def predictions_at_once(model: str) -> int:
@@ -77,7 +78,5 @@ def _texts(body: Mapping[str, Any]) -> list[str]:
 
 
 def _options(body: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    for name in body:
-        if name not in _KNOWN:
-            raise UnsupportedParameter(f"This provider does not know '{name}' for embeddings.", param=name)
+    _VOCABULARY.check(body)
     return {theirs: body[ours] for ours, theirs in names.items() if body.get(ours) is not None}

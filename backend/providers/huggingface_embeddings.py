@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.kernel.errors import UnsupportedParameter
+from backend.providers.dropping import Vocabulary
 
-_TAKEN = frozenset({"input", "model", "encoding_format", "user", "normalize", "prompt_name", "truncate", "truncation_direction"})
 _OWN = ("normalize", "prompt_name", "truncate", "truncation_direction")
 """Fields of feature extraction that OpenAI has no words for."""
+_VOCABULARY = Vocabulary("Hugging Face's embeddings", frozenset({"input", "model", "encoding_format", *_OWN}))
 
 
 class NoVectors(ValueError):
@@ -25,9 +26,7 @@ def extraction_body(body: Mapping[str, Any], defaults: Mapping[str, Any]) -> dic
     Raises:
         UnsupportedParameter: it cannot be said.
     """
-    for name, value in body.items():
-        if name not in _TAKEN and value is not None:
-            raise UnsupportedParameter(f"'{name}' is not known to Hugging Face's feature extraction.", param=name)
+    _VOCABULARY.check(body)
     texts = texts_of(body.get("input"))
     if texts is None:
         raise UnsupportedParameter("Hugging Face's feature extraction takes texts, not tokens.", param="input")

@@ -16,7 +16,7 @@ from backend.kernel.errors import BourseError
 from backend.providers.failures import UpstreamFailure, failure_from_error_body, protocol_failure, reset_failure
 from backend.providers.gemini_media import Fetched
 from backend.providers.http import UpstreamHttp
-from backend.providers.litellm_call import arguments, chunk_bytes, to_fetch, whole_answer
+from backend.providers.litellm_call import VOCABULARY, arguments, chunk_bytes, to_fetch, whole_answer
 from backend.providers.litellm_errors import failure_of
 from backend.providers.litellm_thread import LitellmThread, litellm_thread
 from backend.providers.media_fetch import Wanted, fetch_media
@@ -113,6 +113,7 @@ class LitellmProvider:
             wanted = [Wanted(*found) for found in to_fetch(request.body["messages"])]
             media = {}
             if wanted:
+                VOCABULARY.check(request.body)  # before anything is fetched for a body that is refused
                 found = await fetch_media(self._callers, wanted)
                 media = {url: Fetched(one.media_type, b64encode(one.data).decode()) for url, one in found.items()}
             return {**arguments(request.body, request.model, self._cap_field, request.cap, media), **self._arguments}

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from backend.kernel.errors import BadRequest, UnsupportedParameter
+from backend.providers.dropping import Vocabulary
 from backend.providers.gemini_media import Fetched, source_of
 
 _FIELDS = frozenset({
@@ -18,8 +19,7 @@ _FIELDS = frozenset({
     "verbosity", "top_k",
 })  # fmt: skip
 _SAID_ELSEWHERE = frozenset({"model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens"})
-_OF_NO_EFFECT = frozenset({"metadata", "store", "prompt_cache_key", "prompt_cache_retention", "safety_identifier"})
-"""They tell OpenAI how to file a call. To litellm `metadata` would say much more."""
+VOCABULARY = Vocabulary("Providers behind litellm", _FIELDS | _SAID_ELSEWHERE)
 _MESSAGE_FIELDS = frozenset({
     "role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "reasoning_content", "thinking_blocks",
     "cache_control", "annotations", "audio", "provider_specific_fields",
@@ -36,13 +36,8 @@ def arguments(body: Mapping[str, Any], model: str, cap_field: str, cap: int | No
     Raises:
         BadRequest, UnsupportedParameter: with `param`.
     """
-    out: dict[str, Any] = {"model": model}
-    for name, value in body.items():
-        if name in _SAID_ELSEWHERE or name in _OF_NO_EFFECT or value is None:
-            continue
-        if name not in _FIELDS:
-            raise UnsupportedParameter(f"'{name[:60]}' is not known to providers behind litellm.", param=name[:60])
-        out[name] = value
+    VOCABULARY.check(body)
+    out: dict[str, Any] = {"model": model} | {name: body[name] for name in body if name in _FIELDS and body[name] is not None}
     if cap is not None:
         out[cap_field] = cap
     out["messages"] = [_message(message, number, media) for number, message in enumerate(body["messages"])]

@@ -69,6 +69,8 @@ class ChatRequest:
     """What the provider itself says that the answer costs it, in nano-dollars; set by adapters whose provider does."""
     metadata: Mapping[str, Any] | None = None
     """The candidate's own, which goes before the provider's."""
+    dropped: tuple[str, ...] = ()
+    """Fields of the caller's body that this one has no words for and that were left out; see `dropping`."""
 
     def sending(self) -> None:
         """The adapter says so as it begins to write."""

@@ -88,6 +88,8 @@ class Route:
     """Whether a cut stream may go on with another answer."""
     fallback_on_content_policy: bool = False
     """Whether another candidate is asked what one refused for its content."""
+    drops: bool = False
+    """Whether a candidate that has no words for a parameter is asked without it, where that may be."""
     cache_seconds: float = 0
     """How long an answer may be given again; 0 = never."""
     rules: tuple[Rule, ...] = ()
@@ -132,6 +134,7 @@ def route_from_settings(settings: RouteSettings) -> Route:
         breaker=Breaker(settings.breaker.failures, settings.breaker.open.total_seconds(), settings.breaker.probe_interval.total_seconds()),
         recover=settings.recover == "auto",
         fallback_on_content_policy=settings.fallback_on_content_policy,
+        drops=settings.unsupported == "drop",
         cache_seconds=settings.cache.ttl.total_seconds(),
         rules=tuple(
             Rule(

@@ -19,6 +19,8 @@ class Entry:
     offer_id: str | None
     usage_source: str
     simulated: bool
+    dropped: tuple[str, ...] = ()
+    """What of the call's fields it was given without."""
 
     @property
     def size(self) -> int:
@@ -26,7 +28,7 @@ class Entry:
         return len(self.body) + _BESIDE_THE_BODY
 
     def packed(self) -> bytes:
-        facts = (self.bought_at, self.cost_nano, self.provider, self.model, self.offer_id, self.usage_source, self.simulated)
+        facts = (self.bought_at, self.cost_nano, self.provider, self.model, self.offer_id, self.usage_source, self.simulated, self.dropped)
         return orjson.dumps(facts) + b"\n" + self.body
 
 
@@ -37,7 +39,9 @@ def unpacked(data: bytes) -> Entry | None:
     """None for what is no packed entry."""
     facts, _, body = data.partition(b"\n")
     try:
-        return Entry(body, *orjson.loads(facts))
+        known: list[Any] = orjson.loads(facts)
+        known[-1] = tuple(known[-1])
+        return Entry(body, *known)
     except (orjson.JSONDecodeError, TypeError):
         return None
 

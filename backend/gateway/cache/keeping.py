@@ -92,6 +92,7 @@ class Keeping:
             offer_id=record.offer_id,
             usage_source=record.usage_source,
             simulated=call.simulated,
+            dropped=call.request.dropped if call.request is not None else (),
         )
         self._cache.keep(self._key, entry, call.route.cache_seconds)
         self.found(entry)

@@ -9,7 +9,7 @@ import orjson
 from backend.gateway.call import Call
 from backend.gateway.unbounded_fields import unbounded_fields
 
-_FORM = 1
+_FORM = 2
 """Of what is hashed, and of what is kept under it. Another number, and nothing of what was kept is found."""
 _WITHOUT_PART_IN_THE_ANSWER = frozenset(
     {
@@ -38,7 +38,7 @@ def key_of(call: Call, servers: Mapping[str, str], generation: tuple[int, int]) 
     # Sorted: a weighted route asks the same candidates in another order each time.
     asked = sorted({(candidate.provider, candidate.model, servers.get(candidate.provider, "")) for candidate in call.candidates})
     body = {name: value for name, value in call.body.items() if name not in _WITHOUT_PART_IN_THE_ANSWER and value is not None}
-    whole = [_FORM, generation, call.record.tenant_id, route.name, route.max_output_tokens, asked, body]
+    whole = [_FORM, generation, call.record.tenant_id, route.name, route.max_output_tokens, route.drops, asked, body]
     return sha256(orjson.dumps(whole, option=orjson.OPT_SORT_KEYS)).digest()
 
 

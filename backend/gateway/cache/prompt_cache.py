@@ -134,6 +134,7 @@ class PromptCache:
         record = call.record
         record.provider, record.model, record.offer_id = entry.provider, entry.model, entry.offer_id
         call.cache, call.simulated = "hit", entry.simulated
+        call.dropped = tuple([name for name in entry.dropped if name in call.body])
         self._settler.cached(call, entry.cost_nano)
         self._metrics.cache_lookups.labels("hit", source).inc()
         facts = {**bourse_object(call), "usageSource": entry.usage_source} if call.with_facts else None

@@ -91,6 +91,10 @@ class _Said:
         self.body = meant.body
         return meant.body
 
+    def own_name(self, field: str) -> str:
+        """As `Spoken.own_name`."""
+        return self.telling.place(field)
+
     def usage(self, answer: Mapping[str, Any] | None) -> Usage:
         """Of a whole answer: the provider's count, else our estimate; of one that has only begun, what the provider has said so far, else
         the estimate of its prompt."""

@@ -31,6 +31,7 @@ _NAMES = {
     "parallel_tool_calls": "tool_choice.disable_parallel_tool_use",
     "response_format": "output_config.format",
     "reasoning_effort": "thinking",
+    "anthropic_beta": "anthropic-beta",
 }
 _PLACE = re.compile(r"messages\[(\d+)\]")
 

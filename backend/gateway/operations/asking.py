@@ -72,19 +72,21 @@ class OperationAsking(Asking):
 
     def _open(self, bound: Bound, _provider: Provider, request: ChatRequest) -> OperationRequest:
         return OperationRequest(
-            self._asked_for.body,
+            request.body,
             request.model,
             request.connect_seconds,
             request.traceparent,
             bound.cap or None,
             metadata=request.metadata,
+            dropped=request.dropped,
             operation=self._operation.name,
             uploads=self._asked_for.uploads,
         )
 
     async def _whole(self, provider: Performer, request: OperationRequest, attempt: AttemptRecord) -> OperationAnswer:
+        asked = unit_bound(self._call).asked
         if self._operation.name == "embeddings":
-            pieces = pieces_of(self._asked_for, provider.capabilities.inputs_at_once(request.model))
+            pieces = pieces_of(asked, provider.capabilities.inputs_at_once(request.model))
             if len(pieces) > 1:
                 return await self._in_pieces(provider, request, attempt, pieces)
         answer = await provider.perform(request)
@@ -92,7 +94,7 @@ class OperationAsking(Asking):
             try:
                 if isinstance(self._operation, Completions):
                     attempt.status = 200
-                    await self._first_text(provider.name, answer.stream, self._operation.events(self._asked_for))
+                    await self._first_text(provider.name, answer.stream, self._operation.events(asked))
                     return answer
                 self.begun = await answer.stream.read()
                 if not self.begun:
@@ -100,7 +102,7 @@ class OperationAsking(Asking):
             except BaseException:
                 answer.stream.close()
                 raise
-        return self._sound(provider, self._asked_for, answer)
+        return self._sound(provider, asked, answer)
 
     async def _first_text(self, name: str, stream: StreamAnswer, events: TextEvents) -> None:
         while not events.started:

@@ -1,8 +1,9 @@
 """The most that a call may take from each candidate, in the unit that its offer is priced in."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backend.gateway.bounds import Bound, nobody_configured
 from backend.gateway.operations.completions import cap_of
@@ -68,6 +69,10 @@ class UnitBound(Bound):
     @property
     def least(self) -> int:
         return self._worst
+
+    def does_without(self, body: Mapping[str, Any], dropped: tuple[str, ...]) -> None:
+        self.without = body, dropped
+        self.asked = replace(self.asked, body=dict(body))
 
     def price(self, card: PriceCard, at: datetime) -> bool:
         """Take over the prices that the call is going to be charged by; whether there are any."""

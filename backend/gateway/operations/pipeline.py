@@ -136,6 +136,7 @@ class OperationPipeline:
         try:
             answer, attempt = await asking.performed()
             bound = unit_bound(call)
+            asked = bound.asked
             if asking.events is None:
                 bound.metered = bound.meter(operation.used(asked, answer), call.created_at)
             else:

@@ -12,6 +12,7 @@ from backend.gateway.responses import send_json
 from backend.gateway.responses_api.body import SIGNED_THOUGHTS, asked, chat_body
 from backend.gateway.responses_api.kept import Kept
 from backend.gateway.responses_api.listing import page_of
+from backend.gateway.responses_api.params import callers_param
 from backend.gateway.responses_api.response import Identity, Item
 from backend.gateway.responses_api.service import Earlier, ResponseStore
 from backend.gateway.responses_api.telling import Telling
@@ -87,6 +88,10 @@ class _Call:
 
         self._told = Telling(self._send, self._clock, identity, keep if is_kept else None)
         return body
+
+    def own_name(self, field: str) -> str:
+        """As `Spoken.own_name`."""
+        return callers_param(field, ())
 
     async def send(self, message: Message) -> None:
         if self._told is None:

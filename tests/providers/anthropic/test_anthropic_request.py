@@ -194,7 +194,7 @@ def test_schemas_are_closed_and_what_cannot_be_enforced_is_told() -> None:
 
 def test_small_things() -> None:
     asked = sent(
-        stop="END", user="u-1", top_k=5, top_p=0.5, temperature=1, service_tier="default", metadata={"a": "b"}, n=1, logprobs=False,
+        stop="END", user="u-1", top_k=5, top_p=0.5, temperature=1, service_tier="default", metadata={}, n=1, logprobs=False,
         frequency_penalty=0.0, seed=None, store=False, response_format={"type": "text"},
     )  # fmt: skip
     assert asked == {
@@ -202,6 +202,7 @@ def test_small_things() -> None:
         "top_p": 0.5, "temperature": 1, "service_tier": "standard_only",
     }  # fmt: skip
     assert sent(stop=["a", "b"])["stop_sequences"] == ["a", "b"]
+    assert sent(user="u", safety_identifier="u") == sent(safety_identifier="u")
 
 
 def test_a_text_file_is_read_here() -> None:

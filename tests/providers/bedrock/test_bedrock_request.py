@@ -169,7 +169,7 @@ FIELDS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     (NOVA, {"stop": ["a", "b"]}, {"inferenceConfig": {"stopSequences": ["a", "b"]}}),
     (NOVA, {"max_completion_tokens": 7, "max_tokens": 9}, {"inferenceConfig": {"maxTokens": 7}}),
     (NOVA, {"temperature": 0}, {"inferenceConfig": {"temperature": 0}}),
-    (NOVA, {"user": "u", "metadata": {"a": "b"}, "n": 1, "logprobs": False, "stream": True, "reasoning_effort": "none"}, {}),
+    (NOVA, {"metadata": {}, "n": 1, "logprobs": False, "stream": True, "reasoning_effort": "none"}, {}),
     (NOVA, {"service_tier": "auto"}, {}),
     (NOVA, {"service_tier": "priority"}, {"serviceTier": {"type": "priority"}}),
     (NOVA, {"top_k": 5}, {"additionalModelRequestFields": {"inferenceConfig": {"topK": 5}}}),

@@ -105,7 +105,7 @@ async def test_chat_models_do_not_embed_and_do_not_draw(gateway: Rig, bedrock: B
         (V2, {"input": "x"}, {"bedrock_embed_normalize": False}, {"inputText": "x", "normalize": False}),
         (V1, {"input": "x", "dimensions": 1536}, {"bedrock_embed_dims": 512, "bedrock_embed_normalize": True}, {"inputText": "x"}),
         (V1, {"input": "x", "dimensions": 512}, {}, "dimensions"),
-        (V2, {"input": "x", "user": "u", "encoding_format": "base64", "input_type": None}, {}, {"inputText": "x"}),
+        (V2, {"input": "x", "encoding_format": "base64", "input_type": None}, {}, {"inputText": "x"}),
         (V2, {"input": "x", "input_type": "query"}, {}, "input_type"),
         (V2, {"input": [1, 2]}, {}, "input"),
         (V2, {"input": [[1, 2]]}, {}, "input"),
@@ -125,7 +125,7 @@ async def test_bodies_of_embeddings(model: str, body: Any, metadata: Any, expect
     ("body", "metadata", "config"),
     [
         ({}, {}, {"numberOfImages": 1}),
-        ({"size": "auto", "quality": "auto", "background": "auto", "output_format": "png", "user": "u"}, {}, {"numberOfImages": 1}),
+        ({"size": "auto", "quality": "auto", "background": "auto", "output_format": "png"}, {}, {"numberOfImages": 1}),
         ({"quality": "hd"}, {}, {"numberOfImages": 1, "quality": "premium"}),
         ({"quality": "low", "seed": 0}, DRAWING, {"numberOfImages": 1, "quality": "standard", "seed": 0, "cfgScale": 8.0}),
         ({"n": 3, "size": "1024x1024", "response_format": "b64_json"}, {}, {"numberOfImages": 3, "width": 1024, "height": 1024}),

@@ -115,7 +115,7 @@ def test_who_cannot_be_kept_from_thinking(model: str) -> None:
 
 def test_what_changes_nothing_is_left_out() -> None:
     idle = {
-        "user": "u", "metadata": {"a": "b"}, "store": True, "service_tier": "auto", "parallel_tool_calls": True, "verbosity": "medium",
+        "metadata": {}, "store": False, "service_tier": "auto", "parallel_tool_calls": True, "verbosity": "medium",
         "logit_bias": {}, "stream": True, "stream_options": {"include_usage": True}, "logprobs": False, "stop": None,
     }  # fmt: skip
     assert body(**idle) == body()

@@ -25,7 +25,7 @@ JSON = st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dict
 
 
 def test_only_fields_that_are_known_become_arguments() -> None:
-    body = {"model": "mine", "messages": HI, "temperature": 0.5, "seed": None, "metadata": {"a": 1}, "stream": False, "max_tokens": 9}
+    body = {"model": "mine", "messages": HI, "temperature": 0.5, "seed": None, "metadata": {}, "stream": False, "max_tokens": 9}
     assert arguments(body, "cohere_chat/x", "max_tokens", 5, {}) == {
         "model": "cohere_chat/x",
         "messages": HI,
