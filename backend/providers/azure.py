@@ -3,10 +3,8 @@
 `base_url` decides between the two APIs that Azure has. Where it ends in `/v1` (https://NAME.openai.azure.com/openai/v1) it is the v1 API,
 and a candidate's model goes in the body; else (https://NAME.openai.azure.com) it goes into the path. In both it is the deployment's name.
 
-Metadata: `api_version` (2024-10-21; the v1 API needs none), and for Entra `tenant_id` and `client_id`, with the client's secret as
-`api_key`; `authority` and `scope` where they are not the public cloud's.
-Sources: learn.microsoft.com/azure/ai-foundry/openai/reference and …/openai/api-version-lifecycle,
-learn.microsoft.com/entra/identity-platform/v2-oauth2-client-creds-grant-flow.
+Metadata: `api_version` (2024-10-21; the v1 API needs none), and what `azure_identity` reads where it is asked with a token.
+Sources: learn.microsoft.com/azure/ai-foundry/openai/reference and …/openai/api-version-lifecycle.
 """
 
 import re
@@ -20,6 +18,7 @@ from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.errors import UnsupportedParameter
 from backend.providers.access_token import AccessTokens
 from backend.providers.azure_events import edited, explained
+from backend.providers.azure_identity import tokens_of
 from backend.providers.edited_stream import EditedStream
 from backend.providers.failures import UpstreamFailure, failure_from_error_body
 from backend.providers.http import HttpAnswer, Target, UpstreamHttp
@@ -38,8 +37,6 @@ from backend.providers.provider import (
 from backend.settings import ProviderSettings
 
 API_VERSION = "2024-10-21"
-AUTHORITY = "https://login.microsoftonline.com"
-SCOPE = "https://cognitiveservices.azure.com/.default"
 OPERATIONS: frozenset[Operation] = frozenset({
     "embeddings", "completions", "images.generations", "images.edits", "audio.speech", "audio.transcriptions", "audio.translations",
 })  # fmt: skip
@@ -76,12 +73,8 @@ class AzureProvider(OpenAIChat):
         self._base = base if self._is_v1 else f"{base.removesuffix('/openai')}/openai"
         version = str(metadata.get("api_version") or ("" if self._is_v1 else API_VERSION))
         self._query = f"?api-version={quote(version)}" if version else ""
-        self._tokens: AccessTokens | None = None
-        self._headers: dict[str, str] = {}
-        if metadata.get("client_id"):
-            self._tokens = _entra(name, metadata, secret or "", http, clock)
-        elif secret:
-            self._headers = {"api-key": secret}
+        self._tokens: AccessTokens | None = tokens_of(name, metadata, secret or "", http, clock)
+        self._headers: dict[str, str] = {"api-key": secret} if secret and self._tokens is None else {}
         self._targets: dict[str, Target] = {}
         self._knows_new_cap: set[str] = set()
         """Deployments that have refused `max_tokens`."""
@@ -159,14 +152,3 @@ class AzureProvider(OpenAIChat):
     def _url(self, path: str, model: str) -> str:
         place = "" if self._is_v1 else f"/deployments/{quote(model, safe='')}"
         return f"{self._base}{place}{path}{self._query}"
-
-
-def _entra(name: str, metadata: Mapping[str, Any], secret: str, http: UpstreamHttp, clock: Clock) -> AccessTokens:
-    """The token of an application that is registered with Microsoft Entra."""
-    tenant, client = str(metadata.get("tenant_id") or ""), str(metadata["client_id"])
-    if not re.fullmatch(r"[A-Za-z0-9.-]{1,200}", tenant):
-        raise ValueError("metadata.tenant_id must be the id or the domain of a tenant")
-    authority = str(metadata.get("authority") or AUTHORITY).rstrip("/")
-    scope = str(metadata.get("scope") or SCOPE)
-    form = {"grant_type": "client_credentials", "client_id": client, "client_secret": secret, "scope": scope}
-    return AccessTokens(name, f"{authority}/{tenant}/oauth2/v2.0/token", lambda now: form, http, clock)  # noqa: ARG005
