@@ -24,7 +24,7 @@ from backend.providers.failures import UpstreamFailure, failure_from_error_body
 from backend.providers.http import HttpAnswer, Target, UpstreamHttp
 from backend.providers.openai import OpenAIChat
 from backend.providers.openai_operations import OpenAIOperations
-from backend.providers.posting import EventBytes, Poster, secret_of
+from backend.providers.posting import MOST_TARGETS, EventBytes, Poster, path_of_model, secret_of
 from backend.providers.provider import (
     Capabilities,
     ChatRequest,
@@ -146,9 +146,11 @@ class AzureProvider(OpenAIChat):
     def _target(self, model: str) -> Target:
         target = self._targets.get(model)
         if target is None:
+            if len(self._targets) >= MOST_TARGETS:
+                self._targets.clear()
             target = self._targets[model] = self.poster.target(self._url("/chat/completions", model), self._headers)
         return target
 
     def _url(self, path: str, model: str) -> str:
-        place = "" if self._is_v1 else f"/deployments/{quote(model, safe='')}"
+        place = "" if self._is_v1 else f"/deployments/{path_of_model(self.name, model, '')}"
         return f"{self._base}{place}{path}{self._query}"

@@ -12,7 +12,7 @@ from backend.providers.google_chat import GoogleChat, GooglePoster
 from backend.providers.google_embeddings import BATCH, MOST_OF_A_BATCH, batch_body, from_batch
 from backend.providers.http import UpstreamHttp
 from backend.providers.listing import ListPage, listed_ids
-from backend.providers.posting import secret_of
+from backend.providers.posting import path_of_model, secret_of
 from backend.providers.provider import (
     Capabilities,
     ChatRequest,
@@ -50,7 +50,7 @@ class GeminiProvider:
 
         def url_of(model: str) -> str:
             path = model if model.startswith(("models/", "tunedModels/")) else f"models/{model}"
-            return f"{base_url}/{quote(path, safe='/')}"
+            return f"{base_url}/{path_of_model(name, path)}"
 
         self._chat = GoogleChat(self._poster, http.for_callers, url_of, headers, knows_ids=True)
 

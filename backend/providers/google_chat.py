@@ -19,7 +19,7 @@ from backend.providers.gemini_stream import GeminiStream
 from backend.providers.http import HttpAnswer, Target, UpstreamHttp
 from backend.providers.media_fetch import Wanted, fetch_media
 from backend.providers.openai_usage import usage_from_openai
-from backend.providers.posting import MAX_ERROR_BYTES, EventBytes, Poster, json_or_none
+from backend.providers.posting import MAX_ERROR_BYTES, MOST_TARGETS, EventBytes, Poster, json_or_none
 from backend.providers.provider import ChatRequest, OperationAnswer, OperationRequest, StreamAnswer, WholeAnswer
 
 Read = Callable[[Mapping[str, Any], str], tuple[dict[str, Any], Usage | None]]
@@ -50,7 +50,7 @@ class GoogleChat:
 
     Args:
         callers: what fetches URLs that callers name.
-        url_of: the URL of a model, to which the method is appended.
+        url_of: the URL of a model, to which the method is appended. Raises UpstreamFailure: it has none.
         headers: of every call.
         authorization: asked before every call.
         buckets: beginnings of gs:// addresses that callers may name.
@@ -112,6 +112,8 @@ class GoogleChat:
         target = self._targets.get((request.model, method))
         if target is None:
             url = f"{self._url_of(request.model)}:{method}"
+            if len(self._targets) >= MOST_TARGETS:
+                self._targets.clear()
             target = self._targets[request.model, method] = self._poster.target(url, self._headers)
         authorization = self._authorization
         lines = await authorization.lines(request) if authorization is not None else ""

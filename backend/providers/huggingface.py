@@ -6,7 +6,6 @@ Sources: huggingface.co/docs/inference-providers, …/tasks/chat-completion, …
 """
 
 from typing import Any
-from urllib.parse import quote
 
 import orjson
 
@@ -19,7 +18,7 @@ from backend.providers.huggingface_embeddings import NoVectors, embeddings, extr
 from backend.providers.huggingface_errors import edited, explained, seconds_to_load, status_of
 from backend.providers.openai import OpenAIProvider
 from backend.providers.openai_usage import usage_from_operation
-from backend.providers.posting import EventBytes, Poster, json_or_none
+from backend.providers.posting import EventBytes, Poster, json_or_none, path_of_model
 from backend.providers.provider import Capabilities, ChatRequest, OperationAnswer, OperationRequest, Provider, StreamAnswer
 from backend.settings import ProviderSettings
 
@@ -62,7 +61,7 @@ class HuggingFaceProvider(OpenAIProvider):
             body = extraction_body(request.body, self._metadata)
         except UnsupportedParameter as error:
             raise UpstreamFailure("refused", error) from None
-        target = self.target(self._extraction.replace("{model}", quote(request.model, safe="/")), {})
+        target = self.target(self._extraction.replace("{model}", path_of_model(self.name, request.model)), {})
         response = await self.poster.post(target, orjson.dumps(body), request, "application/json")
         try:
             value = json_or_none(await self.poster.read_whole(response))

@@ -7,11 +7,13 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import orjson
 import structlog
 
 from backend.kernel.clock import Clock
+from backend.kernel.errors import ModelNotFound
 from backend.kernel.secrets import SecretUnavailable
 from backend.providers.failures import (
     UpstreamFailure,
@@ -42,6 +44,8 @@ MAX_ERROR_BYTES = 64 * 1024
 MAX_LOOK_BYTES = 1024 * 1024
 MAX_LISTING_BYTES = 8 * 1024 * 1024
 END_OF_BODY_SECONDS = 0.25
+MOST_TARGETS = 1000
+"""Targets of one provider that are kept ready: callers name models, too."""
 _HEADERS_OF_OURS = frozenset({"authorization", "content-type", "content-length", "transfer-encoding", "connection", "host", "accept"})
 
 
@@ -227,6 +231,21 @@ def secret_of(name: str, settings: ProviderSettings) -> str | None:
     except SecretUnavailable as error:
         log.warning("provider.credentials_missing", provider=name, reason=str(error))
         return None
+
+
+def path_of_model(name: str, model: str, keep: str = "/") -> str:
+    """A model's id as it stands in a path. Callers may name models, and none leads out of the place where models are.
+
+    Args:
+        name: the provider's.
+        keep: signs that are not escaped.
+
+    Raises:
+        UpstreamFailure: there is no such model.
+    """
+    if any(part in ("", ".", "..") for part in model.split("/")):
+        raise UpstreamFailure("not_found", ModelNotFound(f"The provider {name} does not have this model."))
+    return quote(model, safe=keep)
 
 
 def json_or_none(data: bytes) -> Any:

@@ -6,7 +6,6 @@ Source: cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference.
 """
 
 import re
-from urllib.parse import quote
 
 import structlog
 
@@ -19,6 +18,7 @@ from backend.providers.google_chat import GoogleChat, GooglePoster
 from backend.providers.google_embeddings import PREDICT, from_prediction, prediction_body, predictions_at_once
 from backend.providers.google_token import ServiceAccount
 from backend.providers.http import UpstreamHttp
+from backend.providers.posting import path_of_model
 from backend.providers.provider import (
     Capabilities,
     ChatRequest,
@@ -64,7 +64,7 @@ class VertexProvider:
 
         def url_of(model: str) -> str:
             path = model if model.startswith(("publishers/", "endpoints/")) else f"publishers/google/models/{model}"
-            return f"{base_url}/projects/{project}/locations/{location}/{quote(path, safe='/@')}"
+            return f"{base_url}/projects/{project}/locations/{location}/{path_of_model(name, path, '/@')}"
 
         self._chat = GoogleChat(self._poster, http.for_callers, url_of, {}, self, buckets)
 
