@@ -15,7 +15,7 @@ import orjson
 import structlog
 from sqlalchemy.exc import DataError, IntegrityError
 
-from backend.budgets.events import ChargesSettled
+from backend.budgets.events import ChargesSettled, Settled
 from backend.budgets.settlement import return_leases_of, settling, sums_by_lease
 from backend.budgets.slices import Held
 from backend.kernel.clock import Clock
@@ -210,16 +210,19 @@ class LedgerWriter:
     async def _insert(self, finals: Sequence[Final], rollups: RollupWriter, told: set[str], *, fresh: bool = False) -> None:
         """The one transaction: ledger, rollups and, last because other processes may wait for their rows, budgets."""
 
+        settled: tuple[Settled, ...] = ()
+
         def also(new: list[Final]) -> Iterable[Statement]:
+            nonlocal settled
+            settled = sums_by_lease(map(_charge, new))
             yield from rollups.statements([row for row, _ in new])
-            yield from settling(sums_by_lease(map(_charge, new)), as_text=self._db.dialect == "sqlite")
+            yield from settling(settled, as_text=self._db.dialect == "sqlite")
 
         try:
             async with asyncio.timeout(WRITE_SECONDS):
                 await rollups.prepare(self._db, [row for row, _ in finals])
                 async with self._db.write() as unit:
                     new = await repository.insert_finals(unit.session, finals, fresh=fresh, also=also)
-                    settled = sums_by_lease(map(_charge, new))
                     if told or len(new) < len(finals):
                         # Not of the new ones: a commit that we did not see succeed was told to nobody yet.
                         settled = sums_by_lease([_charge(final) for final in finals if final[0][repository.ID] not in told])
