@@ -17,6 +17,7 @@ from backend.kernel.body import ClientDisconnected, read_body
 from backend.kernel.errors import BadRequest, BourseError, InternalError, MethodNotAllowed, NotFound, as_rest, response_headers
 from backend.kernel.json import parse_json
 from backend.kernel.request import App, Receive, Scope, Send, header
+from backend.providers import api as providers_api
 from backend.routing import api as routing_api
 from backend.routing import discovery_api, health_api
 from backend.runtime import Runtime
@@ -55,8 +56,13 @@ def build_api(runtime: Runtime) -> FastAPI:
     api.include_router(routing_api.build_router(runtime.routing, person))
     api.include_router(discovery_api.build_router(runtime.discovery, person))
     api.include_router(health_api.build_router(runtime.health_view, person))
-    api.include_router(credentials_api.build_router(runtime.credentials, runtime.providers, runtime.connections.upstream_http, person))
-    api.include_router(fan_out_api.build_router(FanOut(runtime.gateway, runtime.auth, runtime.routes, runtime.settings)))
+    api.include_router(
+        providers_api.build_router(
+            runtime.providers, runtime.provider_edits, runtime.credentials, runtime.connections.upstream_http, person
+        )
+    )
+    api.include_router(credentials_api.build_router(runtime.credentials, person))
+    api.include_router(fan_out_api.build_router(FanOut(runtime.gateway, runtime.auth, runtime.routes, runtime.provider_book)))
     readers = [] if runtime.settings.store.public else [Depends(known)]
     api.include_router(catalog_api.build_router(runtime.catalog), dependencies=readers)
 

@@ -46,8 +46,9 @@ from backend.metering.service import MeteringService
 from backend.observability.gauges import show_standing
 from backend.observability.metrics import Metrics
 from backend.pricing.book import PriceBook
+from backend.providers.book import ProviderBook
+from backend.providers.edits import ProviderEdits
 from backend.providers.service import ProviderService
-from backend.routing.bulkhead import Bulkhead
 from backend.routing.discovery import Discovery
 from backend.routing.edits import RouteEdits
 from backend.routing.health import Health
@@ -96,10 +97,10 @@ class Runtime:
         self.catalog = CatalogService(self.db, clock)
         self.prices = PriceBook(self.db, clock)
         self.load = Load(settings.overload)
-        bulkheads = {name: Bulkhead(provider.max_parallel, provider.max_queue) for name, provider in settings.providers.items()}
-        self.health = Health(bulkheads, events=self.events)
+        self.provider_book = ProviderBook(settings, self.db)
+        self.health = Health(events=self.events)
         tell_of_health(self.events, self.metrics)
-        self.routes = RouteTable(settings, self.catalog, self.db, conditions=self.health, load=self.load)
+        self.routes = RouteTable(settings, self.catalog, self.db, conditions=self.health, load=self.load, providers=self.provider_book)
         self.metering = MeteringService(self.db, clock, self.events, settings, self.metrics)
         self.budgets = BudgetService(self.db, clock, self.audit, settings)
         self.keeper = BudgetKeeper(self.db, clock, self.events, settings, lambda: self.metering.process_id, metrics=self.metrics)
@@ -118,8 +119,8 @@ class Runtime:
         )
         self._masters = MasterKeys(settings)
         self.vault = Vault(settings.vault, settings.network) if settings.vault.address is not None else None
-        self.key_book = KeyBook(settings, self.db, self._masters, self.vault)
-        self.connections = Connections(settings, self.key_book, self.events)
+        self.key_book = KeyBook(settings, self.db, self._masters, self.vault, self.provider_book)
+        self.connections = Connections(settings, self.key_book, self.events, self.provider_book)
         tell_of_keys(self.events, self.metrics)
         self.gateway = Gateway(
             settings=settings,
@@ -138,6 +139,7 @@ class Runtime:
             load=self.load,
             health=self.health,
             connections=self.connections,
+            providers=self.provider_book,
             masters=self._masters,
         )
         self.probes = Probes(settings.health_check, self.connections.shared, self.health, self.events)
@@ -160,16 +162,27 @@ class Runtime:
     @cached_property
     def discovery(self) -> Discovery:
         """Which models providers have."""
-        return Discovery(self.settings, self.catalog, self.prices, self.routes, self._route_edits, self.connections.shared)
+        return Discovery(self.provider_book, self.catalog, self.prices, self.routes, self._route_edits, self.connections.shared)
 
     @cached_property
     def _route_edits(self) -> RouteEdits:
-        return RouteEdits(self.db, self.clock, self.audit, self.settings)
+        return RouteEdits(self.db, self.clock, self.audit, self.settings, self.provider_book)
 
     @cached_property
     def providers(self) -> ProviderService:
         """What operators see of providers."""
-        return ProviderService(self.settings, self.catalog, self.key_book)
+        return ProviderService(self.provider_book, self.catalog, self.key_book)
+
+    @cached_property
+    def provider_edits(self) -> ProviderEdits:
+        """What operators do with providers."""
+
+        async def reload() -> None:
+            await self.provider_book.load()
+            await self.connections.load()
+            await self.routes.load()
+
+        return ProviderEdits(self.db, self.clock, self.audit, self.settings, self.upstream_addresses, self.credentials, reload=reload)
 
     @cached_property
     def credentials(self) -> CredentialService:
@@ -179,7 +192,7 @@ class Runtime:
             self.db,
             self.clock,
             self.audit,
-            self.settings,
+            self.provider_book,
             self._masters,
             self.key_book,
             reload=connections.load,
@@ -218,6 +231,7 @@ class Runtime:
         await self.auth.load()
         await self._catalog()
         await self.prices.load()
+        await self.provider_book.load()
         await self.connections.load()
         self.key_book.check_master()
         await self.routes.load()
@@ -294,6 +308,7 @@ async def open_runtime(
         runtime.change_feed.subscribe(runtime.limit_book.load)
         runtime.change_feed.subscribe(runtime.gateway.cache.load)
         runtime.change_feed.subscribe(runtime.auth.load, vital=True)
+        runtime.change_feed.subscribe(runtime.provider_book.load)
         runtime.change_feed.subscribe(runtime.connections.load)
         # Routes last: they remember what the catalog said about names.
         for reload in (_reload_catalog(runtime.catalog), runtime.prices.load, runtime.routes.load):

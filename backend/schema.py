@@ -15,6 +15,7 @@ import backend.limits.tables
 import backend.metering.rollups.tables
 import backend.metering.tables
 import backend.pricing.tables
+import backend.providers.tables
 import backend.routing.tables  # noqa: F401
 
 metadata = SQLModel.metadata

@@ -76,6 +76,10 @@ class ProviderSettings(Section):
     """What this server calls the cap on an answer; None = as the model's name suggests."""
     allow_fields: list[str] = Field(default_factory=list)
     """Fields of a body that this provider may be sent although nobody can bound what they cost: `backend.gateway.unbounded_fields`."""
+    enabled: bool = True
+    """Whether it is asked at all."""
+    models: tuple[ModelName, ...] | None = None
+    """Those of its models that callers may ask for without an alias, as it calls them; None = all."""
     metadata: dict[str, Any] = Field(default_factory=dict)
     """What one protocol needs and others do not: api_version, region, bedrock_…"""
 

@@ -183,6 +183,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_provider")),
     )
     op.create_table(
+        "provider_edit",
+        sa.Column("name", sa.String(length=63), nullable=False),
+        sa.Column("fields", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_by", sa.String(length=40), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_provider_edit")),
+    )
+    op.create_table(
         "replay",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("tenant_id", sa.String(length=40), nullable=False),
@@ -584,6 +593,7 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_replay_held_until"))
 
     op.drop_table("replay")
+    op.drop_table("provider_edit")
     op.drop_table("provider")
     with op.batch_alter_table("model", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_model_status"))

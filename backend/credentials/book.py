@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import structlog
 
@@ -23,7 +22,8 @@ from backend.credentials.tables import ProviderKey
 from backend.credentials.vault import Vault
 from backend.kernel.db import Database
 from backend.kernel.secrets import SecretRef, SecretUnavailable
-from backend.providers.registry import configured
+from backend.providers.book import ProviderBook
+from backend.providers.destination import destination, vendors_own
 from backend.settings import ProviderSettings, Settings
 
 log = structlog.get_logger(__name__)
@@ -56,12 +56,19 @@ class KeyBook:
     Args:
         db: where keys are stored; None = nowhere.
         vault: where `vault:` references lead; None = nowhere.
+        providers: None = those of the configuration.
     """
 
     def __init__(
-        self, settings: Settings, db: Database | None = None, masters: MasterKeys | None = None, vault: Vault | None = None
+        self,
+        settings: Settings,
+        db: Database | None = None,
+        masters: MasterKeys | None = None,
+        vault: Vault | None = None,
+        providers: ProviderBook | None = None,
     ) -> None:
         self._settings = settings
+        self.providers = providers or ProviderBook(settings)
         self._db = db
         self._masters = masters
         self._vault = vault
@@ -69,7 +76,7 @@ class KeyBook:
         self._opened: dict[tuple[Row, str, bytes], str] = {}
         """Values of stored keys by all that they are bound to, so that none opens once more in another place."""
         self.shared: Mapping[str, Found] = {}
-        """By provider; every configured one is there."""
+        """By provider; every one is there."""
         self.own: Mapping[str, Mapping[str, Found]] = {}
         """By tenant and provider; only where a tenant has any."""
         self.trouble = ""
@@ -78,7 +85,7 @@ class KeyBook:
     def read(self) -> None:
         """Look at configuration, environment, files and what the vault said last; stored keys stay as they were loaded."""
         sections = self._sections()
-        providers = configured(self._settings)
+        providers = self.providers.all
         stored: dict[str | None, dict[str, list[FoundKey]]] = defaultdict(lambda: defaultdict(list))
         for row in self._rows:
             if row.provider in providers:
@@ -138,6 +145,9 @@ class KeyBook:
             for key, reference in provider.keys.items():
                 yield self._resolved(key, reference)
             return
+        if name not in self.providers.in_file and destination(provider) != vendors_own(provider):
+            # The file's sections are for addresses that the configuration names, or the vendor's: not for what the database says.
+            return
         section = section_for(sections, name, provider.protocol, own_servers=provider.base_url is None)
         if section is not None:
             for key, value in section.keys.items():
@@ -186,25 +196,3 @@ def _bound(row: ProviderKey) -> tuple[Row, str, bytes]:
 def hint_of(value: str) -> str:
     """The last four signs, of a secret of which they give nothing away."""
     return value[-4:] if len(value) >= 16 else ""
-
-
-def destination(provider: ProviderSettings) -> str:
-    """Where a provider's key may be sent: scheme, host and port, or the servers of its protocol's vendor; and the same of addresses that
-    its metadata names beside them."""
-    first = f"the servers of {provider.protocol}" if provider.base_url is None else _origin(provider.base_url)
-    params = provider.metadata.get("params")
-    named = [provider.metadata.get(field) for field in ("authority", "embeddings_url")]
-    named += [params.get(field) for field in ("api_base", "base_url")] if isinstance(params, dict) else []
-    return " and ".join([first, *[_origin(url) for url in named if isinstance(url, str) and url]])
-
-
-def _origin(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-    except ValueError:
-        return "an address that is none"
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    return f"{parts.scheme}://{parts.hostname}:{port or (443 if parts.scheme == 'https' else 80)}"

@@ -15,6 +15,7 @@ from backend.kernel.addresses import AddressPolicy
 from backend.kernel.errors import Conflict
 from backend.kernel.secrets import SecretRef, SecretUnavailable
 from backend.kernel.terminal import REFUSED, WRONG_USE, AsJson, fail, say, show_list, show_one
+from backend.providers.book import ProviderBook, read_providers
 from backend.providers.http import UpstreamHttp
 
 Provider = Annotated[str, typer.Argument(metavar="PROVIDER")]
@@ -104,8 +105,8 @@ def try_keys(
             await http.close()
 
     trials = carry_out(work)
-    columns = ("provider", "key", "destination", "reached", "accepted", "status", "error", "milliseconds")
-    show_list(trials, columns, as_json=as_json, empty=_EMPTY, unset={"key": "none", "accepted": "unknown", "error": ""})
+    columns = ("provider", "key", "destination", "reached", "accepted", "status", "milliseconds", "why")
+    show_list(trials, columns, as_json=as_json, empty=_EMPTY, unset={"key": "none", "accepted": "unknown"})
     if not all(trial["reached"] and trial["accepted"] is not False for trial in trials):
         raise typer.Exit(REFUSED)
 
@@ -131,15 +132,19 @@ def reseal(as_json: AsJson = False) -> None:
 
 
 async def _service(hand: Hand) -> CredentialService:
-    masters = _masters(hand)
-    return CredentialService(hand.db, hand.clock, hand.audit, hand.settings, masters, await read_book(hand, masters))
+    return credentials_of(hand, await read_book(hand, await read_providers(hand.settings, hand.db)))
 
 
-async def read_book(hand: Hand, masters: MasterKeys | None = None) -> KeyBook:
+def credentials_of(hand: Hand, book: KeyBook) -> CredentialService:
+    """The service on keys that `read_book` has read."""
+    return CredentialService(hand.db, hand.clock, hand.audit, book.providers, _masters(hand), book)
+
+
+async def read_book(hand: Hand, providers: ProviderBook) -> KeyBook:
     """The keys as this process sees them just now."""
     settings = hand.settings
     vault = Vault(settings.vault, settings.network) if settings.vault.address is not None else None
-    book = KeyBook(settings, hand.db, masters or _masters(hand), vault)
+    book = KeyBook(settings, hand.db, _masters(hand), vault, providers)
     try:
         await book.load()
     finally:

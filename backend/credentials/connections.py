@@ -1,7 +1,7 @@
 """Every provider as it can be asked just now: an adapter for each key that there is, for everybody and for tenants with keys of their own.
 
-What changes is changed in place and for new attempts; calls under way end with the key that they began with. A provider whose keys did
-not change keeps its adapters, and so what was learnt of its keys.
+What changes is changed in place and for new attempts; calls under way end with the provider and key that they began with. A provider
+that did not change keeps its adapters and its connections, and so what was learnt of its keys.
 """
 
 import asyncio
@@ -15,31 +15,40 @@ from backend.credentials.events import KeyAccepted, KeyRefused
 from backend.credentials.secrets_file import AWS_METADATA
 from backend.kernel.events import EventBus
 from backend.kernel.secrets import SecretRef
+from backend.providers.book import ProviderBook
 from backend.providers.http import UpstreamHttp
 from backend.providers.keyed import HeldKey, KeyedProvider, Told
 from backend.providers.metadata import AWS_ACCOUNT
 from backend.providers.posting import json_or_none
 from backend.providers.provider import Provider
-from backend.providers.registry import built, needs_key, obstacle, supported
+from backend.providers.registry import built, needs_key, obstacle
 from backend.settings import ProviderSettings, Settings
 
 log = structlog.get_logger(__name__)
 
 
 FILES_SECONDS = 10.0
+_NOT_THE_ADAPTERS = ("enabled", "models", "max_parallel", "max_queue", "allow_fields", "default_model")
+"""Settings of a provider that its adapter does not look at: with others it is the same one."""
 
 
 class Connections:
-    """Of one process. `start` makes what the configuration alone says, `load` everything; subscribe that to the change feed."""
+    """Of one process. `start` makes what the configuration alone says, `load` everything; subscribe that to the change feed.
 
-    def __init__(self, settings: Settings, book: KeyBook, events: EventBus) -> None:
+    Args:
+        providers: None = those of the configuration.
+    """
+
+    def __init__(self, settings: Settings, book: KeyBook, events: EventBus, providers: ProviderBook | None = None) -> None:
         self.book = book
-        self._settings = settings
+        self._providers = providers or ProviderBook(settings)
         self._events = events
         self._http: UpstreamHttp | None = None
         self._watcher: asyncio.Task[None] | None = None
+        self._asked_as: dict[str, ProviderSettings] = {}
+        """What adapters are made from, by provider."""
         self._made: dict[str, Found] = {}
-        self._made_own: dict[tuple[str, str], Found] = {}
+        self._made_own: dict[tuple[str, str], tuple[ProviderSettings, Found]] = {}
         self.shared: dict[str, Provider] = {}
         """By name; only those that can be asked."""
         self.missing: dict[str, str] = {}
@@ -48,15 +57,13 @@ class Connections:
         """By tenant: those that it has stored keys of its own for; None where none of them can be used."""
         self.exchanged: Callable[[str], None] = lambda _: None
         """Called with the name of a provider whose keys are others than before."""
+        self.moved: Callable[[str], None] = lambda _: None
+        """Called with the name of one that is asked elsewhere or otherwise than before, or no more."""
         self.changed: Callable[[], None] = lambda: None
         """Called after anything of this has changed."""
 
     def start(self, http: UpstreamHttp) -> None:
         self._http = http
-        can = supported(self._settings)
-        for name, provider in self._settings.providers.items():
-            if name not in can:
-                log.warning("provider.protocol_not_supported_yet", provider=name, protocol=provider.protocol)
         self.book.read()
         self._take()
 
@@ -101,15 +108,29 @@ class Connections:
         return found.state_of(held) if isinstance(found, KeyedProvider) and held is not None else "ready"
 
     def _take(self) -> None:
-        providers = supported(self._settings)
-        for name, settings in providers.items():
-            found, before = self.book.shared.get(name, ()), self._made.get(name)
-            if before != found:
+        providers, closed = self._providers.open, self._providers.closed
+        asked_as = {name: _asked_as(settings) for name, settings in providers.items()}
+        for name, before in self._asked_as.items():
+            if asked_as.get(name) != before:
+                # Nothing that was made or learnt is true of it any more.
+                self.shared.pop(name, None)
+                self._made.pop(name, None)
+                self.moved(name)
+        for name in self.missing.keys() - providers.keys():
+            del self.missing[name]
+        for name, why in closed.items():
+            if self.missing.get(name) != why:
+                log.warning("provider.not_asked", provider=name, reason=why)
+            self.missing[name] = why
+        self._asked_as = asked_as
+        for name, settings in asked_as.items():
+            found, known = self.book.shared.get(name, ()), self._made.get(name)
+            if known != found:
                 self._make_shared(name, settings, found)
                 self._made[name] = found
-                if before is not None:
+                if known is not None:
                     self.exchanged(name)
-        self._take_own(providers)
+        self._take_own(asked_as)
         self.changed()
 
     def _make_shared(self, name: str, settings: ProviderSettings, found: Found) -> None:
@@ -136,15 +157,22 @@ class Connections:
             self.missing[name] = why
 
     def _take_own(self, providers: Mapping[str, ProviderSettings]) -> None:
-        wanted = {(tenant, name): found for tenant, of in self.book.own.items() for name, found in of.items() if name in providers}
+        wanted = {
+            (tenant, name): (providers[name], found)
+            for tenant, of in self.book.own.items()
+            for name, found in of.items()
+            if name in providers
+        }
         if wanted == self._made_own:
             return
         own: dict[str, dict[str, Provider | None]] = {}
-        for (tenant, name), found in wanted.items():
+        for (tenant, name), made in wanted.items():
+            settings, found = made
             before = self._made_own.get((tenant, name))
             provider = self.own[tenant][name] if before is not None else None
-            if before != found:
-                provider = self._provider(name, providers[name], found, _held(provider, before or ()), tenant=tenant)
+            if before != made:
+                held = _held(provider, before[1]) if before is not None and before[0] == settings else {}
+                provider = self._provider(name, settings, found, held, tenant=tenant)
             own.setdefault(tenant, {})[name] = provider
         self._made_own, self.own = wanted, own
 
@@ -190,6 +218,12 @@ class Connections:
         """What providers are asked over, from `start` on."""
         assert self._http is not None
         return self._http
+
+
+def _asked_as(settings: ProviderSettings) -> ProviderSettings:
+    """The same as far as its adapter looks at it."""
+    fields = type(settings).model_fields
+    return settings.model_copy(update={field: fields[field].get_default(call_default_factory=True) for field in _NOT_THE_ADAPTERS})
 
 
 def _seen(files: Iterable[Path]) -> list[tuple[int, int] | None]:

@@ -34,6 +34,12 @@ async def remove(session: AsyncSession, key_id: str) -> None:
     await session.execute(sa.delete(ProviderKey).where(col(ProviderKey.id) == key_id))
 
 
+async def remove_of(session: AsyncSession, provider: str) -> int:
+    """All keys of a provider, whosever; returns how many there were."""
+    gone = await session.execute(sa.delete(ProviderKey).where(col(ProviderKey.provider) == provider).returning(col(ProviderKey.id)))
+    return len(gone.all())
+
+
 async def sealed_otherwise(session: AsyncSession, master: str, after: str, limit: int) -> list[ProviderKey]:
     """Keys that another master key than this one seals, by id from `after` on."""
     query = sa.select(ProviderKey).where(col(ProviderKey.master) != master, col(ProviderKey.id) > after)

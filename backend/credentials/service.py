@@ -13,21 +13,23 @@ from sqlalchemy.exc import IntegrityError
 
 from backend.audit.service import AuditService
 from backend.credentials import repository
-from backend.credentials.book import STORED, FoundKey, KeyBook, destination, hint_of, row_of
+from backend.credentials.book import STORED, FoundKey, KeyBook, hint_of, row_of
 from backend.credentials.connections import with_key
 from backend.credentials.master import MasterKeys, Row
 from backend.credentials.tables import ProviderKey
 from backend.identity.principal import Principal, Role, require_role, require_super_admin
 from backend.kernel.clock import Clock
-from backend.kernel.db import Database
+from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.errors import BadRequest, Conflict, NotFound
 from backend.kernel.ids import new_id
 from backend.kernel.setting_types import is_slug
+from backend.providers.book import ProviderBook
+from backend.providers.destination import destination
 from backend.providers.failures import UpstreamFailure
 from backend.providers.http import UpstreamHttp
 from backend.providers.posting import json_or_none
-from backend.providers.registry import built, configured, supported
-from backend.settings import ProviderSettings, Settings
+from backend.providers.registry import built, has_adapter, obstacle
+from backend.settings import ProviderSettings
 
 MOST_KEYS = 32
 """Of one provider and owner."""
@@ -61,7 +63,8 @@ class KeyView:
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What came of asking a provider with a key for something that costs nothing. `accepted` is None where that cannot be told."""
+    """What came of asking a provider with a key for something that costs nothing. `accepted` is None where that cannot be told; `why` is a
+    sentence where it is not True."""
 
     provider: str
     key: str | None
@@ -70,6 +73,7 @@ class Trial:
     accepted: bool | None
     status: int | None
     error: str | None
+    why: str
     milliseconds: float
 
 
@@ -88,7 +92,7 @@ class CredentialService:
         db: Database,
         clock: Clock,
         audit: AuditService,
-        settings: Settings,
+        providers: ProviderBook,
         masters: MasterKeys,
         book: KeyBook,
         *,
@@ -98,7 +102,7 @@ class CredentialService:
         self._db = db
         self._clock = clock
         self._audit = audit
-        self._settings = settings
+        self._providers = providers
         self._masters = masters
         self._book = book
         self._reload = reload or book.load
@@ -128,6 +132,28 @@ class CredentialService:
         """
         _may(principal, tenant_id, "change keys of providers")
         settings = self._configured(provider)
+        async with self._db.write() as unit:
+            # Moving the feed takes its row until the commit, so that no two add the same name.
+            await unit.mark_changed()
+            await self.put(unit, principal, provider, settings, value, name=name, tenant_id=tenant_id, replace=replace)
+        await self._reload()
+        return next(view for view in await self.keys(principal, provider=provider, tenant_id=tenant_id) if view.name == name)
+
+    async def put(
+        self,
+        unit: UnitOfWork,
+        principal: Principal,
+        provider: str,
+        settings: ProviderSettings,
+        value: str,
+        *,
+        name: str = "default",
+        tenant_id: str | None = None,
+        replace: bool = False,
+    ) -> None:
+        """Store a key in a transaction that has moved the change feed, for where these settings say that its provider is; raises as
+        `add`."""
+        _may(principal, tenant_id, "change keys of providers")
         value = _checked(value, settings)
         if tenant_id is not None:
             if settings.protocol == "litellm":
@@ -138,37 +164,37 @@ class CredentialService:
         if not is_slug(name):
             raise BadRequest("The name of a key has lower-case letters, digits, '-' and '_' alone.", param="name")
         master = self._masters.to_seal()
-        async with self._db.write() as unit:
-            # Moving the feed takes its row until the commit, so that no two add the same name.
-            await unit.mark_changed()
-            before = await repository.find(unit.session, provider, name, tenant_id)
-            if before is not None and not replace:
-                raise Conflict(f"There is a key {name!r} of {provider} already: replace it, or give this one another name.", param="name")
-            if before is not None:
-                await repository.remove(unit.session, before.id)
-            elif await repository.count_of(unit.session, provider, tenant_id) >= MOST_KEYS:
-                raise Conflict(f"There are {MOST_KEYS} keys of {provider} already.")
-            row = Row(new_id("provider_key"), tenant_id, provider, destination(settings))
-            key = ProviderKey(
-                id=row.id,
-                tenant_id=tenant_id,
-                provider=provider,
-                name=name,
-                origin=row.origin,
-                sealed=master.seal(value, row),
-                master=master.name,
-                hint=hint_of(value),
-                created_at=self._clock.now(),
-                created_by=principal.id[:40],
-            )
-            try:
-                await repository.add(unit.session, key)
-            except IntegrityError:
-                raise NotFound("There is no such tenant.") from None
-            action = "provider_key.replace" if before is not None else "provider_key.add"
-            await self._audit.record(unit, principal, action, f"{provider}/{name}", tenant_id=tenant_id, destination=row.origin)
-        await self._reload()
-        return next(view for view in await self.keys(principal, provider=provider, tenant_id=tenant_id) if view.name == name)
+        before = await repository.find(unit.session, provider, name, tenant_id)
+        if before is not None and not replace:
+            raise Conflict(f"There is a key {name!r} of {provider} already: replace it, or give this one another name.", param="name")
+        if before is not None:
+            await repository.remove(unit.session, before.id)
+        elif await repository.count_of(unit.session, provider, tenant_id) >= MOST_KEYS:
+            raise Conflict(f"There are {MOST_KEYS} keys of {provider} already.")
+        row = Row(new_id("provider_key"), tenant_id, provider, destination(settings))
+        key = ProviderKey(
+            id=row.id,
+            tenant_id=tenant_id,
+            provider=provider,
+            name=name,
+            origin=row.origin,
+            sealed=master.seal(value, row),
+            master=master.name,
+            hint=hint_of(value),
+            created_at=self._clock.now(),
+            created_by=principal.id[:40],
+        )
+        try:
+            await repository.add(unit.session, key)
+        except IntegrityError:
+            raise NotFound("There is no such tenant.") from None
+        action = "provider_key.replace" if before is not None else "provider_key.add"
+        await self._audit.record(unit, principal, action, f"{provider}/{name}", tenant_id=tenant_id, destination=row.origin)
+
+    async def remove_all(self, unit: UnitOfWork, principal: Principal, provider: str) -> int:
+        """Take away every stored key of a provider, tenants' own too, in a transaction that has moved the change feed; returns how many."""
+        require_super_admin(principal, "change keys of providers")
+        return await repository.remove_of(unit.session, provider)
 
     async def remove(self, principal: Principal, provider: str, name: str, *, tenant_id: str | None = None) -> None:
         """Take away a stored key; where the configuration has one of that name, it counts again.
@@ -197,7 +223,7 @@ class CredentialService:
         """
         _may(principal, tenant_id, "try keys of providers")
         settings = self._configured(provider)
-        if provider not in supported(self._settings):
+        if not has_adapter(settings):
             raise Conflict(f"The protocol {settings.protocol!r} is not supported yet.")
         found = self._book.shared if tenant_id is None else self._book.own.get(tenant_id, {})
         keys = [key for key in found.get(provider, ()) if name is None or key.name == name]
@@ -210,11 +236,11 @@ class CredentialService:
             why = key.why
             if key.value is not None:
                 try:
-                    trials.append(await _tried(provider, key.name, settings, with_key(settings, key.value), http))
+                    trials.append(await _tried(provider, key, settings, with_key(settings, key.value), http))
                     continue
                 except ValueError as error:
                     why = f"It cannot be used: {error}."
-            trials.append(Trial(provider, key.name, destination(settings), False, None, None, why, 0.0))
+            trials.append(Trial(provider, key.name, destination(settings), False, None, None, None, why, 0.0))
         return trials
 
     async def sealed_otherwise(self, principal: Principal) -> int:
@@ -263,9 +289,9 @@ class CredentialService:
         return done, closed
 
     def _configured(self, provider: str) -> ProviderSettings:
-        found = configured(self._settings).get(provider)
+        found = self._providers.all.get(provider)
         if found is None:
-            raise NotFound("There is no such provider in the configuration.")
+            raise NotFound(f"There is no such provider: {provider!r}.")
         return found
 
     def _view(self, provider: str, key: FoundKey, tenant_id: str | None, rows: dict[tuple[str, str], ProviderKey]) -> KeyView:
@@ -328,18 +354,33 @@ def _refuse_destination(value: str) -> None:
         raise BadRequest("The service account's token_uri is none of Google's.", param="key")
 
 
-async def _tried(provider: str, key: str | None, settings: ProviderSettings, with_value: ProviderSettings, http: UpstreamHttp) -> Trial:
+async def _tried(
+    provider: str, key: FoundKey | None, settings: ProviderSettings, with_value: ProviderSettings, http: UpstreamHttp
+) -> Trial:
+    def trial(reached: bool, accepted: bool | None, status: int | None, error: str | None, why: str, took: float = 0.0) -> Trial:
+        return Trial(provider, key.name if key is not None else None, destination(settings), reached, accepted, status, error, why, took)
+
     adapter = built(provider, with_value, http)
     if adapter is None:
-        return Trial(provider, key, destination(settings), False, None, None, "The provider's configuration is wrong: see the log.", 0.0)
+        return trial(False, None, None, None, obstacle(settings) or "The provider's configuration is wrong: see the log.")
     if not adapter.capabilities.looks:
-        why = "There is nothing that it can be asked for nothing; a call of one of its models tells."
-        return Trial(provider, key, destination(settings), False, None, None, why, 0.0)
-    started, status, error = time.monotonic(), None, None
+        return trial(False, None, None, None, "There is nothing that it can be asked for nothing; a call of one of its models tells.")
+    started, status, error, why = time.monotonic(), None, None, ""
     try:
         status = await adapter.look(LOOK_SECONDS)
     except UpstreamFailure as failure:
-        status, error = failure.status, failure.kind
-    accepted = None if status is None else False if status in (_UNAUTHORIZED, _FORBIDDEN) else True if status < 300 else None
+        status, error, why = failure.status, failure.kind, failure.error.message
     took = round((time.monotonic() - started) * 1000, 1)
-    return Trial(provider, key, destination(settings), status is not None, accepted, status, error, took)
+    accepted = None if status is None else False if status in (_UNAUTHORIZED, _FORBIDDEN) else True if status < 300 else None
+    if accepted is False:
+        why = _refused(provider, key, status)
+    elif accepted is None and status is not None:
+        why = why or f"{provider} answered {status} to what every key may ask: look whether its base_url is right."
+    return trial(status is not None, accepted, status, error, why, took)
+
+
+def _refused(provider: str, key: FoundKey | None, status: int | None) -> str:
+    if key is None:
+        return f"{provider} answers nobody without a key ({status}): `provider add-key {provider}` stores one."
+    anew = f"`provider add-key {provider} --name {key.name} --replace`" if key.source == STORED else f"change it where it is, {key.place}"
+    return f"{provider} does not accept this key ({status}): {anew}."

@@ -48,6 +48,7 @@ from backend.limits.limiter import Limiter
 from backend.metering.service import MeteringService
 from backend.observability.metrics import Metrics
 from backend.pricing.book import PriceBook
+from backend.providers.book import ProviderBook
 from backend.providers.http import UpstreamHttp
 from backend.routing.health import Health
 from backend.routing.table import RouteTable
@@ -89,6 +90,7 @@ class Gateway:
         load: Load,
         health: Health,
         connections: Connections,
+        providers: ProviderBook,
         masters: MasterKeys,
     ) -> None:
         self._settings = settings
@@ -101,15 +103,20 @@ class Gateway:
         self._connections = connections
         retries = RetryBudget(settings.retry_budget.share, settings.retry_budget.floor, withheld=metrics.retries_withheld.inc)
         upstreams = Upstreams(connections.shared, self._model_list.window, health, retries, missing=connections.missing)
-        connections.changed = lambda: upstreams.set_own(connections.own)
-        connections.exchanged = health.exchanged
-        allowed = {name: frozenset(provider.allow_fields) for name, provider in settings.providers.items()}
+
+        def changed() -> None:
+            for name, provider in providers.open.items():
+                health.limit(name, provider.max_parallel, provider.max_queue)
+            upstreams.set_own(connections.own)
+
+        connections.changed, connections.exchanged, connections.moved = changed, health.exchanged, health.moved
+        allowed = providers.allowed
         counter = TokenCounter()
         self._bounder = Bounder(catalog, prices, upstreams, counter, settings.budgets.default, allowed)
         self._standing = StandingHeaders(keeper)
         settler = Settler(metering, metrics)
         self._measure = settler.measure
-        self.cache = PromptCache(settings, clock, metrics, settler, self._standing, db)
+        self.cache = PromptCache(settings, clock, metrics, settler, self._standing, db, providers.servers)
         self._load = load
         self.gate = Gate(settings.overload, load, metrics)
         pipeline = partial(

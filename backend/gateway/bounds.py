@@ -211,13 +211,16 @@ class Bounder:
 
 def nobody_configured(call: Call, upstreams: Upstreams) -> NoAvailableProvider:
     """Of a call none of whose candidates' providers can be asked: why, as far as it is known."""
-    reasons = dict.fromkeys(upstreams.missing.get(candidate.provider, "") for candidate in call.candidates)
+    reasons = dict.fromkeys(upstreams.missing.get(one.provider, _NOT_THERE.format(one.provider)) for one in call.candidates)
     why = " ".join(("No provider that is configured can answer for this model.", *reasons)).rstrip()
     return NoAvailableProvider(why, retry_after=5)
 
 
 def _choices(body: Mapping[str, Any]) -> int:
     return max(body.get("n") or 1, body.get("best_of") or 1)
+
+
+_NOT_THERE = "The operator has taken the provider {} away, or not added it yet."
 
 
 def _asked_cap(body: Mapping[str, Any]) -> int | None:

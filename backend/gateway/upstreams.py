@@ -55,6 +55,8 @@ class Upstreams:
             health: Health = OwnHealth(self.health, own)
             if known is not None and all(known.providers.get(name) is provider for name, provider in own.items()):
                 health = known.health
+                if isinstance(health, OwnHealth):
+                    health.follow_limits()
             self.own[tenant_id] = replace(self, providers=providers, missing=missing, health=health, own={}, _views=[])
         for seen, view in self._views:
             seen.own = {tenant_id: replace(one, providers=view(one.providers)) for tenant_id, one in self.own.items()}

@@ -4,12 +4,13 @@ A command answers with records (dictionaries of plain values, dates and `None`),
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Any
 
 import orjson
 import typer
+import yaml
 
 from backend.kernel.money import usd_from_nano
 
@@ -63,6 +64,32 @@ def fail(sentence: str, code: int) -> typer.Exit:
     """Say what went wrong in one sentence; raise what this returns."""
     typer.echo(sentence, err=True)
     return typer.Exit(code)
+
+
+def fields_of(words: Sequence[str] | None) -> dict[str, Any]:
+    """What `FIELD=VALUE` words say, as a part of a configuration file: `strategy=cheapest`, `timeouts.total=60s`.
+
+    Raises:
+        typer.Exit: one says nothing, or not in YAML.
+    """
+    fields: dict[str, Any] = {}
+    for word in words or ():
+        path, equals, text = word.partition("=")
+        if not equals or not path:
+            raise fail(f"{word!r} is no FIELD=VALUE, such as enabled=false.", WRONG_USE)
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise fail(f"The value of {path} is not valid YAML.", WRONG_USE) from None
+        target = fields
+        *above, last = path.split(".")
+        for part in above:
+            target = target.setdefault(part, {})
+            if not isinstance(target, dict):
+                raise fail(f"{path} and {part} cannot both be set.", WRONG_USE)
+        # YAML reads 2024-10-21 as a day, and no field is one.
+        target[last] = text if isinstance(value, date) else value
+    return fields
 
 
 def usd(nano: int) -> str:

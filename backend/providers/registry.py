@@ -1,5 +1,6 @@
 """Adapters by protocol. An adapter is the module `backend.providers.<protocol>`; it is imported when a configured provider needs it."""
 
+from collections.abc import Mapping
 from importlib import import_module
 from importlib.util import find_spec
 
@@ -19,10 +20,15 @@ _ANSWER_NOBODY = frozenset({"anthropic", "gemini", "huggingface", "openrouter", 
 """Protocols whose vendors' own servers want a key of everybody."""
 
 
-def configured(settings: Settings) -> dict[str, ProviderSettings]:
-    """The entries of `settings.providers`, with what `provider_metadata` says of their protocols, and the sandbox in development."""
-    wanted = dict(settings.providers)
-    for name, provider in settings.providers.items():
+def configured(settings: Settings, providers: Mapping[str, ProviderSettings] | None = None) -> dict[str, ProviderSettings]:
+    """Providers with what `provider_metadata` says of their protocols, and the sandbox in development.
+
+    Args:
+        providers: None = the entries of `settings.providers`.
+    """
+    given = settings.providers if providers is None else providers
+    wanted = dict(given)
+    for name, provider in given.items():
         shared = settings.provider_metadata.get(provider.protocol)
         if shared:
             wanted[name] = provider.model_copy(update={"metadata": laid_over(shared, provider.metadata)})
@@ -31,9 +37,9 @@ def configured(settings: Settings) -> dict[str, ProviderSettings]:
     return wanted
 
 
-def supported(settings: Settings) -> dict[str, ProviderSettings]:
-    """Of `configured` those whose protocol has an adapter."""
-    return {name: provider for name, provider in configured(settings).items() if find_spec(_module(provider)) is not None}
+def has_adapter(provider: ProviderSettings) -> bool:
+    """Whether its protocol has one."""
+    return find_spec(_module(provider)) is not None
 
 
 def needs_key(provider: ProviderSettings) -> bool:
@@ -42,7 +48,7 @@ def needs_key(provider: ProviderSettings) -> bool:
 
 
 def obstacle(provider: ProviderSettings) -> str:
-    """Why the adapter of an entry that is `supported` cannot be used here, as a sentence for operators and callers; "" if it can.
+    """Why the adapter of a provider that `has_adapter` cannot be used here, as a sentence for operators and callers; "" if it can.
 
     An adapter says so in a function `obstacle(settings)`, where there is anything to say."""
     said = getattr(import_module(_module(provider)), "obstacle", None)
@@ -51,6 +57,18 @@ def obstacle(provider: ProviderSettings) -> str:
 
 def _module(provider: ProviderSettings) -> str:
     return f"backend.providers.{provider.protocol}"
+
+
+def flaw(name: str, provider: ProviderSettings, http: UpstreamHttp) -> str:
+    """What is wrong with the settings of a provider that `has_adapter`, in its adapter's words, as half a sentence; "" if nothing is.
+    They must hold no key, for the words may quote what they are about."""
+    if obstacle(provider):
+        return ""
+    try:
+        import_module(_module(provider)).build(name, provider, http)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def built(name: str, provider: ProviderSettings, http: UpstreamHttp) -> Provider | None:

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Protocol
+from typing import Any, Protocol
 
 from backend.identity.principal import Principal, require_super_admin
+from backend.kernel.edits import field_names
 from backend.kernel.errors import NotFound
-from backend.providers.registry import configured, needs_key, obstacle
-from backend.settings import ProviderSettings, Settings
+from backend.providers.book import ProviderBook
+from backend.providers.merge import shown, told
+from backend.providers.registry import needs_key, obstacle
+from backend.settings import ProviderSettings
 
 
 class Sold(Protocol):
@@ -49,15 +51,24 @@ class Keys(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProviderView:
-    """`key` is present, missing or none (none is configured, and none needed); `why` is a sentence when it cannot be asked, else empty."""
+    """`key` is present, missing or none (there is none, and none is needed); `why` is a sentence when it cannot be asked, else empty.
+
+    `origin` is configuration, database or both, and empty for the sandbox that nobody has written down. `edited` are the fields that the
+    database decides, in dots.
+    """
 
     name: str
+    origin: str
+    edited: tuple[str, ...]
     protocol: str
     base_url: str | None
     key: str
     why: str
+    settings: Mapping[str, Any]
+    """As they would stand in the file, without what is for nobody to see; empty where they cannot be used."""
     offers: tuple[str, ...]
-    """What the catalog says it sells; other models of it can be asked for by `provider/model` too, at the operator's own price."""
+    """What callers may ask of it: the `models` that are named, else what the catalog says it sells; others can be asked for by
+    `provider/model` then, too, at the operator's own price."""
 
     @property
     def usable(self) -> bool:
@@ -65,36 +76,45 @@ class ProviderView:
 
 
 class ProviderService:
-    def __init__(self, settings: Settings, store: Store, keys: Keys) -> None:
-        self._settings = settings
+    def __init__(self, book: ProviderBook, store: Store, keys: Keys) -> None:
+        self._book = book
         self._store = store
         self._keys = keys
 
     def all(self, principal: Principal) -> list[ProviderView]:
-        """Every configured provider by name, and the sandbox in development.
+        """Every provider by name, and the sandbox in development.
 
         Raises:
             PermissionDenied: only a super admin may see this.
         """
         require_super_admin(principal)
-        return [self._view(name, provider) for name, provider in sorted(configured(self._settings).items())]
+        book = self._book
+        unusable = {name: None for name in book.troubles if name not in book.all}
+        return [self._view(name, provider) for name, provider in sorted({**unusable, **book.all}.items())]
 
     def get(self, principal: Principal, name: str) -> ProviderView:
         """One provider; raises as `all`, and NotFound."""
         found = next((view for view in self.all(principal) if view.name == name), None)
         if found is None:
-            raise NotFound("There is no such provider in the configuration.")
+            raise NotFound(f"There is no such provider: {name!r}.")
         return found
 
     def why_unusable(self, name: str) -> str:
         """A sentence why a provider cannot be asked; empty if it can."""
-        provider = configured(self._settings).get(name)
-        return self._state(name, provider)[1] if provider is not None else f"The provider {name!r} is not configured."
+        provider = self._book.all.get(name)
+        return self._state(name, provider)[1] if provider is not None else f"There is no provider {name!r}."
 
-    def _view(self, name: str, provider: ProviderSettings) -> ProviderView:
+    def _view(self, name: str, provider: ProviderSettings | None) -> ProviderView:
+        edits = self._book.edits.get(name, {})
+        origin = ("both" if edits else "configuration") if name in self._book.in_file else "database" if edits else ""
+        edited = tuple(field_names(shown(edits)))
+        if provider is None:
+            return ProviderView(name, origin, edited, str(edits.get("protocol")), None, "missing", self._why_closed(name), {}, ())
         key, why = self._state(name, provider)
         offers = tuple(sorted(offer.id for offer, _ in self._store.sold_by(name)))
-        return ProviderView(name, provider.protocol, provider.base_url, key, why, offers)
+        if provider.models is not None:
+            offers = tuple(f"{name}/{model}" for model in provider.models)
+        return ProviderView(name, origin, edited, provider.protocol, provider.base_url, key, why, told(provider, edits), offers)
 
     def _state(self, name: str, provider: ProviderSettings) -> tuple[str, str]:
         """The key's state, and why the provider cannot be asked."""
@@ -107,8 +127,10 @@ class ProviderService:
             key, why = "missing", f"The key of {name!r} is missing: {reasons}"
         elif needs_key(provider):
             key, why = "missing", f"{name!r} has no key: `python -m backend provider add-key {name}` stores one."
-        if find_spec(f"backend.providers.{provider.protocol}") is None:
-            why = f"The protocol {provider.protocol!r} is not supported yet."
-        else:
-            why = why or obstacle(provider)
-        return key, why
+        return key, self._why_closed(name) or why or obstacle(provider)
+
+    def _why_closed(self, name: str) -> str:
+        trouble = self._book.troubles.get(name)
+        if trouble is not None:
+            return f"What was edited and what the configuration says do not fit together any more: {trouble}"
+        return self._book.closed.get(name, "")

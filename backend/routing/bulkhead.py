@@ -28,6 +28,12 @@ class Bulkhead:
     def has_room_to_wait(self) -> bool:
         return len(self._waiting) < self.queue
 
+    def resize(self, limit: int, queue: int) -> None:
+        """Other limits from now on; places that are more than before go to who waits."""
+        self.limit, self.queue = limit or 1_000_000_000, queue
+        while self._waiting and not self.full:
+            self.pass_on()
+
     async def wait(self, seconds: float) -> bool:
         """First come, first served: True as soon as there is a place, which is there until the next thing is awaited; False if there was
         none within `seconds`."""

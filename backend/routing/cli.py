@@ -7,7 +7,7 @@ import typer
 import yaml
 
 from backend.identity.command_line import Hand, carry_out
-from backend.kernel.terminal import WRONG_USE, AsJson, fail, say, show_list, show_one, usd
+from backend.kernel.terminal import WRONG_USE, AsJson, fail, fields_of, say, show_list, show_one, usd
 from backend.routing import discovery_cli
 from backend.routing.service import CandidateView, RouteService, RouteView
 
@@ -165,25 +165,7 @@ def _whole(view: RouteView) -> dict[str, Any]:
 
 
 def _fields(words: list[str] | None, candidates: list[str] | None) -> dict[str, Any]:
-    """What the words say, as a part of a file.
-
-    Raises:
-        typer.Exit: they say nothing, or not in YAML.
-    """
-    fields: dict[str, Any] = {}
-    for word in words or ():
-        path, equals, text = word.partition("=")
-        if not equals:
-            raise fail(f"{word!r} is no FIELD=VALUE, such as strategy=cheapest.", WRONG_USE)
-        try:
-            value = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise fail(f"The value of {path} is not valid YAML.", WRONG_USE) from None
-        target = fields
-        *above, last = path.split(".")
-        for part in above:
-            target = target.setdefault(part, {})
-        target[last] = value
+    fields = fields_of(words)
     if candidates:
         fields["candidates"] = [_candidate_of(text) for text in candidates]
     if not fields:
@@ -203,6 +185,7 @@ async def _service(hand: Hand) -> RouteService:
     from backend.catalog.service import CatalogService
     from backend.credentials.cli import read_book
     from backend.pricing.book import PriceBook
+    from backend.providers.book import read_providers
     from backend.providers.service import ProviderService
     from backend.routing.edits import RouteEdits
     from backend.routing.table import RouteTable
@@ -211,8 +194,9 @@ async def _service(hand: Hand) -> RouteService:
     await catalog.load()
     prices = PriceBook(hand.db)
     await prices.load()
-    table = RouteTable(hand.settings, catalog, hand.db)
+    book = await read_providers(hand.settings, hand.db)
+    table = RouteTable(hand.settings, catalog, hand.db, providers=book)
     await table.load()
-    edits = RouteEdits(hand.db, hand.clock, hand.audit, hand.settings)
-    providers = ProviderService(hand.settings, catalog, await read_book(hand))
+    edits = RouteEdits(hand.db, hand.clock, hand.audit, hand.settings, book)
+    providers = ProviderService(book, catalog, await read_book(hand, book))
     return RouteService(hand.settings, hand.clock, table, prices, providers, edits)

@@ -12,12 +12,11 @@ from typing import Any, Literal, Protocol, cast
 from backend.identity.principal import Principal, require_super_admin
 from backend.kernel.errors import BadRequest, Conflict, NotFound, UpstreamError
 from backend.pricing.cost import PriceCard
+from backend.providers.book import ProviderBook
 from backend.providers.failures import UpstreamFailure
 from backend.providers.provider import Lister, Provider
-from backend.providers.registry import configured
 from backend.routing.edits import RouteEdits
 from backend.routing.table import RouteTable
-from backend.settings import Settings
 
 LIST_SECONDS = 10.0
 Known = Literal["sold", "elsewhere", "unknown"]
@@ -60,9 +59,9 @@ class Discovery:
     """
 
     def __init__(
-        self, settings: Settings, store: Store, prices: Prices, routes: RouteTable, edits: RouteEdits, providers: Mapping[str, Provider]
+        self, book: ProviderBook, store: Store, prices: Prices, routes: RouteTable, edits: RouteEdits, providers: Mapping[str, Provider]
     ) -> None:
-        self._settings = settings
+        self._book = book
         self._store = store
         self._prices = prices
         self._routes = routes
@@ -108,8 +107,8 @@ class Discovery:
         return name
 
     async def _listed(self, provider: str) -> list[str]:
-        if provider not in configured(self._settings):
-            raise NotFound("There is no such provider in the configuration.")
+        if provider not in self._book.all:
+            raise NotFound(f"There is no such provider: {provider!r}.")
         adapter = self._providers.get(provider)
         if adapter is None:
             raise Conflict(f"{provider} cannot be asked: `provider show {provider}` says why.")

@@ -36,7 +36,7 @@ def discover(
     """List the models that a provider says it has, and what the store knows of each. Asks the provider; costs nothing."""
 
     async def work(hand: Hand) -> list[dict[str, Any]]:
-        async with _discovery(hand) as discovery:
+        async with open_discovery(hand) as discovery:
             found = await discovery.models(hand.principal, provider)
         return [as_record(one) for one in found if not (unknown and one.has_price)]
 
@@ -57,7 +57,7 @@ def adopt(
     prices = _usd(input_), _usd(output)
 
     async def work(hand: Hand) -> dict[str, Any]:
-        async with _discovery(hand) as discovery:
+        async with open_discovery(hand) as discovery:
             name = await discovery.adopt(hand.principal, provider, model, input_usd=prices[0], output_usd=prices[1], alias=alias)
         return {"alias": name, "provider": provider, "model": model, "input": str(prices[0]), "output": str(prices[1])}
 
@@ -77,25 +77,28 @@ def _usd(text: str) -> Decimal:
 
 
 @asynccontextmanager
-async def _discovery(hand: Hand) -> AsyncIterator[Discovery]:
+async def open_discovery(hand: Hand) -> AsyncIterator[Discovery]:
+    """Discovery with providers as they are just now, in connections of its own."""
     from backend.catalog.service import CatalogService
     from backend.credentials.cli import read_book
     from backend.credentials.connections import Connections
     from backend.pricing.book import PriceBook
+    from backend.providers.book import read_providers
     from backend.routing.edits import RouteEdits
     from backend.routing.table import RouteTable
 
     catalog, prices = CatalogService(hand.db, hand.clock), PriceBook(hand.db)
     await catalog.load()
     await prices.load()
-    table = RouteTable(hand.settings, catalog, hand.db)
+    providers = await read_providers(hand.settings, hand.db)
+    table = RouteTable(hand.settings, catalog, hand.db, providers=providers)
     await table.load()
     network = hand.settings.network
     http = UpstreamHttp(AddressPolicy(network.allow_private), proxy=network.proxy, ca_file=network.ca_file)
     try:
-        connections = Connections(hand.settings, await read_book(hand), EventBus())
+        connections = Connections(hand.settings, await read_book(hand, providers), EventBus(), providers)
         connections.start(http)
-        edits = RouteEdits(hand.db, hand.clock, hand.audit, hand.settings)
-        yield Discovery(hand.settings, catalog, prices, table, edits, connections.shared)
+        edits = RouteEdits(hand.db, hand.clock, hand.audit, hand.settings, providers)
+        yield Discovery(providers, catalog, prices, table, edits, connections.shared)
     finally:
         await http.close()

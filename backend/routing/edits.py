@@ -1,25 +1,20 @@
 """Changing routes: checked, audited, and on the change feed. An edit is a field of the file's `models[]` that the database now decides."""
 
-import json
-from collections.abc import Mapping
-from datetime import timedelta
-from decimal import Decimal
 from typing import Any
-
-from pydantic import BaseModel
 
 from backend.audit.service import AuditService
 from backend.identity.names import model_name
 from backend.identity.principal import Principal, require_super_admin
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database, UnitOfWork
+from backend.kernel.edits import Edits, facts, over, storable, without
 from backend.kernel.errors import BadRequest, Conflict, NotFound
+from backend.providers.book import ProviderBook
 from backend.route_settings import RouteSettings
 from backend.routing import repository
-from backend.routing.merge import Edits, checked, merged, over
+from backend.routing.merge import checked, merged
 from backend.settings import Settings
 
-_MOST_BYTES = 64 * 1024
 _RESERVED = "router:"
 
 
@@ -29,11 +24,12 @@ class RouteEdits:
     All of them raise PermissionDenied for anybody else, and BadRequest for settings that cannot be, with the field in `param`.
     """
 
-    def __init__(self, db: Database, clock: Clock, audit: AuditService, settings: Settings) -> None:
+    def __init__(self, db: Database, clock: Clock, audit: AuditService, settings: Settings, providers: ProviderBook | None = None) -> None:
         self._db = db
         self._clock = clock
         self._audit = audit
         self._settings = settings
+        self._providers = providers or ProviderBook(settings)
         self._in_file = {route.alias for route in settings.models}
 
     async def create(self, principal: Principal, name: str, fields: Edits) -> RouteSettings:
@@ -86,7 +82,7 @@ class RouteEdits:
             if fields:
                 kept = edits.get(name, {})
                 for field in fields:
-                    kept = _without(kept, field.split("."), field)
+                    kept = without(kept, field)
             return await self._put(unit, principal, "route.reset", name, kept, edits, told=dict.fromkeys(fields or edits.get(name, {})))
 
     async def delete(self, principal: Principal, name: str) -> None:
@@ -129,57 +125,14 @@ class RouteEdits:
         *,
         told: Edits | None = None,
     ) -> RouteSettings:
-        _storable(fields)
-        route = checked(self._settings, {**edits, name: fields}, name)
+        storable(fields, "A route")
+        route = checked(self._settings, {**edits, name: fields}, name, self._providers.all)
         if fields:
             await repository.put_edit(unit.session, name, dict(fields), now=self._clock.now(), by=principal.id[:40])
         else:
             await repository.remove_edit(unit.session, name)
-        # A list of texts, because the audit takes `max_output_tokens` as the name of a fact for a secret's.
-        facts = [f"{field}={json.dumps(value)}"[:500] for field, value in sorted((fields if told is None else told).items())]
-        await self._audit.record(unit, principal, action, name, fields=facts)
+        await self._audit.record(unit, principal, action, name, fields=facts(fields if told is None else told))
         return route
-
-
-def as_written(value: Any) -> Any:
-    """Settings as they would be written in the file: `5s`, plain numbers and words."""
-    if isinstance(value, BaseModel):
-        return {name: as_written(getattr(value, name)) for name in type(value).model_fields if name != "alias"}
-    if isinstance(value, timedelta):
-        return f"{value.total_seconds():g}s"
-    if isinstance(value, Decimal):
-        return f"{value:f}"
-    return [as_written(item) for item in value] if isinstance(value, tuple) else value
-
-
-def field_names(edits: Edits, before: str = "") -> list[str]:
-    """What is edited, in dots: `strategy`, `timeouts.total`."""
-    names: list[str] = []
-    for name, value in sorted(edits.items()):
-        names += field_names(value, f"{before}{name}.") if isinstance(value, Mapping) and value else [f"{before}{name}"]
-    return names
-
-
-def _without(edits: Edits, path: list[str], field: str) -> Edits:
-    name, *below = path
-    inner = edits.get(name)
-    if name not in edits or (below and not isinstance(inner, Mapping)):
-        raise BadRequest(f"{field!r} was not edited. What was: {', '.join(field_names(edits)) or 'nothing'}.", param="fields")
-    rest = {other: value for other, value in edits.items() if other != name}
-    left = _without(inner, below, field) if below and isinstance(inner, Mapping) else {}
-    return {**rest, name: left} if left else rest
-
-
-def _storable(fields: Edits) -> None:
-    try:
-        text = json.dumps(fields, ensure_ascii=False, allow_nan=False)
-        size = len(text.encode())
-    except (TypeError, ValueError, RecursionError):
-        raise BadRequest("A field holds something that is neither text, number, list nor mapping.") from None
-    if size > _MOST_BYTES:
-        raise BadRequest("A route is described in at most 64 KiB.")
-    if "\\u0" in text:
-        raise BadRequest("A field holds a control character.")
 
 
 def _new_name(name: str) -> str:

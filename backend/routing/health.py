@@ -292,6 +292,21 @@ class Health:
             if candidate.provider is provider and (candidate.limited or (candidate.last_error or "").startswith("credentials")):
                 candidate.forgive()
 
+    def limit(self, name: str, parallel: int, queue: int) -> None:
+        """How many calls a provider may have at once from now on (0 = any number), and how many may wait for a place there."""
+        provider = self._providers.get(name)
+        if provider is None:
+            self._providers[name] = ProviderHealth(name, Bulkhead(parallel, queue))
+        else:
+            provider.bulkhead.resize(parallel, queue)
+
+    def moved(self, name: str) -> None:
+        """A provider is another one than before, or there no more: nothing that is known of it holds, and what its calls under way come to
+        counts for nobody."""
+        self._providers.pop(name, None)
+        for key in [key for key in self._candidates if key[0] == name]:
+            del self._candidates[key]
+
     def tell(self, event: Event) -> None:
         if self._events is not None:
             self._events.publish(event)
@@ -329,6 +344,13 @@ class OwnHealth(Health):
         known = [health for health in map(shared.provider, self._names) if health is not None]
         super().__init__({one.name: Bulkhead(one.bulkhead.limit, one.bulkhead.queue) for one in known}, now=shared.now)
         self._shared = shared
+
+    def follow_limits(self) -> None:
+        """Take over how many calls the providers may have at once."""
+        for name in self._names:
+            shared = self._shared.provider(name)
+            if shared is not None:
+                self.limit(name, shared.bulkhead.limit, shared.bulkhead.queue)
 
     def of(self, candidate: Candidate) -> CandidateHealth:
         return super().of(candidate) if candidate.provider in self._names else self._shared.of(candidate)

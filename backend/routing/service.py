@@ -7,10 +7,11 @@ from typing import Any, Protocol
 
 from backend.identity.principal import Principal, require_super_admin
 from backend.kernel.clock import Clock
+from backend.kernel.edits import as_written, field_names
 from backend.kernel.errors import NotFound
 from backend.pricing.cost import PriceCard
 from backend.providers.service import ProviderService
-from backend.routing.edits import RouteEdits, as_written, field_names
+from backend.routing.edits import RouteEdits
 from backend.routing.route import Candidate, Route
 from backend.routing.table import RouteTable
 from backend.settings import Settings
@@ -135,7 +136,7 @@ class RouteService:
         return RouteView(
             origin=("both" if edits else "configuration") if route.name in self._in_file else "database" if route.is_alias else "",
             edited=tuple(field_names(edits)),
-            settings=as_written(settings) if settings is not None else {},
+            settings=as_written(settings, _NAMED) if settings is not None else {},
             notes=tuple(notes),
             trouble=route.trouble,
             name=route.name,
@@ -169,6 +170,8 @@ class RouteService:
         )
 
 
+_NAMED = frozenset({"alias"})
+"""What stands beside the settings of a route, not in them."""
 _NO_PRICE = {
     "unknown": "It has no price: the catalog does not know it, and the configuration names none.",
     "unpriced": "It has no price: no source of the catalog knows one, and the configuration names none.",

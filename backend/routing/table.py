@@ -9,7 +9,8 @@ import structlog
 from backend.identity.names import AUTO
 from backend.kernel.db import Database
 from backend.kernel.errors import ModelNotAllowed, ModelNotFound
-from backend.providers.registry import SANDBOX, supported
+from backend.providers.book import ProviderBook
+from backend.providers.registry import SANDBOX
 from backend.providers.sandbox import NAMES as SANDBOX_MODELS
 from backend.route_settings import RouteSettings
 from backend.routing import repository
@@ -17,7 +18,7 @@ from backend.routing.merge import merged
 from backend.routing.route import Candidate, Route, Rule, broken_route, route_from_settings
 from backend.routing.selection import Load, Steady, chosen_rule
 from backend.routing.strategies import Conditions, NothingKnown, Strategies
-from backend.settings import Settings
+from backend.settings import ProviderSettings, Settings
 
 log = structlog.get_logger(__name__)
 
@@ -78,6 +79,7 @@ class RouteTable:
         db: where operators edit routes; None = the file alone.
         conditions: how candidates do, for strategies that go by it.
         load: how this process does, for rules that go by it.
+        providers: None = those of the configuration.
     """
 
     def __init__(
@@ -89,14 +91,17 @@ class RouteTable:
         conditions: Conditions | None = None,
         load: Load | None = None,
         rng: random.Random | None = None,
+        providers: ProviderBook | None = None,
     ) -> None:
         self._settings = settings
+        self._book = providers or ProviderBook(settings)
         self._catalog = catalog
         self._db = db
         self._conditions = conditions or NothingKnown()
         self._load = load or Steady()
         self._strategies = Strategies(self._conditions, rng or random.Random())
-        self._providers: frozenset[str] = frozenset()
+        self._providers: Mapping[str, ProviderSettings] = {}
+        """Those that can be asked, as of the last load."""
         self._edits: Mapping[str, Any] | None = None
         self._merged: dict[str, RouteSettings] = {}
         self._aliases: dict[str, Route] = {}
@@ -121,7 +126,7 @@ class RouteTable:
         if self._db is not None:
             async with self._db.read() as session:
                 edits = await repository.edits(session)
-        self._providers = frozenset(supported(self._settings))
+        self._providers = self._book.open
         self._direct = {}
         if edits != self._edits:
             self._take(edits)
@@ -195,7 +200,7 @@ class RouteTable:
     def _find_direct(self, name: str) -> Route | None:
         provider, _, model = name.partition("/")
         if model and provider in self._providers and not _is_control(name):
-            if self._is_sandbox(provider) and model not in SANDBOX_MODELS:
+            if not self._serves(provider, model):
                 return None
             return Route(name=name, candidates=(Candidate(provider, model, offer_id=name),))
         if self._catalog is None:
@@ -203,7 +208,7 @@ class RouteTable:
         candidates = tuple(
             Candidate(provider, model, offer_id=f"{provider}/{model}")
             for provider, model in self._catalog.offers_named(name)
-            if provider in self._providers
+            if provider in self._providers and self._serves(provider, model)
         )
         return Route(name=name, candidates=candidates) if candidates else None
 
@@ -226,7 +231,10 @@ class RouteTable:
         if not self._settings.direct_models:
             return
         for provider in sorted(self._providers):
-            if self._is_sandbox(provider):
+            named = self._providers[provider].models
+            if named is not None:
+                names = [f"{provider}/{model}" for model in named]
+            elif self._is_sandbox(provider):
                 names = [f"{provider}/{model}" for model in SANDBOX_MODELS]
             else:
                 names = [offer.id for offer, model in self._catalog.sold_by(provider) if model.mode in _MODES] if self._catalog else []
@@ -234,10 +242,14 @@ class RouteTable:
                 if name not in self._aliases and (route := self._find_direct(name)) is not None:
                     yield route
 
+    def _serves(self, provider: str, model: str) -> bool:
+        """Whether callers may ask it for a model without an alias."""
+        named = self._providers[provider].models
+        return (named is None or model in named) and (model in SANDBOX_MODELS or not self._is_sandbox(provider))
+
     def _is_sandbox(self, provider: str) -> bool:
         """Its models are known to the last one; what others serve only they know."""
-        settings = self._settings.providers.get(provider)
-        return settings.protocol == SANDBOX if settings is not None else provider == SANDBOX
+        return self._providers[provider].protocol == SANDBOX
 
     # Candidates --------------------------------------------------------------------------------------------------------------------
 

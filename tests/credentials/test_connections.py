@@ -19,6 +19,7 @@ from backend.kernel.changes import ChangeFeed
 from backend.kernel.clock import FixedClock
 from backend.kernel.db import Database
 from backend.kernel.events import EventBus
+from backend.providers.book import ProviderBook
 from backend.providers.http import UpstreamHttp
 from backend.providers.keyed import KeyedProvider
 from backend.runtime import open_runtime
@@ -41,8 +42,8 @@ def settings(tmp_path: Path) -> Settings:
 
 @pytest.fixture
 def service(database: Database, clock: FixedClock, settings: Settings) -> CredentialService:
-    masters = MasterKeys(settings)
-    return CredentialService(database, clock, AuditService(clock), settings, masters, KeyBook(settings, database, masters))
+    masters, providers = MasterKeys(settings), ProviderBook(settings)
+    return CredentialService(database, clock, AuditService(clock), providers, masters, KeyBook(settings, database, masters))
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from backend.audit.service import AuditService
 from backend.credentials import service as service_module
-from backend.credentials.book import STORED, KeyBook, destination
+from backend.credentials.book import STORED, KeyBook
 from backend.credentials.master import MasterKey, MasterKeys, MasterKeyWrong, Row
 from backend.credentials.service import MOST_KEYS, CredentialService
 from backend.credentials.tables import ProviderKey
@@ -19,6 +19,7 @@ from backend.identity.service import IdentityService
 from backend.kernel.clock import FixedClock
 from backend.kernel.db import Database
 from backend.kernel.errors import BadRequest, BourseError, Conflict, NotFound, PermissionDenied
+from backend.providers.destination import destination
 from backend.settings import ProviderSettings, Settings
 
 OPERATOR = system("test")
@@ -36,7 +37,7 @@ class Desk:
         self.audit = AuditService(clock)
         masters = MasterKeys(self.settings)
         self.book = KeyBook(self.settings, database, masters)
-        self.service = CredentialService(database, clock, self.audit, self.settings, masters, self.book)
+        self.service = CredentialService(database, clock, self.audit, self.book.providers, masters, self.book)
 
     def value(self, provider: str = "acme", tenant_id: str | None = None) -> list[str | None]:
         found = self.book.shared if tenant_id is None else self.book.own.get(tenant_id, {})

@@ -98,7 +98,7 @@ def test_the_examples_work_as_printed_and_records_have_the_documented_fields(run
     assert set(record("budget", "show", "acme")) == set(record("budget", "list", "demo")) == documented("budget")
     assert set(record("limit", "show", "acme")) == set(record("limit", "list", "acme")) == documented("limit")
     assert set(record("provider", "list")) == documented("provider")
-    assert set(record("provider", "show", "sandbox")) == documented("provider", also="models")
+    assert set(record("provider", "show", "sandbox")) == documented("provider", also="models") | documented("provider", also="settings")
     assert set(record("reconcile")) == documented("reconciliation")
     route = record("route", "show", "sandbox/chat")
     assert set(route) == documented("route", also="settings")

@@ -16,6 +16,7 @@ from backend.kernel.clock import FixedClock
 from backend.kernel.db import Database
 from backend.kernel.errors import BadRequest, BourseError, Conflict, ModelNotFound, NotFound, PermissionDenied
 from backend.kernel.events import EventBus
+from backend.providers.book import ProviderBook
 from backend.providers.service import ProviderService
 from backend.routing import repository
 from backend.routing.edits import RouteEdits
@@ -61,7 +62,7 @@ async def table(database: Database, settings: Settings) -> RouteTable:
 @pytest.fixture
 def service(database: Database, clock: FixedClock, settings: Settings, table: RouteTable) -> RouteService:
     edits = RouteEdits(database, clock, AuditService(clock), settings)
-    return RouteService(settings, clock, table, NoPrices(), ProviderService(settings, Catalog(), KeyBook(settings)), edits)
+    return RouteService(settings, clock, table, NoPrices(), ProviderService(ProviderBook(settings), Catalog(), KeyBook(settings)), edits)
 
 
 @pytest.fixture
@@ -171,7 +172,7 @@ async def test_what_others_name_or_the_file_has_is_not_deleted(service: RouteSer
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
-    ("new", {"candidates": [{"provider": "nobody", "model": "x"}]}, "provider 'nobody' is not configured. Those that are: acme, cheap"),
+    ("new", {"candidates": [{"provider": "nobody", "model": "x"}]}, "There is no provider 'nobody'. There are: acme, cheap"),
     ("new", {"candidates": []}, "at least one candidate"),
     ("new", {"strategy": "ordered"}, "at least one candidate"),
     ("fast", {"strategy": "best"}, "strategy: Input should be 'weighted', 'ordered'"),
@@ -243,7 +244,9 @@ async def test_an_edit_whose_file_has_moved_on_closes_the_name_and_says_why(
         table.resolve("fast", ANYBODY)
     assert "fast" not in [route.name for route in table.usable(ANYBODY)]
     edits = RouteEdits(database, clock, AuditService(clock), later)
-    view = RouteService(later, clock, table, NoPrices(), ProviderService(later, Catalog(), KeyBook(later)), edits).get(OPERATOR, "fast")
+    view = RouteService(later, clock, table, NoPrices(), ProviderService(ProviderBook(later), Catalog(), KeyBook(later)), edits).get(
+        OPERATOR, "fast"
+    )
     assert not view.usable
     assert "at least one candidate" in view.why
     await edits.delete(OPERATOR, "fast")

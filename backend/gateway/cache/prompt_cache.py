@@ -5,6 +5,7 @@ who wait is next, and where its answer cannot be given to others, everybody asks
 """
 
 import asyncio
+from collections.abc import Mapping
 
 import orjson
 
@@ -42,14 +43,25 @@ _Found = tuple[Entry, str]
 
 
 class PromptCache:
+    """Args:
+    servers: as `key_of`.
+    """
+
     def __init__(
-        self, settings: Settings, clock: Clock, metrics: Metrics, settler: Settler, standing: StandingHeaders, db: Database
+        self,
+        settings: Settings,
+        clock: Clock,
+        metrics: Metrics,
+        settler: Settler,
+        standing: StandingHeaders,
+        db: Database,
+        servers: Mapping[str, str],
     ) -> None:
         self._clock = clock
         self._metrics = metrics
         self._settler = settler
         self._standing = standing
-        self._servers = {name: f"{one.protocol} {one.base_url}" for name, one in settings.providers.items()}
+        self._servers = servers
         self._memory = MemoryStore(settings.cache.memory)
         self._redis = RedisStore(settings.redis_url, metrics) if settings.redis_url is not None else None
         self._generations = Generations(db)

@@ -9,8 +9,8 @@ from backend.gateway.fan_out.schemas import MOST_QUESTIONS, Answered, AnsweredBy
 from backend.identity.snapshot import AuthSnapshot, KeyRecord
 from backend.kernel.errors import BadRequest, ModelNotAllowed, ModelNotFound
 from backend.kernel.request import App, RequestContext
+from backend.providers.book import ProviderBook
 from backend.routing.table import Permitted, RouteTable
-from backend.settings import Settings
 
 
 class FanOut:
@@ -18,11 +18,11 @@ class FanOut:
     gateway: answers the calls.
     """
 
-    def __init__(self, gateway: App, auth: AuthSnapshot, routes: RouteTable, settings: Settings) -> None:
+    def __init__(self, gateway: App, auth: AuthSnapshot, routes: RouteTable, providers: ProviderBook) -> None:
         self._gateway = gateway
         self._auth = auth
         self._routes = routes
-        self._providers = settings.providers
+        self._providers = providers
         self._running: set[asyncio.Task[None]] = set()
 
     def authenticate(self, authorization: str | None, context: RequestContext) -> KeyRecord:
@@ -75,10 +75,10 @@ class FanOut:
 
     def _provider(self, name: str) -> str:
         """As it is configured; the seed's clients write OpenAI, not openai."""
-        return name if name in self._providers else name.lower()
+        return name if name in self._providers.all else name.lower()
 
     def _default_of(self, name: str) -> tuple[Answered, str | None]:
-        settings = self._providers.get(name)
+        settings = self._providers.all.get(name)
         if settings is None:
             return _unasked("", name, "There is no such provider here."), None
         if settings.default_model is None:

@@ -1,0 +1,204 @@
+"""Providers that come, change and go while calls run: their models answer at once, and nobody else notices."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from backend.identity.principal import system
+from backend.kernel.errors import BadRequest
+from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, Step, _whole, answer, completion, status
+from tests.gateway.conftest import KEY, PLAIN, Rig, configuration, open_gateway
+
+OPERATOR = system("test")
+LATE_KEY = "sk-late-0123456789-wxyz"
+DIRECT = {**PLAIN, "model": "late/gpt-late"}
+
+
+@pytest.fixture
+async def late() -> AsyncIterator[OpenAIUpstream]:
+    """A server that nobody has configured."""
+    async with OpenAIUpstream() as server:
+        yield server
+
+
+async def models(gateway: Rig) -> list[str]:
+    listed = await gateway.http.get("/v1/models", headers={"authorization": f"Bearer {KEY}"})
+    return [model["id"] for model in listed.json()["data"]]
+
+
+def held(until: asyncio.Event, begun: asyncio.Event) -> Step:
+    """An answer that is begun, and goes on when it may."""
+
+    async def step(exchange: Exchange) -> None:
+        begun.set()
+        await until.wait()
+        await _whole(exchange, 200, completion("late but whole"))
+
+    return step
+
+
+async def test_its_models_answer_at_once_whole_and_streamed_with_its_key(gateway: Rig, late: OpenAIUpstream) -> None:
+    edits = gateway.runtime.provider_edits
+    assert (await gateway.post(DIRECT)).status_code == 404
+    await edits.add(OPERATOR, "late", {"base_url": late.base_url, "models": ["gpt-late"], "headers": {"x-team": "a"}}, key=LATE_KEY)
+    whole = await gateway.post(DIRECT)
+    assert (whole.status_code, whole.json()["bourse"]["provider"]) == (200, "late")
+    assert late.requests[0].headers["authorization"] == f"Bearer {LATE_KEY}"
+    assert (late.requests[0].headers["x-team"], late.requests[0].body["model"]) == ("a", "gpt-late")
+    _, streamed = await gateway.events(model="late/gpt-late")
+    assert streamed[-1] == "[DONE]"
+    assert "late/gpt-late" in await models(gateway)
+    assert (await gateway.post({**DIRECT, "model": "late/other"})).status_code == 404
+    assert [row["provider"] for row in await gateway.rows() if row["outcome"] == "completed"] == ["late", "late"]
+
+
+async def test_who_did_not_change_keeps_his_connection_and_what_is_known_of_him(
+    gateway: Rig, upstream: OpenAIUpstream, late: OpenAIUpstream
+) -> None:
+    runtime = gateway.runtime
+    assert (await gateway.post(PLAIN)).status_code == 200
+    adapter, health = runtime.connections.shared["acme"], runtime.health.provider("acme")
+    await runtime.provider_edits.add(OPERATOR, "late", {"base_url": late.base_url})
+    await runtime.provider_edits.change(OPERATOR, "acme", {"max_parallel": 7})
+    await runtime.provider_edits.remove(OPERATOR, "late")
+    assert runtime.connections.shared["acme"] is adapter
+    assert runtime.health.provider("acme") is health
+    assert health is not None
+    assert health.bulkhead.limit == 7
+    assert (await gateway.post(PLAIN)).status_code == 200
+    assert {seen.connection for seen in upstream.requests} == {1}
+
+
+async def test_calls_under_way_end_and_the_next_are_told_why(gateway: Rig, late: OpenAIUpstream) -> None:
+    runtime = gateway.runtime
+    candidate = {"provider": "late", "model": "gpt-late", "price": {"input": 1, "output": 2}}
+    await runtime.provider_edits.add(OPERATOR, "late", {"base_url": late.base_url}, key=LATE_KEY)
+    await runtime.routing.edits.create(OPERATOR, "mine", {"candidates": [candidate]})
+    await runtime.routing.refresh()
+    until, begun = asyncio.Event(), asyncio.Event()
+    late.script(held(until, begun))
+    running = asyncio.create_task(gateway.post({**PLAIN, "model": "mine"}))
+    await begun.wait()
+    assert await runtime.provider_edits.remove(OPERATOR, "late") == 1
+    until.set()
+    ended = await running
+    assert (ended.status_code, ended.json()["choices"][0]["message"]["content"]) == (200, "late but whole")
+    refused = await gateway.post({**PLAIN, "model": "mine"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "no_available_provider")
+    assert "taken the provider late away" in refused.json()["error"]["message"]
+    assert "mine" not in await models(gateway)
+    assert (await gateway.post(DIRECT)).status_code == 404
+    view = runtime.routing.get(OPERATOR, "mine")
+    assert "There is no provider 'late'" in view.why
+    assert await runtime.credentials.keys(OPERATOR) == [key for key in await runtime.credentials.keys(OPERATOR) if key.provider != "late"]
+
+
+async def test_another_address_is_another_server_and_gets_no_key_of_the_old_one(
+    gateway: Rig, late: OpenAIUpstream, other: OpenAIUpstream
+) -> None:
+    runtime = gateway.runtime
+    await runtime.provider_edits.add(OPERATOR, "late", {"base_url": late.base_url}, key=LATE_KEY)
+    late.script(status(401))
+    refused = [(await gateway.post(DIRECT)).status_code for _ in range(3)]
+    assert (refused, len(late.requests)) == ([502, 502, 502], 1)
+    await runtime.provider_edits.change(OPERATOR, "late", {"base_url": other.base_url})
+    missing = await gateway.post(DIRECT)
+    assert (missing.status_code, "has no key" in missing.text) == (503, True)
+    assert not other.requests
+    await runtime.credentials.add(OPERATOR, "late", LATE_KEY, replace=True)
+    assert (await gateway.post(DIRECT)).status_code == 200
+    assert other.requests[0].headers["authorization"] == f"Bearer {LATE_KEY}"
+
+
+async def test_one_that_is_switched_off_says_so_and_answers_again(gateway: Rig) -> None:
+    edits = gateway.runtime.provider_edits
+    await edits.change(OPERATOR, "acme", {"enabled": False})
+    refused = await gateway.post(PLAIN)
+    assert (refused.status_code, "acme is switched off" in refused.text) == (503, True)
+    assert (await gateway.post({**PLAIN, "model": "pair"})).json()["bourse"]["provider"] == "backup"
+    assert "fast" not in await models(gateway)
+    await edits.reset(OPERATOR, "acme")
+    assert (await gateway.post(PLAIN)).status_code == 200
+
+
+async def test_one_without_a_key_is_shown_so_and_answers_with_the_reason(gateway: Rig) -> None:
+    runtime = gateway.runtime
+    await runtime.provider_edits.add(OPERATOR, "claude", {"protocol": "anthropic"})
+    view = runtime.providers.get(OPERATOR, "claude")
+    assert (view.key, view.usable, view.origin) == ("missing", False, "database")
+    refused = await gateway.post({**PLAIN, "model": "claude/claude-haiku-4-5"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (503, "no_available_provider")
+    assert "claude has no key" in refused.json()["error"]["message"]
+
+
+async def test_more_places_go_to_who_waits(gateway: Rig, late: OpenAIUpstream) -> None:
+    edits = gateway.runtime.provider_edits
+    await edits.add(OPERATOR, "late", {"base_url": late.base_url, "max_parallel": 1})
+    until, begun = asyncio.Event(), asyncio.Event()
+    late.script(held(until, begun), answer("second"))
+    first = asyncio.create_task(gateway.post(DIRECT))
+    await begun.wait()
+    second = asyncio.create_task(gateway.post(DIRECT))
+    health = gateway.runtime.health.provider("late")
+    assert health is not None
+    while not health.bulkhead.waiting:
+        await asyncio.sleep(0)
+    await edits.change(OPERATOR, "late", {"max_parallel": 2})
+    assert (await second).json()["choices"][0]["message"]["content"] == "second"
+    until.set()
+    assert (await first).status_code == 200
+    assert health.bulkhead.running == 0
+
+
+async def test_what_fails_at_the_old_server_after_a_move_is_not_held_against_the_new(
+    gateway: Rig, late: OpenAIUpstream, other: OpenAIUpstream
+) -> None:
+    edits, health = gateway.runtime.provider_edits, gateway.runtime.health
+    await edits.add(OPERATOR, "late", {"base_url": late.base_url})
+    until, begun = asyncio.Event(), asyncio.Event()
+
+    async def fails(exchange: Exchange) -> None:
+        begun.set()
+        await until.wait()
+        await status(401)(exchange)
+
+    late.script(fails)
+    running = asyncio.create_task(gateway.post(DIRECT))
+    await begun.wait()
+    await edits.change(OPERATOR, "late", {"base_url": other.base_url})
+    until.set()
+    assert (await running).status_code == 502
+    assert (await gateway.post(DIRECT)).status_code == 200
+    moved = health.provider("late")
+    assert moved is not None
+    assert moved.credentials.failures == 0
+    assert moved.bulkhead.running == 0
+
+
+async def test_a_file_that_gains_the_name_is_never_overruled_about_where_its_key_goes(
+    tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream, other: OpenAIUpstream, late: OpenAIUpstream
+) -> None:
+    values: dict[str, Any] = configuration(upstream.base_url, other.base_url)
+    file = tmp_path / "bourse.yaml"
+    file.write_text(yaml.safe_dump(values))
+    async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
+        await rig.runtime.provider_edits.add(OPERATOR, "late", {"base_url": late.base_url})
+        with pytest.raises(BadRequest, match="its key goes there alone"):
+            await rig.runtime.provider_edits.change(OPERATOR, "acme", {"base_url": late.base_url})
+    values["providers"]["late"] = {"base_url": other.base_url, "api_key": "sk-of-the-file-0123456789"}
+    file.write_text(yaml.safe_dump(values))
+    async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
+        await rig.runtime.provider_book.load()
+        await rig.runtime.connections.load()
+        await rig.runtime.routes.load()
+        view = rig.runtime.providers.get(OPERATOR, "late")
+        assert (view.usable, view.origin, "do not fit together" in view.why) == (False, "both", True)
+        assert (await rig.post(DIRECT)).status_code == 404
+        assert not late.requests
+        await rig.runtime.provider_edits.reset(OPERATOR, "late")
+        assert (await rig.post(DIRECT)).status_code == 200
+        assert other.requests[-1].headers["authorization"] == "Bearer sk-of-the-file-0123456789"
