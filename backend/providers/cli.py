@@ -2,7 +2,6 @@
 
 import sys
 from collections.abc import Awaitable, Callable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -159,17 +158,10 @@ def _show(record: dict[str, Any], *, as_json: bool) -> None:
 
 
 def _placed(words: dict[str, Any]) -> dict[str, Any]:
-    """Fields of a provider, and in `metadata` the words that are none.
-
-    Raises:
-        typer.Exit: one looks like a field that is misspelt.
-    """
+    """Fields of a provider, and in `metadata` the words that are none."""
     known = ProviderSettings.model_fields
     fields = {word: value for word, value in words.items() if word in known}
     rest = {word: value for word, value in words.items() if word not in known}
-    for word in rest:
-        if near := get_close_matches(word, known, n=1, cutoff=0.8):
-            raise fail(f"There is no field {word!r}: {near[0]!r} is one. (Metadata of that name: metadata.{word}=…)", WRONG_USE)
     if rest:
         fields["metadata"] = {**fields.get("metadata", {}), **rest}
     return fields

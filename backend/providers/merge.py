@@ -12,13 +12,12 @@ from pydantic import ValidationError
 from backend.kernel.edits import Edits, as_written, over, refusal
 from backend.kernel.errors import BadRequest
 from backend.providers.destination import destination
-from backend.providers.metadata import AWS_ACCOUNT
+from backend.providers.metadata import PLAIN
 from backend.providers.registry import SANDBOX
 from backend.settings import ProviderSettings, Settings
 
 _KEYS = frozenset({"api_key", "api_keys"})
 _KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "api-key", "x-api-key", "x-goog-api-key"})
-_OWN_KEYS = frozenset(AWS_ACCOUNT) - {"aws_profile"}
 
 
 def merged(settings: Settings, edits: Mapping[str, Edits]) -> tuple[dict[str, ProviderSettings], dict[str, str]]:
@@ -52,15 +51,16 @@ def edited(name: str, file: ProviderSettings | None, edits: Edits) -> ProviderSe
             "provider.",
             param=field,
         )
-    if provider.protocol == SANDBOX and provider.base_url is not None:
-        raise BadRequest("The sandbox is in this process: it has no base_url.", param="base_url")
-    if name == SANDBOX and provider.protocol != SANDBOX:
-        raise BadRequest(f"{SANDBOX!r} is the name of the simulated provider: take another one.", param="name")
-    if provider.protocol == "litellm" and (file is None or provider.metadata != file.metadata):
+    if provider.protocol == "litellm" and (file is None or "metadata" in edits):
         raise BadRequest(
             "litellm makes connections of its own and looks for keys in the environment: it is set up in the configuration file alone.",
             param="protocol" if file is None else "metadata",
         )
+    _check_metadata(provider, edits)
+    if provider.protocol == SANDBOX and provider.base_url is not None:
+        raise BadRequest("The sandbox is in this process: it has no base_url.", param="base_url")
+    if name == SANDBOX and provider.protocol != SANDBOX:
+        raise BadRequest(f"{SANDBOX!r} is the name of the simulated provider: take another one.", param="name")
     if provider.protocol == "bedrock" and file is None and provider.base_url is not None:
         raise BadRequest(
             "Calls to Bedrock are signed for the machine's own account where no key is stored, so another address than AWS's own is said "
@@ -107,9 +107,16 @@ def _refuse_secrets(name: str, edits: Edits) -> None:
     for header in headers if isinstance(headers, Mapping) else ():
         if str(header).lower() in _KEY_HEADERS:
             raise BadRequest(f"The header {header} carries a key, which is stored encrypted: `provider add-key {name}`.", param="headers")
-    metadata = edits.get("metadata")
-    for field in _OWN_KEYS & set(metadata if isinstance(metadata, Mapping) else ()):
-        raise BadRequest(
-            f"A key of AWS is stored encrypted, as JSON with access_key_id and secret_access_key: `provider add-key {name}`.",
-            param=f"metadata.{field}",
-        )
+
+
+def _check_metadata(provider: ProviderSettings, edits: Edits) -> None:
+    """Raises BadRequest: its protocol has no such metadata, or none that others than the machine's operator may set."""
+    given, known = edits.get("metadata"), PLAIN.get(provider.protocol, frozenset())
+    for field in given if isinstance(given, Mapping) else ():
+        if field not in known:
+            has = f"there is {', '.join(sorted(known))}" if known else "that protocol has none"
+            raise BadRequest(
+                f"{field!r} is neither a setting of a provider nor metadata of {provider.protocol} that may be set here: {has}. What names an "
+                "account, a file or an identity of the machine is said in the configuration file alone.",
+                param=f"metadata.{field}",
+            )

@@ -9,6 +9,20 @@ AWS_ACCOUNT = (
 )  # fmt: skip
 """What names an account: taken together, for the token of one with the key of another is nobody."""
 
+PLAIN: Mapping[str, frozenset[str]] = {
+    "anthropic": frozenset({"anthropic_version", "anthropic_beta"}),
+    "azure": frozenset({"api_version", "tenant_id", "client_id", "authority", "scope"}),
+    "bedrock": frozenset({
+        "region", "anthropic_version", "anthropic_beta", "bedrock_chat_format", "bedrock_default_max_tokens", "bedrock_embedding_format",
+        "bedrock_embed_dims", "bedrock_embed_normalize", "bedrock_image_task_type", "bedrock_image_quality", "bedrock_image_cfg_scale",
+        "bedrock_image_style", "bedrock_image_seed",
+    }),
+    "huggingface": frozenset({"embeddings_url", "normalize", "prompt_name", "truncate", "truncation_direction"}),
+    "vertex": frozenset({"project", "location", "gs_allowed"}),
+}  # fmt: skip
+"""By protocol, what says nothing of an account, and names no secret, file or identity of this machine: what others than its operator may
+set."""
+
 
 def laid_over(base: Mapping[str, Any], own: Mapping[str, Any] | None) -> Mapping[str, Any]:
     """`own` where it says something, else `base`."""

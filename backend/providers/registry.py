@@ -7,7 +7,7 @@ from importlib.util import find_spec
 import structlog
 
 from backend.providers.http import UpstreamHttp
-from backend.providers.metadata import laid_over
+from backend.providers.metadata import PLAIN, laid_over
 from backend.providers.provider import Provider
 from backend.settings import ProviderSettings, Settings
 
@@ -21,7 +21,8 @@ _ANSWER_NOBODY = frozenset({"anthropic", "gemini", "huggingface", "openrouter", 
 
 
 def configured(settings: Settings, providers: Mapping[str, ProviderSettings] | None = None) -> dict[str, ProviderSettings]:
-    """Providers with what `provider_metadata` says of their protocols, and the sandbox in development.
+    """Providers with what `provider_metadata` says of their protocols, and the sandbox in development. One that the configuration does not
+    have gets nothing of an account from there for an address of its own.
 
     Args:
         providers: None = the entries of `settings.providers`.
@@ -30,6 +31,8 @@ def configured(settings: Settings, providers: Mapping[str, ProviderSettings] | N
     wanted = dict(given)
     for name, provider in given.items():
         shared = settings.provider_metadata.get(provider.protocol)
+        if shared and name not in settings.providers and provider.base_url is not None:
+            shared = {field: value for field, value in shared.items() if field in PLAIN.get(provider.protocol, ())}
         if shared:
             wanted[name] = provider.model_copy(update={"metadata": laid_over(shared, provider.metadata)})
     if not settings.is_production and SANDBOX not in wanted:
