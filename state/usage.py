@@ -16,6 +16,7 @@ from backend.identity.principal import Role
 from backend.identity.schemas import SessionView
 from backend.kernel.money import format_usd
 from backend.metering.events import CompletionFinished
+from backend.metering.rollups.schemas import Usage
 from backend.metering.schemas import CallSummary, SpendToday
 from state.base import admitted, is_connected, session_of
 from state.guard import PUBLIC, handler
@@ -67,7 +68,7 @@ class CallRow:
     key: str = ""
     outcome: str = ""
     tone: str = ""
-    tokens: str = ""
+    used: str = ""
     first_token: str = ""
     cost: str = ""
 
@@ -81,6 +82,7 @@ class UsageState(rx.State):
     headline: str = "Usage"
     place: str = ""
     spent: str = ""
+    used: str = ""
     comparison: str = ""
     condition: str = ""
     rows: list[CallRow] = []
@@ -152,7 +154,7 @@ class UsageState(rx.State):
     def _begin(self, view: SessionView) -> None:
         """The page before anything was read: empty, and saying why where there is nothing to read."""
         self.rows, self.samples = [], []
-        self.headline, self.place, self.spent, self.comparison, self.condition = "Usage", "", "", "", ""
+        self.headline, self.place, self.spent, self.used, self.comparison, self.condition = "Usage", "", "", "", "", ""
         if not view.signed_in:
             self.stage = "signed_out"
         elif view.principal.tenant_id is None:
@@ -174,7 +176,7 @@ class UsageState(rx.State):
             )
             for call in calls
         ]
-        self.headline, self.spent = headline_text(spend), format_usd(spend.nano)
+        self.headline, self.spent, self.used = headline_text(spend), format_usd(spend.today.charged_nano), used_text(spend.today)
         self.comparison, self.condition = comparison_text(spend), condition_text(calls)
         self.place = f"{view.tenant_name}, {zone}"
         self.stage = "calls" if calls else "empty"
@@ -205,13 +207,12 @@ async def _wait(woken: asyncio.Event, seconds: float) -> bool:
 
 def headline_text(spend: SpendToday) -> str:
     """`12 calls today`, and how many more or fewer that is than the day before by this time."""
-    if not spend.calls:
-        return (
-            "No calls yet today" if not spend.yesterday_calls else f"No calls yet today, {spend.yesterday_calls:,} yesterday by this time"
-        )
-    count = "1 call" if spend.calls == 1 else f"{spend.calls:,} calls"
-    more = spend.calls - spend.yesterday_calls
-    if not spend.yesterday_calls:
+    calls, before = spend.today.calls, spend.yesterday.calls
+    if not calls:
+        return "No calls yet today" if not before else f"No calls yet today, {before:,} yesterday by this time"
+    count = "1 call" if calls == 1 else f"{calls:,} calls"
+    more = calls - before
+    if not before:
         return f"{count} today"
     return f"{count} today, " + (
         f"{abs(more):,} {'more' if more > 0 else 'fewer'} than yesterday by this time" if more else "as yesterday by this time"
@@ -220,12 +221,42 @@ def headline_text(spend: SpendToday) -> str:
 
 def comparison_text(spend: SpendToday) -> str:
     """`12 % less than yesterday by this time`; empty where there is nothing to compare with."""
-    if not spend.yesterday_nano or not spend.calls:
+    before = spend.yesterday.charged_nano
+    if not before or not spend.today.calls:
         return ""
-    change = round(100 * (spend.nano - spend.yesterday_nano) / spend.yesterday_nano)
+    change = round(100 * (spend.today.charged_nano - before) / before)
     if not change:
         return "As much as yesterday by this time."
     return f"{abs(change):,} % {'more' if change > 0 else 'less'} than yesterday by this time."
+
+
+def used_text(usage: Usage) -> str:
+    """`48,200 tokens, 12 images and 5 min 40 s of sound`: what all calls together used; empty where that is nothing."""
+    amounts = [
+        counted_text(usage.tokens, "token"),
+        counted_text(usage.images, "image"),
+        f"{sound_text(usage.sound_ms / 1000)} of sound" if usage.sound_ms else "",
+        counted_text(usage.characters, "character"),
+        counted_text(usage.searches, "search", "searches"),
+    ]
+    *most, last = [text for text in amounts if text] or [""]
+    return f"{', '.join(most)} and {last}" if most else last
+
+
+def counted_text(number: int, one: str, more: str = "") -> str:
+    """`1 image`, `1,200 images`; empty for none."""
+    return "" if not number else f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def sound_text(seconds: float) -> str:
+    """`2.5 s`, `5 min 40 s`, `3 h 5 min`."""
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:,} h {minutes} min" if minutes else f"{hours:,} h"
 
 
 def condition_text(calls: Sequence[CallSummary]) -> str:
@@ -256,18 +287,28 @@ def call_row(call: CallSummary, names: Mapping[str, str], zone: tzinfo | None, *
         key=names.get(call.key_id, call.key_id),
         outcome=outcome,
         tone=tone,
-        tokens=tokens_text(call),
+        used=amount_text(call),
         first_token=milliseconds_text(call.first_token_ms),
         cost=cost_text(call),
     )
 
 
-def tokens_text(call: CallSummary) -> str:
-    """`1,204 / 388` in and out; `≈` where we counted ourselves."""
+def amount_text(call: CallSummary) -> str:
+    """`1,204 / 388` tokens in and out, or `12 images`, `2.5 s`, as the call is metered; `≈` where it is our estimate."""
     if call.usage_source == "none":
         return "—"
+    number = round(call.quantity)
+    match call.unit:
+        case None:
+            text = f"{call.input_tokens:,} / {call.output_tokens:,}"
+        case "second":
+            text = sound_text(call.quantity)
+        case "query":
+            text = counted_text(number, "search", "searches")
+        case unit:
+            text = counted_text(number, unit)
     about = "≈ " if call.usage_source == "estimated" else ""
-    return f"{about}{call.input_tokens:,} / {call.output_tokens:,}"
+    return f"{about}{text}" if text else "—"
 
 
 def milliseconds_text(value: int | None) -> str:

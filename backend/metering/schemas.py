@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from backend.metering.rollups.schemas import Usage
+
 
 @dataclass(frozen=True, slots=True)
 class CallSummary:
@@ -39,10 +41,8 @@ class CallSummary:
 
 @dataclass(frozen=True, slots=True)
 class SpendToday:
-    """`nano` was charged for `calls` since `since`, midnight in the tenant's time zone; the day before as far as the same time of day."""
+    """What all calls since `since`, midnight in the tenant's time zone, came to; those of the day before as far as the same time of day."""
 
-    nano: int
-    calls: int
+    today: Usage
     since: datetime
-    yesterday_nano: int = 0
-    yesterday_calls: int = 0
+    yesterday: Usage

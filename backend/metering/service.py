@@ -198,4 +198,4 @@ class MeteringService:
             before, since, end = (start_of(day, zone) for day in (today - one, today, today + one))
             whole = await self.usage.total(session, tenant_id, since, end)
             yesterday = await self.usage.total(session, tenant_id, before, min(before + (now - since), since))
-        return SpendToday(whole.charged_nano, whole.calls, since.astimezone(zone), yesterday.charged_nano, yesterday.calls)
+        return SpendToday(whole, since.astimezone(zone), yesterday)

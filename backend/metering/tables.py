@@ -43,7 +43,7 @@ class Call(SQLModel, table=True):
     reasoning_tokens: int = 0
     audio_output_tokens: int = 0
     unit: str | None = Field(default=None, max_length=12, description="metered in: image, second, character, query; NULL = token")
-    quantity: float = Field(default=0, description="of `unit`")
+    quantity: float = Field(default=0, description="of `unit`; seconds to the millisecond")
     usage_source: str = Field(default="none", max_length=12, description="provider, counted (by us, exactly), estimated, none")
     charged_nano: int = Field(default=0, sa_type=sa.BigInteger)
     provider_cost_nano: int = Field(default=0, sa_type=sa.BigInteger)

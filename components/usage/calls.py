@@ -15,7 +15,7 @@ def calls(rows: Any) -> rx.Component:
         column("Model"),
         column("Key", class_name="hidden md:table-cell"),
         column("Outcome"),
-        column("Tokens in / out", numeric=True, class_name="hidden sm:table-cell"),
+        column("Used (tokens in / out)", numeric=True, class_name="hidden sm:table-cell"),
         column("First token", numeric=True, class_name="hidden sm:table-cell"),
         column("Cost", numeric=True),
     ]
@@ -31,11 +31,11 @@ def _row(call: Any) -> rx.Component:
         cell(
             rx.el.span(call.model, class_name="mr-1 font-medium"),
             rx.cond(call.simulated, badge("simulated", "info"), rx.fragment()),
-            rx.el.span(call.time, class_name="num block text-ink-3 sm:hidden"),
+            rx.el.span(call.time, " · ", call.used, class_name="num block text-ink-3 sm:hidden"),
         ),
         cell(call.key, class_name="hidden md:table-cell"),
         cell(badge(call.outcome, call.tone)),
-        cell(call.tokens, numeric=True, class_name="hidden sm:table-cell"),
+        cell(call.used, numeric=True, class_name="hidden sm:table-cell"),
         cell(call.first_token, numeric=True, class_name="hidden sm:table-cell"),
         cell(call.cost, numeric=True),
         key=call.id,

@@ -64,6 +64,7 @@ def record_of(payer: Payer, charged: int, now_us: int, model: str = "gpt-fake") 
     record.outcome, record.status, record.attempts, record.price_state = "completed", 200, 1, "priced"
     record.charged_nano = record.provider_cost_nano = charged
     record.input_tokens, record.output_tokens, record.latency_ms, record.first_token_ms = 7, 5, 120, 40
+    record.unit, record.quantity = [(None, 0.0), ("second", charged % 100_000 / 1000), ("image", 2.0)][charged % 3]
     return record
 
 

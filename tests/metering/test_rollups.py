@@ -18,7 +18,7 @@ from backend.kernel.errors import BadRequest, NotFound, PermissionDenied
 from backend.metering.journal import Journal
 from backend.metering.record import AttemptRecord, CallRecord, final_line
 from backend.metering.rollups import series, writing
-from backend.metering.rollups.gather import DIMENSIONS, MEASURES, TOKENS
+from backend.metering.rollups.gather import AMOUNTS, DIMENSIONS, MEASURES, TOKENS
 from backend.metering.rollups.histogram import RELATIVE_ERROR
 from backend.metering.rollups.keeping import MINUTES_KEPT, delete_old_minutes
 from backend.metering.rollups.schemas import UsageQuery
@@ -46,6 +46,9 @@ def one_of_some(chance: random.Random, created_us: int) -> Finished:
         call.provider = call.model = call.route = None
     for name in TOKENS:
         setattr(call, name, chance.randrange(1000))
+    if chance.random() < 0.5:
+        call.unit = chance.choice(["image", "character", "query", "second"])
+        call.quantity = chance.randrange(10**6) / 1000 if call.unit == "second" else chance.randrange(50)
     call.charged_nano, call.provider_cost_nano = chance.randrange(10**10), chance.randrange(10**10)
     call.overrun = chance.random() < 0.2
     call.latency_ms, call.first_token_ms = chance.randrange(5000), chance.choice([None, chance.randrange(900)])
@@ -59,6 +62,8 @@ def expected(finished: Sequence[tuple[Any, Any]], by: str | None = None) -> dict
         sums = found.setdefault((getattr(call, by) or "") if by else "", dict.fromkeys(MEASURES, 0))
         for name in (*TOKENS, "charged_nano", "provider_cost_nano"):
             sums[name] += getattr(call, name)
+        if call.unit is not None:
+            sums[AMOUNTS[call.unit][0]] += round(call.quantity * (1000 if call.unit == "second" else 1))
         sums["calls"] += 1
         sums["errors"] += call.outcome in ("failed", "interrupted")
         sums["overruns"] += call.overrun

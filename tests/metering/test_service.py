@@ -66,7 +66,7 @@ async def test_today_is_the_tenants_own_day(
         metering.record(*completed(a_call(created_us=NOON_US + hour * HOUR_US)))
     await metering.flush()
     today = await metering.spend_today(VIEWER, "ten_1")
-    assert (today.calls, today.nano) == (expected, expected * 20_000)
+    assert (today.today.calls, today.today.charged_nano) == (expected, expected * 20_000)
 
 
 @pytest.mark.parametrize(

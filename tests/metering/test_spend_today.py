@@ -54,15 +54,15 @@ async def test_a_day_begins_at_the_tenants_midnight_and_yesterday_ends_at_this_t
             before.astimezone(UTC) - second: 1_000_000,
         },
     )
-    assert (found.nano, found.calls) == (11, 2)
-    assert (found.yesterday_nano, found.yesterday_calls) == (11_000, 2)
+    assert (found.today.charged_nano, found.today.calls) == (11, 2)
+    assert (found.yesterday.charged_nano, found.yesterday.calls) == (11_000, 2)
 
 
 async def test_on_a_day_of_25_hours_yesterday_is_never_counted_as_today(spend: Spend) -> None:
     last_minute = datetime(2026, 11, 1, 23, 59, tzinfo=NEW_YORK)
     saturday_night = datetime(2026, 10, 31, 23, 59, tzinfo=NEW_YORK)
     found = await spend({last_minute - timedelta(minutes=1): 1, saturday_night: 10}, now=last_minute)
-    assert (found.nano, found.yesterday_nano) == (1, 10)
+    assert (found.today.charged_nano, found.yesterday.charged_nano) == (1, 10)
 
 
 async def test_another_tenants_spend_does_not_exist(spend: Spend) -> None:

@@ -6,8 +6,10 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from backend.metering.rollups.gather import Totals
+from backend.metering.rollups.schemas import Usage
 from backend.metering.schemas import CallSummary, SpendToday
-from state.usage import call_row, comparison_text, condition_text, headline_text, milliseconds_text
+from state.usage import call_row, comparison_text, condition_text, headline_text, milliseconds_text, sound_text, used_text
 
 CALL = CallSummary(
     id="evt_1",
@@ -33,13 +35,14 @@ CALL = CallSummary(
     first_token_ms=402,
     attempts=1,
 )
+NOTHING = Usage.of(Totals())
 BERLIN = ZoneInfo("Europe/Berlin")
 
 
 def test_a_row_is_in_the_tenants_time_and_names_model_key_outcome_tokens_and_cost() -> None:
     row = call_row(CALL, {"key_1": "web-prod"}, BERLIN, today=True)
     assert (row.time, row.model, row.key) == ("14:02:11", "gpt-5-mini", "web-prod")
-    assert (row.outcome, row.tone, row.tokens, row.first_token, row.cost) == ("answered", "good", "1,204 / 388", "402 ms", "$0.001077")
+    assert (row.outcome, row.tone, row.used, row.first_token, row.cost) == ("answered", "good", "1,204 / 388", "402 ms", "$0.001077")
     assert not row.simulated
 
 
@@ -68,10 +71,10 @@ def test_an_outcome_is_a_word_with_a_tone(changes: dict[str, object], outcome: s
 def test_what_is_not_known_is_said_and_never_shown_as_zero() -> None:
     refused = replace(CALL, outcome="refused", usage_source="none", first_token_ms=None, charged_nano=0, price_state="unpriced", model=None)
     row = call_row(refused, {}, UTC, today=True)
-    assert (row.model, row.key, row.tokens, row.first_token, row.cost) == ("fast", "key_1", "—", "—", "$0")
+    assert (row.model, row.key, row.used, row.first_token, row.cost) == ("fast", "key_1", "—", "—", "$0")
     assert call_row(replace(CALL, charged_nano=0, price_state="unpriced"), {}, UTC, today=True).cost == "unpriced"
     assert call_row(replace(CALL, charged_nano=0, price_state="free"), {}, UTC, today=True).cost == "$0"
-    assert call_row(replace(CALL, usage_source="estimated"), {}, UTC, today=True).tokens == "≈ 1,204 / 388"
+    assert call_row(replace(CALL, usage_source="estimated"), {}, UTC, today=True).used == "≈ 1,204 / 388"
 
 
 def test_sandbox_calls_are_marked_as_simulated() -> None:
@@ -84,7 +87,8 @@ def test_durations_carry_their_unit(value: int | None, text: str) -> None:
 
 
 def spend(nano: int, calls: int, yesterday_nano: int = 0, yesterday_calls: int = 0) -> SpendToday:
-    return SpendToday(nano, calls, datetime(2026, 7, 15, tzinfo=UTC), yesterday_nano, yesterday_calls)
+    before = replace(NOTHING, charged_nano=yesterday_nano, calls=yesterday_calls)
+    return SpendToday(replace(NOTHING, charged_nano=nano, calls=calls), datetime(2026, 7, 15, tzinfo=UTC), before)
 
 
 @pytest.mark.parametrize(
@@ -110,3 +114,35 @@ def test_the_condition_counts_what_went_wrong_among_the_calls_shown() -> None:
     assert condition_text([bad]) == "The last call went wrong."
     assert condition_text([CALL, CALL]) == "All of the last 2 calls were answered."
     assert condition_text([CALL, bad, bad]) == "2 of the last 3 calls went wrong."
+
+
+@pytest.mark.parametrize(
+    ("unit", "quantity", "source", "text"),
+    [
+        ("image", 12, "counted", "12 images"),
+        ("image", 1, "provider", "1 image"),
+        ("character", 5100, "counted", "5,100 characters"),
+        ("query", 1, "provider", "1 search"),
+        ("query", 3, "counted", "3 searches"),
+        ("second", 340, "provider", "5 min 40 s"),
+        ("second", 2.44, "estimated", "≈ 2.4 s"),
+        ("image", 0, "counted", "—"),
+    ],
+)
+def test_what_is_not_metered_in_tokens_is_told_in_its_unit(unit: str, quantity: float, source: str, text: str) -> None:
+    assert call_row(replace(CALL, unit=unit, quantity=quantity, usage_source=source), {}, UTC, today=True).used == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.3, "0.3 s"), (59.9, "59.9 s"), (59.96, "1 min"), (60, "1 min"), (340, "5 min 40 s"), (3600, "1 h"), (11_100, "3 h 5 min")],
+)
+def test_sound_is_told_as_people_say_it(seconds: float, text: str) -> None:
+    assert sound_text(seconds) == text
+
+
+def test_what_was_used_today_is_told_in_all_units() -> None:
+    assert used_text(NOTHING) == ""
+    assert used_text(replace(NOTHING, images=1)) == "1 image"
+    used = replace(NOTHING, input_tokens=48_000, output_tokens=200, images=12, sound_ms=340_000, characters=5_100, searches=3)
+    assert used_text(used) == "48,200 tokens, 12 images, 5 min 40 s of sound, 5,100 characters and 3 searches"

@@ -107,7 +107,8 @@ def unit_columns(metered: Metered) -> dict[str, Any]:
     """The columns of a call's row that say what it used where that is not tokens."""
     if metered.unit == "token":
         return {"unit": None, "quantity": 0}
-    return {"unit": metered.unit, "quantity": metered.quantity}
+    # To the millisecond, as rollups add it up.
+    return {"unit": metered.unit, "quantity": round(metered.quantity, 3)}
 
 
 def _expected(bound: UnitBound, call: Call) -> Metered:

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from backend.budgets.tables import Budget, BudgetDay, BudgetHolder, BudgetLease
-from backend.metering.rollups.gather import ALL, DIMENSIONS, ERRORS, MEASURES, Place, Series, Totals
+from backend.metering.rollups.gather import ALL, AMOUNTS, DIMENSIONS, ERRORS, MEASURES, Place, Series, Totals
 from backend.metering.rollups.histogram import merge_encoded
 from backend.metering.rollups.tables import Rollup, RollupSeries
 from backend.metering.tables import Call, CallAttempt
@@ -17,7 +17,7 @@ from backend.metering.tables import Call, CallAttempt
 Compared = tuple[int, ...]
 """Sums in the order of `MEASURES`, then how many latencies and first tokens were measured."""
 
-_SUMMED = MEASURES[3:]
+_SUMMED = MEASURES[3 : -len(AMOUNTS)]
 _BY_HAND_OR_LATE = timedelta(days=2)
 
 
@@ -60,7 +60,8 @@ async def ledger_sums(
     text, suffix = ("%Y-%m-%d %H:%M", ":00+00:00") if minutes else ("%Y-%m-%d %H", ":00:00+00:00")
     group: list[sa.ColumnElement[Any]] = [sa.func.coalesce(col(getattr(Call, name)), "") for name in DIMENSIONS]
     group.append(_text_of_moment(session, text))
-    sums = [sa.func.sum(sa.cast(col(getattr(Call, name)), sa.BigInteger)) for name in _SUMMED]
+    sums: list[sa.ColumnElement[Any]] = [sa.func.sum(sa.cast(col(getattr(Call, name)), sa.BigInteger)) for name in _SUMMED]
+    sums += [_amount(unit, per) for unit, (_, per) in AMOUNTS.items()]
     errors = sa.func.sum(sa.case((col(Call.outcome).in_(ERRORS), 1), else_=0))
     overruns = sa.func.sum(sa.case((col(Call.overrun), 1), else_=0))
     query = sa.select(*group, sa.func.count(), errors, overruns, *sums, sa.func.count(), sa.func.count(col(Call.first_token_ms)))
@@ -143,6 +144,11 @@ async def leases(session: AsyncSession, now: datetime) -> list[tuple[str, bool, 
     query = query.outerjoin(BudgetLease, col(BudgetLease.holder_id) == col(BudgetHolder.id))
     query = query.group_by(col(BudgetHolder.id), col(BudgetHolder.expires_at)).order_by(col(BudgetHolder.id))
     return [(holder, bool(alive), int(count), int(held)) for holder, alive, count, held in await session.execute(query)]
+
+
+def _amount(unit: str, per: int) -> sa.ColumnElement[Any]:
+    quantity = sa.cast(sa.func.round(col(Call.quantity) * per), sa.BigInteger)
+    return sa.func.sum(sa.case((col(Call.unit) == unit, quantity), else_=0))
 
 
 def _text_of_moment(session: AsyncSession, form: str) -> sa.ColumnElement[Any]:

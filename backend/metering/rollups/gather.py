@@ -12,7 +12,10 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 SPANS = (MINUTE, HOUR, DAY)
 SPAN_NAMES = {MINUTE: "minute", HOUR: "hour", DAY: "day"}
 DIMENSIONS = ("tenant_id", "key_id", "user_id", "model", "provider", "route", "task", "outcome")
-MEASURES = ("calls", "errors", "overruns", *TOKENS, "charged_nano", "provider_cost_nano", "saved_nano")
+AMOUNTS = {"image": ("images", 1), "character": ("characters", 1), "query": ("searches", 1), "second": ("sound_ms", 1000)}
+"""By the unit that a call is metered in where that is not tokens: what it is added up as, and how many of these one is."""
+_PLAIN = ("calls", "errors", "overruns", *TOKENS, "charged_nano", "provider_cost_nano", "saved_nano")
+MEASURES = (*_PLAIN, *[name for name, _ in AMOUNTS.values()])
 ERRORS = ("failed", "interrupted")
 """Outcomes that count as errors: the fault was ours or a provider's."""
 
@@ -35,7 +38,8 @@ Place = tuple[bytes, int]
 """A series' id, and the second at which a bucket of time starts."""
 
 _SUMMED = ("overrun", *TOKENS, "charged_nano", "provider_cost_nano", "saved_nano")
-FACTS = (*DIMENSIONS, "created_us", *_SUMMED, "latency_ms", "first_token_ms")
+_ADDED_UP = (*_SUMMED, "unit", "quantity", "latency_ms", "first_token_ms")
+FACTS = (*DIMENSIONS, "created_us", *_ADDED_UP)
 """What of a call's row is added up."""
 _MINUTE_US = MINUTE * 1_000_000
 _OUTCOME = DIMENSIONS.index("outcome")
@@ -50,7 +54,7 @@ class Columns:
         place = {name: index for index, name in enumerate(fields)}
         self.names_of = itemgetter(*[place[name] for name in DIMENSIONS])
         self.created = place["created_us"]
-        self.facts_of = itemgetter(*[place[name] for name in (*_SUMMED, "latency_ms", "first_token_ms")])
+        self.facts_of = itemgetter(*[place[name] for name in _ADDED_UP])
 
 
 JOURNAL, LEDGER = Columns(CALL_FIELDS), Columns(FACTS)
@@ -97,9 +101,10 @@ def by_minute(rows: Iterable[Sequence[Any]], columns: Columns = JOURNAL) -> dict
             found.append(facts_of(row))
     result: dict[Names, dict[int, Totals]] = {}
     for (names, minute), facts in gathered.items():
-        *summed, latency, first_token = zip(*facts, strict=True)
+        *summed, units, quantities, latency, first_token = zip(*facts, strict=True)
         calls = len(facts)
-        totals = Totals((calls, calls if names[_OUTCOME] in ERRORS else 0, *map(sum, summed)))
+        amounts = _amounts(units, quantities) if any(units) else _NO_AMOUNTS
+        totals = Totals((calls, calls if names[_OUTCOME] in ERRORS else 0, *map(sum, summed), *amounts))
         count(totals.latency, latency)
         count(totals.first_token, [value for value in first_token if value is not None])
         result.setdefault(names, {})[minute * MINUTE] = totals
@@ -140,6 +145,18 @@ def coarser(series: Series, keeps: Sequence[str]) -> Series:
 def grain_for(needed: Iterable[str], span: int) -> Sequence[str]:
     """The coarsest grain that keeps these dimensions apart, and has the span."""
     return next(keeps for keeps, spans in reversed(GRAINS) if {*keeps} >= {*needed} and span in spans)
+
+
+_NO_AMOUNTS = (0,) * len(AMOUNTS)
+
+
+def _amounts(units: Iterable[str | None], quantities: Iterable[float]) -> list[int]:
+    """Of calls, in the order of `AMOUNTS`."""
+    sums = dict.fromkeys(AMOUNTS, 0)
+    for unit, quantity in zip(units, quantities, strict=True):
+        if unit in sums:
+            sums[unit] += round(quantity * AMOUNTS[unit][1])
+    return list(sums.values())
 
 
 def _add(places: dict[Place, Totals], place: Place, totals: Totals) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
+from backend.metering.record import TOKENS
 from backend.metering.rollups.gather import MEASURES, Totals
 from backend.metering.rollups.histogram import quantile
 
@@ -32,7 +33,8 @@ class UsageQuery:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Sums over calls. Token buckets are disjoint, money is in nano-dollars."""
+    """Sums over calls. Token buckets are disjoint, money is in nano-dollars; images, characters, searches and milliseconds of sound are those
+    of the calls that were metered in them."""
 
     calls: int
     errors: int
@@ -47,8 +49,17 @@ class Usage:
     charged_nano: int
     provider_cost_nano: int
     saved_nano: int
+    images: int
+    characters: int
+    searches: int
+    sound_ms: int
     _latency: Mapping[int, int]
     _first_token: Mapping[int, int]
+
+    @property
+    def tokens(self) -> int:
+        """All buckets together."""
+        return sum(getattr(self, name) for name in TOKENS)
 
     @classmethod
     def of(cls, totals: Totals) -> "Usage":
