@@ -33,8 +33,8 @@ class UsageQuery:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Sums over calls. Token buckets are disjoint, money is in nano-dollars; images, characters, searches and milliseconds of sound are those
-    of the calls that were metered in them."""
+    """Sums over calls. Token buckets are disjoint, money is in nano-dollars; images, characters, searches and milliseconds of sound are
+    those of the calls that were metered in them."""
 
     calls: int
     errors: int
