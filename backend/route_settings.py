@@ -51,7 +51,7 @@ class CandidateSettings(Section):
     price: PriceOverride | None = None
     prefill: bool | None = None
     """Whether the model goes on from a trailing assistant message; None = as the protocol declares."""
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict, repr=False)
     """What its protocol needs for this model, before the provider's own."""
 
     @model_validator(mode="after")

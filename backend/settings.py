@@ -36,7 +36,8 @@ class NetworkSettings(Section):
     """Private networks that the operator's own upstreams may be in."""
     allow_private_fetch: tuple[Network, ...] = ()
     """Private networks that webhooks and image fetches may reach."""
-    proxy: str | None = None
+    proxy: str | None = Field(default=None, repr=False)
+    """May hold a user and a password."""
     ca_file: Path | None = None
 
 
@@ -67,7 +68,8 @@ class ProviderSettings(Section):
     api_keys: dict[Slug, SecretRef] = Field(default_factory=dict)
     """More keys, by names for the ledger and the log; `api_key` is called default."""
     default_model: str | None = None
-    headers: dict[str, str] = Field(default_factory=dict)
+    headers: dict[str, str] = Field(default_factory=dict, repr=False)
+    """Sent with every request; some are credentials."""
     max_parallel: Count = 1000
     """Calls that this process has there at once; 0 = no limit."""
     max_queue: Count = 100
@@ -80,7 +82,7 @@ class ProviderSettings(Section):
     """Whether it is asked at all."""
     models: tuple[ModelName, ...] | None = None
     """Those of its models that callers may ask for without an alias, as it calls them; None = all."""
-    metadata: dict[str, Any] = Field(default_factory=dict)
+    metadata: dict[str, Any] = Field(default_factory=dict, repr=False)
     """What one protocol needs and others do not: api_version, region, bedrock_…"""
 
     @model_validator(mode="after")
@@ -353,9 +355,9 @@ class Settings(Section):
 
     env: Literal["development", "production"] = "development"
     data_dir: Path = Path(".data")
-    database_url: str | None = None
+    database_url: str | None = Field(default=None, repr=False)
     """None = SQLite in `data_dir`; use `database` for the resolved URL."""
-    redis_url: str | None = None
+    redis_url: str | None = Field(default=None, repr=False)
     secret_key: SecretRef | None = None
     """What seals the secrets that are stored in the database: at least 32 signs. None = `secret_key_file`."""
     secret_key_file: Path | None = None
@@ -368,7 +370,7 @@ class Settings(Section):
     store: StoreSettings = StoreSettings()
     vault: VaultSettings = VaultSettings()
     providers: dict[Slug, ProviderSettings] = Field(default_factory=dict)
-    provider_metadata: dict[ProtocolName, dict[str, Any]] = Field(default_factory=dict)
+    provider_metadata: dict[ProtocolName, dict[str, Any]] = Field(default_factory=dict, repr=False)
     """Metadata of all providers of a protocol, where they have none of their own."""
     models: tuple[RouteSettings, ...] = ()
     direct_models: bool = True

@@ -117,7 +117,7 @@ class BedrockProvider:
             response.close()
             raise protocol_failure(self.name, f"{response.content_type[:80]} where an event stream was asked for")
         events: Events = ClaudeEvents(self._now()) if as_claude else ConverseEvents(_answer_id(response), request.model, self._now())
-        return BedrockStream(EventBytes(self.name, response), BedrockChunks(self.name, events, self._calls.secret))
+        return BedrockStream(EventBytes(self.name, response), BedrockChunks(self.name, events, self._calls.poster.unsaid))
 
     async def perform(self, request: OperationRequest) -> OperationAnswer:
         """As `Performer.perform`."""

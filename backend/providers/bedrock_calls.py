@@ -47,8 +47,8 @@ class BedrockCalls:
     ) -> None:
         secret = secret_of(name, settings)
         self._usable = secret is not None
-        self.secret = secret or ""
-        self.poster = BedrockPoster(name, http, clock, headers=settings.headers, secret=self.secret)
+        self._secret = secret or ""
+        self.poster = BedrockPoster(name, http, clock, headers=settings.headers, secret=self._secret)
         self._name = name
         self._http = http
         self._clock = clock
@@ -120,7 +120,7 @@ class BedrockCalls:
     def _terms(self, metadata: Mapping[str, Any]) -> Terms:
         try:
             self._check(metadata)
-            return Terms(metadata, BedrockAccount(self._name, metadata, self._base_url, self.secret, self._clock, self._http))
+            return Terms(metadata, BedrockAccount(self._name, metadata, self._base_url, self._secret, self._clock, self._http))
         except ValueError as error:
             # Ours, so it names a field and quotes no value.
             log.error("provider.metadata_cannot_be", provider=self._name, reason=str(error))

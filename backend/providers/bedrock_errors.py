@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from backend.kernel.errors import UpstreamCredentials
-from backend.providers.failures import UpstreamFailure, failure_from_error_body
+from backend.providers.failures import Unsaid, UpstreamFailure, failure_from_error_body
 from backend.providers.http import HttpAnswer
 from backend.providers.posting import Poster
 
@@ -68,11 +68,11 @@ class BedrockPoster(Poster):
 
     def failed(self, status: int, value: Any, *, retry_after: float | None = None) -> UpstreamFailure:
         told = value if isinstance(value, dict) else {}
-        return bedrock_failure(self.name, status, told.get("__type"), told, retry_after=retry_after, secret=self.secret)
+        return bedrock_failure(self.name, status, told.get("__type"), told, retry_after=retry_after, unsaid=self.unsaid)
 
 
 def bedrock_failure(
-    name: str, status: int | None, kind: Any, told: dict[str, Any], *, retry_after: float | None = None, secret: str = ""
+    name: str, status: int | None, kind: Any, told: dict[str, Any], *, retry_after: float | None = None, unsaid: Unsaid = ()
 ) -> UpstreamFailure:
     """What an error means.
 
@@ -95,7 +95,7 @@ def bedrock_failure(
             code = "context_length_exceeded"
         elif any(word in words for word in _BLOCKED):
             code = "content_policy_violation"
-    failure = failure_from_error_body(name, meant, {"error": {"message": message, "code": code}}, retry_after=retry_after, secret=secret)
+    failure = failure_from_error_body(name, meant, {"error": {"message": message, "code": code}}, retry_after=retry_after, unsaid=unsaid)
     # AWS answers 403 to a key that it does not take, too; everybody else says so with 401.
     failure.status = meant if meant == 401 else status or meant
     return failure

@@ -9,7 +9,7 @@ from backend.providers.anthropic_stream import ThoughtTooLong
 from backend.providers.aws_event_stream import EventStreamReader, Message
 from backend.providers.bedrock_answer import MalformedAnswer
 from backend.providers.bedrock_errors import bedrock_failure
-from backend.providers.failures import UpstreamFailure, protocol_failure
+from backend.providers.failures import Unsaid, UpstreamFailure, protocol_failure
 from backend.providers.posting import EventBytes, json_or_none
 
 
@@ -28,11 +28,11 @@ class Events(Protocol):
 class BedrockChunks:
     """Bytes in, chunks out; no I/O. `failure` is set once nothing more can come; what came before it was returned."""
 
-    __slots__ = ("_events", "_name", "_reader", "_secret", "failure")
+    __slots__ = ("_events", "_name", "_reader", "_unsaid", "failure")
 
-    def __init__(self, name: str, events: Events, secret: str = "") -> None:
+    def __init__(self, name: str, events: Events, unsaid: Unsaid = ()) -> None:
         self._name = name
-        self._secret = secret
+        self._unsaid = unsaid
         self._events = events
         self._reader = EventStreamReader()
         self.failure: UpstreamFailure | None = None
@@ -66,11 +66,11 @@ class BedrockChunks:
         if kind == "exception":
             told = json_or_none(message.payload)
             raise bedrock_failure(
-                self._name, None, headers.get(":exception-type"), told if isinstance(told, dict) else {}, secret=self._secret
+                self._name, None, headers.get(":exception-type"), told if isinstance(told, dict) else {}, unsaid=self._unsaid
             )
         if kind == "error":
             words = {"message": headers.get(":error-message", "")}
-            raise bedrock_failure(self._name, None, headers.get(":error-code"), words, secret=self._secret)
+            raise bedrock_failure(self._name, None, headers.get(":error-code"), words, unsaid=self._unsaid)
         return b""
 
 

@@ -29,6 +29,9 @@ Kind = Literal[
     "connect", "forbidden", "reset", "timeout", "server", "rate_limited", "credentials", "not_found", "refused", "protocol", "differs"
 ]  # fmt: skip
 
+Unsaid = tuple[str, ...]
+"""Credentials and whatever else of a request nobody is to hear of; none of them is empty."""
+
 MAX_RETRY_AFTER_SECONDS = 3600.0
 _MAY_PASS = frozenset({"connect", "reset", "server", "rate_limited", "differs"})
 _BLAMELESS = frozenset({"refused", "not_found", "differs"})
@@ -139,18 +142,18 @@ def other_answer(name: str) -> UpstreamFailure:
     return UpstreamFailure("differs", UpstreamError(f"The provider {name} gave another answer than the one that it should go on with."))
 
 
-def failure_from_error_body(name: str, status: int, body: Any, *, retry_after: float | None = None, secret: str = "") -> UpstreamFailure:
+def failure_from_error_body(name: str, status: int, body: Any, *, retry_after: float | None = None, unsaid: Unsaid = ()) -> UpstreamFailure:
     """The failure that an OpenAI-shaped (or unreadable) error answer means. A message may quote the caller, so nothing that takes a
     provider or a key from others is told from words inside it.
 
     Args:
         body: the parsed JSON, or None. An error inside a 200 comes with the status that its code suggests, see `status_of_error`.
-        secret: the credential that was sent, never to be repeated.
+        unsaid: what was sent and is never to be repeated.
     """
     error = body.get("error") if isinstance(body, dict) else None
     facts: dict[str, Any] = error if isinstance(error, dict) else {}
     raw = facts.get("message") or (error if isinstance(error, str) else "") or (body.get("message") if isinstance(body, dict) else "") or ""
-    reason = readable_reason(str(raw), secret)
+    reason = readable_reason(str(raw), unsaid)
     words = f"{facts.get('code') or ''} {facts.get('type') or ''} {raw}".lower()
     if status in (400, 403, 429) and _lacks_credit(facts, raw):
         status = 402
@@ -168,7 +171,7 @@ def failure_from_error_body(name: str, status: int, body: Any, *, retry_after: f
         return UpstreamFailure("timeout", UpstreamTimeout(f"The provider {name} gave up waiting (HTTP {status})."), status=status)
     if 400 <= status < 500 and status != _CONFLICT:
         if status in _REFUSALS or any(word in words for word in (*_CONTEXT_WORDS, *_POLICY_WORDS)):
-            return UpstreamFailure("refused", _refusal(name, status, facts, reason, words, secret), status=status)
+            return UpstreamFailure("refused", _refusal(name, status, facts, reason, words, unsaid), status=status)
         # Gone, not allowed there, misdirected, too early…: it says much about where this provider was asked, and little about the request.
         return UpstreamFailure("protocol", UpstreamError(f"The provider {name} does not answer this (HTTP {status})."), status=status)
     broken = UpstreamError(f"The provider {name} failed (HTTP {status}).", retry_after=retry_after)
@@ -181,9 +184,9 @@ def _lacks_credit(facts: dict[str, Any], raw: Any) -> bool:
     return any(isinstance(one, str) and one in _NO_CREDIT for one in told) or str(raw).lower().startswith(_NO_CREDIT_WORDS)
 
 
-def _refusal(name: str, status: int, facts: dict[str, Any], reason: str, words: str, secret: str) -> BourseError:
+def _refusal(name: str, status: int, facts: dict[str, Any], reason: str, words: str, unsaid: Unsaid) -> BourseError:
     given = facts.get("param")
-    param = readable_reason(given, secret)[:100] if isinstance(given, str) else None
+    param = readable_reason(given, unsaid)[:100] if isinstance(given, str) else None
     sentence = reason or f"The provider {name} refused the request (HTTP {status})."
     if any(word in words for word in _CONTEXT_WORDS):
         return ContextLengthExceeded(sentence, param=param)
@@ -216,11 +219,11 @@ def status_of_error(body: dict[str, Any]) -> int:
     return 502
 
 
-def readable_reason(text: str, secret: str = "") -> str:
+def readable_reason(text: str, unsaid: Unsaid = ()) -> str:
     """A provider's sentence without addresses, credentials and control characters, at most 400 characters."""
     text = text[:4000]
-    if secret:
-        text = text.replace(secret, "…")
+    for one in unsaid:
+        text = text.replace(one, "…")
     text = _CREDENTIAL.sub("…", _ADDRESS.sub("…", _URL.sub("…", _CONTROL.sub(" ", text)))).strip()
     return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 1] + "…"
 

@@ -7,7 +7,7 @@ that ai.google.dev/gemini-api/docs/troubleshooting lists and that callers have r
 
 from typing import Any
 
-from backend.providers.failures import MAX_RETRY_AFTER_SECONDS, UpstreamFailure, failure_from_error_body
+from backend.providers.failures import MAX_RETRY_AFTER_SECONDS, Unsaid, UpstreamFailure, failure_from_error_body
 
 _STATUS = {
     "INVALID_ARGUMENT": 400,
@@ -43,7 +43,7 @@ def error_of(value: Any) -> dict[str, Any] | None:
     return {"message": error} if isinstance(error, str) and error else None
 
 
-def google_failure(name: str, status: int | None, value: Any, *, retry_after: float | None = None, secret: str = "") -> UpstreamFailure:
+def google_failure(name: str, status: int | None, value: Any, *, retry_after: float | None = None, unsaid: Unsaid = ()) -> UpstreamFailure:
     """What an error answer means.
 
     Args:
@@ -67,7 +67,7 @@ def google_failure(name: str, status: int | None, value: Any, *, retry_after: fl
     if retry_after is None:
         retry_after = next((seconds for detail in details if (seconds := _delay(detail.get("retryDelay"))) is not None), None)
     shaped = {"error": {"message": message, "code": code}}
-    return failure_from_error_body(name, status, shaped, retry_after=retry_after, secret=secret)
+    return failure_from_error_body(name, status, shaped, retry_after=retry_after, unsaid=unsaid)
 
 
 def _status_of(error: dict[str, Any]) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from backend.kernel.sse import EventSplitter, EventTooLarge
-from backend.providers.failures import UpstreamFailure, protocol_failure
+from backend.providers.failures import Unsaid, UpstreamFailure, protocol_failure
 from backend.providers.gemini_answer import ChoiceReader, Identity, logprobs, raise_if_blocked
 from backend.providers.gemini_errors import error_of, google_failure
 from backend.providers.gemini_usage import counts_the_answer, counts_the_prompt, openai_usage
@@ -21,11 +21,11 @@ _UNREADABLE = b"data: {\n\n"
 class GeminiStream:
     """Feed bytes in order, get OpenAI's. `failure` is set once nothing more can come; what came before it was returned."""
 
-    __slots__ = ("_before", "_choices", "_finished", "_id", "_identity", "_is_counted", "_secret", "_splitter", "_usage", "failure")
+    __slots__ = ("_before", "_choices", "_finished", "_id", "_identity", "_is_counted", "_splitter", "_unsaid", "_usage", "failure")
 
-    def __init__(self, identity: Identity, secret: str = "") -> None:
+    def __init__(self, identity: Identity, unsaid: Unsaid = ()) -> None:
         self._identity = identity
-        self._secret = secret
+        self._unsaid = unsaid
         self._splitter = EventSplitter()
         self._choices: dict[int, ChoiceReader] = {}
         self._finished: set[int] = set()
@@ -80,7 +80,7 @@ class GeminiStream:
         candidates = answer.get("candidates") if isinstance(answer, dict) else None
         if not candidates:
             if error_of(answer) is not None:
-                raise google_failure(self._identity.provider, None, answer, secret=self._secret)
+                raise google_failure(self._identity.provider, None, answer, unsaid=self._unsaid)
             if not isinstance(answer, dict):
                 return _UNREADABLE
             raise_if_blocked(answer)

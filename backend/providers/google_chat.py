@@ -30,7 +30,7 @@ class GooglePoster(Poster):
     """Reads Google's errors."""
 
     def failed(self, status: int, value: Any, *, retry_after: float | None = None) -> UpstreamFailure:
-        return google_failure(self.name, status, value, retry_after=retry_after, secret=self.secret)
+        return google_failure(self.name, status, value, retry_after=retry_after, unsaid=self.unsaid)
 
 
 class Authorization(Protocol):
@@ -82,7 +82,7 @@ class GoogleChat:
         try:
             _, value = await self._poster.read_object(response)
             if error_of(value) is not None:
-                raise google_failure(self._poster.name, None, value, secret=self._poster.secret)
+                raise google_failure(self._poster.name, None, value, unsaid=self._poster.unsaid)
             answer = chat_completion(value, self._identity(request))
         except UpstreamFailure as failure:
             # It took the call on, so it is going to bill it, unless it says itself that it failed.
@@ -95,9 +95,9 @@ class GoogleChat:
         if response.content_type in ("application/json", "text/html"):
             value = json_or_none(await self._poster.read_whole(response, MAX_ERROR_BYTES))
             if error_of(value) is not None:
-                raise google_failure(self._poster.name, None, value, secret=self._poster.secret)
+                raise google_failure(self._poster.name, None, value, unsaid=self._poster.unsaid)
             raise protocol_failure(self._poster.name, f"{response.content_type} where an event stream was asked for")
-        return TranslatedStream(EventBytes(self._poster.name, response), GeminiStream(self._identity(request), self._poster.secret))
+        return TranslatedStream(EventBytes(self._poster.name, response), GeminiStream(self._identity(request), self._poster.unsaid))
 
     async def _post(self, request: ChatRequest, method: str, accept: str) -> HttpAnswer:
         try:
@@ -130,7 +130,7 @@ class GoogleChat:
         try:
             _, value = await self._poster.read_object(response)
             if error_of(value) is not None:
-                raise google_failure(self._poster.name, None, value, secret=self._poster.secret)
+                raise google_failure(self._poster.name, None, value, unsaid=self._poster.unsaid)
         except UpstreamFailure as failure:
             failure.status = failure.status or response.status
             raise

@@ -21,7 +21,7 @@ from backend.providers.litellm_errors import failure_of
 from backend.providers.litellm_thread import LitellmThread, litellm_thread
 from backend.providers.media_fetch import Wanted, fetch_media
 from backend.providers.openai_usage import usage_from_openai
-from backend.providers.posting import secret_of
+from backend.providers.posting import secret_of, unsaid_of
 from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
 from backend.settings import ProviderSettings
 
@@ -54,8 +54,9 @@ class LitellmProvider:
         self._secret = secret_of(name, settings)
         given = settings.metadata.get("params")
         self._own: Mapping[str, Any] = given if isinstance(given, dict) else {}
-        self._others = [value for value in self._own.values() if isinstance(value, str) and len(value) >= _LEAST_SECRET]
-        """Some of them are secrets, such as aws_secret_access_key; nothing of them is for callers."""
+        # Some of them are secrets, such as aws_secret_access_key.
+        own = [value for value in self._own.values() if isinstance(value, str) and len(value) >= _LEAST_SECRET]
+        self._unsaid = (*own, *unsaid_of(self._secret or "", settings.headers))
         self._arguments = {
             **self._own,
             **({"api_base": settings.base_url} if settings.base_url else {}),
@@ -103,7 +104,7 @@ class LitellmProvider:
 
     def failed(self, error: BaseException) -> UpstreamFailure:
         """What an exception of litellm's means."""
-        return failure_of(self.name, error, self._clock, self._secret or "", self._others)
+        return failure_of(self.name, error, self._clock, self._unsaid)
 
     async def _asked(self, request: ChatRequest) -> dict[str, Any]:
         """All arguments, with media that the caller names by URL fetched under our own rules."""

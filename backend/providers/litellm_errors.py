@@ -4,11 +4,12 @@ Source: litellm/exceptions.py. It wraps whatever it does not know in an APIConne
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from backend.kernel.clock import Clock
 from backend.kernel.errors import UnsupportedParameter
 from backend.providers.failures import (
+    Unsaid,
     UpstreamFailure,
     connect_failure,
     failure_from_error_body,
@@ -45,13 +46,11 @@ _BROKEN_OFF = re.compile(
 _NO_PROVIDER = "LLM Provider NOT provided"
 
 
-def failure_of(name: str, error: BaseException, clock: Clock, secret: str = "", others: Iterable[str] = ()) -> UpstreamFailure:
-    """What an exception of litellm's means. Neither `secret` nor `others` are repeated."""
+def failure_of(name: str, error: BaseException, clock: Clock, unsaid: Unsaid = ()) -> UpstreamFailure:
+    """What an exception of litellm's means."""
     error = getattr(error, "original_exception", None) or error
     kinds = [kind.__name__ for kind in type(error).__mro__]
     words = str(getattr(error, "message", None) or error)
-    for other in others:
-        words = words.replace(other, "***")
     if "UnsupportedParamsError" in kinds:
         found = _UNSUPPORTED.search(words)
         param = found[1] if found else None
@@ -61,8 +60,8 @@ def failure_of(name: str, error: BaseException, clock: Clock, secret: str = "", 
     kind = next((kind for kind in kinds if kind in _STATUS), None)
     if kind is None:
         return _of_connection(name, error, words)
-    body = {"error": {"message": readable_reason(innermost_words(_PREFIX.sub("", words)), secret), "code": _CODES.get(kind)}}
-    return failure_from_error_body(name, _STATUS[kind], body, retry_after=_retry_after(error, clock), secret=secret)
+    body = {"error": {"message": readable_reason(innermost_words(_PREFIX.sub("", words)), unsaid), "code": _CODES.get(kind)}}
+    return failure_from_error_body(name, _STATUS[kind], body, retry_after=_retry_after(error, clock), unsaid=unsaid)
 
 
 def _of_connection(name: str, error: BaseException, words: str) -> UpstreamFailure:

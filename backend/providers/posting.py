@@ -16,6 +16,7 @@ from backend.kernel.clock import Clock
 from backend.kernel.errors import ModelNotFound
 from backend.kernel.secrets import SecretUnavailable
 from backend.providers.failures import (
+    Unsaid,
     UpstreamFailure,
     address_failure,
     connect_failure,
@@ -46,6 +47,7 @@ MAX_LISTING_BYTES = 8 * 1024 * 1024
 END_OF_BODY_SECONDS = 0.25
 MOST_TARGETS = 1000
 """Targets of one provider that are kept ready: callers name models, too."""
+_LEAST_SECRET = 8
 _HEADERS_OF_OURS = frozenset({"authorization", "content-type", "content-length", "transfer-encoding", "connection", "host", "accept"})
 
 
@@ -62,16 +64,16 @@ class Poster:
     """One provider's.
 
     Args:
-        headers: the operator's own; those that are ours to write are left out.
+        headers: the operator's own; those that are ours to write are left out. Some are credentials, so none of them is repeated.
         secret: the credential that is sent, so that it is never repeated; how it is sent is the adapter's.
     """
 
     def __init__(self, name: str, http: UpstreamHttp, clock: Clock, *, headers: Mapping[str, str], secret: str = "") -> None:
         self.name = name
-        self.secret = secret
         self._http = http
         self._clock = clock
         self._headers = {key.lower(): value for key, value in headers.items() if key.lower() not in _HEADERS_OF_OURS}
+        self.unsaid = unsaid_of(secret, headers)
 
     def target(self, url: str, headers: Mapping[str, str], *, method: str = "POST") -> Target:
         """Where JSON is posted with these headers and the operator's.
@@ -165,7 +167,7 @@ class Poster:
 
     def failed(self, status: int, value: Any, *, retry_after: float | None = None) -> UpstreamFailure:
         """What an error of this status and body means."""
-        return failure_from_error_body(self.name, status, value, retry_after=retry_after, secret=self.secret)
+        return failure_from_error_body(self.name, status, value, retry_after=retry_after, unsaid=self.unsaid)
 
     async def read_whole(self, response: HttpAnswer, at_most: int = MAX_WHOLE_BYTES) -> bytes:
         """The rest of the body. Raises UpstreamFailure: it is cut, damaged, or longer than `at_most` bytes."""
@@ -246,6 +248,12 @@ def path_of_model(name: str, model: str, keep: str = "/") -> str:
     if any(part in ("", ".", "..") for part in model.split("/")):
         raise UpstreamFailure("not_found", ModelNotFound(f"The provider {name} does not have this model."))
     return quote(model, safe=keep)
+
+
+def unsaid_of(secret: str, headers: Mapping[str, str]) -> Unsaid:
+    """What of a provider's settings no caller hears, whatever the provider repeats."""
+    found = [*([secret] if secret else []), *(value for value in headers.values() if len(value) >= _LEAST_SECRET)]
+    return tuple(sorted(found, key=len, reverse=True))
 
 
 def json_or_none(data: bytes) -> Any:

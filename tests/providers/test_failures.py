@@ -119,7 +119,7 @@ def test_a_request_that_is_too_large_for_one_may_be_asked_elsewhere() -> None:
 
 def test_the_name_of_a_field_is_cleaned_like_a_reason() -> None:
     body = {"error": {"message": "x", "param": "https://10.0.0.7:8000/v1 sk-proj-abcdefghijklmnop hunter2\x1b"}}
-    param = failure_from_error_body("acme", 400, body, secret="hunter2").error.param
+    param = failure_from_error_body("acme", 400, body, unsaid=("hunter2",)).error.param
     assert param is not None
     assert not any(word in param for word in ("10.0.0.7", "sk-proj", "hunter2", "\x1b"))
 
@@ -172,7 +172,7 @@ def test_secrets_and_addresses_are_cut_out_of_a_reason(secret: str) -> None:
 
 
 def test_a_credential_that_looks_like_nothing_is_cut_out_because_we_know_it() -> None:
-    assert "hunter2" not in readable_reason("your key hunter2 is wrong", secret="hunter2")
+    assert "hunter2" not in readable_reason("your key hunter2 is wrong", unsaid=("hunter2",))
 
 
 def test_a_reason_is_one_printable_line_of_bounded_length() -> None:
