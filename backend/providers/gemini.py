@@ -10,6 +10,7 @@ from backend.kernel.errors import BourseError
 from backend.providers.failures import UpstreamFailure, failure_from_error_body
 from backend.providers.google_chat import GoogleChat, GooglePoster
 from backend.providers.google_embeddings import BATCH, MOST_OF_A_BATCH, batch_body, from_batch
+from backend.providers.google_generated import OPERATIONS
 from backend.providers.http import UpstreamHttp
 from backend.providers.listing import ListPage, listed_ids
 from backend.providers.posting import path_of_model, secret_of
@@ -35,7 +36,7 @@ class GeminiProvider:
     """`settings.base_url` ends where `/models` begins."""
 
     protocol = "gemini"
-    capabilities = Capabilities(operations=frozenset({"embeddings"}), most_inputs=MOST_OF_A_BATCH)
+    capabilities = Capabilities(operations=OPERATIONS | {"embeddings"}, most_inputs=MOST_OF_A_BATCH, counts_speech=True)
 
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         self.name = name
@@ -79,6 +80,8 @@ class GeminiProvider:
 
     async def perform(self, request: OperationRequest) -> OperationAnswer:
         self._check()
+        if request.operation != "embeddings":
+            return await self._chat.generated(request)
         try:
             body = batch_body(request.body, request.model)
         except BourseError as error:

@@ -16,6 +16,7 @@ from backend.providers.gemini_errors import error_of, google_failure
 from backend.providers.gemini_media import Fetched, to_fetch
 from backend.providers.gemini_request import VOCABULARY, gemini_body
 from backend.providers.gemini_stream import GeminiStream
+from backend.providers.google_generated import generating
 from backend.providers.http import HttpAnswer, Target, UpstreamHttp
 from backend.providers.media_fetch import Wanted, fetch_media
 from backend.providers.openai_usage import usage_from_openai
@@ -78,17 +79,33 @@ class GoogleChat:
         self._targets: dict[tuple[str, str], Target] = {}
 
     async def complete(self, request: ChatRequest) -> WholeAnswer:
-        response = await self._post(request, "generateContent", "application/json")
+        answer = await self._completion(await self._post(request, "generateContent", "application/json"), request)
+        return WholeAnswer(orjson.dumps(answer), answer, usage_from_openai(answer.get("usage")))
+
+    async def generated(self, request: OperationRequest) -> OperationAnswer:
+        """What is no chat to the caller and one to the model: pictures, sound. Raises UpstreamFailure."""
+        try:
+            body, read = generating(request)
+        except BourseError as error:
+            raise UpstreamFailure("refused", error) from None
+        response = await self.posted(request, "generateContent", body, "application/json")
+        completion = await self._completion(response, request)
+        try:
+            return read(completion, self._poster.name)
+        except UpstreamFailure as failure:
+            failure.status = failure.status or response.status
+            raise
+
+    async def _completion(self, response: HttpAnswer, request: ChatRequest) -> dict[str, Any]:
         try:
             _, value = await self._poster.read_object(response)
             if error_of(value) is not None:
                 raise google_failure(self._poster.name, None, value, unsaid=self._poster.unsaid)
-            answer = chat_completion(value, self._identity(request))
+            return chat_completion(value, self._identity(request))
         except UpstreamFailure as failure:
             # It took the call on, so it is going to bill it, unless it says itself that it failed.
             failure.status = failure.status or response.status
             raise
-        return WholeAnswer(orjson.dumps(answer), answer, usage_from_openai(answer.get("usage")))
 
     async def open_stream(self, request: ChatRequest) -> StreamAnswer:
         response = await self._post(request, "streamGenerateContent?alt=sse", "text/event-stream")

@@ -16,6 +16,7 @@ from backend.providers.access_token import AccessTokens, form_exchange
 from backend.providers.failures import UpstreamFailure, failure_from_error_body
 from backend.providers.google_chat import GoogleChat, GooglePoster
 from backend.providers.google_embeddings import PREDICT, from_prediction, prediction_body, predictions_at_once
+from backend.providers.google_generated import OPERATIONS
 from backend.providers.google_token import ServiceAccount
 from backend.providers.http import UpstreamHttp
 from backend.providers.posting import path_of_model
@@ -43,7 +44,7 @@ class VertexProvider:
     """`settings.base_url`, where it is given, ends where `/projects` begins."""
 
     protocol = "vertex"
-    capabilities = Capabilities(operations=frozenset({"embeddings"}), inputs_of=predictions_at_once)
+    capabilities = Capabilities(operations=OPERATIONS | {"embeddings"}, inputs_of=predictions_at_once, counts_speech=True)
 
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         self.name = name
@@ -81,6 +82,8 @@ class VertexProvider:
         return await self._chat.open_stream(request)
 
     async def perform(self, request: OperationRequest) -> OperationAnswer:
+        if request.operation != "embeddings":
+            return await self._chat.generated(request)
         try:
             body = prediction_body(request.body)
         except BourseError as error:

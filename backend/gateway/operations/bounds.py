@@ -33,7 +33,7 @@ _BOUNDED: Mapping[str, frozenset[str]] = {"audio.speech": frozenset({"speed"})}
 class UnitBound(Bound):
     """One candidate for one call. `tariffs` are its prices by unit, once they were looked up."""
 
-    __slots__ = ("_worst", "asked", "longest", "metered", "operation", "tariffs")
+    __slots__ = ("_worst", "asked", "counts_speech", "longest", "metered", "operation", "tariffs")
 
     def __init__(self, candidate: Candidate, family: Family, longest: int | None, prompt: int, operation: Operation, asked: Asked) -> None:
         cap = cap_of(asked.body) if operation.name == "completions" else 0
@@ -41,6 +41,8 @@ class UnitBound(Bound):
         self.operation = operation
         self.asked = asked
         self.longest = longest
+        self.counts_speech = False
+        """Whether the provider says how many tokens of sound it spoke; nobody else's speech is charged by them."""
         self.tariffs: dict[Unit, PriceCard] = {}
         self.metered: Metered | None = None
         """What the answer used, once there is one."""
@@ -48,7 +50,10 @@ class UnitBound(Bound):
 
     @property
     def most(self) -> Mapping[Unit, Usage]:
-        return self.operation.most(self.asked, self.prompt, self.longest)
+        most = self.operation.most(self.asked, self.prompt, self.longest)
+        if self.operation.name != "audio.speech" or self.counts_speech:
+            return most
+        return {unit: usage for unit, usage in most.items() if unit != "token"}
 
     @property
     def tokens(self) -> int:
@@ -155,7 +160,9 @@ class UnitBounder:
                 tokens = counted[family.name] = token_bound(prompt, family) if prompt else 0
             known = self._catalog.summary(candidate.offer_id)
             longest = known.max_output_tokens if known is not None else None
-            bounds.append(UnitBound(candidate, family, longest, tokens, operation, asked))
+            bound = UnitBound(candidate, family, longest, tokens, operation, asked)
+            bound.counts_speech = provider.capabilities.counts_speech
+            bounds.append(bound)
         if not bounds:
             if refused:
                 message = f"'{refused}' {reason(refused)}. The operator can allow it for a provider (allow_fields)."

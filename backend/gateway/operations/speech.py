@@ -1,9 +1,10 @@
-"""`POST /v1/audio/speech`: a text is read out. The sound is passed on as it comes, and each character of the text is charged."""
+"""`POST /v1/audio/speech`: a text is read out. The sound is passed on as it comes. Each character of the text is charged, or the tokens of
+text and sound where the provider counts them."""
 
 from collections.abc import Mapping
 from typing import Any
 
-from backend.gateway.operations.operation import Asked, JsonOperation, Metered, Unit, choice_of, text_of
+from backend.gateway.operations.operation import Asked, JsonOperation, Metered, Unit, choice_of, estimated_tokens, text_of
 from backend.kernel.errors import BadRequest, UnsupportedParameter
 from backend.pricing.usage import Usage
 from backend.providers.provider import Operation as Name
@@ -11,6 +12,12 @@ from backend.providers.provider import OperationAnswer
 
 MOST_TEXT = 100_000
 """Characters. OpenAI takes 4,096 of them, others more; each provider refuses what is too long for it."""
+MOST_TOKENS = 16_384
+"""Of sound in one answer, where the model does not say: eleven minutes."""
+_MOST_TOKENS_A_CHARACTER = 16
+"""Half a second each: numbers are long when they are read."""
+_TOKENS_A_CHARACTER = 2
+"""At fifteen characters a second."""
 FORMATS = ("mp3", "opus", "aac", "flac", "wav", "pcm")
 
 
@@ -34,10 +41,17 @@ class Speech(JsonOperation):
         return {}
 
     def most(self, asked: Asked, tokens: int, longest: int | None) -> Mapping[Unit, Usage]:  # noqa: ARG002
-        return {"character": Usage(characters=len(asked.body["input"]))}
+        characters = len(asked.body["input"])
+        # A token has a byte at least.
+        read = len(f"{asked.body['input']}{asked.body.get('instructions') or ''}".encode("utf-8", "surrogatepass"))
+        said = min(longest or MOST_TOKENS, 256 + characters * _MOST_TOKENS_A_CHARACTER)
+        return {"character": Usage(characters=characters), "token": Usage(input=64 + read, audio_output=said)}
 
     def fault(self, asked: Asked, answer: OperationAnswer) -> str | None:  # noqa: ARG002
         return None if answer.stream is not None or answer.body else "no sound"
 
-    def used(self, asked: Asked, answer: OperationAnswer | None) -> list[Metered]:  # noqa: ARG002
-        return [Metered("character", Usage(characters=len(asked.body["input"])), "counted")]
+    def used(self, asked: Asked, answer: OperationAnswer | None) -> list[Metered]:
+        told = [Metered("token", answer.usage, "provider")] if answer is not None and answer.usage is not None else []
+        characters = len(asked.body["input"])
+        guessed = Usage(input=estimated_tokens(asked.body["input"]), audio_output=characters * _TOKENS_A_CHARACTER)
+        return [*told, Metered("character", Usage(characters=characters), "counted"), Metered("token", guessed, "estimated")]

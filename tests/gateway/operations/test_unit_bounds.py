@@ -32,13 +32,17 @@ MINI_TTS = {("input", "token"): 0.6, ("audio_out", "token"): 12, ("output", "sec
 EMBED = {("input", "token"): 0.02, ("image_in", "image"): 120}
 
 
-def bound_of(path: str, prices: dict[tuple[str, ...], float], asked: Asked, *, prompt: int = 10, state: str = "priced") -> UnitBound:
+def bound_of(
+    path: str, prices: dict[tuple[str, ...], float], asked: Asked, *, prompt: int = 10, state: str = "priced", **more: Any
+) -> UnitBound:
     lines = tuple(
         PriceLine("-".join(about), about[0], about[1], round(usd * 10**9), variant=about[2] if len(about) > 2 else None)
         for about, usd in prices.items()
     )
     operation: Operation = OPERATIONS[path]
     bound = UnitBound(Candidate("acme", "m", "acme/m"), family_of("m", "acme"), 2000, prompt, operation, asked)
+    for name, value in more.items():
+        setattr(bound, name, value)
     bound.price(PriceCard("acme/m", state, lines), NOW)
     return bound
 
@@ -108,6 +112,20 @@ def test_each_is_charged_once_in_the_unit_of_its_offer(
 def test_what_has_no_price_is_not_bounded(path: str, prices: Any, request_: Asked) -> None:
     bound = bound_of(path, prices, request_)
     assert not bound.tariffs
+
+
+def test_speech_is_charged_by_the_token_where_its_provider_counts_them() -> None:
+    prices = {("input", "token"): 0.5, ("output", "token"): 2, ("audio_out", "token"): 10}
+    bound = bound_of("/v1/audio/speech", prices, asked(input="hello"), counts_speech=True)
+    answer = OperationAnswer(b"sound", None, Usage(input=3, audio_output=40))
+    [metered, *others] = bound.operation.used(bound.asked, answer)
+    assert bound.meter([metered, *others], NOW) == Metered("token", Usage(input=3, audio_output=40), "provider")
+    cost = bound.cost(metered, NOW)
+    assert cost is not None
+    assert cost.nano == 3 * 500 + 40 * 10_000
+    assert bound.worst >= 256 * 10_000
+    unheard = bound.meter(bound.operation.used(bound.asked, None), NOW)
+    assert (unheard.unit, unheard.source, unheard.usage.audio_output) == ("token", "estimated", 10)
 
 
 def test_the_most_that_a_file_can_be_is_what_is_reserved() -> None:
