@@ -17,6 +17,7 @@ import structlog
 
 from backend.credentials import repository
 from backend.credentials.master import MasterKeys, MasterKeyWrong, Row
+from backend.credentials.repository import SealedKey
 from backend.credentials.secrets_file import SecretsFileWrong, Section, read_secrets, section_for
 from backend.credentials.tables import ProviderKey
 from backend.credentials.vault import Vault
@@ -72,8 +73,8 @@ class KeyBook:
         self._db = db
         self._masters = masters
         self._vault = vault
-        self._rows: list[ProviderKey] = []
-        self._opened: dict[tuple[Row, str, bytes], str] = {}
+        self._rows: list[SealedKey] = []
+        self._opened: dict[SealedKey, str] = {}
         """Values of stored keys by all that they are bound to, so that none opens once more in another place."""
         self.shared: Mapping[str, Found] = {}
         """By provider; every one is there."""
@@ -87,11 +88,11 @@ class KeyBook:
         sections = self._sections()
         providers = self.providers.all
         stored: dict[str | None, dict[str, list[FoundKey]]] = defaultdict(lambda: defaultdict(list))
+        places = {name: destination(provider) for name, provider in providers.items()}
+        self._opened = {row: self._opened[row] for row in self._rows if row in self._opened}
         for row in self._rows:
-            if row.provider in providers:
-                stored[row.tenant_id][row.provider].append(self._stored(row, providers[row.provider]))
-        present = {_bound(row) for row in self._rows}
-        self._opened = {place: value for place, value in self._opened.items() if place in present}
+            if row.provider in places:
+                stored[row.tenant_id][row.provider].append(self._stored(row, places[row.provider]))
         everybodys = stored.pop(None, {})
         shared: dict[str, Found] = {}
         for name, provider in providers.items():
@@ -105,7 +106,7 @@ class KeyBook:
         """Read everything anew, the database first; raises what the database does."""
         if self._db is not None:
             async with self._db.read() as session:
-                self._rows = await repository.all_keys(session)
+                self._rows = await repository.sealed_keys(session)
         if self._vault is not None:
             await self._vault.fetch(self.vault_places())
         self.read()
@@ -166,12 +167,14 @@ class KeyBook:
             return FoundKey(name, CONFIGURATION, reference.place, None, f"{error}.")
         return FoundKey(name, CONFIGURATION, reference.place, value)
 
-    def _stored(self, row: ProviderKey, provider: ProviderSettings) -> FoundKey:
-        now = destination(provider)
+    def _stored(self, row: SealedKey, now: str) -> FoundKey:
+        """Args:
+        now: where its provider is.
+        """
         if row.origin != now:
             why = f"It was stored for {row.origin}, and the provider is at {now} now: add it anew."
             return FoundKey(row.name, STORED, "database", None, why)
-        value = self._opened.get(_bound(row))
+        value = self._opened.get(row)
         if value is None:
             master = self._masters.known(row.master) if self._masters is not None else None
             if master is None:
@@ -180,17 +183,13 @@ class KeyBook:
             if value is None:
                 log.error("provider_key.does_not_open", provider=row.provider, key=row.name, row=row.id)
                 return FoundKey(row.name, STORED, "database", None, "It does not open: somebody has changed its row. Add it anew.")
-            self._opened[_bound(row)] = value
+            self._opened[row] = value
         return FoundKey(row.name, STORED, "database", value)
 
 
-def row_of(row: ProviderKey) -> Row:
+def row_of(row: ProviderKey | SealedKey) -> Row:
     """What its secret is bound to."""
     return Row(row.id, row.tenant_id, row.provider, row.origin)
-
-
-def _bound(row: ProviderKey) -> tuple[Row, str, bytes]:
-    return row_of(row), row.master, row.sealed
 
 
 def hint_of(value: str) -> str:

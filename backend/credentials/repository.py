@@ -1,5 +1,7 @@
 """SQL of stored provider keys."""
 
+from typing import NamedTuple
+
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
@@ -7,9 +9,28 @@ from sqlmodel import col
 from backend.credentials.tables import ProviderKey
 
 
-async def all_keys(session: AsyncSession) -> list[ProviderKey]:
+class SealedKey(NamedTuple):
+    """A key as it stands in the database, but for what people see of it. There may be very many, and all are read with every change."""
+
+    id: str
+    tenant_id: str | None
+    provider: str
+    name: str
+    origin: str
+    master: str
+    sealed: bytes
+
+
+async def sealed_keys(session: AsyncSession) -> list[SealedKey]:
     """Everybody's, oldest first."""
-    return list((await session.scalars(sa.select(ProviderKey).order_by(col(ProviderKey.id)))).all())
+    columns = [getattr(ProviderKey, field) for field in SealedKey._fields]
+    return [SealedKey._make(row) for row in await session.execute(sa.select(*columns).order_by(col(ProviderKey.id)))]
+
+
+async def keys_of(session: AsyncSession, tenant_id: str | None) -> list[ProviderKey]:
+    """One owner's."""
+    owner = col(ProviderKey.tenant_id).is_(None) if tenant_id is None else col(ProviderKey.tenant_id) == tenant_id
+    return list((await session.scalars(sa.select(ProviderKey).where(owner))).all())
 
 
 async def find(session: AsyncSession, provider: str, name: str, tenant_id: str | None) -> ProviderKey | None:

@@ -114,7 +114,7 @@ class CredentialService:
         if provider is not None:
             self._configured(provider)
         async with self._db.read() as session:
-            rows = {(row.provider, row.name): row for row in await repository.all_keys(session) if row.tenant_id == tenant_id}
+            rows = {(row.provider, row.name): row for row in await repository.keys_of(session, tenant_id)}
         found = self._book.shared if tenant_id is None else self._book.own.get(tenant_id, {})
         names = [provider] if provider is not None else sorted(found)
         return [self._view(name, key, tenant_id, rows) for name in names for key in found.get(name, ())]
