@@ -27,7 +27,7 @@ class Client:
     def __init__(self, server: VaultServer, **settings: Any) -> None:
         self.now = 1000.0
         given = {"token": ROOT} | settings if settings.get("auth", "token") == "token" else settings
-        self.settings = VaultSettings.model_validate({"address": server.address, "timeout": "500ms", **given})
+        self.settings = VaultSettings.model_validate({"address": server.address, "timeout": "1500ms", **given})
         self.vault = Vault(self.settings, NetworkSettings(), now=lambda: self.now)
 
 

@@ -117,7 +117,7 @@ async def test_a_stream_hears_of_a_hang_up_whatever_was_asked_behind_it(more: in
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"first", "more_body": True})
         gone = asyncio.create_task(receive())
-        for _ in range(200):
+        for _ in range(2000):
             await asyncio.wait([gone], timeout=0.01)
             if gone.done():
                 break
@@ -293,10 +293,10 @@ async def test_a_body_that_came_with_its_head_need_not_be_waited_for(together: b
 
 async def test_a_connection_is_closed_once_it_is_idle_and_not_while_a_request_runs() -> None:
     async def slow(_scope: dict[str, Any], send: Send) -> None:
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.0)
         await hello(_scope, send)
 
-    async with served(slow, keep_alive=0.2) as (reader, writer):
+    async with served(slow, keep_alive=0.8) as (reader, writer):
         for _ in range(2):
             writer.write(request())
             assert await reader.readexactly(len(WHOLE)) == WHOLE

@@ -142,20 +142,20 @@ async def test_a_little_of_a_head_now_and_then_puts_nothing_off(monkeypatch: pyt
 
 @pytest.mark.case("C2")
 async def test_between_two_requests_on_a_connection_a_slow_head_is_cut_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_head, "HEAD_SECONDS", 0.2)
-    async with served(hello) as (reader, writer), asyncio.timeout(10):
+    monkeypatch.setattr(http_head, "HEAD_SECONDS", 1.0)
+    async with served(hello) as (reader, writer), asyncio.timeout(20):
         writer.write(with_host(b"x") + b"\r\n")
         assert await reader.readuntil(b"hello")
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.1)
         writer.write(TARGET)
         assert (await reader.read())[:12] == b"HTTP/1.1 408"
 
 
 async def test_an_answer_that_takes_longer_than_a_head_may_is_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_head, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(http_head, "HEAD_SECONDS", 0.8)
 
     async def slow(scope: dict[str, Any], send: Send) -> None:
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(1.0)
         await hello(scope, send)
 
     async with served(slow) as (reader, writer), asyncio.timeout(10):
@@ -164,12 +164,12 @@ async def test_an_answer_that_takes_longer_than_a_head_may_is_not_cut(monkeypatc
 
 
 async def test_a_websocket_has_its_own_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http_head, "HEAD_SECONDS", 0.1)
+    monkeypatch.setattr(http_head, "HEAD_SECONDS", 0.8)
 
     async def app(scope: dict[str, Any], receive: Any, send: Send) -> None:
         await receive()
         await send({"type": "websocket.accept"})
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(1.0)
         await send({"type": "websocket.send", "text": "still here"})
         await receive()
 

@@ -27,11 +27,12 @@ PROVIDER_KEY = "sk-upstream-0123456789abcdef"
 
 
 def configuration(upstream: str, other: str) -> dict[str, Any]:
-    """Two providers; `fast` asks the first, `pair` the first and then the second, `hasty` does so with limits of a fraction of a second."""
+    """Two providers; `fast` asks the first, `pair` the first and then the second, `hasty` does so with limits of a second."""
     price = {"input": 1, "output": 2}
     first = {"provider": "acme", "model": "gpt-fake", "price": price}
     second = {"provider": "backup", "model": "gpt-other", "price": {"input": 10, "output": 20}}
-    hasty = {"connect": "500ms", "attempt": "400ms", "first_token": "400ms", "idle": "400ms", "total": "5s"}
+    # Short for who is silent, and long enough for who answers on a busy machine.
+    hasty = {"connect": "2s", "attempt": "1s", "first_token": "1s", "idle": "1s", "total": "10s"}
     routes: list[dict[str, Any]] = [
         {"alias": "fast", "strategy": "ordered", "candidates": [first]},
         {"alias": "pair", "strategy": "ordered", "candidates": [first, second]},
@@ -42,7 +43,7 @@ def configuration(upstream: str, other: str) -> dict[str, Any]:
             "alias": "brief",
             "strategy": "ordered",
             "candidates": [first, second],
-            "timeouts": {**hasty, "first_token": "5s", "total": "400ms"},
+            "timeouts": {**hasty, "first_token": "5s", "total": "1s"},
         },
         {"alias": "in-20-s", "strategy": "ordered", "candidates": [first], "timeouts": {"idle": "60s", "total": "20s"}},
         {"alias": "slow-pair", "strategy": "ordered", "candidates": [first, second], "timeouts": {"first_token": "900ms"}},

@@ -51,13 +51,13 @@ async def gateway(
         {"alias": "probing", **tough, "breaker": {"probe_interval": "0s"}},
         {"alias": "at-once", **tough, "retries": {"max_wait": "0s"}},
         {"alias": "off-tough", **tough, "recover": "off"},
-        {"alias": "hasty-tough", **tough, "timeouts": {"attempt": "500ms", "first_token": "500ms"}},
+        {"alias": "hasty-tough", **tough, "timeouts": {"attempt": "1s", "first_token": "1s"}},
     ]
     settings["providers"]["tls"] = {"base_url": upstream.base_url.replace("http://", "https://")}
     settings["providers"]["hole"] = {"base_url": f"http://127.0.0.1:{hole}/v1"}
     for name in ("tls", "hole"):
         candidates = [{**first, "provider": name}, second]
-        settings["models"].append({"alias": name, **tough, "candidates": candidates, "timeouts": {"connect": "300ms"}})
+        settings["models"].append({"alias": name, **tough, "candidates": candidates, "timeouts": {"connect": "800ms"}})
     file = tmp_path / "bourse.yaml"
     file.write_text(yaml.safe_dump(settings))
     async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
@@ -277,7 +277,7 @@ async def test_the_time_of_a_call_begins_with_the_call(gateway: Rig, upstream: O
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await through_the_door(gateway, {**PLAIN, "model": "brief", "stream": stream}, send, after=0.45)
+    await through_the_door(gateway, {**PLAIN, "model": "brief", "stream": stream}, send, after=1.05)
     assert sent[0]["status"] == 504
     assert b"upstream_timeout" in sent[1]["body"]
     assert upstream.requests == []

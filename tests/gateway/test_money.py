@@ -239,7 +239,7 @@ def words(count: int) -> list[dict[str, Any]]:
 async def test_a_stream_is_cut_at_its_cap_and_marked(shop: Rig, upstream: OpenAIUpstream, at_once: bool) -> None:
     said = words(30)
     upstream.script(events(b"".join(sse(value) for value in said), end="done") if at_once else events(*said, end="hang"))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         response = await shop.post({**TEN, "stream": True}, key=TILL)
     assert response.text.count(WORDS[1]) == 10
     assert response.text.count('"finish_reason":"length"') == 1
@@ -281,8 +281,10 @@ async def test_a_failed_call_costs_nothing_and_holds_nothing(shop: Rig, upstream
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 async def test_a_hang_up_holds_nothing(shop: Rig, upstream: OpenAIUpstream, stream: bool) -> None:
     upstream.script(events(*words(3)[:3], end="hang") if stream else hang())
-    with pytest.raises(httpx.ReadTimeout):
-        await shop.post({**TEN, "stream": stream}, key=TILL, timeout=0.3)
+    caller = asyncio.create_task(shop.post({**TEN, "stream": stream}, key=TILL))
+    while not upstream.requests:
+        await asyncio.sleep(0.01)
+    caller.cancel()
     row = await shop.last_row("client_closed")
     assert not any(await held(shop))
     assert await in_the_database(shop) == (row["charged_nano"], row["charged_nano"])
@@ -310,9 +312,9 @@ async def test_among_failures_and_hang_ups_the_budget_equals_the_ledger_and_noth
         steps.append((status(500), reset(), hang())[number // 3 % 3] if number % 3 == 0 else using(number % 10 + 1))
     upstream.script(*steps, honours_the_cap)
 
-    async def call() -> int:
+    async def call(patience: float = 3) -> int:
         try:
-            return (await shop.post(TEN, key=TILL, timeout=3)).status_code
+            return (await shop.post(TEN, key=TILL, timeout=patience)).status_code
         except httpx.ReadTimeout:
             return 499
 
@@ -323,7 +325,7 @@ async def test_among_failures_and_hang_ups_the_budget_equals_the_ledger_and_noth
     assert spent == charged <= 100 * CALL
     places = (100 * CALL - spent) // CALL
     upstream.script(honours_the_cap)
-    drained = [await call() for _ in range(places + 1)]
+    drained = [await call(30) for _ in range(places + 1)]
     assert drained == [200] * places + [403]
     spent, charged = await in_the_database(shop)
     assert spent == charged > 99 * CALL

@@ -107,7 +107,7 @@ async def test_where_every_key_is_limited_the_caller_hears_when_the_first_is_fre
     upstream.script(by_key(red=status(429, None, "retry-after: 90"), blue=status(429, None, "retry-after: 40")))
     response = await rig.post(PLAIN)
     assert (response.status_code, response.json()["error"]["code"]) == (429, "upstream_rate_limited")
-    assert response.headers["retry-after"] in ("40", "39")
+    assert 20 < int(response.headers["retry-after"]) <= 40
     (row,) = await rig.rows()
     assert row["attempts"] == 1
 

@@ -55,7 +55,7 @@ class Watched:
 @pytest.fixture
 async def watched() -> AsyncIterator[Watched]:
     async with OpenAIUpstream() as upstream:
-        made = Watched(upstream, free_port(), timeout=0.2)
+        made = Watched(upstream, free_port(), timeout=1.5)
         yield made
         await made.probes.stop()
         await made.http.close()

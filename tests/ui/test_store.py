@@ -177,7 +177,9 @@ def test_a_provider_is_found_by_its_own_search(visit: Visit) -> None:
 def test_what_has_no_price_is_said_to_have_none(visit: Visit) -> None:
     page = visit().open("/?mode=chat&sort=output&order=reverse")
     expect(page.locator("[data-model]").first).to_be_visible()
-    for cell in page.locator("[data-model] td:nth-child(5), [data-model] td:nth-child(6)").all_inner_texts():
+    cells = page.locator("[data-model] td:nth-child(5), [data-model] td:nth-child(6)").all_inner_texts()
+    assert cells
+    for cell in cells:
         assert re.fullmatch(r"[\d,]+\.\d{2,9}(\s+from [\d,]+\.\d{2,9})?|unpriced|free|other unit|—", cell.strip()), cell
 
 

@@ -36,7 +36,7 @@ def cached_configuration(upstream: str, other: str) -> dict[str, Any]:
             "strategy": "ordered",
             "candidates": [first],
             "cache": {"ttl": "60s"},
-            "timeouts": {"attempt": "300ms", "first_token": "300ms"},
+            "timeouts": {"attempt": "1s", "first_token": "1s"},
             "retries": {"per_candidate": 0},
         },
     ]

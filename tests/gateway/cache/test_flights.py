@@ -148,8 +148,8 @@ async def test_who_waits_longer_than_is_usual_for_the_route_asks_for_himself(sta
         assert (second.status_code, second.headers["x-bourse-cache"]) == (200, MISS)
     assert stage.asked == 2
     row = next(row for row in await stage.rows() if not row["stream"])
-    assert row["latency_ms"] >= 300
-    assert row["overhead_us"] < row["latency_ms"] * 1000 - 250_000, "what was waited for another's answer is no time of ours"
+    assert row["latency_ms"] >= 1000
+    assert row["overhead_us"] < row["latency_ms"] * 1000 - 900_000, "what was waited for another's answer is no time of ours"
 
 
 async def test_who_hangs_up_while_waiting_is_gone_at_once_and_the_others_are_not(stage: Stage) -> None:

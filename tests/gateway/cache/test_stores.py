@@ -246,7 +246,7 @@ async def test_redis_alone_tells_nothing_and_what_was_changed_there_is_nothing(s
 
 async def test_a_redis_that_is_silent_is_a_miss_and_soon_nobody_asks_it(redis_server: RedisServer, redis_url: str) -> None:
     metrics = Metrics()
-    store = RedisStore(redis_url, metrics, answer_seconds=0.05)
+    store = RedisStore(redis_url, metrics, answer_seconds=0.4)
     await store.start()
     store.put(KEY, ENTRY, 60)
     redis_server.freeze()

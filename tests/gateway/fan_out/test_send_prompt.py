@@ -98,7 +98,7 @@ async def test_one_that_is_silent_costs_the_others_nothing_and_ends_when_its_tim
     silent, sandbox = told["data"]
     assert silent["error"] == {"message": "No whole answer within 0.3 s.", "code": "timeout", "status": 504}
     assert sandbox["success"]
-    await asyncio.wait_for(upstream.requests[0].hung_up.wait(), 5)
+    await asyncio.wait_for(upstream.requests[0].hung_up.wait(), 20)
     while (silent["request_id"], "client_closed") not in [(row["request_id"], row["outcome"]) for row in await gateway.rows()]:
         await asyncio.sleep(0.02)
 
@@ -110,7 +110,7 @@ async def test_whoever_leaves_stops_every_call_of_his(gateway: Rig, upstream: Op
         while len(upstream.requests) < 2:
             await asyncio.sleep(0.01)
         asking.cancel()
-        await asyncio.wait_for(asyncio.gather(*[request.hung_up.wait() for request in upstream.requests]), 5)
+        await asyncio.wait_for(asyncio.gather(*[request.hung_up.wait() for request in upstream.requests]), 20)
     while [row["outcome"] for row in await gateway.rows()] != ["client_closed"] * 2:
         await asyncio.sleep(0.02)
 

@@ -135,7 +135,7 @@ async def test_a_caller_who_hangs_up_is_settled(gateway: Rig, upstreams: Upstrea
     while not upstreams.openai.requests:
         await asyncio.sleep(0.005)
     asking.cancel()
-    await asyncio.wait_for(upstreams.openai.requests[0].hung_up.wait(), 2)
+    await asyncio.wait_for(upstreams.openai.requests[0].hung_up.wait(), 20)
     assert (await gateway.last_row("client_closed"))["endpoint"] == "messages"
 
 

@@ -69,7 +69,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
         for name, (put_in, put_out) in zip(("acme", "backup", "third"), prices, strict=True)
     ]
     declared = [candidates[0], *({**candidate, "prefill": True} for candidate in candidates[1:])]
-    quick = {"idle": "300ms", "first_token": "2s", "total": "30s"}
+    quick = {"idle": "1s", "first_token": "5s", "total": "30s"}
     free = {"strategy": "ordered", "timeouts": quick, "breaker": {"failures": 1000}, "retries": {"per_candidate": 0}}
     settings["models"] = [
         {**free, "alias": "two", "candidates": candidates[:2]},
@@ -78,8 +78,8 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
         {**free, "alias": "three-declared", "candidates": declared},
         {**free, "alias": "alone", "candidates": candidates[:1], "retries": {"per_candidate": 2, "backoff": "10ms"}},
         {**free, "alias": "off", "candidates": candidates[:2], "recover": "off"},
-        {**free, "alias": "brief", "candidates": candidates[:2], "timeouts": {**quick, "total": "900ms"}},
-        {**free, "alias": "hasty", "candidates": candidates[:2], "timeouts": {**quick, "attempt": "300ms"}},
+        {**free, "alias": "brief", "candidates": candidates[:2], "timeouts": {**quick, "total": "2s"}},
+        {**free, "alias": "hasty", "candidates": candidates[:2], "timeouts": {**quick, "attempt": "1s"}},
         {**free, "alias": "patient", "candidates": candidates[:2], "timeouts": {**quick, "first_token": "20s", "idle": "20s"}},
     ]
     settings["bootstrap"] = {}
