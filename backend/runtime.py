@@ -98,6 +98,7 @@ class Runtime:
         self.prices = PriceBook(self.db, clock)
         self.load = Load(settings.overload)
         self.provider_book = ProviderBook(settings, self.db)
+        self._loading_providers = asyncio.Lock()
         self.health = Health(events=self.events)
         tell_of_health(self.events, self.metrics)
         self.routes = RouteTable(settings, self.catalog, self.db, conditions=self.health, load=self.load, providers=self.provider_book)
@@ -143,6 +144,7 @@ class Runtime:
             masters=self._masters,
         )
         self.probes = Probes(settings.health_check, self.connections.shared, self.health, self.events)
+        self.connections.moved = self._forget_provider
         self.health_view = HealthService(clock, self.health, self.routes, self.probes)
         show_standing(self)
 
@@ -176,18 +178,12 @@ class Runtime:
     @cached_property
     def provider_edits(self) -> ProviderEdits:
         """What operators do with providers."""
-
-        async def reload() -> None:
-            await self.provider_book.load()
-            await self.connections.load()
-            await self.routes.load()
-
+        reload = self.load_providers
         return ProviderEdits(self.db, self.clock, self.audit, self.settings, self.upstream_addresses, self.credentials, reload=reload)
 
     @cached_property
     def credentials(self) -> CredentialService:
         """What operators, and tenants' admins, do with keys of providers."""
-        connections = self.connections
         return CredentialService(
             self.db,
             self.clock,
@@ -195,8 +191,8 @@ class Runtime:
             self.provider_book,
             self._masters,
             self.key_book,
-            reload=connections.load,
-            standing=connections.standing,
+            reload=self.load_providers,
+            standing=self.connections.standing,
         )
 
     @property
@@ -205,6 +201,11 @@ class Runtime:
         if self.change_feed.lost:
             return "the database is out of reach for so long that nobody knows which keys are still good"
         return self.readiness.missing
+
+    def _forget_provider(self, name: str) -> None:
+        """It is another one than before, or there no more."""
+        self.health.moved(name)
+        self.probes.newest.pop(name, None)
 
     def drain(self) -> None:
         """Tell load balancers to look elsewhere."""
@@ -231,12 +232,18 @@ class Runtime:
         await self.auth.load()
         await self._catalog()
         await self.prices.load()
-        await self.provider_book.load()
-        await self.connections.load()
+        await self.load_providers()
         self.key_book.check_master()
-        await self.routes.load()
         await self.gateway.cache.load()
         await self.change_feed.start(seen=seen)
+
+    async def load_providers(self) -> None:
+        """Providers, their keys and the routes to them anew, together: each goes by what is before it. One at a time, so that nobody takes
+        up what he read before somebody else's change."""
+        async with self._loading_providers:
+            await self.provider_book.load()
+            await self.connections.load()
+            await self.routes.load()
 
     async def _schema(self) -> None:
         await asyncio.to_thread(migrations.prepare, self.db.url)
@@ -308,10 +315,8 @@ async def open_runtime(
         runtime.change_feed.subscribe(runtime.limit_book.load)
         runtime.change_feed.subscribe(runtime.gateway.cache.load)
         runtime.change_feed.subscribe(runtime.auth.load, vital=True)
-        runtime.change_feed.subscribe(runtime.provider_book.load)
-        runtime.change_feed.subscribe(runtime.connections.load)
         # Routes last: they remember what the catalog said about names.
-        for reload in (_reload_catalog(runtime.catalog), runtime.prices.load, runtime.routes.load):
+        for reload in (_reload_catalog(runtime.catalog), runtime.prices.load, runtime.load_providers):
             runtime.change_feed.subscribe(reload)
         starter = asyncio.create_task(_keep_starting(runtime, when_ready), name="start")
         stack.push_async_callback(_cancel, starter)

@@ -109,7 +109,7 @@ class Gateway:
                 health.limit(name, provider.max_parallel, provider.max_queue)
             upstreams.set_own(connections.own)
 
-        connections.changed, connections.exchanged, connections.moved = changed, health.exchanged, health.moved
+        connections.changed, connections.exchanged = changed, health.exchanged
         allowed = providers.allowed
         counter = TokenCounter()
         self._bounder = Bounder(catalog, prices, upstreams, counter, settings.budgets.default, allowed)

@@ -67,11 +67,13 @@ class ProviderEdits:
                 "The name of a provider begins with a letter or digit and has lower-case letters, digits, '-' and '_' alone, 63 at most.",
                 param="name",
             )
+        taken = Conflict(f"There is already a provider {name!r}: `provider change {name}` changes it.", param="name")
+        if name in self._settings.providers:
+            raise taken
         provider = await self._checked(name, fields)
         async with self._db.write() as unit:
-            edits = await self._held(unit)
-            if name in edits or name in self._settings.providers:
-                raise Conflict(f"There is already a provider {name!r}: `provider change {name}` changes it.", param="name")
+            if name in await self._held(unit):
+                raise taken
             await self._put(unit, principal, "provider.add", name, fields)
             if key is not None:
                 await self._keys.put(unit, principal, name, provider, key)

@@ -44,17 +44,17 @@ def edited(name: str, file: ProviderSettings | None, edits: Edits) -> ProviderSe
         provider = ProviderSettings.model_validate(over(file.model_dump() if file is not None else {}, edits))
     except ValidationError as error:
         raise refusal(error) from None
+    if provider.protocol == "litellm" and (file is None or "metadata" in edits):
+        raise BadRequest(
+            "litellm makes connections of its own and looks for keys in the environment: it is set up in the configuration file alone.",
+            param="protocol" if file is None else "metadata",
+        )
     if file is not None and (provider.protocol, destination(provider)) != (file.protocol, destination(file)):
         field = next((field for field in ("base_url", "protocol") if getattr(provider, field) != getattr(file, field)), "metadata")
         raise BadRequest(
             f"The configuration file has {name!r} at {destination(file)}, and its key goes there alone: change the file, or add another "
             "provider.",
             param=field,
-        )
-    if provider.protocol == "litellm" and (file is None or "metadata" in edits):
-        raise BadRequest(
-            "litellm makes connections of its own and looks for keys in the environment: it is set up in the configuration file alone.",
-            param="protocol" if file is None else "metadata",
         )
     _check_metadata(provider, edits)
     if provider.protocol == SANDBOX and provider.base_url is not None:
@@ -116,7 +116,7 @@ def _check_metadata(provider: ProviderSettings, edits: Edits) -> None:
         if field not in known:
             has = f"there is {', '.join(sorted(known))}" if known else "that protocol has none"
             raise BadRequest(
-                f"{field!r} is neither a setting of a provider nor metadata of {provider.protocol} that may be set here: {has}. What names an "
-                "account, a file or an identity of the machine is said in the configuration file alone.",
+                f"{field!r} is neither a setting of a provider nor metadata of {provider.protocol} that may be set here: {has}. What names "
+                "an account, a file or an identity of the machine is said in the configuration file alone.",
                 param=f"metadata.{field}",
             )

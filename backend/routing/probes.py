@@ -103,6 +103,8 @@ class Probes:
             error = failure.kind
         except TimeoutError:
             error = "timeout"
+        if self._providers.get(provider.name) is not provider:
+            return  # it is another one by now, or there no more
         look = Look(time.monotonic(), (time.monotonic() - started) * 1000, status, error)
         before = self.newest.get(provider.name)
         self.newest[provider.name] = look
