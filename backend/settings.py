@@ -91,6 +91,8 @@ class ProviderSettings(Section):
             raise ValueError(f"base_url is needed for protocol {self.protocol}")
         if self.base_url is not None and (urlsplit(self.base_url).scheme not in ("http", "https") or not urlsplit(self.base_url).hostname):
             raise ValueError("base_url must look like https://host/path")
+        if self.base_url is not None and urlsplit(self.base_url).username is not None:
+            raise ValueError("base_url is shown to people and holds no user or password: keys belong into api_key")
         if self.api_key is not None and "default" in self.api_keys:
             raise ValueError("api_keys: the key of api_key is called default; give the other one another name")
         return self

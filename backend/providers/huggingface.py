@@ -6,6 +6,7 @@ Sources: huggingface.co/docs/inference-providers, …/tasks/chat-completion, …
 """
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -52,6 +53,9 @@ class HuggingFaceProvider(OpenAIProvider):
         self._extraction = str(
             settings.metadata.get("embeddings_url") or f"{router}/hf-inference/models/{{model}}/pipeline/feature-extraction"
         )
+        if "{model}" in urlsplit(self._extraction).netloc:
+            # Callers name models, and would say where the key goes.
+            raise ValueError("metadata.embeddings_url may have {model} in its path alone")
 
     def edited(self, events: EventBytes, request: ChatRequest) -> StreamAnswer:  # noqa: ARG002
         return EditedStream(self.name, events, edited)

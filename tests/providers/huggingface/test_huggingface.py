@@ -242,6 +242,14 @@ async def test_feature_extraction_elsewhere(hub: OpenAIUpstream) -> None:
     assert hub.requests[0].path == f"/pipelines/{wire.EMBEDDER}"
 
 
+@pytest.mark.case("W11")
+@pytest.mark.parametrize("elsewhere", ["https://{model}.example/embed", "https://{model}/", "https://a@{model}:443/embed"])
+async def test_no_model_that_a_caller_names_says_where_feature_extraction_is(hub: OpenAIUpstream, elsewhere: str) -> None:
+    async with client() as http:
+        with pytest.raises(ValueError, match="in its path alone"):
+            build("hf", settings(hub, embeddings_url=elsewhere), http)
+
+
 async def test_no_key_no_call(hub: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("NO_HF_KEY", raising=False)
     async with client() as http:
