@@ -1,8 +1,8 @@
-"""Amazon Bedrock: Claude through InvokeModel in Anthropic's own shape, all others through Converse; Titan's embeddings and pictures.
+"""Amazon Bedrock: Claude through InvokeModel in Anthropic's own shape, all others through Converse; embeddings, pictures and rankings.
 
 Requests are signed by us (Signature Version 4), or carry an API key of Bedrock's as `api_key`. Of the metadata, `bedrock_chat_format` is
 `anthropic_messages` or `converse` where the model's id does not say it, `bedrock_default_max_tokens` the cap of an answer where neither the
-caller nor the route sets one; for the others see `bedrock_account`, `bedrock_claude` and `bedrock_titan`.
+caller nor the route sets one; for the others see `bedrock_account`, `bedrock_claude`, `bedrock_titan` and `bedrock_cohere`.
 Source: docs.aws.amazon.com/bedrock/latest/APIReference/API_Operations_Amazon_Bedrock_Runtime.html.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import orjson
 
 from backend.kernel.clock import Clock, SystemClock
-from backend.kernel.errors import BourseError, UnsupportedParameter
+from backend.kernel.errors import BourseError
 from backend.pricing.usage import Usage
 from backend.providers.anthropic_answer import completion
 from backend.providers.anthropic_models import takes_prefill
@@ -22,18 +22,9 @@ from backend.providers.bedrock_answer import ConverseEvents, MalformedAnswer, me
 from backend.providers.bedrock_calls import BedrockCalls
 from backend.providers.bedrock_claude import ClaudeEvents, claude_body
 from backend.providers.bedrock_media import with_media
+from backend.providers.bedrock_operations import FIELDS, OPERATIONS, asking, check, inputs_at_once
 from backend.providers.bedrock_request import converse_body
 from backend.providers.bedrock_stream import BedrockChunks, BedrockStream, Events
-from backend.providers.bedrock_titan import (
-    TITAN_FIELDS,
-    check_titan,
-    draws,
-    embedding_answer,
-    embedding_body,
-    embeds,
-    image_answer,
-    image_body,
-)
 from backend.providers.failures import UpstreamFailure, protocol_failure
 from backend.providers.http import HttpAnswer, UpstreamHttp
 from backend.providers.metadata import AWS_ACCOUNT
@@ -52,7 +43,8 @@ from backend.settings import ProviderSettings
 CLAUDE, CONVERSE = "anthropic_messages", "converse"
 _EVENTS = "application/vnd.amazon.eventstream"
 _LONGEST_ID = 64
-_FIELDS = frozenset({"bedrock_chat_format", "bedrock_default_max_tokens", *AWS_ACCOUNT, *TITAN_FIELDS})
+_MOST_DIGITS = 9
+_FIELDS = frozenset({"bedrock_chat_format", "bedrock_default_max_tokens", *AWS_ACCOUNT, *FIELDS})
 Read = Callable[[dict[str, Any]], tuple[dict[str, Any], Usage | None]]
 """The answer in OpenAI's shape and what it used. Raises LookupError, TypeError, AttributeError: it cannot be read."""
 
@@ -82,8 +74,8 @@ class BedrockProvider:
         prefill=True,
         trims_prefill=True,
         prefills=_takes_prefill,
-        operations=frozenset({"embeddings", "images.generations"}),
-        most_inputs=1,
+        operations=OPERATIONS,
+        inputs_of=inputs_at_once,
     )
 
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
@@ -121,20 +113,15 @@ class BedrockProvider:
 
     async def perform(self, request: OperationRequest) -> OperationAnswer:
         """As `Performer.perform`."""
-        terms, embedding = self._calls.terms_of(request), request.operation == "embeddings"
-        metadata = terms.metadata
+        terms = self._calls.terms_of(request)
         try:
-            if not (embeds if embedding else draws)(request.model, metadata):
-                raise UnsupportedParameter("On Bedrock, Titan embeds, and Titan and Nova Canvas draw; this model does not.", param="model")
-            body = embedding_body(request.body, request.model, metadata) if embedding else image_body(request.body, metadata)
+            body, read = asking(request, terms.metadata, self._now())
         except BourseError as error:
             raise UpstreamFailure("refused", error) from None
         response = await self._calls.post(request, terms, "invoke", body, "application/json")
-
-        def read(answer: dict[str, Any]) -> tuple[dict[str, Any], Usage | None]:
-            return embedding_answer(answer, request.model) if embedding else (image_answer(answer, self._now()), None)
-
-        value, usage = await self._read(response, read)
+        counted = response.header(b"x-amzn-bedrock-input-token-count") or ""
+        tokens = int(counted) if counted.isdecimal() and len(counted) <= _MOST_DIGITS else None
+        value, usage = await self._read(response, lambda answer: read(answer, tokens))
         return OperationAnswer(orjson.dumps(value), value, usage)
 
     async def _translated(self, request: ChatRequest, metadata: Mapping[str, Any]) -> tuple[bool, dict[str, Any]]:
@@ -180,7 +167,7 @@ def _check(metadata: Mapping[str, Any]) -> None:
         raise ValueError(f"metadata.bedrock_chat_format is {CLAUDE} or {CONVERSE}")
     if cap is not None and (type(cap) is not int or cap < 1):
         raise ValueError("metadata.bedrock_default_max_tokens is a number of tokens")
-    check_titan(metadata)
+    check(metadata)
 
 
 def _answer_id(response: HttpAnswer) -> str:

@@ -36,8 +36,6 @@ _DRAWING = Vocabulary("Bedrock's models of pictures", frozenset({"model", "promp
 
 def check_titan(metadata: Mapping[str, Any]) -> None:
     """Raises ValueError: a field of the metadata is not what it must be."""
-    if metadata.get("bedrock_embedding_format") not in (None, TITAN_TEXT):
-        raise ValueError(f"metadata.bedrock_embedding_format is {TITAN_TEXT}")
     if metadata.get("bedrock_image_task_type") not in (None, TEXT_IMAGE):
         # The other tasks change a picture that is sent along; a body of images.generations has none.
         raise ValueError(f"metadata.bedrock_image_task_type is {TEXT_IMAGE}")

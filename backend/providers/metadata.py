@@ -14,8 +14,8 @@ PLAIN: Mapping[str, frozenset[str]] = {
     "azure": frozenset({"api_version", "tenant_id", "client_id", "authority", "scope"}),
     "bedrock": frozenset({
         "region", "anthropic_version", "anthropic_beta", "bedrock_chat_format", "bedrock_default_max_tokens", "bedrock_embedding_format",
-        "bedrock_embed_dims", "bedrock_embed_normalize", "bedrock_image_task_type", "bedrock_image_quality", "bedrock_image_cfg_scale",
-        "bedrock_image_style", "bedrock_image_seed",
+        "bedrock_embed_dims", "bedrock_embed_input_type", "bedrock_embed_normalize", "bedrock_image_task_type", "bedrock_image_quality",
+        "bedrock_image_cfg_scale", "bedrock_image_style", "bedrock_image_seed",
     }),
     "huggingface": frozenset({"embeddings_url", "normalize", "prompt_name", "truncate", "truncation_direction"}),
     "vertex": frozenset({"project", "location", "gs_allowed"}),

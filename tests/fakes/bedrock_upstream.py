@@ -5,8 +5,8 @@
         upstream.script(converse({"text": "hello"}))
 
 Sources: docs.aws.amazon.com/bedrock/latest/APIReference (InvokeModel, InvokeModelWithResponseStream, Converse, ConverseStream and their
-errors), smithy.io/2.0/aws/amazon-eventstream.html for the binary events, docs.aws.amazon.com/IAM/latest/UserGuide
-/reference_sigv-create-signed-request.html for the signature, which is worked out here anew.
+errors), …/userguide/model-parameters-embed-v4.html and …/rerank-use.html, smithy.io/2.0/aws/amazon-eventstream.html for the binary events,
+docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html for the signature, which is worked out here anew.
 """
 
 import base64
@@ -221,6 +221,23 @@ def _cut(words: str) -> list[str]:
 
 def embedding(vector: list[float], tokens: int = 5) -> Step:
     return whole({"embedding": vector, "embeddingsByType": {"float": vector}, "inputTextTokenCount": tokens})
+
+
+def cohere_embeddings(*vectors: list[float], tokens: int | None = None) -> Step:
+    """As Cohere's models answer where `embedding_types` were named. Bedrock counts in a header."""
+
+    async def step(exchange: Exchange) -> None:
+        told = {"id": REQUEST_ID, "texts": exchange.seen.body["texts"], "response_type": "embeddings_by_type"}
+        data = json.dumps({**told, "embeddings": {"float": list(vectors)}}).encode()
+        counted = [] if tokens is None else [f"x-amzn-bedrock-input-token-count: {tokens}"]
+        await exchange.head(headers=[f"x-amzn-requestid: {REQUEST_ID}", *counted], length=len(data))
+        await exchange.send(data)
+
+    return step
+
+
+def rankings(*scores: tuple[int, float]) -> Step:
+    return whole({"results": [{"index": index, "relevance_score": score} for index, score in scores]})
 
 
 def pictures(*images: str, error: str | None = None) -> Step:

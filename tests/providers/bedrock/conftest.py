@@ -28,9 +28,11 @@ CANDIDATES = {
     "refused": ("spare", NOVA),
     "titan": ("aws", "amazon.titan-embed-text-v2:0"),
     "painter": ("aws", "amazon.titan-image-generator-v2:0"),
+    "cohere": ("aws", "cohere.embed-v4:0"),
+    "ranker": ("aws", "cohere.rerank-v3-5:0"),
 }
 PAIR = [CLAUDE, "anthropic.claude-haiku-4-5-20251001-v1:0"]
-PRICES = {"titan": {"input": 2, "output": 0}, "painter": {"image": 0.008}}
+PRICES = {"titan": {"input": 2, "output": 0}, "painter": {"image": 0.008}, "cohere": {"input": 2, "output": 0}, "ranker": {"query": 0.002}}
 METADATA = {
     "titan": {"bedrock_embed_dims": 256, "bedrock_embed_normalize": True},
     "painter": {

@@ -8,7 +8,8 @@ import openai
 import pytest
 
 from backend.kernel.errors import BadRequest, BourseError, ContentPolicyViolation, UnsupportedParameter
-from backend.providers.bedrock_titan import check_titan, draws, embedding_answer, embedding_body, embeds, image_answer, image_body
+from backend.providers.bedrock_operations import check
+from backend.providers.bedrock_titan import draws, embedding_answer, embedding_body, embeds, image_answer, image_body
 from tests.fakes.bedrock_upstream import BedrockUpstream, embedding, failing, pictures
 from tests.fakes.openai_upstream import whole
 from tests.gateway.conftest import Rig
@@ -169,12 +170,13 @@ async def test_which_models_do_what() -> None:
 @pytest.mark.parametrize(
     "metadata",
     [
+        {"bedrock_embed_input_type": "x"},
         {"bedrock_embedding_format": "x"}, {"bedrock_image_task_type": "INPAINTING"}, {"bedrock_embed_dims": "256"},
         {"bedrock_embed_dims": True}, {"bedrock_embed_normalize": "yes"}, {"bedrock_image_cfg_scale": "8"}, {"bedrock_image_seed": 1.5},
         {"bedrock_image_quality": "best"}, {"bedrock_image_style": 1},
     ],
 )  # fmt: skip
 async def test_metadata_that_cannot_be(metadata: dict[str, Any]) -> None:
-    check_titan(DRAWING)
+    check(DRAWING)
     with pytest.raises(ValueError, match=r"^metadata\.bedrock_"):
-        check_titan(metadata)
+        check(metadata)
