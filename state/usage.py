@@ -231,7 +231,7 @@ def comparison_text(spend: SpendToday) -> str:
 
 
 def used_text(usage: Usage) -> str:
-    """`48,200 tokens, 12 images and 5 min 40 s of sound`: what all calls together used; empty where that is nothing."""
+    """`48,200 tokens, 12 images and 5 min 40 s of sound.`: what all calls together used; empty where that is nothing."""
     amounts = [
         counted_text(usage.tokens, "token"),
         counted_text(usage.images, "image"),
@@ -240,7 +240,7 @@ def used_text(usage: Usage) -> str:
         counted_text(usage.searches, "search", "searches"),
     ]
     *most, last = [text for text in amounts if text] or [""]
-    return f"{', '.join(most)} and {last}" if most else last
+    return f"{', '.join(most)} and {last}." if most else last and f"{last}."
 
 
 def counted_text(number: int, one: str, more: str = "") -> str:

@@ -27,9 +27,12 @@ def _spent() -> rx.Component:
                 class_name="mt-1 font-mono text-[40px] leading-none font-medium tracking-[-.03em] tabular-nums",
                 custom_attrs={"data-testid": "spent"},
             ),
-            rx.el.p(UsageState.used, class_name="num mt-2.5 text-[13px] text-ink-2", custom_attrs={"data-testid": "used"}),
         ),
-        rx.el.p(UsageState.comparison, " ", UsageState.condition, class_name="max-w-[46ch] pb-1 text-ink-2"),
+        rx.el.div(
+            rx.el.p(UsageState.used, class_name="tabular-nums", custom_attrs={"data-testid": "used"}),
+            rx.el.p(UsageState.comparison, " ", UsageState.condition),
+            class_name="max-w-[64ch] pb-1 text-ink-2",
+        ),
         class_name="mt-[18px] flex flex-wrap items-end gap-x-10 gap-y-3",
     )
 

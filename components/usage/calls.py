@@ -31,7 +31,11 @@ def _row(call: Any) -> rx.Component:
         cell(
             rx.el.span(call.model, class_name="mr-1 font-medium"),
             rx.cond(call.simulated, badge("simulated", "info"), rx.fragment()),
-            rx.el.span(call.time, " · ", call.used, class_name="num block text-ink-3 sm:hidden"),
+            rx.el.span(
+                rx.el.span(call.time, class_name="mr-2"),
+                rx.el.span(call.used, class_name="inline-block whitespace-nowrap"),
+                class_name="num block text-ink-3 sm:hidden",
+            ),
         ),
         cell(call.key, class_name="hidden md:table-cell"),
         cell(badge(call.outcome, call.tone)),

@@ -143,6 +143,6 @@ def test_sound_is_told_as_people_say_it(seconds: float, text: str) -> None:
 
 def test_what_was_used_today_is_told_in_all_units() -> None:
     assert used_text(NOTHING) == ""
-    assert used_text(replace(NOTHING, images=1)) == "1 image"
+    assert used_text(replace(NOTHING, images=1)) == "1 image."
     used = replace(NOTHING, input_tokens=48_000, output_tokens=200, images=12, sound_ms=340_000, characters=5_100, searches=3)
-    assert used_text(used) == "48,200 tokens, 12 images, 5 min 40 s of sound, 5,100 characters and 3 searches"
+    assert used_text(used) == "48,200 tokens, 12 images, 5 min 40 s of sound, 5,100 characters and 3 searches."

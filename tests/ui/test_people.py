@@ -65,9 +65,12 @@ def signed_in(visitor: Visitor, path: str = "/usage") -> Page:
 
 
 def call(server: AppServer, model: str = "sandbox/chat") -> None:
-    body = json.dumps({"model": model, "messages": [{"role": "user", "content": "hi"}]}).encode()
+    ask(server, "chat/completions", {"model": model, "messages": [{"role": "user", "content": "hi"}]})
+
+
+def ask(server: AppServer, path: str, body: object) -> None:
     headers = {"Authorization": "Bearer sk-demo.my-secret", "Content-Type": "application/json"}
-    with urllib.request.urlopen(urllib.request.Request(f"{server.url}/v1/chat/completions", body, headers)) as answer:
+    with urllib.request.urlopen(urllib.request.Request(f"{server.url}/v1/{path}", json.dumps(body).encode(), headers)) as answer:
         assert answer.status == 200
 
 
@@ -172,6 +175,14 @@ def test_a_call_appears_while_one_looks(inhabited: AppServer, arrive: Arrive) ->
     expect(newest).to_contain_text("simulated")
     expect(newest).to_contain_text("answered")
     expect(page.get_by_test_id("spent")).to_contain_text("$0.")
+
+
+def test_what_is_not_metered_in_tokens_is_told_in_its_unit(inhabited: AppServer, arrive: Arrive) -> None:
+    ask(inhabited, "images/generations", {"model": "sandbox/image", "prompt": "a ledger", "size": "64x64", "n": 3})
+    page = signed_in(arrive(inhabited))
+    newest = page.get_by_test_id("calls").locator("tbody tr").first
+    expect(newest).to_contain_text("3 images")
+    expect(page.get_by_test_id("used")).to_contain_text("3 images")
 
 
 @pytest.mark.case("W3")
