@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.peers import CannotRun, Peer, Place, Running, launch
 from benchmarks.processes import get
-from benchmarks.wire import MODEL
+from benchmarks.wire import MODEL, PRICE
 
 KEY = "sk-bench.local-only"
 OWNER = "bench@example.com"
@@ -32,7 +32,7 @@ def configuration(data: Path, upstream: int) -> str:
     of person and tenant (`switch_on`), are counted but never bind."""
     budget = {"limit_usd": 1_000_000, "window": "calendar_month"}
     person = {"email": OWNER, "password": "bench-local-only"}
-    candidate = {"provider": "mock", "model": MODEL, "price": {"input": 0.15, "output": 0.60}}
+    candidate = {"provider": "mock", "model": MODEL, "price": PRICE}
     return json.dumps(
         {
             "data_dir": str(data),

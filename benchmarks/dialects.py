@@ -66,8 +66,11 @@ def azure() -> Dialect:
 
 
 def openrouter() -> Dialect:
-    """OpenAI's words with who served them, and what they cost."""
-    cost = {"cost": 0.00012, "is_byok": False, "cost_details": {"upstream_inference_cost": None}}
+    """OpenAI's words with who served them, and what they cost: the same as Bourse reckons, as it says so where it differs."""
+
+    def charged(tokens: int) -> dict[str, Any]:
+        price = (160 * wire.PRICE["input"] + tokens * wire.PRICE["output"]) / 1e6
+        return {"cost": round(price, 9), "is_byok": False, "cost_details": {"upstream_inference_cost": None}}
 
     def edited(event: bytes) -> bytes:
         chunk = json.loads(event.removeprefix(b"data: "))
@@ -79,12 +82,12 @@ def openrouter() -> Dialect:
 
     def closing(pieces: int) -> bytes:
         counted = json.loads(wire.event({}, tokens=pieces, with_usage=True).removeprefix(b"data: "))
-        counted |= {"provider": "Bench", "usage": counted["usage"] | cost}
+        counted |= {"provider": "Bench", "usage": counted["usage"] | charged(pieces)}
         return edited(wire.event({}, finish="stop")) + _data(counted) + b"data: [DONE]\n\n"
 
     plain = openai(with_usage=False)
     answer = json.loads(plain.whole)
-    answer |= {"provider": "Bench", "usage": answer["usage"] | cost}
+    answer |= {"provider": "Bench", "usage": answer["usage"] | charged(wire.WHOLE_PIECES)}
     return Dialect(_json(answer), b": OPENROUTER PROCESSING\n\n" + edited(plain.opening), edited(plain.piece), closing)
 
 

@@ -8,6 +8,7 @@ import json
 MODEL = "bench-model"
 WITNESS = b"wit7"
 WHOLE_PIECES = 40  # words of content in a whole answer
+PRICE = {"input": 0.15, "output": 0.60}  # USD per million tokens
 STREAM_PIECES = 100  # content chunks in a stream, and completion tokens in its usage
 
 _SYSTEM = "You are a terse assistant. Answer in plain words, name your sources, and say so when you do not know. " * 3
