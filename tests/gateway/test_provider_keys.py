@@ -29,13 +29,16 @@ Open = Callable[..., AbstractAsyncContextManager[Rig]]
 def open_with(tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream, other: OpenAIUpstream) -> Open:
     """A gateway whose provider `acme` has these settings, and a second one that needs no key."""
 
-    def opened(second: bool = False, vault: dict[str, Any] | None = None, **acme: Any) -> AbstractAsyncContextManager[Rig]:
+    def opened(
+        second: bool = False, vault: dict[str, Any] | None = None, masters: dict[str, str] | None = None, **acme: Any
+    ) -> AbstractAsyncContextManager[Rig]:
         candidates = [{"provider": name, "model": "m", "price": PRICE} for name in ("acme", *(["backup"] if second else []))]
         values = {
             "providers": {"acme": {"base_url": upstream.base_url, **acme}, "backup": {"base_url": other.base_url}},
             "models": [{"alias": "fast", "strategy": "ordered", "candidates": candidates, "retries": {"per_candidate": 0}}],
             "secrets_file": str(tmp_path / "secrets.yaml"),
             "vault": vault or {},
+            **(masters or {}),
             "bootstrap": {
                 "tenants": [{"slug": "small", "name": "Small"}],
                 "api_keys": [{"tenant": "small", "name": "limited", "key": SMALL}],
@@ -152,6 +155,34 @@ async def test_a_key_that_is_stored_counts_at_once_and_one_that_is_removed_count
         await rig.runtime.credentials.remove(OPERATOR, "acme", "default")
         assert (await rig.post(PLAIN)).status_code == 503
     assert sent(upstream) == [RED, BLUE]
+
+
+@pytest.mark.case("S3")
+async def test_keys_are_sealed_under_another_master_key_while_calls_run(
+    open_with: Open, upstream: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.credentials.service.BATCH", 2)
+    first, second = "first-master-key-of-at-least-32-signs", "second-master-key-of-at-least-32-signs"
+    async with open_with(masters={"secret_key": first}) as rig:
+        small = await small_tenant(rig)
+        for number in range(10):
+            await rig.runtime.credentials.add(OPERATOR, "acme", f"{RED}-{number}", name=f"k{number}")
+            await rig.runtime.credentials.add(OPERATOR, "acme", f"{TENANTS_OWN}-{number}", name=f"k{number}", tenant_id=small)
+    statuses: list[int] = []
+    async with open_with(masters={"secret_key": second, "secret_key_previous": first}) as rig:
+        await rig.runtime.connections.load()
+        sealing = asyncio.create_task(rig.runtime.credentials.reseal(OPERATOR))
+        while not sealing.done():
+            answers = await asyncio.gather(*(rig.post(PLAIN, key=key) for key in (SMALL, OTHER) for _ in range(2)))
+            await rig.runtime.connections.load()
+            statuses += [response.status_code for response in answers]
+        assert await sealing == (20, 0)
+    async with open_with(masters={"secret_key": second}) as rig:
+        await rig.runtime.connections.load()
+        statuses += [(await rig.post(PLAIN, key=key)).status_code for key in (SMALL, OTHER)]
+    assert len(statuses) > 4
+    assert set(statuses) == {200}
+    assert {key.rpartition("-")[0] for key in sent(upstream)} == {RED, TENANTS_OWN}
 
 
 async def test_a_stream_ends_with_the_key_that_it_began_with(open_with: Open, upstream: OpenAIUpstream) -> None:
