@@ -1,6 +1,7 @@
 """A `multipart/form-data` body that lies in memory (RFC 7578, RFC 2046): some short fields and files."""
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
@@ -34,7 +35,7 @@ def without_boundary(content_type: str, data: bytes) -> bytes:
     return data.replace(boundary, b"") if boundary else data
 
 
-class FormOperation:
+class FormOperation(ABC):
     """What all do alike whose request is a form. `check` is theirs."""
 
     max_bytes = MAX_BODY_BYTES
@@ -54,9 +55,9 @@ class FormOperation:
         self.check(asked)
         return asked
 
+    @abstractmethod
     def check(self, asked: Asked) -> None:
         """Raises BadRequest with `param`."""
-        raise NotImplementedError
 
 
 def is_on(wish: Any) -> bool:

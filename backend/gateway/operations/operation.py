@@ -8,6 +8,7 @@ Amounts are `Usage` by unit: `token`, `character`, `second`, `image`, `query`. A
 operation tells all that it knows, and the offer's own prices decide which of them counts.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
@@ -108,7 +109,7 @@ class Operation(Protocol):
         ...
 
 
-class JsonOperation:
+class JsonOperation(ABC):
     """What all do alike whose request is a JSON object. `check` is theirs."""
 
     max_bytes = MAX_BODY_BYTES
@@ -125,9 +126,9 @@ class JsonOperation:
         self.check(asked)
         return asked
 
+    @abstractmethod
     def check(self, asked: Asked) -> None:
         """Raises BadRequest with `param`."""
-        raise NotImplementedError
 
 
 def model_of(body: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ authenticate → gate → read → resolve → bound → limit → reserve → o
 """
 
 import asyncio
+from dataclasses import dataclass, field
 from typing import Any
 
 from backend.gateway.attempt import CallerGone
@@ -33,57 +34,45 @@ from backend.metering.service import MeteringService
 from backend.routing.table import RouteTable
 
 
+@dataclass(slots=True, kw_only=True)
 class OperationPipeline:
     """Args:
     entrance: who asks, and the call's beginning, are the same as for chat.
     """
 
-    def __init__(
-        self,
-        *,
-        entrance: Pipeline,
-        routes: RouteTable,
-        metering: MeteringService,
-        bounder: UnitBounder,
-        limiter: Limiter,
-        reserver: Reserver,
-        standing: StandingHeaders,
-        settler: OperationSettler,
-        upstreams: Upstreams,
-    ) -> None:
-        self._entrance = entrance
-        self._routes = routes
-        self._metering = metering
-        self._bounder = bounder
-        self._limiter = limiter
-        self._reserver = reserver
-        self._standing = standing
-        self._settler = settler
-        self._upstreams = upstreams
-        self._looks = Looks()
+    entrance: Pipeline
+    routes: RouteTable
+    metering: MeteringService
+    bounder: UnitBounder
+    limiter: Limiter
+    reserver: Reserver
+    standing: StandingHeaders
+    settler: OperationSettler
+    upstreams: Upstreams
+    looks: Looks = field(default_factory=Looks)
 
     async def answer(self, operation: Operation, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request. Whatever happens after the gate becomes one row of the ledger."""
-        key = await self._entrance.enter(scope)
-        call = self._entrance.begin(scope, key)
+        key = await self.entrance.enter(scope)
+        call = self.entrance.begin(scope, key)
         call.record.endpoint = operation.name
         try:
             asked = await operation.read(scope, receive)
             self._take(call, asked)
             self._choose(call, asked.model)
-            self._bounder.bound(call, operation, asked)
+            self.bounder.bound(call, operation, asked)
             await self._limit(call)
-            self._metering.require_journal()
-            await self._reserver.reserve(call)
+            self.metering.require_journal()
+            await self.reserver.reserve(call)
             gone = scope.get(GONE)
             if gone is not None and gone():
                 raise CallerGone  # while it waited for its turn
-            self._entrance.open(call)
+            self.entrance.open(call)
             await self._perform(call, operation, asked, scope, receive, send)
         except BourseError as error:
-            self._settler.unanswered(call, "failed" if call.attempts else "refused", status=error.status, error_code=error.code)
+            self.settler.unanswered(call, "failed" if call.attempts else "refused", status=error.status, error_code=error.code)
             facts = pairs_of(fact_lines(call, overhead=None)) if call.attempts else []
-            await send_error(send, error, [*facts, *self._standing.headers_beside(call, error)])
+            await send_error(send, error, [*facts, *self.standing.headers_beside(call, error)])
         except Broken:
             # An answer that is not ended is cut off by the server, and that is all that a caller can be told.
             return
@@ -93,7 +82,7 @@ class OperationPipeline:
             self._given_up(call, "interrupted", status=Restarting.status)
             raise
         except BaseException:
-            self._settler.unanswered(call, "failed", status=InternalError.status, error_code=InternalError.code)
+            self.settler.unanswered(call, "failed", status=InternalError.status, error_code=InternalError.code)
             raise
 
     @staticmethod
@@ -111,28 +100,28 @@ class OperationPipeline:
 
     def _choose(self, call: Call, model: str) -> None:
         """The route and who of it may answer; its rules about classes of work are for chat, and none of those fits."""
-        route = call.route = self._routes.resolve(model, call.key)
+        route = call.route = self.routes.resolve(model, call.key)
         call.record.route = clean(route.name)
         if route.rules:
-            call.candidates, call.by_price = self._routes.choose(route, call.key, None)
+            call.candidates, call.by_price = self.routes.choose(route, call.key, None)
         else:
-            call.candidates, call.by_price = self._routes.order(route), route.by_price
+            call.candidates, call.by_price = self.routes.order(route), route.by_price
 
     async def _limit(self, call: Call) -> None:
         most = max(bound.tokens for bound in call.bounds)
-        call.admission = await self._limiter.admit(call.key, most, lambda: self._bounder.tokens(call), call.end_user)
+        call.admission = await self.limiter.admit(call.key, most, lambda: self.bounder.tokens(call), call.end_user)
 
     def _given_up(self, call: Call, outcome: str, *, status: int) -> None:
         """The caller went away, or this process is ending, before anything was delivered."""
         if call.accepted:
-            self._settler.cut(call, call.attempts[-1], None, 0, outcome, status=status)
+            self.settler.cut(call, call.attempts[-1], None, 0, outcome, status=status)
         else:
-            self._settler.unanswered(call, outcome, status=status)
+            self.settler.unanswered(call, outcome, status=status)
 
     async def _perform(self, call: Call, operation: Operation, asked: Asked, scope: Scope, receive: Receive, send: Send) -> None:
-        watch = Watch(receive, total=seconds_left(call), looks=self._looks)
-        watch.at_look = Progress(call, self._settler).look
-        asking = OperationAsking(call, watch, self._upstreams.of(call.key.tenant_id), operation, asked)
+        watch = Watch(receive, total=seconds_left(call), looks=self.looks)
+        watch.at_look = Progress(call, self.settler).look
+        asking = OperationAsking(call, watch, self.upstreams.of(call.key.tenant_id), operation, asked)
         try:
             answer, attempt = await asking.performed()
             bound = unit_bound(call)
@@ -143,16 +132,16 @@ class OperationPipeline:
                 call.answered_by(asking.events.model)
             call.answered_by(answer.value.get("model") if answer.value is not None else None)
             if answer.stream is not None:
-                watch.recheck(lambda: self._entrance.authenticate(scope))
+                watch.recheck(lambda: self.entrance.authenticate(scope))
                 overhead = call.overhead
                 passing = Passing(
                     call,
                     asking,
                     answer.stream,
                     watch,
-                    self._settler,
+                    self.settler,
                     send,
-                    lambda: [fact_lines(call, overhead=overhead), *self._standing.lines(call)],
+                    lambda: [fact_lines(call, overhead=overhead), *self.standing.lines(call)],
                     lambda: _facts(call) if call.with_facts else None,
                 )
                 if isinstance(operation, Completions):
@@ -164,8 +153,8 @@ class OperationPipeline:
             watch.stop()
             asking.close()
         overhead = call.overhead
-        self._settler.completed(call, attempt, None)
-        lines = [fact_lines(call, overhead=overhead), *self._standing.lines(call)]
+        self.settler.completed(call, attempt, None)
+        lines = [fact_lines(call, overhead=overhead), *self.standing.lines(call)]
         if answer.value is None:
             await _send_bytes(send, answer.body, answer.content_type, lines)
         else:
