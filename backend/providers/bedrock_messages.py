@@ -35,7 +35,6 @@ _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _LONGEST_ID = 64
 _NOT_IN_A_NAME = re.compile(r"[^a-zA-Z0-9\s()\[\]-]+")
 _LONGEST_NAME = 200
-_NOTHING: Mapping[str, Any] = {"content": ()}
 
 Block = dict[str, Any]
 
@@ -107,7 +106,10 @@ def _tell_documents_apart(blocks: Iterable[Block]) -> None:
     """Converse refuses two documents of one name."""
     told: set[str] = set()
     for block in blocks:
-        for document in (inner["document"] for inner in (block, *block.get("toolResult", _NOTHING)["content"]) if "document" in inner):
+        for inner in block["toolResult"]["content"] if "toolResult" in block else (block,):
+            document = inner.get("document")
+            if document is None:
+                continue
             name, number = document["name"], 1
             while document["name"].casefold() in told:
                 number += 1
@@ -171,7 +173,9 @@ def _parts(content: Any, at: str) -> Iterator[Block]:
     if content is None:
         return
     if isinstance(content, str):
-        content = [{"type": "text", "text": content}]
+        if content.strip():
+            yield {"text": content}
+        return
     if not isinstance(content, list):
         raise BadRequest("The content of a message must be a text or a list of parts.", param=at)
     for number, part in enumerate(content):
