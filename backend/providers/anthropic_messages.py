@@ -15,15 +15,14 @@ import binascii
 import re
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import orjson
 
 from backend.kernel.errors import BadRequest, UnsupportedParameter
+from backend.providers.data_url import DataUrl, data_url
 
 _NOT_IN_AN_ID = re.compile(r"[^a-zA-Z0-9_-]")
 _IMAGES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[^,;]*)*),", re.ASCII)
 _THOUGHTS = {"thinking": ("type", "thinking", "signature"), "redacted_thinking": ("type", "data")}
 
 Block = dict[str, Any]
@@ -203,15 +202,11 @@ def _document(file: Any, at: str) -> Block:
     return {"type": "document", "source": source, **title}
 
 
-def _base64_of(url: str, at: str) -> tuple[str, str]:
-    """Media type and base64 of a `data:` URL."""
-    found = _DATA_URL.match(url)
+def _base64_of(url: str, at: str) -> DataUrl:
+    found = data_url(url)
     if found is None:
         raise BadRequest("The URL must begin with https:// or data:, such as data:image/png;base64,…", param=at)
-    media_type, data = (found[1] or "text/plain").lower(), url[found.end() :]
-    if ";base64" not in found[2].lower():
-        data = base64.b64encode(unquote_to_bytes(data)).decode()
-    return "image/jpeg" if media_type == "image/jpg" else media_type, data
+    return found
 
 
 def _text_of(data: str, at: str) -> str:

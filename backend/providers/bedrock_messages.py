@@ -12,14 +12,13 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from hashlib import sha256
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import orjson
 
 from backend.kernel.errors import BadRequest, UnsupportedParameter
+from backend.providers.data_url import DataUrl, data_url
 
-_DATA_URL = re.compile(r"data:([\w.+-]+/[\w.+-]+)?((?:;[^,;]*)*),", re.ASCII)
-_IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/jpg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
+_IMAGES = {"image/png": "png", "image/jpeg": "jpeg", "image/gif": "gif", "image/webp": "webp"}
 _DOCUMENTS = {
     "application/pdf": "pdf",
     "text/csv": "csv",
@@ -224,16 +223,12 @@ def _document(file: Any, at: str) -> Block:
     return {"document": {"format": form, "name": name or "document", "source": {"bytes": data}}}
 
 
-def _base64_of(url: Any, at: str) -> tuple[str, str]:
-    """Media type and base64 of a `data:` URL."""
-    found = _DATA_URL.match(url) if isinstance(url, str) else None
+def _base64_of(url: Any, at: str) -> DataUrl:
+    found = data_url(url) if isinstance(url, str) else None
     if found is None:
         raise BadRequest("The URL must begin with https://, http:// or data:, such as data:image/png;base64,…", param=at)
-    media_type, data = (found[1] or "text/plain").lower(), url[found.end() :]
     try:
-        if ";base64" not in found[2].lower():
-            return media_type, base64.b64encode(unquote_to_bytes(data)).decode()
-        base64.b64decode(data, validate=True)
+        base64.b64decode(found.data, validate=True)
     except (binascii.Error, ValueError):
         raise BadRequest("What follows the comma of the URL is not base64.", param=at) from None
-    return media_type, data
+    return found

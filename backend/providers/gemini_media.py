@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from backend.kernel.errors import BadRequest, UnsupportedParameter
+from backend.providers.data_url import data_url
 
 _YOUTUBE = frozenset({"youtube.com", "www.youtube.com", "m.youtube.com", "youtu.be"})
 _SOUNDS = {"mp3": "audio/mp3", "m4a": "audio/mp4", "opus": "audio/ogg", "pcm16": "audio/pcm"}
@@ -74,13 +75,12 @@ def _of_url(url: Any, kind: str, where: str) -> Source:
         raise BadRequest("A text with a URL belongs here.", param=where)
     if not url.startswith("data:"):
         return Source(url, None, None, kind)
-    head, comma, data = url[5:].partition(",")
-    media_type, *parameters = head.split(";")
-    if not comma or "base64" not in parameters or not media_type:
+    found = data_url(url)
+    if found is None:
         raise BadRequest("A data: URL must look like data:image/png;base64,…", param=where)
-    if kind and not media_type.startswith(f"{kind}/"):
-        raise BadRequest(f"The data: URL holds {media_type[:80]}, where {kind}/… belongs.", param=where)
-    return Source(None, data, media_type, kind)
+    if kind and not found.media_type.startswith(f"{kind}/"):
+        raise BadRequest(f"The data: URL holds {found.media_type[:80]}, where {kind}/… belongs.", param=where)
+    return Source(None, found.data, found.media_type, kind)
 
 
 def media_part(source: Source, fetched: Mapping[str, Fetched], buckets: tuple[str, ...], where: str) -> dict[str, Any]:

@@ -153,6 +153,6 @@ def test_words_of_refusals_are_cleaned() -> None:
 def test_what_the_operator_gives_litellm_is_not_repeated_to_callers() -> None:
     secret = "wJalrXUtnFEMI/K7MDENG"
     error = raised("BadRequestError", f"litellm.BadRequestError: cannot sign with {secret}")
-    failure = failure_of("acme", error, SystemClock(), "sk-x", [secret])
+    failure = failure_of("acme", error, SystemClock(), ("sk-x", secret))
     assert failure.error.message.endswith("***")
     assert secret not in failure.error.message
