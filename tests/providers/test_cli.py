@@ -1,8 +1,6 @@
 """`python -m backend provider add …`: what operators type, that a mistake is one sentence, and that no key is printed."""
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from click.testing import Result
 
 from tests.fakes.openai_upstream import OpenAIUpstream, whole
 from tests.rig.command_line import invoke
+from tests.rig.own_loop import in_own_loop
 
 KEY = "sk-canary-0123456789-abcd"
 
@@ -41,23 +40,10 @@ def bourse(sqlite_database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 @pytest.fixture
 def upstream() -> Iterator[OpenAIUpstream]:
-    """In a loop of its own: a command runs in one, too."""
-    server, ready, loop = OpenAIUpstream(), threading.Event(), asyncio.new_event_loop()
+    server = OpenAIUpstream()
     server.models = whole({"object": "list", "data": [{"id": "llama3.2:3b", "object": "model"}, {"id": "qwen3:8b", "object": "model"}]})
-
-    async def serve(stop: asyncio.Event) -> None:
-        async with server:
-            ready.set()
-            await stop.wait()
-
-    stop = asyncio.Event()
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(stop),))
-    thread.start()
-    assert ready.wait(20)
-    yield server
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(20)
-    loop.close()
+    with in_own_loop(server):
+        yield server
 
 
 def test_one_is_added_with_its_key_listed_changed_and_removed(bourse: Bourse, tmp_path: Path) -> None:
