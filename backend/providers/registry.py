@@ -36,7 +36,7 @@ def configured(settings: Settings, providers: Mapping[str, ProviderSettings] | N
         if shared:
             wanted[name] = provider.model_copy(update={"metadata": laid_over(shared, provider.metadata)})
     if not settings.is_production and SANDBOX not in wanted:
-        wanted[SANDBOX] = ProviderSettings(protocol=SANDBOX)
+        wanted[SANDBOX] = ProviderSettings(protocol=SANDBOX, default_model="chat")
     return wanted
 
 

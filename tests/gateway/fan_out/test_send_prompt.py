@@ -156,6 +156,7 @@ async def test_providers_alone_answer_with_their_default_model(rest: httpx.Async
     told = await ask(rest, providers=["acme", "backup", "nobody"])
     assert [(one["model_name"], one["success"]) for one in told["data"]] == [("gpt-default", True), ("", False), ("", False)]
     assert "no default model" in told["data"][1]["error"]["message"]
+    assert [(one["model_name"], one["success"]) for one in (await ask(rest, providers=["Sandbox"]))["data"]] == [("chat", True)]
     assert "no such provider" in told["data"][2]["error"]["message"]
 
 
