@@ -18,6 +18,7 @@ import time
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -104,10 +105,13 @@ def _measure(bench: Bench, column: Column, what: str, load: generator.Load, unit
 
 
 async def weigh(bench: Bench, columns: list[Column], count: int) -> None:
-    """Memory per open stream: `count` of each adapter, all left open, so that none is given what another has used."""
+    """Memory per open stream: `count` of each adapter, all left open, so that none is given what another has used.
+
+    What the warm-up has used is taken by the first ones, which are not weighed.
+    """
     bench.pace(1000, 2000)
     async with AsyncExitStack() as open_streams:
-        for column in columns:
+        for column in columns[:1] + columns:
             server = column.running.server
             assert server is not None
             before = server.memory()["Rss"]
@@ -221,10 +225,11 @@ def main() -> int:
                 running.server.stop()
             upstream.stop()
 
-    said = " ".join(["python -m benchmarks.adapters", *[word for word in sys.argv[1:] if word != "--write"]])
-    head = (
-        f"`{said}`: {report.facts()}. Bourse {running.version}. {chosen.rounds} rounds in turn, 16 connections; medians, and of ratios too."
-    )
+    # Without where the checkout is and whether the page is written: they change no figure.
+    elsewhere = {"--write", "--checkout", str(chosen.checkout)}
+    said = " ".join(["python -m benchmarks.adapters", *[word for word in sys.argv[1:] if word not in elsewhere]])
+    about = f"{datetime.now(UTC):%Y-%m-%d}, {report.facts()}, Bourse {running.version or 'of no commit'}"
+    head = f"`{said}`: {about}. {chosen.rounds} rounds in turn, 16 connections, medians."
     fine = f"{sent:,} calls sent, every answer right, every row of the ledger with its tokens as the provider counted them."
     wrong = "Errors, so read these figures with care:\n\n" + "\n".join(f"- {fault}" for fault in faults)
     text = "\n\n".join([head, table(columns), targets(columns, adapters), wrong if faults else fine])
