@@ -111,7 +111,7 @@ class OpenAIProvider(OpenAIChat):
     """`settings.base_url` ends where `/chat/completions` begins, such as https://api.example.com/v1."""
 
     protocol = "openai"
-    capabilities = Capabilities(operations=OPERATIONS)
+    capabilities = Capabilities(operations=OPERATIONS, counts_speech=True)
     base_url = ""
     """Where it is asked unless the configuration says."""
     poster_type = Poster

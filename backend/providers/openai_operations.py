@@ -11,10 +11,11 @@ from typing import Any
 
 import orjson
 
+from backend.providers.audio_events import KINDS, UnfoldedSpeech, transcript_events
 from backend.providers.failures import UpstreamFailure, protocol_failure, status_of_error
 from backend.providers.http import HttpAnswer, Target
 from backend.providers.openai_usage import usage_from_operation
-from backend.providers.posting import EventBytes, Poster
+from backend.providers.posting import Bytes, EventBytes, Poster
 from backend.providers.provider import Operation, OperationAnswer, OperationRequest, Upload
 
 PATHS: Mapping[Operation, str] = {
@@ -58,7 +59,13 @@ class OpenAIOperations:
     async def _read(self, response: HttpAnswer, request: OperationRequest) -> OperationAnswer:
         if request.operation == "audio.speech":
             if response.content_type != "application/json":
-                return OperationAnswer(b"", None, None, _content_type(response, "audio/mpeg"), EventBytes(self._poster.name, response))
+                return self._spoken(response, request)
+        elif request.operation in _WRITES_DOWN and request.body.get("stream") == "true":
+            if response.content_type == "text/event-stream":
+                return OperationAnswer(b"", None, None, "text/event-stream", EventBytes(self._poster.name, response))
+            data, value = await self._poster.read_object(response)
+            answer = self._answer(data, value)
+            return OperationAnswer(b"", None, answer.usage, "text/event-stream", Bytes(transcript_events(value)))
         elif request.operation == "completions" and request.body.get("stream"):
             # Some servers forget the content type, some answer an error or a web page under 200.
             if response.content_type not in ("application/json", "text/html"):
@@ -76,6 +83,14 @@ class OpenAIOperations:
             raise protocol_failure(self._poster.name, "JSON where an event stream was asked for")
         return self._answer(data, value)
 
+    def _spoken(self, response: HttpAnswer, request: OperationRequest) -> OperationAnswer:
+        sound = EventBytes(self._poster.name, response)
+        if response.content_type != "text/event-stream" or request.body.get("stream_format") == "sse":
+            return OperationAnswer(b"", None, None, _content_type(response, "audio/mpeg"), sound)
+        unfolded = UnfoldedSpeech(self._poster.name, sound)
+        kind = KINDS.get(str(request.body.get("response_format") or "mp3"), "application/octet-stream")
+        return OperationAnswer(b"", None, None, kind, unfolded, lambda: unfolded.usage)
+
     def _answer(self, data: bytes, value: dict[str, Any]) -> OperationAnswer:
         if value.get("error"):
             raise self._poster.failed(status_of_error(value), value)
@@ -89,6 +104,8 @@ def _written(request: OperationRequest) -> tuple[dict[str, str], bytes]:
     if request.operation == "completions" and request.body.get("stream"):
         options = request.body.get("stream_options")
         body["stream_options"] = {**options, "include_usage": True} if isinstance(options, dict) else {"include_usage": True}
+    if request.operation == "audio.speech" and request.counts:
+        body["stream_format"] = "sse"
     if not request.uploads:
         return {}, orjson.dumps(body)
     boundary = f"bourse-{token_hex(16)}"

@@ -45,6 +45,7 @@ MAX_ERROR_BYTES = 64 * 1024
 MAX_LOOK_BYTES = 1024 * 1024
 MAX_LISTING_BYTES = 8 * 1024 * 1024
 END_OF_BODY_SECONDS = 0.25
+_PIECE_BYTES = 32 * 1024
 MOST_TARGETS = 1000
 """Targets of one provider that are kept ready: callers name models, too."""
 _LEAST_SECRET = 8
@@ -222,6 +223,23 @@ class EventBytes:
         """As `StreamAnswer.close`."""
         if not self._released:
             self._answer.close()
+
+
+class Bytes:
+    """A `StreamAnswer` of bytes that are there."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    async def read(self) -> bytes:
+        piece, self._data = self._data[:_PIECE_BYTES], self._data[_PIECE_BYTES:]
+        return piece
+
+    def release(self) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._data = b""
 
 
 def secret_of(name: str, settings: ProviderSettings) -> str | None:

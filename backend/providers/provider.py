@@ -102,6 +102,8 @@ class OperationRequest(ChatRequest):
     `model`, `query`, `documents`); its `model` is the caller's and not to be sent. `cap` is of `completions` alone."""
 
     operation: Operation = "embeddings"
+    counts: bool = False
+    """What is charged are the tokens that the provider counts, so they are to be asked for where it does not tell them by itself."""
     uploads: tuple[Upload, ...] = ()
     """Of what is asked for in a form (`audio.transcriptions`, `images.edits` …), whose other fields are the body; the values of repeated
     ones (`timestamp_granularities[]`) are lists."""
@@ -117,7 +119,9 @@ class OperationAnswer:
         usage: the provider's own count in disjoint buckets, with those of images, seconds, characters and requests where it says them;
             None if it did not count. `requests` beside 1 are searches (`rerank`).
         stream: the bytes as they come, under a status that was good, nothing of them read yet: sound of `audio.speech`, and the events of
-            `completions` whose body says `stream`, with the usage in one of them.
+            what was asked for in events (`stream` of completions and transcriptions, `stream_format` of speech), with the usage in one of
+            them.
+        counted: what sound that is streamed used, once it was read to its end; None where nobody counts.
     """
 
     body: bytes
@@ -125,6 +129,7 @@ class OperationAnswer:
     usage: Usage | None
     content_type: str = "application/json"
     stream: "StreamAnswer | None" = None
+    counted: Callable[[], Usage | None] | None = None
 
 
 class StreamAnswer(Protocol):

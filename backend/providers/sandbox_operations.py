@@ -23,8 +23,10 @@ import orjson
 
 from backend.kernel.errors import ModelNotFound, UnsupportedParameter
 from backend.pricing.usage import Usage
+from backend.providers.audio_events import SPEECH_DONE, SPOKEN, transcript_events
 from backend.providers.failures import UpstreamFailure
 from backend.providers.openai_usage import usage_from_operation
+from backend.providers.posting import Bytes
 from backend.providers.provider import Operation, OperationAnswer, OperationRequest
 from backend.providers.sound import sound_of
 
@@ -45,10 +47,11 @@ _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 _CATEGORIES = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
 _SIGNS_A_SECOND = 15
 _RATE = 24_000
+_TOKENS_A_SECOND = 20
+_EVENT_BYTES = 24 * 1024
 _MOST_SECONDS = 60
 _MOST_DIMENSIONS = 4096
 _MOST_TEXTS = 128
-_PIECE_BYTES = 32 * 1024
 _SILENT_FRAME = b"\xff\xf3\x14\xc4" + bytes(20)
 """Layer III of MPEG-2, 8 kbit/s at 24 kHz mono, all coefficients zero: 24 ms."""
 
@@ -127,7 +130,7 @@ def _completions(request: OperationRequest) -> OperationAnswer:
     ]
     events = [{**head, "choices": [part], "usage": None} for part in parts] + [{**head, "choices": [], "usage": usage}]
     data = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in events) + b"data: [DONE]\n\n"
-    return OperationAnswer(b"", None, None, "text/event-stream", _Bytes(data))
+    return OperationAnswer(b"", None, None, "text/event-stream", Bytes(data))
 
 
 def _moderations(request: OperationRequest) -> OperationAnswer:
@@ -196,24 +199,14 @@ def _speech(request: OperationRequest) -> OperationAnswer:
             data = head + data
     else:
         raise refused("The sandbox speaks mp3, wav and pcm.", "response_format")
-    return OperationAnswer(b"", None, None, media, _Bytes(data))
-
-
-class _Bytes:
-    """A `StreamAnswer` of bytes that are there."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-
-    async def read(self) -> bytes:
-        piece, self._data = self._data[:_PIECE_BYTES], self._data[_PIECE_BYTES:]
-        return piece
-
-    def release(self) -> None:
-        self.close()
-
-    def close(self) -> None:
-        self._data = b""
+    if body.get("stream_format") == "sse":
+        used = _tokens(body["input"])
+        usage = {"input_tokens": used, "output_tokens": seconds * _TOKENS_A_SECOND, "total_tokens": used + seconds * _TOKENS_A_SECOND}
+        pieces = [data[at : at + _EVENT_BYTES] for at in range(0, len(data), _EVENT_BYTES)]
+        events: list[dict[str, Any]] = [{"type": SPOKEN, "audio": base64.b64encode(piece).decode()} for piece in pieces]
+        told = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in (*events, {"type": SPEECH_DONE, "usage": usage}))
+        return OperationAnswer(b"", None, None, "text/event-stream", Bytes(told))
+    return OperationAnswer(b"", None, None, media, Bytes(data))
 
 
 def _transcriptions(request: OperationRequest) -> OperationAnswer:
@@ -223,6 +216,8 @@ def _transcriptions(request: OperationRequest) -> OperationAnswer:
     text = f"This is a simulated {kinds[request.operation]} of {seconds:g} seconds of sound."
     kind = request.body.get("response_format") or "json"
     usage = {"type": "duration", "seconds": seconds}
+    if request.body.get("stream") == "true":
+        return OperationAnswer(b"", None, None, "text/event-stream", Bytes(transcript_events({"text": text, "usage": usage})))
     if kind == "json":
         return _json({"text": text, "usage": usage})
     if kind == "verbose_json":

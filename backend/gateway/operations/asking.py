@@ -9,10 +9,8 @@ from backend.gateway.bill import Bill
 from backend.gateway.bounds import Bound
 from backend.gateway.call import Call
 from backend.gateway.operations.bounds import UnitBound
-from backend.gateway.operations.completions import Completions
 from backend.gateway.operations.embeddings import joined, pieces_of
-from backend.gateway.operations.operation import Asked, Operation
-from backend.gateway.operations.text_events import TextEvents
+from backend.gateway.operations.operation import AnswerEvents, Asked, Operation, Streamed
 from backend.gateway.upstreams import Upstreams
 from backend.gateway.watch import Watch
 from backend.kernel.sse import EventTooLarge
@@ -39,7 +37,7 @@ class OperationAsking(Asking):
         self._wasted: list[tuple[AttemptRecord, Bound, Usage]] = []
         self.begun = b""
         """The first bytes of an answer that is a stream, as they go to the caller."""
-        self.events: TextEvents | None = None
+        self.events: AnswerEvents | None = None
         """Of an answer that comes in events."""
 
     async def performed(self) -> tuple[OperationAnswer, AttemptRecord]:
@@ -80,6 +78,7 @@ class OperationAsking(Asking):
             metadata=request.metadata,
             dropped=request.dropped,
             operation=self._operation.name,
+            counts=isinstance(bound, UnitBound) and "token" in bound.tariffs,
             uploads=self._asked_for.uploads,
         )
 
@@ -92,9 +91,9 @@ class OperationAsking(Asking):
         answer = await provider.perform(request)
         if answer.stream is not None:
             try:
-                if isinstance(self._operation, Completions):
+                if asked.stream:
                     attempt.status = 200
-                    await self._first_text(provider.name, answer.stream, self._operation.events(asked))
+                    await self._first_event(provider.name, answer.stream, cast(Streamed, self._operation).events(asked))
                     return answer
                 self.begun = await answer.stream.read()
                 if not self.begun:
@@ -104,7 +103,7 @@ class OperationAsking(Asking):
                 raise
         return self._sound(provider, asked, answer)
 
-    async def _first_text(self, name: str, stream: StreamAnswer, events: TextEvents) -> None:
+    async def _first_event(self, name: str, stream: StreamAnswer, events: AnswerEvents) -> None:
         while not events.started:
             data = await stream.read()
             try:
@@ -114,9 +113,9 @@ class OperationAsking(Asking):
             if events.error is not None:
                 raise failure_from_error_body(name, status_of_error(events.error), events.error)
             if events.holds_too_much:
-                raise protocol_failure(name, "events without end and no text")
+                raise protocol_failure(name, "events without end and no answer")
             if (events.done or not data) and not events.started:
-                raise protocol_failure(name, "no text")
+                raise protocol_failure(name, "no answer")
         self.events = events
 
     def _sound(self, provider: Provider, asked: Asked, answer: OperationAnswer) -> OperationAnswer:

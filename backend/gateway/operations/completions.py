@@ -46,12 +46,12 @@ class Completions(JsonOperation):
             choices=_prompts(body) * (body.get("n") or 1), most_tokens=cap_of(body) * _written(body), wants_usage=asked.wants_usage
         )
 
-    def streamed(self, asked: Asked, events: TextEvents) -> Metered:
-        """How much was used of a stream so far."""
+    def streamed(self, asked: Asked, events: TextEvents) -> list[Metered]:
+        """As `Streamed.streamed`."""
         used, written = events.usage, min(events.tokens, cap_of(asked.body) * _written(asked.body))
         if used is not None and used.total_input + used.total_output and events.complete:
-            return Metered("token", used, "provider")
-        return Metered("token", Usage(input=estimated_tokens(asked.body["prompt"]), output=written), "estimated")
+            return [Metered("token", used, "provider")]
+        return [Metered("token", Usage(input=estimated_tokens(asked.body["prompt"]), output=written), "estimated")]
 
     def fault(self, asked: Asked, answer: OperationAnswer) -> str | None:  # noqa: ARG002
         choices = objects_in(answer, "choices")

@@ -37,7 +37,7 @@ class Asked:
     end_user: str | None = None
     uploads: tuple[Upload, ...] = ()
     stream: bool = False
-    """A text is to come in events."""
+    """The answer is to come in events."""
     wants_usage: bool = False
     seconds: float = 0.0
     """Of the sound that was sent, as its header says or as files of its size mostly play."""
@@ -106,6 +106,56 @@ class Operation(Protocol):
     def used(self, asked: Asked, answer: OperationAnswer | None) -> list[Metered]:
         """How much was used, what is to be believed most first. One for each unit of `most` at least. None: whatever the provider does
         before it answers, so all of it; nobody heard."""
+        ...
+
+
+class AnswerEvents(Protocol):
+    """An answer that comes in events, on its way to the caller."""
+
+    started: bool
+    """What the caller asked for has begun: what `feed` returns from now on goes to him."""
+    done: bool
+    """Nothing after this is read."""
+    error: dict[str, Any] | None
+    """The event that reported one."""
+
+    @property
+    def model(self) -> str | None: ...
+
+    @property
+    def overrun(self) -> bool: ...
+
+    @property
+    def paid_in_parts(self) -> bool:
+        """Whether the beginning of one that breaks is worth something, and is charged."""
+        ...
+
+    @property
+    def complete(self) -> bool: ...
+
+    @property
+    def holds_too_much(self) -> bool: ...
+
+    def feed(self, data: bytes) -> bytes:
+        """What of these bytes goes to the caller now. Raises EventTooLarge."""
+        ...
+
+    def end(self) -> bytes:
+        """As `feed`, for what the end of the body completes."""
+        ...
+
+    def closing(self, usage: Usage, facts: dict[str, Any] | None) -> bytes:
+        """The end of a complete answer."""
+        ...
+
+
+class Streamed(Protocol):
+    """An operation whose answer may be asked for in events (`Asked.stream`)."""
+
+    def events(self, asked: Asked) -> AnswerEvents: ...
+
+    def streamed(self, asked: Asked, events: Any) -> list[Metered]:
+        """As `Operation.used`, of what has come so far. `events`: what its `events` returned."""
         ...
 
 

@@ -5,15 +5,14 @@ authenticate → gate → read → resolve → bound → limit → reserve → o
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from backend.gateway.attempt import CallerGone
 from backend.gateway.call import Call, clean
 from backend.gateway.facts import bourse_object, fact_lines
 from backend.gateway.operations.asking import OperationAsking, unit_bound
 from backend.gateway.operations.bounds import UnitBounder
-from backend.gateway.operations.completions import Completions
-from backend.gateway.operations.operation import Asked, Operation
+from backend.gateway.operations.operation import Asked, Operation, Streamed
 from backend.gateway.operations.settling import OperationSettler
 from backend.gateway.operations.streaming import Broken, Passing
 from backend.gateway.pipeline import Pipeline, seconds_left
@@ -144,10 +143,10 @@ class OperationPipeline:
                     lambda: [fact_lines(call, overhead=overhead), *self.standing.lines(call)],
                     lambda: _facts(call) if call.with_facts else None,
                 )
-                if isinstance(operation, Completions):
-                    await passing.text(operation, asked)
+                if asking.events is not None:
+                    await passing.events(cast(Streamed, operation), asked, asking.events)
                 else:
-                    await passing.sound(answer.content_type)
+                    await passing.sound(operation, asked, answer)
                 return
         finally:
             watch.stop()

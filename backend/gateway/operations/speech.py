@@ -1,11 +1,12 @@
-"""`POST /v1/audio/speech`: a text is read out. The sound is passed on as it comes. Each character of the text is charged, or the tokens of
-text and sound where the provider counts them."""
+"""`POST /v1/audio/speech`: a text is read out. The sound is passed on as it comes, or in events (`stream_format`). Each character of the
+text is charged, or the tokens of text and sound where the provider counts them."""
 
 from collections.abc import Mapping
 from typing import Any
 
+from backend.gateway.operations.media_events import MediaEvents
 from backend.gateway.operations.operation import Asked, JsonOperation, Metered, Unit, choice_of, estimated_tokens, text_of
-from backend.kernel.errors import BadRequest, UnsupportedParameter
+from backend.kernel.errors import BadRequest
 from backend.pricing.usage import Usage
 from backend.providers.provider import Operation as Name
 from backend.providers.provider import OperationAnswer
@@ -34,8 +35,7 @@ class Speech(JsonOperation):
         speed = body.get("speed")
         if speed is not None and (type(speed) not in (int, float) or not 0.25 <= speed <= 4):
             raise BadRequest("'speed' is a number from 0.25 to 4.", param="speed")
-        if body.get("stream_format") not in (None, "audio"):
-            raise UnsupportedParameter("The sound comes as it is, not in events.", param="stream_format")
+        asked.stream = choice_of(body, "stream_format", ("audio", "sse"), "audio") == "sse"
 
     def prompt(self, asked: Asked) -> Mapping[str, Any]:  # noqa: ARG002
         return {}
@@ -49,6 +49,14 @@ class Speech(JsonOperation):
 
     def fault(self, asked: Asked, answer: OperationAnswer) -> str | None:  # noqa: ARG002
         return None if answer.stream is not None or answer.body else "no sound"
+
+    def events(self, asked: Asked) -> MediaEvents:  # noqa: ARG002
+        """As `Streamed.events`."""
+        return MediaEvents()
+
+    def streamed(self, asked: Asked, events: MediaEvents) -> list[Metered]:
+        """As `Streamed.streamed`."""
+        return self.used(asked, OperationAnswer(b"", None, events.usage if events.complete else None))
 
     def used(self, asked: Asked, answer: OperationAnswer | None) -> list[Metered]:
         told = [Metered("token", answer.usage, "provider")] if answer is not None and answer.usage is not None else []

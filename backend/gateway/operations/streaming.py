@@ -1,4 +1,4 @@
-"""Passing on an answer that comes bit by bit: sound as it is, a text in events. Once it has begun nobody else can go on with it."""
+"""Passing on an answer that comes bit by bit: sound as it is, all else in events. Once it has begun nobody else can go on with it."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,10 +9,8 @@ from typing import Any
 from backend.gateway.attempt import CallerGone
 from backend.gateway.call import Call
 from backend.gateway.operations.asking import OperationAsking, unit_bound
-from backend.gateway.operations.completions import Completions
-from backend.gateway.operations.operation import Asked
+from backend.gateway.operations.operation import AnswerEvents, Asked, Operation, Streamed
 from backend.gateway.operations.settling import OperationSettler
-from backend.gateway.operations.text_events import TextEvents
 from backend.gateway.pipeline import LAST_WORD_SECONDS
 from backend.gateway.relay import AFTER_FINISH_SECONDS
 from backend.gateway.responses import EventWriter
@@ -29,7 +27,7 @@ from backend.providers.failures import (
     status_of_error,
     timeout_failure,
 )
-from backend.providers.provider import StreamAnswer
+from backend.providers.provider import OperationAnswer, StreamAnswer
 
 
 class Broken(Exception):
@@ -54,14 +52,14 @@ class Passing:
     head: Callable[[], list[Lines]]
     facts: Callable[[], dict[str, Any] | None]
 
-    async def sound(self, content_type: str) -> None:
+    async def sound(self, operation: Operation, asked: Asked, answer: OperationAnswer) -> None:
         """Raises Broken, CallerGone: it did not come to its end."""
         call, watch, stream = self.call, self.watch, self.stream
         now = self._begin()
         ended = False
         try:
             data = self.asking.begun
-            head = ((b"content-type", content_type.encode("latin-1", "replace")),)
+            head = ((b"content-type", answer.content_type.encode("latin-1", "replace")),)
             await self.send({"type": "http.response.start", "status": 200, "headers": head, EXTENSION: self.head()})
             while data:
                 watch.waiting, watch.last = False, now()
@@ -85,27 +83,32 @@ class Passing:
                 stream.close()
         watch.stop()
         stream.release()
+        if answer.counted is not None:
+            bound, answer.usage = unit_bound(call), answer.counted()
+            bound.metered = bound.meter(operation.used(asked, answer), call.created_at)
         self.settler.completed(call, call.attempts[-1], None)
         with suppress(TimeoutError):
             async with asyncio.timeout(STALL_SECONDS):
                 await self.send({"type": "http.response.body", "body": b""})
 
-    async def text(self, operation: Completions, asked: Asked) -> None:
+    async def events(self, operation: Streamed, asked: Asked, events: AnswerEvents) -> None:
         """Raises CallerGone: he did not stay to the end. All else is told in an event."""
-        call, watch, events = self.call, self.watch, self.asking.events
-        assert events is not None
+        call, watch = self.call, self.watch
         writer = EventWriter(self.send, watch, self.head)
         bound = unit_bound(call)
 
+        def meter() -> None:
+            bound.metered = bound.meter(operation.streamed(asked, events), call.created_at)
+
         def tell() -> None:
-            bound.metered = operation.streamed(asked, events)
+            meter()
             self.settler.progress(call, None, 0, begun=True)
 
         watch.at_look = tell
         try:
             failure = await self._relay(events, writer)
         except asyncio.CancelledError:
-            bound.metered = operation.streamed(asked, events)
+            meter()
             gone = watch.reason is not None and watch.refusal is None
             self.settler.cut(call, call.attempts[-1], None, 0, "client_closed" if gone else "interrupted", status=200)
             if watch.refusal is not None:
@@ -119,16 +122,19 @@ class Passing:
             self.stream.close()
             writer.close()
         watch.stop()
-        bound.metered = operation.streamed(asked, events)
+        meter()
         if failure is not None:
             self.asking.broke(failure)
-            self.settler.cut(call, call.attempts[-1], None, 0, "failed", status=200, error=failure.error)
+            if events.paid_in_parts:
+                self.settler.cut(call, call.attempts[-1], None, 0, "failed", status=200, error=failure.error)
+            else:
+                self.settler.failed_midway(call, failure.error)
             await writer.fail(failure.error)
             return
         usage = self.settler.completed(call, call.attempts[-1], None, overrun=events.overrun)
         await writer.finish(events.closing(usage, self.facts()))
 
-    async def _relay(self, events: TextEvents, writer: EventWriter) -> UpstreamFailure | None:
+    async def _relay(self, events: AnswerEvents, writer: EventWriter) -> UpstreamFailure | None:
         """Send on what comes until the answer is complete, then return None; or return why it is not going to be."""
         assert self.call.route is not None
         watch, name, idle, now = self.watch, self._name, self.call.route.timeouts.idle, self._begin()

@@ -33,6 +33,7 @@ class TextEvents:
         "_choices", "_ending", "_ending_bytes", "_finished", "_head", "_held", "_most_tokens", "_size", "_splitter", "_texts",
         "_wants_usage", "done", "error", "model", "overrun", "started", "usage",
     )  # fmt: skip
+    paid_in_parts = True
 
     def __init__(self, *, choices: int, most_tokens: int, wants_usage: bool) -> None:
         self._splitter = EventSplitter()

@@ -28,8 +28,9 @@ PRICES: dict[str, dict[str, Any]] = {
     "draw-tokens": {"input": 5, "output": 40},
     "change-tokens": {"input": 5, "image_input": 10, "output": 40},
     "speak": {"character": 15},
+    "speak-tokens": {"input": 0.6, "audio_output": 12},
     "hear": {"second": 0.0001},
-    "hear-tokens": {"input": 2.5, "output": 10},
+    "hear-tokens": {"input": 2.5, "audio_input": 6, "output": 10},
 }
 SANDBOX = {
     "embedding": {"input": 0.02},
