@@ -167,7 +167,7 @@ async def test_embeddings(hub: OpenAIUpstream) -> None:
     hub.script(wire.vectors([0.25, -1.0], [0.5, 3]))
     async with client() as http:
         provider: Any = build("hf", settings(hub, normalize=True), http)
-        answered = await provider.perform(embedding(input=["a", "b"], user="u"))
+        answered = await provider.perform(embedding(input=["a", "b"]))
         assert answered.value["data"] == [
             {"object": "embedding", "index": 0, "embedding": [0.25, -1.0]},
             {"object": "embedding", "index": 1, "embedding": [0.5, 3]},

@@ -281,7 +281,7 @@ async def test_nobody_looks_at_it_in_the_background(gateway: Rig) -> None:
     http = gateway.runtime.connections.upstream_http()
     (trial,) = await gateway.runtime.credentials.test(system("test"), http, "bridge")
     assert (trial.reached, trial.accepted) == (False, None)
-    assert trial.error == "There is nothing that it can be asked for nothing; a call of one of its models tells."
+    assert trial.why == "There is nothing that it can be asked for nothing; a call of one of its models tells."
 
 
 async def test_without_litellm_the_provider_is_said_and_not_built(ollama: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
