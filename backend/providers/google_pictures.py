@@ -14,6 +14,7 @@ import orjson
 from backend.kernel.errors import BadRequest, ContentPolicyViolation, UnsupportedParameter
 from backend.providers.dropping import Vocabulary
 from backend.providers.failures import UpstreamFailure, protocol_failure
+from backend.providers.file_kinds import picture_type
 from backend.providers.gemini_request import gemini_body
 from backend.providers.openai_usage import usage_from_openai
 from backend.providers.provider import OperationAnswer, Upload
@@ -27,7 +28,6 @@ _VOCABULARY = Vocabulary("Gemini's image models", frozenset({"model", "prompt", 
     "background": ("auto", "opaque"), "moderation": ("auto",), "output_format": ("png",), "output_compression": (100,), "stream": (False,),
     "partial_images": (0,), "response_format": ("b64_json",), "quality": ("auto", "standard"), "input_fidelity": ("high",),
 })  # fmt: skip
-_BEGINNINGS = ((b"\x89PNG\r\n\x1a\n", "image/png"), (b"\xff\xd8\xff", "image/jpeg"), (b"GIF8", "image/gif"))
 
 
 def picture_body(body: Mapping[str, Any], uploads: Sequence[Upload], model: str) -> dict[str, Any]:
@@ -46,8 +46,10 @@ def picture_body(body: Mapping[str, Any], uploads: Sequence[Upload], model: str)
     for upload in uploads:
         if not upload.name.startswith("image"):
             raise UnsupportedParameter("Gemini's image models take no mask: say in the prompt what is to change.", param=upload.name[:60])
-        url = f"data:{_kind_of(upload)};base64,{b64encode(upload.data).decode()}"
-        parts.append({"type": "image_url", "image_url": {"url": url}})
+        kind = picture_type(upload.data)
+        if kind is None:
+            raise BadRequest("The picture is neither PNG, nor JPEG, nor WebP, nor GIF.", param=upload.name[:60])
+        parts.append({"type": "image_url", "image_url": {"url": f"data:{kind};base64,{b64encode(upload.data).decode()}"}})
     whole = gemini_body({"messages": [{"role": "user", "content": parts}], "modalities": ["image"]}, model, None)
     if config := _config(body.get("size"), model):
         whole["generationConfig"]["imageConfig"] = config
@@ -74,16 +76,6 @@ def _distance(ratio: str, width: int, height: int) -> float:
     wide, high = (int(side) for side in ratio.split(":"))
     quotient = (width * high) / (height * wide)
     return max(quotient, 1 / quotient)
-
-
-def _kind_of(upload: Upload) -> str:
-    """By what the file is; its name and type are the caller's words."""
-    if upload.data[:4] == b"RIFF" and upload.data[8:12] == b"WEBP":
-        return "image/webp"
-    kind = next((kind for start, kind in _BEGINNINGS if upload.data.startswith(start)), None)
-    if kind is None:
-        raise BadRequest("The picture is neither PNG, nor JPEG, nor WebP, nor GIF.", param=upload.name[:60])
-    return kind
 
 
 def drawn(completion: Mapping[str, Any], provider: str) -> OperationAnswer:

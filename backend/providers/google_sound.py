@@ -16,6 +16,7 @@ import orjson
 from backend.kernel.errors import BadRequest, UnsupportedParameter
 from backend.providers.dropping import Vocabulary
 from backend.providers.failures import protocol_failure
+from backend.providers.file_kinds import sound_type
 from backend.providers.gemini_request import gemini_body
 from backend.providers.openai_usage import usage_from_openai
 from backend.providers.provider import OperationAnswer, Upload
@@ -38,11 +39,6 @@ _MOST_TOKENS = 65_536
 _TOKENS_A_SECOND = 16
 """Four times as fast as anybody speaks."""
 _THOUGHTS = 2048
-_BEGINNINGS = (
-    (b"ID3", "audio/mp3"), (b"\xff\xfb", "audio/mp3"), (b"\xff\xf3", "audio/mp3"), (b"\xff\xf2", "audio/mp3"), (b"OggS", "audio/ogg"),
-    (b"fLaC", "audio/flac"), (b"FORM", "audio/aiff"), (b"\x1a\x45\xdf\xa3", "audio/webm"), (b"\xff\xf1", "audio/aac"),
-    (b"\xff\xf9", "audio/aac"),
-)  # fmt: skip
 _RATE = re.compile(r"rate=(\d{4,6})")
 
 
@@ -60,8 +56,11 @@ def transcript_body(body: Mapping[str, Any], upload: Upload, model: str, *, tran
         task += f" It is in the language {body['language']}."
     if body.get("prompt"):
         task += f" Names and words that may be in it, or what came before: {body['prompt']}"
-    url = f"data:{_kind_of(upload)};base64,{b64encode(upload.data).decode()}"
-    parts = [{"type": "text", "text": task}, {"type": "file", "file": {"file_data": url}}]
+    kind = sound_type(upload.data)
+    if kind is None:
+        raise BadRequest("The file is no sound that Gemini's models take: wav, mp3, ogg, flac, aac, m4a, webm, aiff.", param="file")
+    file = {"file_data": f"data:{kind};base64,{b64encode(upload.data).decode()}"}
+    parts = [{"type": "text", "text": task}, {"type": "file", "file": file}]
     chat = {"messages": [{"role": "user", "content": parts}], "temperature": _temperature(body)}
     cap = 64 + int(sound_of(upload.data).most * _TOKENS_A_SECOND)
     try:
@@ -142,16 +141,3 @@ def _temperature(body: Mapping[str, Any]) -> float | None:
         return float(given) if given not in (None, "") else None
     except (TypeError, ValueError):
         raise BadRequest("'temperature' is a number.", param="temperature") from None
-
-
-def _kind_of(upload: Upload) -> str:
-    """By what the file is; its name and type are the caller's words."""
-    data = upload.data
-    if data[:4] == b"RIFF" and data[8:12] == b"WAVE":
-        return "audio/wav"
-    if data[4:8] == b"ftyp":
-        return "audio/mp4"
-    kind = next((kind for start, kind in _BEGINNINGS if data.startswith(start)), None)
-    if kind is None:
-        raise BadRequest("The file is no sound that Gemini's models take: wav, mp3, ogg, flac, aac, m4a, webm, aiff.", param="file")
-    return kind

@@ -6,12 +6,16 @@ What it says that an answer cost is kept beside our cost of the attempt; the cal
 
 from typing import Any
 
+import orjson
+
 from backend.kernel.clock import SystemClock
+from backend.kernel.errors import BourseError
 from backend.providers.edited_stream import EditedStream
-from backend.providers.failures import UpstreamFailure, status_of_error
+from backend.providers.failures import UpstreamFailure, protocol_failure, status_of_error
 from backend.providers.http import HttpAnswer, UpstreamHttp
 from backend.providers.openai import OpenAIProvider
 from backend.providers.openrouter_answer import edited, explained, failed_choice, reported_nano, seconds_to_reset
+from backend.providers.openrouter_operations import PATHS, body_of, read, searches
 from backend.providers.posting import EventBytes, Poster
 from backend.providers.provider import (
     Capabilities,
@@ -47,7 +51,7 @@ class OpenRouterPoster(Poster):
 
 class OpenRouterProvider(OpenAIProvider):
     protocol = "openrouter"
-    capabilities = Capabilities(operations=frozenset({"embeddings"}))
+    capabilities = Capabilities(operations=frozenset({"embeddings", "rerank", *PATHS}))
     base_url = "https://openrouter.ai/api/v1"
     poster_type = OpenRouterPoster
     looks_at = "/key"
@@ -62,9 +66,37 @@ class OpenRouterProvider(OpenAIProvider):
         return answer
 
     async def perform(self, request: OperationRequest) -> OperationAnswer:
+        if request.operation in PATHS:
+            return await self._translated(request)
         answer = await super().perform(request)
-        request.reported_nano = reported_nano((answer.value or {}).get("usage"))
+        told = (answer.value or {}).get("usage")
+        request.reported_nano = reported_nano(told)
+        if request.operation == "rerank":
+            answer.usage = searches(told) or answer.usage
         return answer
+
+    async def _translated(self, request: OperationRequest) -> OperationAnswer:
+        try:
+            body = body_of(request)
+        except BourseError as error:
+            raise UpstreamFailure("refused", error) from None
+        target = self.target(f"{self._base}{PATHS[request.operation]}", {})
+        response = await self.poster.post(target, orjson.dumps(body), request, "*/*")
+        try:
+            if request.operation == "audio.speech" and response.content_type != "application/json":
+                kind = response.header(b"content-type") or "audio/mpeg"
+                return OperationAnswer(b"", None, None, kind if kind.isprintable() else "audio/mpeg", EventBytes(self.name, response))
+            _, value = await self.poster.read_object(response)
+            if value.get("error"):
+                raise self.poster.failed(status_of_error(value), value)
+            if request.operation == "audio.speech":
+                raise protocol_failure(self.name, "JSON where sound was asked for")
+            request.reported_nano = reported_nano(value.get("usage"))
+            return read(request, value)
+        except UpstreamFailure as failure:
+            # It took the request on, so it is going to bill it, unless it says itself that it failed.
+            failure.status = failure.status or response.status
+            raise
 
     def edited(self, events: EventBytes, request: ChatRequest) -> StreamAnswer:
         def edit(data: bytes) -> bytes:

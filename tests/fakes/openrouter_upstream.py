@@ -1,6 +1,8 @@
 """What OpenRouter answers, as steps of an `OpenAIUpstream`: comments while it waits, what an answer cost, errors of providers behind it.
 
-Wire: openrouter.ai/docs/api/reference/streaming, …/errors-and-debugging, …/overview and openrouter.ai/docs/use-cases/usage-accounting.
+Wire: openrouter.ai/docs/api/reference/streaming, …/errors-and-debugging, …/overview and openrouter.ai/docs/use-cases/usage-accounting;
+pictures, speech, transcripts and rankings as in openrouter.ai/openapi.json (createImages, createAudioSpeech, createAudioTranscriptions,
+createRerank).
 """
 
 from typing import Any
@@ -82,3 +84,29 @@ NO_ENDPOINTS = {"error": {"message": "No endpoints found for openai/nothing.", "
 def limited(reset_ms: int) -> dict[str, Any]:
     headers = {"X-RateLimit-Limit": "20", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": str(reset_ms)}
     return {"error": {"message": "Rate limit exceeded: free-models-per-min. ", "code": 429, "metadata": {"headers": headers}}}
+
+
+PICTURE = "iVBORw0KGgo="
+
+
+def images(many: int = 1, *, usage: Any = None) -> dict[str, Any]:
+    used = {"completion_tokens": 4175, "cost": 0.04, "prompt_tokens": 12, "total_tokens": 4187} if usage is None else usage
+    return {"created": 1_748_372_400, "data": [{"b64_json": PICTURE, "media_type": "image/png"}] * many, "usage": used}
+
+
+def transcript(text: str, **usage: Any) -> dict[str, Any]:
+    return {"text": text, "usage": {"cost": 0.000508, **usage}}
+
+
+def speech(data: bytes, content_type: str = "audio/mpeg") -> Step:
+    async def step(exchange: Exchange) -> None:
+        await exchange.head(content_type=content_type, headers=["x-generation-id: gen-tts-1763667000-abc"])
+        await exchange.chunk(data)
+        await exchange.end()
+
+    return step
+
+
+def ranking(*scores: tuple[int, float], **usage: Any) -> dict[str, Any]:
+    results = [{"index": index, "relevance_score": score, "document": {"text": "…"}} for index, score in scores]
+    return {"id": "gen-rerank-1", "model": "cohere/rerank-v3.5", "provider": "Cohere", "results": results, "usage": usage}

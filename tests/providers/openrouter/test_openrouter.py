@@ -1,15 +1,11 @@
 """OpenRouter as the openai SDK meets it through the gateway: its cost beside ours, its comments, its errors and those behind it."""
 
 import time
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-import pytest_asyncio
 import structlog
-import yaml
 from pydantic import BaseModel
 
 from backend.kernel.secrets import SecretRef
@@ -20,55 +16,13 @@ from backend.settings import ProviderSettings
 from tests.fakes import openrouter_upstream as wire
 from tests.fakes.byte_server import client
 from tests.fakes.openai_upstream import TEXT, OpenAIUpstream, events, status, whole
-from tests.gateway.conftest import Rig, open_gateway
-from tests.rig.schema import sqlite_url
+from tests.gateway.conftest import Rig
+from tests.providers.openrouter.conftest import KEY
 
-KEY = "sk-or-v1-0123456789abcdef0123456789abcdef"
 HI: list[Any] = [{"role": "user", "content": "hi"}]
 TOOL: Any = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {}}}}}
-PRICE = {"input": 3, "output": 15, "cache_read": 0.3, "cache_write": 3.75}
 OURS = round(wire.COST * 1e9)
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def _server() -> AsyncIterator[OpenAIUpstream]:
-    async with OpenAIUpstream() as server:
-        yield server
-
-
-@pytest.fixture
-def router(_server: OpenAIUpstream) -> OpenAIUpstream:
-    """With an empty log and the good answer."""
-    _server.requests.clear()
-    _server.looks.clear()
-    _server.script(wire.answer())
-    return _server
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path, _server: OpenAIUpstream) -> AsyncIterator[Rig]:
-    """One for all tests of a file."""
-    home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
-    named = {"HTTP-Referer": "https://bourse.example.org", "X-Title": "Bourse"}
-    configuration = {
-        "network": {"allow_private": ["127.0.0.1/32"]},
-        "providers": {"or": {"protocol": "openrouter", "base_url": _server.base_url, "api_key": KEY, "headers": named}},
-        "models": [
-            {
-                "alias": alias,
-                "candidates": [{"provider": "or", "model": wire.MODEL, "price": price}],
-                "retries": {"per_candidate": 0},
-                "breaker": {"failures": 1000},
-            }
-            for alias, price in (("claude", PRICE), ("old-price", {**PRICE, "output": 75}))
-        ],
-        "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
-    }
-    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
-        yield rig
 
 
 async def streamed(gateway: Rig, **more: Any) -> list[Any]:
