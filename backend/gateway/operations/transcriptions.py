@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.gateway.operations.form import FormOperation, files_in, is_on
+from backend.gateway.operations.media_events import MediaEvents
 from backend.gateway.operations.operation import Asked, Metered, Unit, choice_of, objects_in
-from backend.kernel.errors import UnsupportedParameter
+from backend.kernel.errors import BadRequest
 from backend.pricing.usage import Usage
 from backend.providers.provider import Operation as Name
 from backend.providers.provider import OperationAnswer
@@ -23,18 +24,24 @@ _TEXT_TOKENS_A_SECOND = 16
 """Four times as fast as anybody speaks."""
 _MOST_TEXT_TOKENS = 16_384
 
+_IN_EVENTS = ("json", "text", "diarized_json")
+
 
 class Transcriptions(FormOperation):
     name: Name = "audio.transcriptions"
     max_bytes = MAX_FILE_BYTES + _BESIDE_THE_FILE
     files: Mapping[str, int] = {"file": 1}
     formats: tuple[str, ...] = ("json", "text", "srt", "verbose_json", "vtt", "diarized_json")
+    streams = True
 
     def check(self, asked: Asked) -> None:
         [upload] = files_in(asked, "file", "the sound")
-        choice_of(asked.body, "response_format", self.formats, "json")
-        if is_on(asked.body.get("stream")):
-            raise UnsupportedParameter("Transcriptions are not streamed here.", param="stream")
+        kind = choice_of(asked.body, "response_format", self.formats, "json")
+        asked.stream = self.streams and is_on(asked.body.get("stream"))
+        if asked.stream:
+            asked.body["stream"] = "true"
+            if kind not in _IN_EVENTS:
+                raise BadRequest(f"'response_format' of a stream is one of {', '.join(_IN_EVENTS)}.", param="response_format")
         sound = sound_of(upload.data)
         asked.seconds, asked.most_seconds = sound.likely, sound.most
 
@@ -52,6 +59,14 @@ class Transcriptions(FormOperation):
         if not isinstance(answer.value.get("text"), str) and objects_in(answer, "segments") is None:
             return "an answer without a text"
         return None
+
+    def events(self, asked: Asked) -> MediaEvents:  # noqa: ARG002
+        """As `Streamed.events`."""
+        return MediaEvents()
+
+    def streamed(self, asked: Asked, events: MediaEvents) -> list[Metered]:
+        """As `Streamed.streamed`."""
+        return self.used(asked, OperationAnswer(b"", None, events.usage if events.complete else None))
 
     def used(self, asked: Asked, answer: OperationAnswer | None) -> list[Metered]:
         told: list[Metered] = []
@@ -71,3 +86,4 @@ class Transcriptions(FormOperation):
 class Translations(Transcriptions):
     name: Name = "audio.translations"
     formats = ("json", "text", "srt", "verbose_json", "vtt")
+    streams = False
