@@ -1,5 +1,6 @@
 """What is reserved and what is charged, by offers as they are in the store."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from backend.gateway.token_families import family_of
 from backend.pricing.cost import PriceCard, PriceLine
 from backend.pricing.usage import Usage
 from backend.providers.openai_usage import usage_from_operation
-from backend.providers.provider import OperationAnswer
+from backend.providers.provider import OperationAnswer, Upload
 from backend.routing.route import Candidate
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -175,6 +176,18 @@ def test_what_is_free_costs_nothing_and_is_metered_all_the_same() -> None:
         ({"usage": {"prompt_tokens": 3}}, Usage(input=3)),
         ({"usage": {"total_tokens": 3}}, Usage(input=3)),
         ({"data": [], "usage": {"input_tokens": 3, "output_tokens": 9}}, Usage(input=3, image_output=9)),
+        (
+            {
+                "data": [],
+                "usage": {
+                    "input_tokens": 30,
+                    "input_tokens_details": {"text_tokens": 3, "image_tokens": 27},
+                    "output_tokens": 9,
+                    "output_tokens_details": {"text_tokens": 1, "image_tokens": 8},
+                },
+            },
+            Usage(input=3, image_input=27, output=1, image_output=8),
+        ),
         ({"usage": TOKENS}, Usage(input=5, audio_input=15, output=4)),
         ({"usage": {"seconds": 2}}, Usage(seconds=2.0)),
         ({"usage": {"seconds": -2}}, None),
@@ -196,7 +209,8 @@ PRICED: dict[str, tuple[tuple[str, ...], ...]] = {
     "/v1/moderations": (("input", "token"),),
     "/v1/rerank": (("input", "query"), ("input", "token")),
     "/v1/images/generations": (("input", "token"), ("output", "token"), ("image_out", "image"), ("image_in", "image", "high, 1024-x-1024")),
-    "/v1/audio/speech": (("input", "character"),),
+    "/v1/images/edits": (("input", "token"), ("image_in", "token"), ("image_out", "token"), ("image_out", "image")),
+    "/v1/audio/speech": (("input", "character"), ("input", "token"), ("audio_out", "token")),
     "/v1/audio/transcriptions": (("input", "second"), ("audio_in", "token"), ("input", "token"), ("output", "token")),
 }
 texts = st.text(min_size=1, max_size=300)
@@ -214,6 +228,9 @@ def requests(path: str) -> st.SearchStrategy[Asked]:
         case "/v1/images/generations":
             sizes = st.sampled_from(["auto", "1024x1024", "1024x1536", "512x512"])
             return st.builds(lambda n, size: asked(prompt="x", n=n, size=size), st.integers(1, 10), sizes)
+        case "/v1/images/edits":
+            files = st.integers(1, 16).map(lambda many: (Upload("a.png", "image/png", b"x", "image[]"),) * many)
+            return st.builds(lambda n, sent: replace(asked(prompt="x", n=n), uploads=sent), st.integers(1, 10), files)
         case "/v1/audio/speech":
             return texts.map(lambda text: asked(input=text))
         case _:
@@ -224,7 +241,8 @@ def requests(path: str) -> st.SearchStrategy[Asked]:
 def test_nothing_that_stays_within_its_bounds_costs_more_than_was_reserved(path: str, data: st.DataObject) -> None:
     request = data.draw(requests(path))
     chosen = data.draw(st.lists(st.sampled_from(PRICED[path]), min_size=1, unique=True))
-    bound = bound_of(path, {line: data.draw(nano) for line in chosen}, request, prompt=data.draw(st.integers(1000, 10**6)))
+    prices = {line: data.draw(nano) for line in chosen}
+    bound = bound_of(path, prices, request, prompt=data.draw(st.integers(1000, 10**6)), counts_speech=True)
     if not bound.tariffs:
         return
     for unit, most in bound.most.items():
