@@ -15,11 +15,12 @@ from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.errors import BadRequest
 from backend.kernel.sse import EventSplitter, EventTooLarge
 from backend.providers.anthropic_answer import ERROR_STATUSES, completion
-from backend.providers.anthropic_betas import beta_lines
+from backend.providers.anthropic_betas import are_all, beta_lines
 from backend.providers.anthropic_models import takes_prefill
 from backend.providers.anthropic_request import COUNTED, messages_body
 from backend.providers.anthropic_stream import MessageStream, ThoughtTooLong
 from backend.providers.anthropic_usage import usage_from_anthropic
+from backend.providers.dropping import say_dropped
 from backend.providers.failures import UpstreamFailure, failure_from_error_body, protocol_failure
 from backend.providers.http import HttpAnswer, Target, UpstreamHttp
 from backend.providers.listing import ListPage, listed_ids
@@ -115,9 +116,10 @@ class AnthropicProvider:
             raise UpstreamFailure("refused", error) from None
         if target is not None:
             body = {name: value for name, value in body.items() if name in COUNTED}
-        return await self._poster.post(
-            target or self._target, orjson.dumps(body), request, accept, beta_lines(request.body.get("anthropic_beta"))
-        )
+        betas = request.body.get("anthropic_beta")
+        if betas and not are_all(betas):
+            say_dropped(request, "anthropic_beta")
+        return await self._poster.post(target or self._target, orjson.dumps(body), request, accept, beta_lines(betas))
 
     def _failed(self, value: dict[str, Any]) -> UpstreamFailure:
         """An error inside a 200."""

@@ -21,6 +21,12 @@ def callers_betas(asked: Any) -> list[str]:
     return list(dict.fromkeys([one[0] for one in found if one is not None and one[1] in _OF_CALLERS]))
 
 
+def are_all(asked: Any) -> bool:
+    """Whether all of them are passed on."""
+    names = asked.split(",") if isinstance(asked, str) else asked if isinstance(asked, list) else [asked]
+    return {name.strip() if isinstance(name, str) else name for name in names if name} == set(callers_betas(asked))
+
+
 def beta_lines(asked: Any) -> str:
     """The header line of one request beside the operator's own; "" for none. Anthropic reads several such lines as one list."""
     names = callers_betas(asked) if asked else []

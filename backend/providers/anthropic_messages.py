@@ -6,7 +6,7 @@ where they are: on a part, on a tool call, or on a message for its last block; s
 go by data URL or by https URL as they came, because Anthropic fetches them itself; a file by its id would be one of the operator's
 account, and is refused.
 
-A `detail` of an image is a hint that Anthropic does not know, and is left out. Of an assistant's thoughts only the signed blocks go back.
+Of an assistant's thoughts only the signed blocks go back.
 Source: platform.claude.com/docs/en/api/messages.
 """
 

@@ -1,7 +1,8 @@
 """What a Claude model takes, by the version in its id: the rules changed with 4.5, 4.6 and 4.7.
 
 Sources (platform.claude.com/docs): "What's new in Claude 4.6" (no prefill from 4.6 on, adaptive thinking), "Adaptive thinking" (budgets
-are refused from Opus 4.7 on, older models know nothing but budgets). An id without a version is taken for one of today's models.
+are refused from Opus 4.7 on, older models know nothing but budgets; Fable and Mythos always think). An id without a version is taken for
+one of today's models.
 """
 
 import re
@@ -12,6 +13,7 @@ _OLD_STYLE = re.compile(r"claude-(\d{1,2})(?:[-.](\d{1,2})(?!\d))?")
 _TODAY = (99, 0)
 
 _FIRST_ADAPTIVE = (4, 6)
+_NEVER_STILL = re.compile(r"claude-(?:fable|mythos)")
 
 
 @lru_cache(maxsize=1024)
@@ -24,6 +26,11 @@ def version(model: str) -> tuple[int, int]:
 def thinks_adaptively(model: str) -> bool:
     """Asked to think by `thinking: adaptive` and an effort; the others by a budget of tokens."""
     return version(model) >= _FIRST_ADAPTIVE
+
+
+def always_thinks(model: str) -> bool:
+    """It refuses `thinking: disabled`."""
+    return _NEVER_STILL.search(model) is not None
 
 
 def takes_prefill(model: str) -> bool:

@@ -13,9 +13,10 @@ from typing import Any
 
 from backend.kernel.errors import BadRequest, UnsupportedParameter
 from backend.providers.anthropic_messages import translated
-from backend.providers.anthropic_models import takes_prefill, thinks_adaptively
+from backend.providers.anthropic_models import always_thinks, takes_prefill, thinks_adaptively
 from backend.providers.anthropic_schema import closed_schema
 from backend.providers.dropping import Vocabulary, check_choice
+from backend.providers.nested_hints import MARKS, STRICT, TOOL_MARKS
 
 DEFAULT_CAP = 4096
 LEAST_BUDGET = 1024
@@ -36,7 +37,7 @@ COUNTED = frozenset({
     "model", "messages", "system", "tools", "tool_choice", "thinking", "output_config", "context_management", "cache_control",
 })  # fmt: skip
 """What `POST /v1/messages/count_tokens` takes of a body."""
-VOCABULARY = Vocabulary("Anthropic's models", _SAID_ELSEWHERE)
+VOCABULARY = Vocabulary("Anthropic's models", _SAID_ELSEWHERE | {MARKS, TOOL_MARKS, STRICT})
 
 
 def messages_body(body: Mapping[str, Any], model: str, cap: int | None, *, stream: bool) -> dict[str, Any]:
@@ -166,17 +167,29 @@ def _set_format(out: dict[str, Any], form: Any) -> None:
     if not isinstance(given, dict):
         raise BadRequest("'response_format' of type json_schema needs 'json_schema'.", param="response_format.json_schema")
     schema = closed_schema(given.get("schema"), "response_format.json_schema.schema")
+    if "format" in out.get("output_config", {}):
+        raise BadRequest("The answer has either the format of 'output_config' or that of 'response_format'.", param="response_format")
     out["output_config"] = {**out.get("output_config", {}), "format": {"type": "json_schema", "schema": schema}}
 
 
 def _set_effort(out: dict[str, Any], effort: Any) -> None:
-    if effort is None or effort == "none":
+    if effort is None:
+        return
+    if effort == "none":
+        if always_thinks(out["model"]):
+            raise UnsupportedParameter("This model cannot be kept from thinking.", param="reasoning_effort")
+        if out.get("thinking", {}).get("type", "disabled") != "disabled":
+            raise BadRequest("'thinking' asks for thoughts, and 'reasoning_effort' for none.", param="reasoning_effort")
+        if thinks_adaptively(out["model"]):
+            out["thinking"] = {"type": "disabled"}
         return
     if not isinstance(effort, str) or effort not in _EFFORTS:
         raise UnsupportedParameter(f"'reasoning_effort' is none, {', '.join(_EFFORTS)}.", param="reasoning_effort")
     if thinks_adaptively(out["model"]):
         # Without this the newest models think without a word of it in the answer.
         out.setdefault("thinking", {"type": "adaptive", "display": "summarized"})
+        if out.get("output_config", {}).get("effort", _EFFORTS[effort]) != _EFFORTS[effort]:
+            raise UnsupportedParameter("'output_config' says another effort already.", param="reasoning_effort")
         out["output_config"] = {**out.get("output_config", {}), "effort": _EFFORTS[effort]}
         return
     if "thinking" in out:

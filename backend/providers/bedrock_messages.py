@@ -54,7 +54,7 @@ def translated(messages: list[dict[str, Any]]) -> tuple[list[Block], list[dict[s
             blocks += _texts(content, f"{at}.content")
         elif role in ("user", "tool"):
             blocks = _turn(turns, "user")
-            blocks += [_result(message, at)] if role == "tool" else _parts(content, f"{at}.content")
+            blocks += _result(message, at) if role == "tool" else _parts(content, f"{at}.content")
         elif role == "assistant":
             blocks = _turn(turns, "assistant")
             blocks += _said(message, at)
@@ -126,6 +126,8 @@ def _said(message: dict[str, Any], at: str) -> Iterator[Block]:
         raise BadRequest("'tool_calls' must be a list.", param=f"{at}.tool_calls")
     for number, call in enumerate(calls):
         yield _call(call, f"{at}.tool_calls[{number}]")
+        if call.get("cache_control") is not None:
+            yield cache_point(call["cache_control"], f"{at}.tool_calls[{number}].cache_control")
 
 
 def _thoughts(blocks: Any, at: str) -> Iterator[Block]:
@@ -156,9 +158,13 @@ def _call(call: Any, at: str) -> Block:
     return {"toolUse": {"toolUseId": call_id(call.get("id")), "name": function.get("name"), "input": arguments}}
 
 
-def _result(message: dict[str, Any], at: str) -> Block:
-    content = [block for block in _parts(message.get("content"), f"{at}.content") if "cachePoint" not in block]
-    return {"toolResult": {"toolUseId": call_id(message.get("tool_call_id")), "content": content}}
+def _result(message: dict[str, Any], at: str) -> list[Block]:
+    """Within a result Converse knows no marks for the cache: the last one comes after it."""
+    said = list(_parts(message.get("content"), f"{at}.content"))
+    result: Block = {"toolUseId": call_id(message.get("tool_call_id")), "content": [one for one in said if "cachePoint" not in one]}
+    if message.get("is_error") is True:
+        result["status"] = "error"
+    return [{"toolResult": result}, *[one for one in said if "cachePoint" in one][-1:]]
 
 
 def _texts(content: Any, at: str) -> Iterator[Block]:

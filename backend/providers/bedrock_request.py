@@ -14,12 +14,13 @@ import orjson
 from backend.kernel.errors import BadRequest, UnsupportedParameter
 from backend.providers.bedrock_messages import cache_point, marked_at_its_end, translated
 from backend.providers.dropping import Vocabulary, check_choice
+from backend.providers.nested_hints import MARKS, STRICT, TOOL_MARKS
 
 _SAID_ELSEWHERE = frozenset({
     "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "stop", "temperature", "top_p", "top_k",
     "tools", "tool_choice", "parallel_tool_calls", "response_format", "reasoning_effort", "service_tier", "thinking",
 })  # fmt: skip
-VOCABULARY = Vocabulary("Bedrock's models", _SAID_ELSEWHERE)
+VOCABULARY = Vocabulary("Bedrock's models", _SAID_ELSEWHERE | {MARKS, TOOL_MARKS, STRICT})
 _TIERS = {"default": "default", "flex": "flex", "priority": "priority"}
 _TOP_K = (
     ("anthropic.", lambda k: {"top_k": k}),

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.kernel.errors import BadRequest, UnsupportedParameter
+from backend.providers.nested_hints import DETAILS, MARK, MARKS, NAMES, NESTED, OBFUSCATION, STRICT, TOOL_MARKS, hints_within, without_hints
 from backend.providers.provider import ChatRequest
 
 _FILING = "how the provider files the call"
@@ -29,10 +30,16 @@ HINTS: Mapping[str, str] = {
     "metadata": _FILING,
     "prompt_cache_key": _CACHING,
     "prompt_cache_retention": _CACHING,
-    "cache_control": _CACHING,
+    MARK: _CACHING,
+    MARKS: _CACHING,
+    TOOL_MARKS: _CACHING,
     "anthropic_beta": "features of Anthropic's API while they are new",
+    NAMES: "which of several people speaks: few models are told",
+    DETAILS: "how closely a picture is looked at",
+    STRICT: "that arguments are held to their schema, which the model sees all the same",
+    OBFUSCATION: "padding against those who listen to the sizes of packets",
 }
-"""What each is about."""
+"""What each is about; those with brackets or dots are inside a field."""
 DROPPABLE: Mapping[str, str] = {
     **dict.fromkeys(
         (
@@ -85,12 +92,11 @@ class Vocabulary:
 
     def check(self, body: Mapping[str, Any]) -> None:
         """Raises NoWords: the body says something else."""
-        if body.keys() <= self._said:
-            return
-        others = [name for name in body if name not in self._said]
-        missing = [name for name in others if body[name] is not None and body[name] not in self._neutral.get(name, ())]
+        missing = hints_within(body) - self._said
+        others = () if body.keys() <= self._said else [name for name in body if name not in self._said]
+        missing.update([name for name in others if body[name] is not None and body[name] not in self._neutral.get(name, ())])
         if missing:
-            raise NoWords(self._who, tuple(missing))
+            raise NoWords(self._who, tuple(sorted(missing)))
 
 
 def check_choice(body: Mapping[str, Any]) -> None:
@@ -107,11 +113,14 @@ def leave_out(request: ChatRequest, error: UnsupportedParameter, *, drops: bool)
         drops: the route says so.
     """
     names = error.names if isinstance(error, NoWords) else (error.param or "",)
-    gone = [name for name in names if name in request.body and (name in HINTS or (drops and name in DROPPABLE))]
-    gone += [_WITH[name] for name in gone if _WITH.get(name) in request.body and _WITH[name] not in gone]
+    body = request.body
+    there = body.keys() | hints_within(body)
+    gone = [name for name in names if name in there and (name in HINTS or (drops and name in DROPPABLE))]
+    gone += [_WITH[name] for name in gone if _WITH.get(name) in body and _WITH[name] not in gone]
     if not gone:
         return False
-    request.body = {name: value for name, value in request.body.items() if name not in gone}
+    body = {name: value for name, value in body.items() if name not in gone}
+    request.body = without_hints(body, gone) if NESTED.intersection(gone) else body
     say_dropped(request, *gone)
     return True
 

@@ -58,22 +58,37 @@ def _level(effort: str, version: tuple[int, int], param: str, *, is_pro: bool, s
 def _asked(body: Mapping[str, Any]) -> tuple[str | None, int | None, bool, str]:
     """Effort, budget, whether the thoughts are shown, and the field that says so."""
     reasoning, thinking = body.get("reasoning"), body.get("thinking")
+    for name in ("reasoning", "thinking"):
+        if body.get(name) is not None and not isinstance(body[name], dict):
+            raise BadRequest(f"'{name}' must be an object.", param=name)
     if isinstance(thinking, dict):
+        _say_it_once(body, "thinking", "reasoning", "reasoning_effort")
         if thinking.get("type") == "disabled":
             return "none", None, False, "thinking"
-        return (None, _tokens(thinking.get("budget_tokens"), "thinking.budget_tokens") or -1, True, "thinking")
-    effort, param, budget, shown = body.get("reasoning_effort"), "reasoning_effort", None, True
+        budget = _tokens(thinking.get("budget_tokens"), "thinking.budget_tokens") or -1
+        return None, budget, thinking.get("display") != "omitted", "thinking"
+    effort, param, tokens, shown = body.get("reasoning_effort"), "reasoning_effort", None, True
     if isinstance(reasoning, dict):
+        if any(reasoning.get(name) is not None for name in ("effort", "max_tokens", "enabled")) and reasoning.get("effort") != effort:
+            _say_it_once(body, "reasoning", "reasoning_effort")
+        if reasoning.get("effort") is not None and reasoning.get("max_tokens") is not None:
+            raise BadRequest("'reasoning' has either an 'effort' or 'max_tokens'.", param="reasoning")
         effort, param = reasoning.get("effort") or effort, "reasoning"
-        budget = _tokens(reasoning.get("max_tokens"), "reasoning.max_tokens")
+        tokens = _tokens(reasoning.get("max_tokens"), "reasoning.max_tokens")
         shown = not reasoning.get("exclude")
         if reasoning.get("enabled") is False:
             return "none", None, False, param
-        if reasoning.get("enabled") is True and effort is None and budget is None:
-            budget = -1
+        if reasoning.get("enabled") is True and effort is None and tokens is None:
+            tokens = -1
     if effort is not None and not (isinstance(effort, str) and effort in _BUDGETS):
         raise BadRequest(f"The effort is one of {', '.join(_BUDGETS)}.", param=param)
-    return (None if budget is not None else effort), budget, shown, param
+    return (None if tokens is not None else effort), tokens, shown, param
+
+
+def _say_it_once(body: Mapping[str, Any], said: str, *others: str) -> None:
+    for name in others:
+        if body.get(name) is not None:
+            raise UnsupportedParameter(f"'{said}' says already how much to think.", param=name)
 
 
 def _tokens(value: Any, param: str) -> int | None:

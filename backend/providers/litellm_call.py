@@ -12,6 +12,7 @@ import orjson
 from backend.kernel.errors import BadRequest, UnsupportedParameter
 from backend.providers.dropping import Vocabulary
 from backend.providers.gemini_media import Fetched, source_of
+from backend.providers.nested_hints import DETAILS, MARKS, NAMES, STRICT, TOOL_MARKS
 
 _FIELDS = frozenset({
     "temperature", "top_p", "n", "stop", "presence_penalty", "frequency_penalty", "logit_bias", "user", "response_format", "seed", "tools",
@@ -19,7 +20,7 @@ _FIELDS = frozenset({
     "verbosity", "top_k",
 })  # fmt: skip
 _SAID_ELSEWHERE = frozenset({"model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens"})
-VOCABULARY = Vocabulary("Providers behind litellm", _FIELDS | _SAID_ELSEWHERE)
+VOCABULARY = Vocabulary("Providers behind litellm", _FIELDS | _SAID_ELSEWHERE | {NAMES, MARKS, DETAILS, STRICT, TOOL_MARKS})
 _MESSAGE_FIELDS = frozenset({
     "role", "content", "name", "tool_calls", "tool_call_id", "function_call", "refusal", "reasoning_content", "thinking_blocks",
     "cache_control", "annotations", "audio", "provider_specific_fields",

@@ -12,8 +12,8 @@ import yaml
 from tests.fakes import anthropic_upstream, azure_upstream, bedrock_upstream, gemini_upstream, openrouter_upstream
 from tests.fakes.bedrock_upstream import ACCESS_KEY, REGION, SECRET_KEY, BedrockUpstream
 from tests.fakes.gemini_upstream import GeminiUpstream
-from tests.fakes.openai_upstream import OpenAIUpstream, Seen, Step, answer, status
-from tests.gateway.conftest import PROVIDER_KEY, Rig, open_gateway
+from tests.fakes.openai_upstream import OpenAIUpstream, Seen, Step, answer, chunk, completion, events, status, whole
+from tests.gateway.conftest import KEY, PROVIDER_KEY, Rig, open_gateway
 from tests.rig.schema import sqlite_url
 
 HI: list[Any] = [{"role": "user", "content": "hi"}]
@@ -97,6 +97,15 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
             {"alias": name, "candidates": [candidate], "unsupported": "drop"},
             {"alias": f"{name}-strict", "candidates": [candidate]},
         ]
+    price = {"price": {"input": 1, "output": 2}}
+    names = {"openai": "gpt-4o", "anthropic": "claude-sonnet-4-5", "gemini": "gemini-2.5-flash"}
+    openai, anthropic, gemini = ({"provider": name, "model": model, **price} for name, model in names.items())
+    again = {"retries": {"per_candidate": 1, "backoff": "1ms"}}
+    routes += [
+        {"alias": "two", "candidates": [gemini, anthropic], "unsupported": "drop"},
+        {"alias": "kept", "candidates": [anthropic], "unsupported": "drop", "cache": {"ttl": "60s"}},
+        {"alias": "twice", "candidates": [openai], "unsupported": "drop", **again},
+    ]
     configuration = {
         "network": {"allow_private": ["127.0.0.1/32"]},
         "providers": providers,
@@ -135,3 +144,153 @@ async def test_without_the_policy_it_is_refused_by_name(gateway: Rig, servers: S
     assert (response.status_code, error["code"], error["param"]) == (400, "unsupported_parameter", "logit_bias")
     assert DROPPED not in response.headers
     assert len(asked) == (0 if wire.unknown is not None else 1)
+
+
+async def test_the_header_names_what_the_one_who_answered_was_not_given(gateway: Rig, servers: Servers) -> None:
+    """The first candidate fails without `logit_bias` and `verbosity`, the second has no `seed` either."""
+    servers.script("gemini", gemini_upstream.whole(gemini_upstream.error(503, "UNAVAILABLE", "busy"), 503))
+    asked = servers.script("anthropic")
+    body = {"model": "two", "messages": HI, "seed": 7, "logit_bias": {"1": 5}, "temperature": 0.5}
+    for stream in (False, True):
+        servers.google.script(gemini_upstream.whole(gemini_upstream.error(503, "UNAVAILABLE", "busy"), 503))
+        response = await gateway.post({**body, "stream": stream})
+        assert (response.status_code, response.headers["x-bourse-provider"]) == (200, "anthropic")
+        assert response.headers[DROPPED] == "logit_bias, seed"
+        assert asked[-1].body["temperature"] == 0.5
+    servers.script("gemini")
+    response = await gateway.post(body)
+    assert (response.headers["x-bourse-provider"], response.headers[DROPPED]) == ("gemini", "logit_bias")
+    assert response.json()["bourse"]["dropped"] == ["logit_bias"]
+
+
+async def test_who_knows_all_of_it_leaves_nothing_out(gateway: Rig, servers: Servers) -> None:
+    asked = servers.script("openai")
+    response = await gateway.post({"model": "openai", "messages": HI, "logit_bias": {"1": 5}, "user": "u", "metadata": {"a": "b"}})
+    assert response.status_code == 200
+    assert DROPPED not in response.headers
+    assert "dropped" not in response.json()["bourse"]
+    assert asked[0].body["logit_bias"] == {"1": 5}
+
+
+async def test_hints_are_left_out_on_every_route_and_said(gateway: Rig, servers: Servers) -> None:
+    asked = servers.script("bedrock")
+    named = [{"role": "user", "content": "hi", "name": "ann"}]
+    response = await gateway.post({"model": "bedrock-strict", "messages": named, "user": "u", "metadata": {"a": "b"}, "seed": None})
+    assert response.headers[DROPPED] == "messages[].name, metadata, user"
+    assert (len(asked), b"ann" in asked[0].raw) == (1, False)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"tools": [{"type": "custom", "custom": {"name": "x"}}]},
+        {"tool_choice": "required"},
+        {"response_format": {"type": "json_object"}},
+        {"service_tier": "flex"},
+        {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/tiff;base64,AA=="}}]}]},
+        {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}]},
+        {"some_field": 1},
+    ],
+    ids=lambda fields: next(iter(fields)),
+)
+async def test_what_changes_the_meaning_is_refused_all_the_same(gateway: Rig, servers: Servers, fields: dict[str, Any]) -> None:
+    asked = servers.script("anthropic")
+    response = await gateway.post({"model": "anthropic", "messages": HI, **fields})
+    assert response.status_code == 400
+    assert response.json()["error"]["param"].startswith(next(iter(fields)))
+    assert asked == []
+
+
+async def test_a_cap_that_a_server_refuses_is_not_left_out(gateway: Rig, servers: Servers) -> None:
+    servers.script("openai", *refusing("max_tokens"))
+    response = await gateway.post({"model": "openai", "messages": HI, "max_tokens": 5})
+    assert (response.status_code, response.json()["error"]["param"]) == (400, "max_tokens")
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+async def test_choices_that_were_not_asked_for_are_not_charged(gateway: Rig, servers: Servers, stream: bool) -> None:
+    """The server counts nothing, so what is charged is our estimate, which is bounded by one choice of 2 tokens and not by three."""
+    steps = (
+        [events(*[chunk({"content": word}) for word in ("one ", "two ", "three ", "four ")], chunk({}, "stop"))]
+        if stream
+        else [whole({**completion(), "usage": None})]
+    )
+    servers.script("openai", *refusing("n"), *steps)
+    response = await gateway.post({"model": "openai", "messages": HI, "n": 3, "max_tokens": 2, "stream": stream})
+    assert (response.status_code, response.headers[DROPPED]) == (200, "n")
+    row = await gateway.last_row()
+    assert (row["usage_source"], row["output_tokens"]) == ("estimated", 2)
+
+
+async def test_an_answer_that_is_kept_is_given_with_its_header(gateway: Rig, servers: Servers) -> None:
+    asked = servers.script("anthropic")
+    body = {"model": "kept", "messages": [{"role": "user", "content": "once"}], "seed": 7, "user": "u", "metadata": {"a": "b"}}
+    first = await gateway.post(body)
+    assert (first.headers["x-bourse-cache"], first.headers[DROPPED]) == ("miss", "metadata, seed")
+    for stream in (False, True):
+        again = await gateway.post({**body, "stream": stream})
+        assert (again.headers["x-bourse-cache"], again.headers[DROPPED]) == ("hit", "metadata, seed")
+        assert '"dropped":["metadata","seed"]' in again.text
+    # What an equal call did not send was not left out of it.
+    other = await gateway.post({name: value for name, value in body.items() if name != "metadata"})
+    assert (other.headers["x-bourse-cache"], other.headers[DROPPED]) == ("hit", "seed")
+    assert len(asked) == 1
+
+
+async def test_an_answer_that_is_replayed_has_its_header(gateway: Rig, servers: Servers) -> None:
+    servers.script("anthropic")
+    body = {"model": "anthropic", "messages": HI, "seed": 7}
+    for stream in (False, True):
+        key = {"idempotency-key": f"drop-{stream}"}
+        answers = [await gateway.post({**body, "stream": stream}, headers=key) for _ in range(2)]
+        assert [one.headers.get("idempotency-replayed") for one in answers] == [None, "true"]
+        assert [one.headers[DROPPED] for one in answers] == ["seed", "seed"]
+
+
+async def test_callers_of_other_protocols_are_told_in_their_words(gateway: Rig, servers: Servers) -> None:
+    marked = [{"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}]
+    body = {"model": "openai", "max_tokens": 50, "messages": [{"role": "user", "content": marked}], "top_k": 5}
+    thinking = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
+    headers = {"authorization": f"Bearer {KEY}", "anthropic-beta": "interleaved-thinking-2025-05-14"}
+    for stream in (False, True):
+        asked = servers.script("openai", *refusing("reasoning_effort", "top_k"))
+        response = await gateway.http.post("/v1/messages", json={**body, **thinking, "stream": stream}, headers=headers)
+        assert response.status_code == 200, response.text
+        assert response.headers[DROPPED] == "anthropic-beta, messages[].cache_control, thinking, top_k"
+        assert [sorted(one.body.keys() & {"reasoning_effort", "top_k"}) for one in asked] == [["reasoning_effort", "top_k"], ["top_k"], []]
+        asked = servers.script("gemini")
+        body_of_responses = {"model": "gemini", "input": "hi", "text": {"verbosity": "low"}, "seed": 7, "stream": stream}
+        response = await gateway.http.post("/v1/responses", json=body_of_responses, headers=headers)
+        assert response.status_code == 200, response.text
+        assert response.headers[DROPPED] == "text.verbosity"
+        assert asked[0].body["generationConfig"]["seed"] == 7
+
+
+async def test_betas_that_are_not_passed_on_are_named(gateway: Rig, servers: Servers) -> None:
+    headers = {"authorization": f"Bearer {KEY}", "anthropic-beta": "interleaved-thinking-2025-05-14,computer-use-2025-01-24"}
+    body = {"model": "anthropic", "max_tokens": 50, "messages": HI}
+    asked = servers.script("anthropic")
+    response = await gateway.http.post("/v1/messages", json=body, headers=headers)
+    assert response.headers[DROPPED] == "anthropic-beta"
+    assert asked[0].headers["anthropic-beta"] == "interleaved-thinking-2025-05-14"
+    asked = servers.script("claude-on-bedrock")
+    response = await gateway.http.post("/v1/messages", json={**body, "model": "claude-on-bedrock"}, headers=headers)
+    assert (response.status_code, response.headers[DROPPED]) == (200, "anthropic-beta")
+    headers["anthropic-beta"] = "interleaved-thinking-2025-05-14"
+    servers.script("anthropic")
+    response = await gateway.http.post("/v1/messages", json=body, headers=headers)
+    assert DROPPED not in response.headers
+
+
+async def test_an_attempt_that_is_made_again_starts_without_it(gateway: Rig, servers: Servers) -> None:
+    asked = servers.script("openai", *refusing("seed"), status(503))
+    response = await gateway.post({"model": "twice", "messages": HI, "seed": 7})
+    assert (response.status_code, response.headers[DROPPED], response.headers["x-bourse-attempts"]) == (200, "seed", "2")
+    assert ["seed" in one.body for one in asked] == [True, False, False]
+
+
+async def test_errors_are_not_about_what_was_left_out(gateway: Rig, servers: Servers) -> None:
+    servers.script("openai", *refusing("seed"), status(400, {"error": {"message": "no"}}))
+    response = await gateway.post({"model": "openai", "messages": HI, "seed": 7})
+    assert response.status_code == 400
+    assert DROPPED not in response.headers

@@ -5,13 +5,16 @@ before its first word is heard, because `message_start` tells it.
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
 from backend.gateway.messages.plain import ALL, MARKS, SIGNED_CALLS, THINKING, plain
 from backend.kernel.errors import BadRequest
 from backend.pricing.usage import Usage
+from backend.providers.dropping import say_dropped
 from backend.providers.failures import UpstreamFailure
+from backend.providers.nested_hints import hints_within
 from backend.providers.openai_usage import usage_from_openai
 from backend.providers.provider import ChatRequest, Provider, StreamAnswer, WholeAnswer
 
@@ -68,11 +71,19 @@ class AskedPlainly:
         # The request is this attempt's own, and who asks looks at it afterwards; its body is everybody's.
         known = known_to(self.protocol, request.model)
         if known is not ALL:
+            body = request.body
             try:
-                request.body = plain(request.body, known)
+                request.body = plain(body, known)
             except BadRequest as error:
                 raise UpstreamFailure("refused", error) from None
+            say_dropped(request, *_lost(body, request.body))
         return request
+
+
+def _lost(body: Mapping[str, Any], plainer: Mapping[str, Any]) -> list[str]:
+    """Hints in a body that are not in what became of it."""
+    gone = hints_within(body) - hints_within(plainer)
+    return [name for name in ("anthropic_beta", "cache_control", *sorted(gone)) if name in gone or (name in body and name not in plainer)]
 
 
 class Listening:

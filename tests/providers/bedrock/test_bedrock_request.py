@@ -56,17 +56,19 @@ def test_a_message_may_be_marked_for_the_cache() -> None:
 def test_results_of_tools_hold_texts_and_images_and_ids_fit() -> None:
     long = "call_" + "x" * 100
     parts = [{"type": "text", "text": "see", "cache_control": {"type": "ephemeral"}}, {"type": "image_url", "image_url": PNG}]
-    call = {"id": long, "type": "function", "function": {"name": "look", "arguments": ""}}
+    call = {"id": long, "type": "function", "function": {"name": "look", "arguments": ""}, "cache_control": {"type": "ephemeral"}}
     _, turns = said(
         {"role": "assistant", "content": None, "tool_calls": [call]},
         {"role": "tool", "tool_call_id": long, "content": parts},
-        {"role": "tool", "tool_call_id": "b", "content": ""},
+        {"role": "tool", "tool_call_id": "b", "content": "", "is_error": True},
     )
-    assert turns[0]["content"] == [{"toolUse": {"toolUseId": call_id(long), "name": "look", "input": {}}}]
+    mark = {"cachePoint": {"type": "default"}}
+    assert turns[0]["content"] == [{"toolUse": {"toolUseId": call_id(long), "name": "look", "input": {}}}, mark]
     image = {"image": {"format": "png", "source": {"bytes": "iVBORw0KGgo="}}}
     assert turns[1]["content"] == [
         {"toolResult": {"toolUseId": call_id(long), "content": [{"text": "see"}, image]}},
-        {"toolResult": {"toolUseId": "b", "content": []}},
+        mark,
+        {"toolResult": {"toolUseId": "b", "content": [], "status": "error"}},
     ]
 
 
