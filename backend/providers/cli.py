@@ -105,7 +105,11 @@ def add(
     say("Added. Running servers follow within a second.", as_json=as_json)
     _show(record, as_json=as_json)
     if trouble:
-        raise fail(f"It is there with all models, because its own could not be asked for: {trouble}", REFUSED)
+        raise fail(f"It is there with all models, because its list could not be taken: {trouble}", REFUSED)
+    if not record["offers"]:
+        vendor = {"vertex": "vertex_ai"}.get(protocol, protocol)
+        named = f", or another name: the store calls it {vendor!r}" if protocol not in ("openai", "sandbox") and name != vendor else ""
+        say(f"\nThe store knows no prices of a provider {name!r}: its models need some (`route adopt`){named}.", as_json=as_json)
     if record["key"] != "missing":
         say(f"\n`provider test {name}` asks it; `route discover {name}` lists its models and which of them have no price.", as_json=as_json)
 

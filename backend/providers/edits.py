@@ -1,6 +1,8 @@
 """Changing providers: checked, audited, and on the change feed. An edit is a field of the file's `providers` that the database decides."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -17,6 +19,8 @@ from backend.providers.http import UpstreamHttp
 from backend.providers.merge import addresses, edited, shown
 from backend.providers.registry import configured, flaw
 from backend.settings import ProviderSettings, Settings
+
+RESOLVE_SECONDS = 5.0
 
 
 class StoredKeys(Protocol):
@@ -109,7 +113,7 @@ class ProviderEdits:
                 left = without(left, field)
             return left
 
-        await self._edit(principal, "provider.reset", name, kept, dict.fromkeys(fields or ("everything",)))
+        await self._edit(principal, "provider.reset", name, kept, dict.fromkeys(fields) or None)
 
     async def remove(self, principal: Principal, name: str) -> int:
         """End a provider that is in the database alone, with its stored keys, tenants' own too; returns how many there were. Calls under
@@ -131,7 +135,8 @@ class ProviderEdits:
         await self._reload()
         return keys
 
-    async def _edit(self, principal: Principal, action: str, name: str, change: Callable[[Edits], Edits], told: Edits) -> None:
+    async def _edit(self, principal: Principal, action: str, name: str, change: Callable[[Edits], Edits], told: Edits | None) -> None:
+        """`told` is what the audit log has of it; None = that nothing is edited any more."""
         # Names are resolved before the transaction, which must not wait for them.
         async with self._db.read() as session:
             before = self._known(name, await repository.edits(session))
@@ -140,7 +145,7 @@ class ProviderEdits:
         async with self._db.write() as unit:
             if self._known(name, await self._held(unit)) != before:
                 raise Conflict("Somebody has just changed this provider: look at it, and try again.")
-            await self._put(unit, principal, action, name, after, told)
+            await self._put(unit, principal, action, name, after, dict.fromkeys(before) if told is None else told)
         await self._reload()
 
     async def _held(self, unit: UnitOfWork) -> dict[str, dict[str, Any]]:
@@ -183,7 +188,6 @@ class ProviderEdits:
             raise BadRequest(f"{field} must look like https://host/path.", param=field)
         if parts.username is not None:
             raise BadRequest(f"{field} holds a name or a password: keys are stored encrypted (`provider add-key`).", param=field)
-        try:
-            await self._policy.resolve(host, port)
-        except OSError:
-            return
+        with suppress(OSError):
+            async with asyncio.timeout(RESOLVE_SECONDS):
+                await self._policy.resolve(host, port)

@@ -71,6 +71,9 @@ def flaw(name: str, provider: ProviderSettings, http: UpstreamHttp) -> str:
         import_module(_module(provider)).build(name, provider, http)
     except ValueError as error:
         return str(error)
+    except Exception as error:
+        # A value of another type than the adapter thought of.
+        return f"one of its values cannot be used ({type(error).__name__})"
     return ""
 
 

@@ -1,6 +1,7 @@
 """Providers that come, change and go while calls run: their models answer at once, and nobody else notices."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ import yaml
 
 from backend.identity.principal import system
 from backend.kernel.errors import BadRequest
+from tests.conftest import sqlite_url
+from tests.fakes import anthropic_upstream as anthropic
 from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, Step, _whole, answer, completion, status
 from tests.gateway.conftest import KEY, PLAIN, Rig, configuration, open_gateway
 
@@ -202,3 +205,29 @@ async def test_a_file_that_gains_the_name_is_never_overruled_about_where_its_key
         await rig.runtime.provider_edits.reset(OPERATOR, "late")
         assert (await rig.post(DIRECT)).status_code == 200
         assert other.requests[-1].headers["authorization"] == "Bearer sk-of-the-file-0123456789"
+
+
+async def test_a_vendor_under_the_stores_name_answers_by_the_stores_names_at_the_stores_prices(
+    tmp_path: Path, catalog_file: Path, late: OpenAIUpstream
+) -> None:
+    (tmp_path / "bourse.yaml").write_text("{}\n")
+    database = sqlite_url(Path(shutil.copy(catalog_file, tmp_path / "bourse.db")))
+    async with open_gateway(tmp_path / "bourse.yaml", tmp_path, database) as rig:
+        await rig.runtime.catalog.load()
+        await rig.runtime.prices.load()
+        settings = {"protocol": "anthropic", "base_url": late.base_url.removesuffix("/v1")}
+        await rig.runtime.provider_edits.add(OPERATOR, "anthropic", settings, key=LATE_KEY)
+        assert "anthropic/claude-sonnet-4-5" in await models(rig)
+        late.script(anthropic.message(anthropic.text("Hello there.")))
+        for model in ("anthropic/claude-sonnet-4-5", "claude-sonnet-4-5"):
+            answered = await rig.post({**PLAIN, "model": model})
+            assert answered.json()["choices"][0]["message"]["content"] == "Hello there."
+            _, streamed = await rig.events(model=model)
+            assert streamed[-1] == "[DONE]"
+        assert {seen.headers["x-api-key"] for seen in late.requests} == {LATE_KEY}
+        rows = await rig.rows()
+        assert [(row["provider"], row["outcome"]) for row in rows] == [("anthropic", "completed")] * 4
+        buckets = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+        assert {tuple(row[bucket] for bucket in buckets) for row in rows} == {(20, 40, 30, 7, 5)}
+        assert len({row["charged_nano"] for row in rows}) == 1
+        assert rows[0]["charged_nano"] > 0

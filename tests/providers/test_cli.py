@@ -74,6 +74,7 @@ def test_people_read_what_is_next(bourse: Bourse) -> None:
     said = bourse.invoke("provider", "add", "claude", "--protocol", "anthropic").stdout
     assert said.startswith("Added. Running servers follow within a second.\n")
     assert "`python -m backend provider add-key claude` stores one" in said
+    assert "its models need some (`route adopt`), or another name: the store calls it 'anthropic'." in said
     said = bourse.invoke("provider", "add", "mine", "--base-url", "http://127.0.0.1:9/v1").stdout
     assert "`provider test mine` asks it" in said
     assert "max_parallel: 1000\n" in said
@@ -86,7 +87,7 @@ def test_its_own_list_says_what_callers_may_ask_for(bourse: Bourse, upstream: Op
     assert {"local/llama3.2:3b", "local/qwen3:8b"} <= {route["name"] for route in json.loads(found.stdout)}
     failed = bourse.invoke("provider", "add", "away", "--base-url", "http://127.0.0.1:9/v1", "--models", "discover")
     assert failed.exit_code == 1
-    assert "It is there with all models, because its own could not be asked for: away did not say which models it has" in failed.stderr
+    assert "It is there with all models, because its list could not be taken: away did not say which models it has" in failed.stderr
     assert "away" in [one["name"] for one in bourse.run("list")]
 
 

@@ -1,11 +1,15 @@
 """Providers that operators edit: what may be said of one, what is told of it, and where nothing of it may go."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import hypothesis
 import pytest
 import sqlalchemy as sa
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backend.audit.service import AuditService
 from backend.credentials.book import KeyBook
@@ -14,9 +18,15 @@ from backend.credentials.service import CredentialService
 from backend.identity.principal import Principal, Role, system
 from backend.kernel.addresses import AddressPolicy
 from backend.kernel.db import Database
+from backend.kernel.edits import storable
 from backend.kernel.errors import BadRequest, BourseError, Conflict, NotFound, PermissionDenied
 from backend.providers.book import ProviderBook
+from backend.providers.destination import destination
 from backend.providers.edits import ProviderEdits
+from backend.providers.http import UpstreamHttp
+from backend.providers.merge import edited, told
+from backend.providers.metadata import PLAIN
+from backend.providers.registry import configured, flaw
 from backend.providers.service import ProviderService
 from backend.settings import ProtocolName, ProviderSettings, Settings
 from tests.conftest import FixedClock
@@ -90,13 +100,13 @@ async def test_one_is_added_changed_reset_and_removed_with_a_line_each_and_its_k
     assert "late" not in desk.book.all
     async with database.read() as session:
         assert (await session.execute(sa.text("SELECT count(*) FROM provider_key"))).scalar_one() == 0
-    told = await audit_of(database)
-    assert [(action, target) for action, target, _ in told] == [
+    lines = await audit_of(database)
+    assert [(action, target) for action, target, _ in lines] == [
         ("provider.add", "late"), ("provider_key.add", "late/default"), ("provider.change", "late"), ("provider.reset", "late"),
         ("provider.remove", "late"),
     ]  # fmt: skip
-    assert not any(secret in facts for _, _, facts in told for secret in (KEY, "of-the-team"))
-    assert "https://8.8.8.8/v1" in told[0][2]
+    assert not any(secret in facts for _, _, facts in lines for secret in (KEY, "of-the-team"))
+    assert "https://8.8.8.8/v1" in lines[0][2]
 
 
 async def test_a_key_that_is_none_leaves_no_provider(desk: Desk, database: Database) -> None:
@@ -114,7 +124,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str | None]] = [
     ("late", {"base_url": "http://10.0.0.1/v1"}, "network.allow_private", None),
     ("late", {"base_url": "http://169.254.169.254/v1"}, "private network", None),
     ("late", {"base_url": "http://[::1]/v1"}, "private network", None),
-    ("late", {"base_url": "https://ann:secret@8.8.8.8/v1"}, "holds a name or a password", "base_url"),
+    ("late", {"base_url": "https://ann:secret@8.8.8.8/v1"}, "no user or password", None),
     ("late", {"base_url": "https://8.8.8.8/v 1"}, "what HTTP cannot carry", None),
     ("late", {**HERE, "protocol": "telegraph"}, "Input should be 'openai'", "protocol"),
     ("late", {**HERE, "max_paralel": 3}, "max_paralel: there is no such field", "max_paralel"),
@@ -142,6 +152,14 @@ REFUSED: list[tuple[str, dict[str, Any], str, str | None]] = [
         "private network", None,
     ),
     ("late", {"protocol": "huggingface", "metadata": {"embeddings_url": "http://127.0.0.1/x"}}, "private network", None),
+    (
+        "late", {"protocol": "huggingface", "metadata": {"embeddings_url": "https://ann:secret@8.8.8.8/x"}},
+        "holds a name or a password", "metadata.embeddings_url",
+    ),
+    (
+        "late", {"protocol": "huggingface", "metadata": {"embeddings_url": "file:///etc/passwd"}},
+        "https://host/path", "metadata.embeddings_url",
+    ),
     ("sandbox", HERE, "the simulated provider", "name"),
     ("late", {"protocol": "sandbox", **HERE}, "no base_url", "base_url"),
     ("late", {**HERE, "models": ["x" * 70_000]}, "64 KiB", None),
@@ -278,3 +296,36 @@ async def test_one_of_every_protocol_is_added(at: Open, protocol: ProtocolName, 
     view = desk.service.get(OPERATOR, "late")
     assert view.usable is (key is not None or protocol in ("openai", "sandbox"))
     assert view.settings["metadata"] == fields.get("metadata", {})
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=12)
+    | st.sampled_from(["http://[", "https://8.8.8.8"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=6,
+)
+FIELDS = st.fixed_dictionaries(
+    {"protocol": st.sampled_from(get_args(ProtocolName))},
+    optional={field: ANYTHING for field in ProviderSettings.model_fields if field not in ("protocol", "metadata")}
+    | {"metadata": st.dictionaries(st.sampled_from(sorted(frozenset().union(*PLAIN.values()))), ANYTHING, max_size=3)},
+)
+
+
+@hypothesis.settings(max_examples=200)
+@given(fields=FIELDS)
+def test_whatever_is_said_of_one_is_a_provider_or_a_refusal(fields: dict[str, Any]) -> None:
+    settings = Settings.model_validate({"providers": FILE})
+    try:
+        storable(fields, "A provider")
+        provider = configured(settings, {"late": edited("late", None, fields)})["late"]
+    except BadRequest:
+        return
+    assert isinstance(flaw("late", provider, UpstreamHttp(AddressPolicy())), str)
+    assert destination(provider)
+    json.dumps(told(provider, fields))
+    # What another process reads of it is the same.
+    assert edited("late", None, json.loads(json.dumps(fields))) == edited("late", None, fields)
