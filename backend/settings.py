@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from backend.kernel.secrets import SecretRef
 from backend.kernel.setting_types import (
@@ -85,14 +85,21 @@ class ProviderSettings(Section):
     metadata: dict[str, Any] = Field(default_factory=dict, repr=False)
     """What one protocol needs and others do not: api_version, region, bedrock_…"""
 
+    @field_validator("base_url")
+    @classmethod
+    def _without_password(cls, url: str | None) -> str | None:
+        if url is not None and urlsplit(url).username is not None:
+            raise ValueError(
+                "holds a name or a password, and is shown to people: a key belongs into api_key, or is stored (provider add-key)"
+            )
+        return url
+
     @model_validator(mode="after")
     def _base_url_given(self) -> "ProviderSettings":
         if self.base_url is None and self.protocol in ("openai", "azure"):
             raise ValueError(f"base_url is needed for protocol {self.protocol}")
         if self.base_url is not None and (urlsplit(self.base_url).scheme not in ("http", "https") or not urlsplit(self.base_url).hostname):
             raise ValueError("base_url must look like https://host/path")
-        if self.base_url is not None and urlsplit(self.base_url).username is not None:
-            raise ValueError("base_url is shown to people and holds no user or password: keys belong into api_key")
         if self.api_key is not None and "default" in self.api_keys:
             raise ValueError("api_keys: the key of api_key is called default; give the other one another name")
         return self

@@ -18,10 +18,10 @@ PLAIN: Mapping[str, frozenset[str]] = {
         "bedrock_image_cfg_scale", "bedrock_image_style", "bedrock_image_seed",
     }),
     "huggingface": frozenset({"embeddings_url", "normalize", "prompt_name", "truncate", "truncation_direction"}),
-    "vertex": frozenset({"project", "location", "gs_allowed"}),
+    "vertex": frozenset({"project", "location"}),
 }  # fmt: skip
-"""By protocol, what says nothing of an account, and names no secret, file or identity of this machine: what others than its operator may
-set."""
+"""By protocol, what says nothing of an account or of what callers may read with it, and names no secret, file or identity of this machine:
+what others than its operator may set."""
 
 
 def laid_over(base: Mapping[str, Any], own: Mapping[str, Any] | None) -> Mapping[str, Any]:

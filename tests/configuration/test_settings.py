@@ -124,7 +124,7 @@ def test_a_configuration_that_is_named_must_be_there(tmp_path: Path) -> None:
         ("providers:\n  acme:\n    protocol: openai\n", 2, "base_url is needed"),
         ("providers:\n  acme:\n    base_url: ftp://example.org\n", 2, "must look like https://host"),
         ("providers:\n  acme:\n    base_url: http:///v1\n", 2, "must look like https://host"),
-        ("providers:\n  acme:\n    base_url: https://ann:canary@h/v1\n", 2, "keys belong into api_key"),
+        ("providers:\n  acme:\n    base_url: https://ann:canary@h/v1\n", 3, "a key belongs into api_key"),
         ("providers:\n  acme:\n    base_url: http://h/v1\n    api_key: 5\n", 4, "must be a reference such as env:NAME"),
         ("models:\n  - alias: a\n    candidates: []\n", 3, "candidates"),
         ("models:\n  - alias: a\n    candidates:\n      - {provider: sandbox, model: m, wieght: 2}\n", 4, "wieght: there is no"),

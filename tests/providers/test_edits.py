@@ -124,7 +124,7 @@ REFUSED: list[tuple[str, dict[str, Any], str, str | None]] = [
     ("late", {"base_url": "http://10.0.0.1/v1"}, "network.allow_private", None),
     ("late", {"base_url": "http://169.254.169.254/v1"}, "private network", None),
     ("late", {"base_url": "http://[::1]/v1"}, "private network", None),
-    ("late", {"base_url": "https://ann:secret@8.8.8.8/v1"}, "no user or password", None),
+    ("late", {"base_url": "https://ann:secret@8.8.8.8/v1"}, "holds a name or a password", "base_url"),
     ("late", {"base_url": "https://8.8.8.8/v 1"}, "what HTTP cannot carry", None),
     ("late", {**HERE, "protocol": "telegraph"}, "Input should be 'openai'", "protocol"),
     ("late", {**HERE, "max_paralel": 3}, "max_paralel: there is no such field", "max_paralel"),
@@ -142,6 +142,8 @@ REFUSED: list[tuple[str, dict[str, Any], str, str | None]] = [
     ),
     ("late", {"protocol": "bedrock", "metadata": {"aws_profile": "work"}}, "an account", "metadata.aws_profile"),
     ("late", {"protocol": "bedrock", "metadata": {"region": "evil.example/"}}, "must be a name", None),
+    ("late", {"protocol": "huggingface", "metadata": {"embeddings_url": "https://{model}/"}}, "in its path alone", None),
+    ("late", {"protocol": "vertex", "metadata": {"gs_allowed": ["gs://private/"]}}, "an account", "metadata.gs_allowed"),
     (
         "late", {**HERE, "protocol": "azure", "metadata": {"federated_token_file": "/etc/passwd", "client_id": "a", "tenant_id": "b"}},
         "a file or an identity of the machine", "metadata.federated_token_file",
