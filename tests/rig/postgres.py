@@ -138,12 +138,12 @@ class Postgres:
         log = self._home / "log"
         log.touch()
         server = Server(command, log=log, cwd=self._home, user=self._user)
-        server.wait_until(self._answers, seconds=30, what="PostgreSQL")
+        server.wait_until(self._answers, seconds=120, what="PostgreSQL")
         return server
 
     def _answers(self) -> bool:
         try:
-            psycopg.connect(self.url("postgres"), connect_timeout=2).close()
+            psycopg.connect(self.url("postgres"), connect_timeout=10).close()
         except psycopg.OperationalError:
             return False
         return True

@@ -1,5 +1,6 @@
 """Servers of the tests: started here, on loopback and a free port, and ended by their own id even when the tests are killed."""
 
+import secrets
 import signal
 import socket
 import subprocess
@@ -10,12 +11,26 @@ from pathlib import Path
 
 from tests.rig.forks import Fork, die_with_parent, fork
 
+PORTS = range(20_000, 32_000)
+"""Below those that the kernel gives to connections and to servers that name none: they are many, and one of them would have the port before
+the server that it was found for."""
+_claims: list[socket.socket] = []
+
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on at this moment."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
+    """A TCP port on 127.0.0.1 that nobody listens on, and that is found for nobody else while this process lives."""
+    while True:
+        port = secrets.choice(PORTS)
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0port {port} of Bourse's tests")
+            with socket.socket() as listener:
+                listener.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            continue
+        _claims.append(claim)
+        return port
 
 
 class Server:

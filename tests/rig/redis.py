@@ -36,7 +36,7 @@ class RedisServer:
 
     def _start(self) -> Server:
         server = Server(self._command, log=self._home / "log")
-        server.wait_until(self._answers, seconds=10, what="Redis")
+        server.wait_until(self._answers, seconds=60, what="Redis")
         return server
 
     def save(self) -> None:

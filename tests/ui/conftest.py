@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import ConsoleMessage, Page, Playwright, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, Playwright, expect, sync_playwright
 
 from tests.rig.server import ROOT, AppServer, clean_environment
 from tests.ui.corpus import hostile_texts
 from tests.ui.profiles import Profile, Profiles
 
 HERE = Path(__file__).parent
+expect.set_options(timeout=30_000)  # what is expected comes at once, but not on a machine that does five things beside it
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), "chromium")
 
 

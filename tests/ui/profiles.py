@@ -12,7 +12,7 @@ class Profile:
     def __init__(self, browser: Browser, **options: object) -> None:
         self.context = browser.new_context(**options)  # type: ignore[arg-type]
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(10_000)
+        self.page.set_default_timeout(30_000)
 
     def wipe(self, origin: str) -> bool:
         """Forget all that was done at one site: what pages kept, cookies, other tabs, the way back. False if that is not possible."""

@@ -160,7 +160,7 @@ def test_signing_out_in_one_tab_empties_the_other(inhabited: AppServer, arrive: 
     other = page.context.new_page()
     other.goto(inhabited.url + "/")
     other.get_by_role("button", name="Sign out").click()
-    page.get_by_test_id("signed-out").wait_for(timeout=5_000)
+    page.get_by_test_id("signed-out").wait_for()
 
 
 def test_a_call_appears_while_one_looks(inhabited: AppServer, arrive: Arrive) -> None:
@@ -169,7 +169,7 @@ def test_a_call_appears_while_one_looks(inhabited: AppServer, arrive: Arrive) ->
     page.get_by_test_id("calls").wait_for()
     before = rows(page)
     call(inhabited, "sandbox/reasoning")
-    expect(page.get_by_test_id("calls").locator("tbody tr")).to_have_count(before + 1, timeout=2_000)
+    expect(page.get_by_test_id("calls").locator("tbody tr")).to_have_count(before + 1)
     newest = page.get_by_test_id("calls").locator("tbody tr").first
     expect(newest).to_contain_text("sandbox/reasoning")
     expect(newest).to_contain_text("simulated")
