@@ -1,7 +1,7 @@
 """What Hugging Face answers, as steps of an `OpenAIUpstream`: the router's chat, feature extraction, and their many kinds of errors.
 
-Wire: huggingface.co/docs/inference-providers/tasks/chat-completion and …/feature-extraction; huggingface/text-generation-inference
-`router/src/server.rs`.
+Wire: huggingface.co/docs/inference-providers/tasks/chat-completion, …/feature-extraction, …/text-to-image and
+…/automatic-speech-recognition; huggingface/text-generation-inference `router/src/server.rs`.
 """
 
 import json
@@ -11,6 +11,7 @@ from tests.fakes.openai_upstream import Exchange, Step
 
 MODEL = "deepseek-ai/DeepSeek-V3.1"
 EMBEDDER = "intfloat/multilingual-e5-large"
+PAINTER, HEARER = "stabilityai/stable-diffusion-xl-base-1.0", "openai/whisper-large-v3"
 LOADING = {"error": f"Model {MODEL} is currently loading", "estimated_time": 20.0}
 NOT_SERVED = {
     "error": {
@@ -40,6 +41,16 @@ def vectors(*given: Any, tokens: int | None = 7) -> Step:
         data = json.dumps(list(given)).encode()
         headers = [] if tokens is None else ["x-compute-type: cpu", "x-compute-characters: 30", f"x-compute-tokens: {tokens}"]
         await exchange.head(headers=headers, length=len(data))
+        await exchange.send(data)
+
+    return step
+
+
+def picture(data: bytes, content_type: str = "image/jpeg") -> Step:
+    """Text-to-image's answer: the bytes."""
+
+    async def step(exchange: Exchange) -> None:
+        await exchange.head(content_type=content_type, headers=["x-compute-type: gpu", "x-compute-time: 3.1"], length=len(data))
         await exchange.send(data)
 
     return step

@@ -22,8 +22,10 @@ from tests.fakes import huggingface_upstream as wire
 from tests.fakes.byte_server import client
 from tests.fakes.openai_upstream import TEXT, OpenAIUpstream, answer, chunk, completion, events, status, whole
 from tests.gateway.conftest import Rig, open_gateway
+from tests.providers.test_sound import mp3, wav
 from tests.rig.schema import sqlite_url
 
+JPEG = b"\xff\xd8\xff\xe0" + bytes(32)
 KEY = "hf_0123456789abcdefghijklmnopqrstuvwx"
 HI: list[Any] = [{"role": "user", "content": "hi"}]
 TOOL: Any = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {}}}}}
@@ -58,7 +60,12 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
         },
         "models": [
             {"alias": alias, "candidates": [one], "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}}
-            for alias, one in (("deepseek", candidate), ("e5", {**candidate, "model": wire.EMBEDDER}))
+            for alias, one in (
+                ("deepseek", candidate),
+                ("e5", {**candidate, "model": wire.EMBEDDER}),
+                ("draw", {"provider": "hf", "model": wire.PAINTER, "price": {"image": 0.01}}),
+                ("hear", {"provider": "hf", "model": wire.HEARER, "price": {"second": 0.0001}}),
+            )
         ],
         "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
     }
@@ -248,6 +255,70 @@ async def test_no_model_that_a_caller_names_says_where_feature_extraction_is(hub
     async with client() as http:
         with pytest.raises(ValueError, match="in its path alone"):
             build("hf", settings(hub, embeddings_url=elsewhere), http)
+
+
+@pytest.mark.provides("huggingface", "images")
+async def test_a_picture_is_drawn_and_charged(gateway: Rig, hub: OpenAIUpstream) -> None:
+    hub.script(wire.picture(JPEG))
+    said = await gateway.client.images.generate(
+        model="draw", prompt="a fox", size="512x768", response_format="b64_json", extra_body={"seed": 7, "negative_prompt": "dogs"}
+    )
+    assert said.data is not None
+    assert base64.b64decode(said.data[0].b64_json or "") == JPEG
+    seen = hub.requests[0]
+    assert (seen.path, seen.headers["accept"]) == (f"/hf-inference/models/{wire.PAINTER}", "image/png")
+    assert seen.headers["authorization"] == f"Bearer {KEY}"
+    drawn = {"seed": 7, "negative_prompt": "dogs", "width": 512, "height": 768}
+    assert seen.body == {"inputs": "a fox", "parameters": drawn}
+    row = await gateway.last_row()
+    assert (row["endpoint"], row["unit"], row["quantity"], row["charged_nano"]) == ("images.generations", "image", 1, 10_000_000)
+
+
+@pytest.mark.provides("huggingface", "audio")
+async def test_a_recording_is_written_down_and_charged_by_the_second(gateway: Rig, hub: OpenAIUpstream) -> None:
+    hub.script(whole({"text": " The quick brown fox."}))
+    recording = wav(2.0)
+    said = await gateway.client.audio.transcriptions.create(model="hear", file=("a.bin", recording))
+    assert said.text == "The quick brown fox."
+    seen = hub.requests[0]
+    assert (seen.path, seen.headers["content-type"], seen.raw) == (f"/hf-inference/models/{wire.HEARER}", "audio/wav", recording)
+    row = await gateway.last_row()
+    assert (row["unit"], row["quantity"], row["usage_source"], row["charged_nano"]) == ("second", 2, "counted", 200_000)
+    plain: Any = await gateway.client.audio.transcriptions.create(model="hear", file=("a.mp3", mp3(1)), response_format="text")
+    assert (plain, hub.requests[1].headers["content-type"]) == ("The quick brown fox.\n", "audio/mpeg")
+
+
+async def test_pictures_and_transcripts_that_cannot_be_had(gateway: Rig, hub: OpenAIUpstream) -> None:
+    for field, value in (("n", 2), ("response_format", "url"), ("style", "vivid")):
+        more: Any = {field: value}
+        with pytest.raises(openai.BadRequestError) as caught:
+            await gateway.client.images.generate(model="draw", prompt="a fox", **more)
+        assert (caught.value.code, caught.value.param) == ("unsupported_parameter", field)
+    for field, value in (("response_format", "srt"), ("language", "en")):
+        more = {field: value}
+        with pytest.raises(openai.BadRequestError) as caught:
+            await gateway.client.audio.transcriptions.create(model="hear", file=("a.wav", wav(1)), **more)
+        assert caught.value.param == field
+    with pytest.raises(openai.BadRequestError, match="no sound"):
+        await gateway.client.audio.transcriptions.create(model="hear", file=("a.wav", b"hello"))
+    assert hub.requests == []
+    for step in (wire.picture(b"<html>", "text/html"), status(503, wire.LOADING), whole([{"error": "x"}]), whole({"text": None})):
+        hub.script(step)
+        with pytest.raises(openai.InternalServerError):
+            await gateway.client.images.generate(model="draw", prompt="a fox")
+        with pytest.raises(openai.InternalServerError):
+            await gateway.client.audio.transcriptions.create(model="hear", file=("a.wav", wav(1)))
+
+
+@pytest.mark.parametrize("model", ["../../v1/chat", "a/./b", "a//b"])
+async def test_no_model_that_a_caller_names_leads_elsewhere(hub: OpenAIUpstream, model: str) -> None:
+    async with client() as http:
+        provider: Any = build("hf", settings(hub), http)
+        request = OperationRequest({"prompt": "x"}, model, 2, "00-0-0-01", operation="images.generations")
+        with pytest.raises(UpstreamFailure) as caught:
+            await provider.perform(request)
+    assert caught.value.kind == "not_found"
+    assert hub.requests == []
 
 
 async def test_no_key_no_call(hub: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
