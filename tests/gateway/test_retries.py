@@ -30,7 +30,7 @@ from tests.fakes.openai_upstream import Exchange, Step, answer, chunk, events, g
 from tests.gateway.asking import TIMEOUTS, Outcome, Stage, never, stage
 
 OPENED = Breaker(failures=3, open=300, probe_interval=10)
-HASTY = Timeouts(connect=5, attempt=0.3, first_token=0.3, idle=5, total=30)
+HASTY = Timeouts(connect=5, attempt=1, first_token=1, idle=5, total=30)
 POLICY = {"error": {"message": "We do not say that.", "type": "invalid_request_error", "code": "content_policy_violation"}}
 TOO_LONG = {"error": {"message": "Too long.", "type": "invalid_request_error", "code": "context_length_exceeded"}}
 BOTH = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
@@ -365,7 +365,7 @@ async def test_a_hang_up_during_a_pause_ends_the_call(two: Stage, monkeypatch: p
 
 async def test_headers_that_do_not_come_are_noticed_before_the_first_token_is_due(two: Stage) -> None:
     two.a.script(hang())
-    outcome = await two.ask(two.route(timeouts=Timeouts(5, 20, 20, 20, 30, first_byte=0.1)), stream=True)
+    outcome = await two.ask(two.route(timeouts=Timeouts(5, 20, 20, 20, 30, first_byte=1)), stream=True)
     assert outcome.asked == "ab"
     assert outcome.call.attempts[0].error_code == "upstream_timeout"
 

@@ -38,7 +38,7 @@ async def open_limiter(sqlite_database: Database, metrics: Metrics) -> AsyncIter
         book = LimitBook(sqlite_database, RateLimit(**default))
         await book.load()
         limiter = Limiter(
-            book, sqlite_database, SystemClock(), metrics, redis_url=redis_url, known_replicas=lambda: replicas, answer_seconds=0.5
+            book, sqlite_database, SystemClock(), metrics, redis_url=redis_url, known_replicas=lambda: replicas, answer_seconds=2
         )
         await limiter.start()
         opened.append(limiter)

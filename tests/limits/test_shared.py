@@ -105,14 +105,14 @@ async def test_slots_are_shared_and_come_back_when_calls_end(open_limiter: OpenL
 
 @pytest.mark.case("L4")
 async def test_a_running_call_keeps_its_slot_beyond_the_lease(open_limiter: OpenLimiter, redis_url: str) -> None:
-    here, there = await open_limiter(lease_seconds=0.5), await open_limiter(lease_seconds=0.5)
+    here, there = await open_limiter(lease_seconds=1.5), await open_limiter(lease_seconds=1.5)
     one = a_scope(parallel=1)
     call = await here.admit((one,), 1)
     with redis.Redis.from_url(redis_url) as client:
         slots = "bourse:limits:{t}:key:k:slots"
         first = client.zscore(slots, client.zrange(slots, 0, -1)[0])
         assert first is not None
-        while client.zscore(slots, client.zrange(slots, 0, -1)[0]) < first + 600:
+        while client.zscore(slots, client.zrange(slots, 0, -1)[0]) < first + 1600:
             await asyncio.sleep(0.02)
     with pytest.raises(ParallelLimitExceeded):
         await there.admit((one,), 1)

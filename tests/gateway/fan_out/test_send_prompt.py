@@ -94,9 +94,9 @@ async def test_one_that_is_silent_costs_the_others_nothing_and_ends_when_its_tim
     rest: httpx.AsyncClient, gateway: Rig, upstream: OpenAIUpstream
 ) -> None:
     upstream.script(hang())
-    told = await ask(rest, model_names=["fast", "sandbox/chat"], timeout_seconds=0.3)
+    told = await ask(rest, model_names=["fast", "sandbox/chat"], timeout_seconds=2)
     silent, sandbox = told["data"]
-    assert silent["error"] == {"message": "No whole answer within 0.3 s.", "code": "timeout", "status": 504}
+    assert silent["error"] == {"message": "No whole answer within 2 s.", "code": "timeout", "status": 504}
     assert sandbox["success"]
     await asyncio.wait_for(upstream.requests[0].hung_up.wait(), 20)
     while (silent["request_id"], "client_closed") not in [(row["request_id"], row["outcome"]) for row in await gateway.rows()]:

@@ -157,10 +157,10 @@ async def test_what_goes_beyond_the_queue_is_refused_one_at_a_time_and_the_rest_
 
 
 async def test_a_call_that_has_waited_too_long_is_refused(opened: Callable[..., Door]) -> None:
-    door = opened(wait="1ms")
+    door = opened(wait="200ms")
     for _ in range(2):
         door.call("a")
-    asyncio.get_running_loop().call_soon(lambda: _stop_the_world(0.01))
+    asyncio.get_running_loop().call_soon(lambda: _stop_the_world(0.3))
     await door.all_told()
     assert (len(door.begun), len(door.refused)) == (1, 1)
 
