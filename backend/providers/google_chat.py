@@ -1,7 +1,6 @@
 """Chats with a model of Google's, and its embeddings, over HTTP, whichever door it is behind: an API key's or a service account's."""
 
 import time
-import uuid
 from base64 import b64encode
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -9,6 +8,7 @@ from typing import Any, Protocol
 import orjson
 
 from backend.kernel.errors import BourseError
+from backend.kernel.ids import random_bytes
 from backend.pricing.usage import Usage
 from backend.providers.failures import UpstreamFailure, protocol_failure
 from backend.providers.gemini_answer import Identity, chat_completion
@@ -163,7 +163,7 @@ class GoogleChat:
         return {url: Fetched(media.media_type, b64encode(media.data).decode()) for url, media in found.items()}
 
     def _identity(self, request: ChatRequest) -> Identity:
-        return Identity(self._poster.name, request.model, uuid.uuid4().hex, int(time.time()))
+        return Identity(self._poster.name, request.model, random_bytes(16).hex(), int(time.time()))
 
 
 class TranslatedStream:
