@@ -66,6 +66,8 @@ class UpstreamHttp:
         self._ca_file = ca_file
         self._callers = callers or AddressPolicy()
         self._for_callers: UpstreamHttp | None = None
+        self._keeps = True
+        """Connections, for the next call."""
         self._for_machine: UpstreamHttp | None = None
         self._tls: ssl.SSLContext | None = None
         self._idle: dict[tuple[str, int, bool], list[Connection]] = {}
@@ -145,6 +147,8 @@ class UpstreamHttp:
         if self._for_callers is None:
             proxy = self._proxy.geturl() if self._proxy is not None else None
             self._for_callers = UpstreamHttp(replace(self._callers, names_of_callers=True), proxy=proxy, ca_file=self._ca_file)
+            # Whoever names hosts without end would leave a connection open to each.
+            self._for_callers._keeps = False
         return self._for_callers
 
     @property
@@ -197,6 +201,9 @@ class UpstreamHttp:
         loop = asyncio.get_running_loop()
 
         def free(connection: Connection) -> None:
+            if not self._keeps:
+                connection.drop()
+                return
             connection.idle_since = loop.time()
             self._idle.setdefault(key, []).append(connection)
             if self._sweeper is None:

@@ -153,6 +153,16 @@ async def test_size_is_bounded_over_all(monkeypatch: pytest.MonkeyPatch) -> None
         assert caught.value.param == "messages[2]"
 
 
+async def test_no_connection_stays_open_to_a_host_that_a_caller_named() -> None:
+    async with web(lambda _: reply()) as (server, url), http() as client:
+        await fetched(client, f"{url}/a.png", f"{url}/b.png")
+        async with asyncio.timeout(10):
+            while client._all:
+                await asyncio.sleep(0.001)
+        assert client._idle == {}
+        assert server.connections == 2
+
+
 async def test_what_is_remembered_of_names_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(provider_http, "MOST_NAMES", 3)
     async with web(lambda _: reply()) as (_, url), http() as client:
