@@ -69,14 +69,6 @@ _NEUTRAL: Mapping[str, tuple[Any, ...]] = {
 _NOTHING: Mapping[str, tuple[Any, ...]] = {}
 
 
-class NoWords(UnsupportedParameter):
-    """`names` are all fields that there are no words for; `param` is the first."""
-
-    def __init__(self, who: str, names: tuple[str, ...]) -> None:
-        super().__init__(f"{who} have no '{names[0][:60]}'.", param=names[0][:60])
-        self.names = names
-
-
 class Vocabulary:
     """The fields of a body that one translation has words for.
 
@@ -91,12 +83,13 @@ class Vocabulary:
         self._neutral = {**_NEUTRAL, **neutral}
 
     def check(self, body: Mapping[str, Any]) -> None:
-        """Raises NoWords: the body says something else."""
+        """Raises UnsupportedParameter: the body says something else."""
         missing = hints_within(body) - self._said
         others = () if body.keys() <= self._said else [name for name in body if name not in self._said]
         missing.update([name for name in others if body[name] is not None and body[name] not in self._neutral.get(name, ())])
         if missing:
-            raise NoWords(self._who, tuple(sorted(missing)))
+            first, *others = sorted(missing)
+            raise UnsupportedParameter(f"{self._who} have no '{first[:60]}'.", param=first[:60], others=tuple(others))
 
 
 def check_choice(body: Mapping[str, Any]) -> None:
@@ -112,10 +105,10 @@ def leave_out(request: ChatRequest, error: UnsupportedParameter, *, drops: bool)
     Args:
         drops: the route says so.
     """
-    names = error.names if isinstance(error, NoWords) else (error.param or "",)
+    names = (error.param, *error.others)
     body = request.body
     there = body.keys() | hints_within(body)
-    gone = [name for name in names if name in there and (name in HINTS or (drops and name in DROPPABLE))]
+    gone = [name for name in names if name is not None and name in there and (name in HINTS or (drops and name in DROPPABLE))]
     gone += [_WITH[name] for name in gone if _WITH.get(name) in body and _WITH[name] not in gone]
     if not gone:
         return False

@@ -24,6 +24,7 @@ from backend.kernel.errors import (
     UpstreamRateLimited,
     UpstreamTimeout,
 )
+from backend.providers.refused_names import refused_names
 
 Kind = Literal[
     "connect", "forbidden", "reset", "timeout", "server", "rate_limited", "credentials", "not_found", "refused", "protocol", "differs"
@@ -171,7 +172,7 @@ def failure_from_error_body(name: str, status: int, body: Any, *, retry_after: f
         return UpstreamFailure("timeout", UpstreamTimeout(f"The provider {name} gave up waiting (HTTP {status})."), status=status)
     if 400 <= status < 500 and status != _CONFLICT:
         if status in _REFUSALS or any(word in words for word in (*_CONTEXT_WORDS, *_POLICY_WORDS)):
-            return UpstreamFailure("refused", _refusal(name, status, facts, reason, words, unsaid), status=status)
+            return UpstreamFailure("refused", _refusal(name, status, facts, raw, reason, words, unsaid), status=status)
         # Gone, not allowed there, misdirected, too early…: it says much about where this provider was asked, and little about the request.
         return UpstreamFailure("protocol", UpstreamError(f"The provider {name} does not answer this (HTTP {status})."), status=status)
     broken = UpstreamError(f"The provider {name} failed (HTTP {status}).", retry_after=retry_after)
@@ -184,7 +185,7 @@ def _lacks_credit(facts: dict[str, Any], raw: Any) -> bool:
     return any(isinstance(one, str) and one in _NO_CREDIT for one in told) or str(raw).lower().startswith(_NO_CREDIT_WORDS)
 
 
-def _refusal(name: str, status: int, facts: dict[str, Any], reason: str, words: str, unsaid: Unsaid) -> BourseError:
+def _refusal(name: str, status: int, facts: dict[str, Any], raw: Any, reason: str, words: str, unsaid: Unsaid) -> BourseError:
     given = facts.get("param")
     param = readable_reason(given, unsaid)[:100] if isinstance(given, str) else None
     sentence = reason or f"The provider {name} refused the request (HTTP {status})."
@@ -194,6 +195,8 @@ def _refusal(name: str, status: int, facts: dict[str, Any], reason: str, words: 
         return ContentPolicyViolation(sentence, param=param)
     if "unsupported_parameter" in words or "unsupported_value" in words:
         return UnsupportedParameter(sentence, param=param)
+    if names := refused_names(raw):
+        return UnsupportedParameter(sentence, param=names[0], others=names[1:])
     if status == 413:
         return RequestTooLarge(sentence, param=param)
     return BadRequest(sentence, param=param)

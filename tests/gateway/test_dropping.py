@@ -294,3 +294,38 @@ async def test_errors_are_not_about_what_was_left_out(gateway: Rig, servers: Ser
     response = await gateway.post({"model": "openai", "messages": HI, "seed": 7})
     assert response.status_code == 400
     assert DROPPED not in response.headers
+
+
+def google(message: str) -> Step:
+    return gemini_upstream.whole(gemini_upstream.error(400, "INVALID_ARGUMENT", message), 400)
+
+
+@pytest.mark.parametrize(
+    ("name", "refusal", "sent", "dropped"),
+    [
+        ("openai", status(400, {"error": "Argument not supported on this model: presencePenalty"}), {"presence_penalty": 1}, None),
+        ("openai", status(400, {"error": {"message": "property 'store' is unsupported, did you mean 'stop'?"}}), {"store": True}, None),
+        ("openai", status(422, {"message": {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"]}]}}), {"seed": 7}, None),
+        ("anthropic", anthropic_upstream.failing(400, "invalid_request_error", "`temperature` is deprecated for this model."),
+         {"temperature": 0.5}, None),
+        ("claude-on-bedrock", bedrock_upstream.failing(400, "ValidationException", "The model returned the following errors: "
+         "`temperature` and `top_p` cannot both be specified for this model. Please use only one."),
+         {"temperature": 0.5, "top_p": 0.5}, "top_p"),
+        ("gemini", google("Penalty is not enabled for models/gemini-2.5-pro"), {"presence_penalty": 1, "frequency_penalty": 1},
+         "presence_penalty, frequency_penalty"),
+    ],
+    ids=["xai", "groq", "mistral", "anthropic", "bedrock", "google"],
+)  # fmt: skip
+async def test_servers_that_refuse_in_a_sentence(
+    gateway: Rig, servers: Servers, name: str, refusal: Step, sent: dict[str, Any], dropped: str | None
+) -> None:
+    asked = servers.script(name, refusal)
+    response = await gateway.post({"model": name, "messages": HI, **sent})
+    assert (response.status_code, response.headers[DROPPED]) == (200, dropped or next(iter(sent)))
+    assert len(asked) == 2
+    asked = servers.script(name, refusal)
+    response = await gateway.post({"model": f"{name}-strict", "messages": HI, **sent})
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (400, "unsupported_parameter")
+    assert error["param"] in sent
+    assert len(asked) == 1
