@@ -28,6 +28,7 @@ from backend.metering.record import AttemptRecord
 from backend.providers.dropping import leave_out
 from backend.providers.failures import UpstreamFailure, protocol_failure, timeout_failure
 from backend.providers.provider import ChatRequest, Provider, StreamAnswer, WholeAnswer
+from backend.routing.bulkhead import Bulkhead
 from backend.routing.health import CandidateHealth
 
 __all__ = ["Asking", "CallerGone", "OpenedStream", "Opener", "Willing", "Window", "stream_failure"]
@@ -256,21 +257,23 @@ class Asking:
         while self._waits < route.retries.attempts and len(self._call.attempts) < route.retries.attempts:
             self._waits += 1
             full = self._full()
+            places = self._upstreams.health.of(full.candidate).provider.bulkhead if full is not None else None
             pauses = self._pauses() if has_budget else ()
             pause, _, bound = min(pauses, key=lambda one: one[:2], default=(float("inf"), 0, None))
             if full is None and pause > patience:
                 return self._overdue() if bound is not None else None
             before = self._watch.left
-            if full is None:
+            if full is None or places is None:
                 await self._sleep(pause)
-            elif not await self._queue(full, min(pause, patience)):
+            elif not await self._queue(places, min(pause, patience)):
                 if pause > patience:
                     return None
             elif self._enter(full) is not None:
                 return full
             else:
-                # Its breaker has opened meanwhile, or it asked for time: the next in the queue finds out the same.
-                self._upstreams.health.of(full.candidate).provider.bulkhead.pass_on()
+                # Its breaker has opened meanwhile, it asked for time, or it is another provider by now, with places of its own: the next in
+                # the queue finds out the same.
+                places.pass_on()
                 pause = float("inf")
             found = self._enter(bound) if bound is not None and pause <= patience else None
             if found is not None:
@@ -345,10 +348,10 @@ class Asking:
         except asyncio.CancelledError:
             self._expired(None)
 
-    async def _queue(self, bound: Bound, seconds: float) -> bool:
+    async def _queue(self, places: Bulkhead, seconds: float) -> bool:
         self._watch.limit_total()
         try:
-            return await self._upstreams.health.of(bound.candidate).provider.bulkhead.wait(seconds)
+            return await places.wait(seconds)
         except asyncio.CancelledError:
             self._expired(None)
             return False

@@ -303,7 +303,10 @@ class Health:
     def moved(self, name: str) -> None:
         """A provider is another one than before, or there no more: nothing that is known of it holds, and what its calls under way come to
         counts for nobody."""
-        self._providers.pop(name, None)
+        provider = self._providers.pop(name, None)
+        if provider is not None:
+            # Who waits for a place there looks anew at once.
+            provider.bulkhead.resize(0, 0)
         for key in [key for key in self._candidates if key[0] == name]:
             del self._candidates[key]
 

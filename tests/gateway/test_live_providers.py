@@ -13,7 +13,7 @@ from backend.identity.principal import system
 from backend.kernel.errors import BadRequest
 from tests.conftest import sqlite_url
 from tests.fakes import anthropic_upstream as anthropic
-from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, Step, _whole, answer, completion, status
+from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, Step, _whole, answer, canonical_chunks, completion, sse, status
 from tests.gateway.conftest import KEY, PLAIN, Rig, configuration, open_gateway
 
 OPERATOR = system("test")
@@ -231,3 +231,60 @@ async def test_a_vendor_under_the_stores_name_answers_by_the_stores_names_at_the
         assert {tuple(row[bucket] for bucket in buckets) for row in rows} == {(20, 40, 30, 7, 5)}
         assert len({row["charged_nano"] for row in rows}) == 1
         assert rows[0]["charged_nano"] > 0
+
+
+@pytest.mark.parametrize("moves", [True, False])
+async def test_who_waits_for_a_place_does_not_wait_for_one_that_is_gone(
+    gateway: Rig, late: OpenAIUpstream, other: OpenAIUpstream, moves: bool
+) -> None:
+    edits = gateway.runtime.provider_edits
+    await edits.add(OPERATOR, "late", {"base_url": late.base_url, "max_parallel": 1})
+    until, begun = asyncio.Event(), asyncio.Event()
+    late.script(held(until, begun))
+    first = asyncio.create_task(gateway.post(DIRECT))
+    await begun.wait()
+    waiting = [asyncio.create_task(gateway.post(DIRECT)) for _ in range(3)]
+    health = gateway.runtime.health.provider("late")
+    assert health is not None
+    while health.bulkhead.waiting < 3:
+        await asyncio.sleep(0)
+    if moves:
+        await edits.change(OPERATOR, "late", {"base_url": other.base_url})
+    else:
+        await edits.remove(OPERATOR, "late")
+    answers = [(await call).status_code for call in waiting]
+    assert answers == ([200] * 3 if moves else [503] * 3)
+    assert (len(other.requests), len(late.requests)) == (3 if moves else 0, 1)
+    until.set()
+    assert (await first).status_code == 200
+    assert health.bulkhead.running == 0
+
+
+async def test_a_stream_that_breaks_after_its_provider_is_gone_goes_on_elsewhere(
+    gateway: Rig, late: OpenAIUpstream, other: OpenAIUpstream
+) -> None:
+    runtime = gateway.runtime
+    price = {"input": 1, "output": 2}
+    candidates = [{"provider": name, "model": "gpt-x", "price": price} for name in ("late", "backup")]
+    await runtime.provider_edits.add(OPERATOR, "late", {"base_url": late.base_url})
+    await runtime.routing.edits.create(OPERATOR, "mine", {"candidates": candidates, "strategy": "ordered"})
+    await runtime.routing.refresh()
+    until, begun = asyncio.Event(), asyncio.Event()
+
+    async def breaks(exchange: Exchange) -> None:
+        await exchange.head(content_type="text/event-stream")
+        for value in canonical_chunks()[:4]:
+            await exchange.chunk(sse(value))
+        begun.set()
+        await until.wait()
+        exchange.reset()
+
+    late.script(breaks)
+    running = asyncio.create_task(gateway.events(model="mine"))
+    await begun.wait()
+    await runtime.provider_edits.remove(OPERATOR, "late")
+    until.set()
+    _, streamed = await running
+    assert streamed[-1] == "[DONE]"
+    assert [row["provider"] for row in await gateway.rows("call_attempt")] == ["late", "backup"]
+    assert other.requests
