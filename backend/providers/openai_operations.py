@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
-from backend.providers.audio_events import KINDS, UnfoldedSpeech, transcript_events
+from backend.providers.answer_events import EVENT_STREAM, KINDS, UnfoldedSpeech
 from backend.providers.failures import UpstreamFailure, protocol_failure, status_of_error
 from backend.providers.http import HttpAnswer, Target
 from backend.providers.openai_usage import usage_from_operation
-from backend.providers.posting import Bytes, EventBytes, Poster
+from backend.providers.posting import EventBytes, Poster
 from backend.providers.provider import Operation, OperationAnswer, OperationRequest, Upload
 
 PATHS: Mapping[Operation, str] = {
@@ -60,16 +60,12 @@ class OpenAIOperations:
         if request.operation == "audio.speech":
             if response.content_type != "application/json":
                 return self._spoken(response, request)
-        elif request.operation in _WRITES_DOWN and request.body.get("stream") == "true":
-            if response.content_type == "text/event-stream":
-                return OperationAnswer(b"", None, None, "text/event-stream", EventBytes(self._poster.name, response))
-            data, value = await self._poster.read_object(response)
-            answer = self._answer(data, value)
-            return OperationAnswer(b"", None, answer.usage, "text/event-stream", Bytes(transcript_events(value)))
+        elif response.content_type == EVENT_STREAM and request.body.get("stream"):
+            return OperationAnswer(b"", None, None, EVENT_STREAM, EventBytes(self._poster.name, response))
         elif request.operation == "completions" and request.body.get("stream"):
             # Some servers forget the content type, some answer an error or a web page under 200.
             if response.content_type not in ("application/json", "text/html"):
-                return OperationAnswer(b"", None, None, "text/event-stream", EventBytes(self._poster.name, response))
+                return OperationAnswer(b"", None, None, EVENT_STREAM, EventBytes(self._poster.name, response))
         elif request.operation in _WRITES_DOWN and request.body.get("response_format") in _NO_JSON:
             data = await self._poster.read_whole(response)
             if response.content_type != "application/json":
@@ -85,7 +81,7 @@ class OpenAIOperations:
 
     def _spoken(self, response: HttpAnswer, request: OperationRequest) -> OperationAnswer:
         sound = EventBytes(self._poster.name, response)
-        if response.content_type != "text/event-stream" or request.body.get("stream_format") == "sse":
+        if response.content_type != EVENT_STREAM or request.body.get("stream_format") == "sse":
             return OperationAnswer(b"", None, None, _content_type(response, "audio/mpeg"), sound)
         unfolded = UnfoldedSpeech(self._poster.name, sound)
         kind = KINDS.get(str(request.body.get("response_format") or "mp3"), "application/octet-stream")

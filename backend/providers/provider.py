@@ -119,8 +119,8 @@ class OperationAnswer:
         usage: the provider's own count in disjoint buckets, with those of images, seconds, characters and requests where it says them;
             None if it did not count. `requests` beside 1 are searches (`rerank`).
         stream: the bytes as they come, under a status that was good, nothing of them read yet: sound of `audio.speech`, and the events of
-            what was asked for in events (`stream` of completions and transcriptions, `stream_format` of speech), with the usage in one of
-            them.
+            what was asked for in events (`stream`, and `stream_format` of speech), with the usage in one of them. Who cannot do it
+            answers as if nobody had asked for events.
         counted: what sound that is streamed used, once it was read to its end; None where nobody counts.
     """
 

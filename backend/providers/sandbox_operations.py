@@ -23,7 +23,6 @@ import orjson
 
 from backend.kernel.errors import ModelNotFound, UnsupportedParameter
 from backend.pricing.usage import Usage
-from backend.providers.audio_events import SPEECH_DONE, SPOKEN, transcript_events
 from backend.providers.failures import UpstreamFailure
 from backend.providers.openai_usage import usage_from_operation
 from backend.providers.posting import Bytes
@@ -47,8 +46,6 @@ _TOKEN = re.compile(r"\w+|\s+|[^\w\s]")
 _CATEGORIES = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
 _SIGNS_A_SECOND = 15
 _RATE = 24_000
-_TOKENS_A_SECOND = 20
-_EVENT_BYTES = 24 * 1024
 _MOST_SECONDS = 60
 _MOST_DIMENSIONS = 4096
 _MOST_TEXTS = 128
@@ -199,13 +196,6 @@ def _speech(request: OperationRequest) -> OperationAnswer:
             data = head + data
     else:
         raise refused("The sandbox speaks mp3, wav and pcm.", "response_format")
-    if body.get("stream_format") == "sse":
-        used = _tokens(body["input"])
-        usage = {"input_tokens": used, "output_tokens": seconds * _TOKENS_A_SECOND, "total_tokens": used + seconds * _TOKENS_A_SECOND}
-        pieces = [data[at : at + _EVENT_BYTES] for at in range(0, len(data), _EVENT_BYTES)]
-        events: list[dict[str, Any]] = [{"type": SPOKEN, "audio": base64.b64encode(piece).decode()} for piece in pieces]
-        told = b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in (*events, {"type": SPEECH_DONE, "usage": usage}))
-        return OperationAnswer(b"", None, None, "text/event-stream", Bytes(told))
     return OperationAnswer(b"", None, None, media, Bytes(data))
 
 
@@ -216,8 +206,6 @@ def _transcriptions(request: OperationRequest) -> OperationAnswer:
     text = f"This is a simulated {kinds[request.operation]} of {seconds:g} seconds of sound."
     kind = request.body.get("response_format") or "json"
     usage = {"type": "duration", "seconds": seconds}
-    if request.body.get("stream") == "true":
-        return OperationAnswer(b"", None, None, "text/event-stream", Bytes(transcript_events({"text": text, "usage": usage})))
     if kind == "json":
         return _json({"text": text, "usage": usage})
     if kind == "verbose_json":

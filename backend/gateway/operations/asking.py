@@ -16,7 +16,9 @@ from backend.gateway.watch import Watch
 from backend.kernel.sse import EventTooLarge
 from backend.metering.record import AttemptRecord
 from backend.pricing.usage import Usage
+from backend.providers.answer_events import EVENT_STREAM, FoldedSpeech
 from backend.providers.failures import UpstreamFailure, failure_from_error_body, protocol_failure, status_of_error
+from backend.providers.posting import Bytes
 from backend.providers.provider import ChatRequest, OperationAnswer, OperationRequest, Performer, Provider, StreamAnswer
 
 PARALLEL = 4
@@ -89,6 +91,8 @@ class OperationAsking(Asking):
             if len(pieces) > 1:
                 return await self._in_pieces(provider, request, attempt, pieces)
         answer = await provider.perform(request)
+        if asked.stream and answer.content_type.partition(";")[0] != EVENT_STREAM:
+            answer = self._in_events(provider, asked, answer)
         if answer.stream is not None:
             try:
                 if asked.stream:
@@ -102,6 +106,15 @@ class OperationAsking(Asking):
                 answer.stream.close()
                 raise
         return self._sound(provider, asked, answer)
+
+    def _in_events(self, provider: Provider, asked: Asked, answer: OperationAnswer) -> OperationAnswer:
+        """Of a provider that cannot stream, or not in events."""
+        if answer.stream is not None:
+            return OperationAnswer(b"", None, None, EVENT_STREAM, FoldedSpeech(answer.stream))
+        told = cast(Streamed, self._operation).in_events(self._sound(provider, asked, answer))
+        if told is None:
+            raise protocol_failure(provider.name, "a whole answer where events were asked for")
+        return OperationAnswer(b"", None, None, EVENT_STREAM, Bytes(told))
 
     async def _first_event(self, name: str, stream: StreamAnswer, events: AnswerEvents) -> None:
         while not events.started:

@@ -46,6 +46,10 @@ class Completions(JsonOperation):
             choices=_prompts(body) * (body.get("n") or 1), most_tokens=cap_of(body) * _written(body), wants_usage=asked.wants_usage
         )
 
+    def in_events(self, answer: OperationAnswer) -> bytes | None:  # noqa: ARG002
+        """As `Streamed.in_events`; whoever completes texts streams them."""
+        return None
+
     def streamed(self, asked: Asked, events: TextEvents) -> list[Metered]:
         """As `Streamed.streamed`."""
         used, written = events.usage, min(events.tokens, cap_of(asked.body) * _written(asked.body))

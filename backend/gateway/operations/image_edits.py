@@ -9,9 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.gateway.operations.form import FormOperation, files_in
-from backend.gateway.operations.images import MOST_PROMPT, check_drawing, fault_of_pictures, most_tokens, used_for_pictures
+from backend.gateway.operations.images import MOST_PROMPT, check_drawing, drawn_in, fault_of_pictures, most_tokens, used_for_pictures
+from backend.gateway.operations.media_events import MediaEvents
 from backend.gateway.operations.operation import Asked, Metered, Unit, estimated_tokens, text_of
 from backend.pricing.usage import Usage
+from backend.providers.answer_events import picture_events
 from backend.providers.provider import Operation as Name
 from backend.providers.provider import OperationAnswer
 
@@ -24,10 +26,11 @@ class ImageVariations(FormOperation):
     name: Name = "images.variations"
     files: Mapping[str, int] = {"image": 1}
     numbers = frozenset({"n"})
+    streams = False
 
     def check(self, asked: Asked) -> None:
         files_in(asked, "image", "the picture")
-        check_drawing(asked.body)
+        check_drawing(asked, streams=self.streams)
 
     def prompt(self, asked: Asked) -> Mapping[str, Any]:
         return {"prompt": asked.body["prompt"]} if "prompt" in asked.body else {}
@@ -49,7 +52,20 @@ class ImageEdits(ImageVariations):
     name: Name = "images.edits"
     files: Mapping[str, int] = {"image": MOST_SENT, "mask": 1}
     numbers = frozenset({"n", "partial_images", "output_compression"})
+    streams = True
 
     def check(self, asked: Asked) -> None:
         text_of(asked.body, "prompt", MOST_PROMPT)
         super().check(asked)
+
+    def events(self, asked: Asked) -> MediaEvents:  # noqa: ARG002
+        """As `Streamed.events`."""
+        return MediaEvents()
+
+    def in_events(self, answer: OperationAnswer) -> bytes | None:
+        """As `Streamed.in_events`."""
+        return picture_events(self.name, answer.value or {})
+
+    def streamed(self, asked: Asked, events: MediaEvents) -> list[Metered]:
+        """As `Streamed.streamed`."""
+        return self.used(asked, drawn_in(events))

@@ -1,4 +1,4 @@
-"""`POST /v1/images/generations`: pictures of a prompt, as base64 or by URL.
+"""`POST /v1/images/generations`: pictures of a prompt, as base64 or by URL; one in events, with what it looks like half done.
 
 OpenAI's own models bill the tokens that a picture takes and say how many; most others bill the picture, by quality and size. A picture of
 theirs takes a token for 16×16 pixels and one more for 64 of those (developers.openai.com/api/docs/guides/image-generation: 1056 of a
@@ -11,15 +11,19 @@ from math import ceil
 from typing import Any
 
 from backend.gateway.operations.form import is_on
+from backend.gateway.operations.media_events import MediaEvents
 from backend.gateway.operations.operation import Asked, JsonOperation, Metered, Unit, estimated_tokens, number_of, objects_in, text_of
 from backend.kernel.errors import BadRequest, UnsupportedParameter
 from backend.pricing.usage import Usage
+from backend.providers.answer_events import picture_events
 from backend.providers.provider import Operation as Name
 from backend.providers.provider import OperationAnswer
 
 MOST_IMAGES = 10
 MOST_PROMPT = 32_000
 MOST_SIDE = 4096
+MOST_PARTIAL_IMAGES = 3
+PARTIAL_TOKENS = 100
 LARGEST = (1536, 1024)
 _NO_SMALLER = (1024, 1024)
 """What a model may choose itself."""
@@ -31,7 +35,9 @@ class Images(JsonOperation):
 
     def check(self, asked: Asked) -> None:
         text_of(asked.body, "prompt", MOST_PROMPT)
-        check_drawing(asked.body)
+        if asked.body.get("stream") is not None and not isinstance(asked.body["stream"], bool):
+            raise BadRequest("'stream' must be true or false.", param="stream")
+        check_drawing(asked)
 
     def prompt(self, asked: Asked) -> Mapping[str, Any]:
         return {"prompt": asked.body["prompt"]}
@@ -43,22 +49,41 @@ class Images(JsonOperation):
     def fault(self, asked: Asked, answer: OperationAnswer) -> str | None:  # noqa: ARG002
         return fault_of_pictures(answer)
 
+    def events(self, asked: Asked) -> MediaEvents:  # noqa: ARG002
+        """As `Streamed.events`."""
+        return MediaEvents()
+
+    def in_events(self, answer: OperationAnswer) -> bytes | None:
+        """As `Streamed.in_events`."""
+        return picture_events(self.name, answer.value or {})
+
+    def streamed(self, asked: Asked, events: MediaEvents) -> list[Metered]:
+        """As `Streamed.streamed`."""
+        return self.used(asked, drawn_in(events))
+
     def used(self, asked: Asked, answer: OperationAnswer | None) -> list[Metered]:
         return used_for_pictures(asked, answer, Usage(input=estimated_tokens(asked.body["prompt"])))
 
 
-def check_drawing(body: Mapping[str, Any]) -> None:
+def check_drawing(asked: Asked, *, streams: bool = True) -> None:
     """What all requests for pictures have in common. Raises BadRequest with `param`."""
-    number_of(body, "n", MOST_IMAGES, 1)
+    body = asked.body
+    many = number_of(body, "n", MOST_IMAGES, 1)
     size_of(body)
     quality = body.get("quality")
     if quality is not None and (not isinstance(quality, str) or len(quality) > 32):
         raise BadRequest("'quality' is a word such as high.", param="quality")
     if body.get("response_format") not in (None, "url", "b64_json"):
         raise BadRequest("'response_format' must be one of url, b64_json.", param="response_format")
-    for name in ("stream", "partial_images"):
-        if is_on(body.get(name)):
-            raise UnsupportedParameter("Images are not streamed here.", param=name)
+    asked.stream = is_on(body.get("stream"))
+    if asked.stream and not streams:
+        raise UnsupportedParameter("Variations are not streamed.", param="stream")
+    if asked.stream and many > 1:
+        raise BadRequest("One picture at a time is streamed.", param="n")
+    if body.get("partial_images") not in (None, 0):
+        number_of(body, "partial_images", MOST_PARTIAL_IMAGES, 1)
+        if not asked.stream:
+            raise BadRequest("'partial_images' is only allowed when 'stream' is true.", param="partial_images")
 
 
 def fault_of_pictures(answer: OperationAnswer) -> str | None:
@@ -67,6 +92,11 @@ def fault_of_pictures(answer: OperationAnswer) -> str | None:
     if not data:
         return "an answer without images"
     return None if all(one.get("b64_json") or one.get("url") for one in data) else "an image that is none"
+
+
+def drawn_in(events: MediaEvents) -> OperationAnswer | None:
+    """What a stream has brought so far, as if it had come whole; None before its last event."""
+    return OperationAnswer(b"", {"data": [{}]}, events.usage) if events.complete else None
 
 
 def used_for_pictures(asked: Asked, answer: OperationAnswer | None, read: Usage) -> list[Metered]:
@@ -89,7 +119,7 @@ def size_of(body: Mapping[str, Any]) -> tuple[int, int] | None:
 
 
 def most_tokens(body: Mapping[str, Any]) -> int:
-    """Of one picture that is drawn."""
+    """Of one picture that is drawn, and of those that show it half done."""
     # A server may draw small pictures larger than they were asked for.
     patches = max([ceil(width / 16) * ceil(height / 16) for width, height in (size_of(body) or LARGEST, _NO_SMALLER)])
-    return patches + ceil(patches / 64)
+    return patches + ceil(patches / 64) + (body.get("partial_images") or 0) * PARTIAL_TOKENS

@@ -1,8 +1,9 @@
-"""Sound that is spoken or written down, in events, between the provider and the caller; no I/O.
+"""Sound that is spoken or written down, and pictures, in events, between the provider and the caller; no I/O.
 
-`speech.audio.delta` … `speech.audio.done`, and `transcript.text.delta`, `transcript.text.segment` … `transcript.text.done`
-(platform.openai.com/docs/api-reference/audio). Events go through as they came; the last, which has the usage, waits for what is known at
-the end. What is no JSON object is left out, as in chats. OpenAI ends these streams without [DONE]; who sends one has it passed on.
+`speech.audio.delta` … `speech.audio.done`, `transcript.text.delta`, `transcript.text.segment` … `transcript.text.done`, and
+`image_generation.partial_image` … `image_generation.completed` (of `image_edit`, too). Events go through as they came; the last, which has
+the usage, waits for what is known at the end. What is no JSON object is left out, as in chats. OpenAI ends these streams without [DONE];
+who sends one has it passed on.
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ import orjson
 from backend.gateway.splicing import frame, spliced
 from backend.kernel.sse import EventSplitter
 from backend.pricing.usage import Usage
-from backend.providers.audio_events import DELTAS, DONE, usage_of
+from backend.providers.answer_events import DELTAS, DONE, usage_of
 
 _ENDED = b"data: [DONE]\n\n"
 _MOST_HELD_BYTES = 1024 * 1024

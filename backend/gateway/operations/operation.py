@@ -154,6 +154,10 @@ class Streamed(Protocol):
 
     def events(self, asked: Asked) -> AnswerEvents: ...
 
+    def in_events(self, answer: OperationAnswer) -> bytes | None:
+        """A whole answer, of a provider that cannot stream, as the events that were asked for; None: it cannot be told in these."""
+        ...
+
     def streamed(self, asked: Asked, events: Any) -> list[Metered]:
         """As `Operation.used`, of what has come so far. `events`: what its `events` returned."""
         ...

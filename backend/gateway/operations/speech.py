@@ -8,6 +8,7 @@ from backend.gateway.operations.media_events import MediaEvents
 from backend.gateway.operations.operation import Asked, JsonOperation, Metered, Unit, choice_of, estimated_tokens, text_of
 from backend.kernel.errors import BadRequest
 from backend.pricing.usage import Usage
+from backend.providers.answer_events import speech_events
 from backend.providers.provider import Operation as Name
 from backend.providers.provider import OperationAnswer
 
@@ -53,6 +54,10 @@ class Speech(JsonOperation):
     def events(self, asked: Asked) -> MediaEvents:  # noqa: ARG002
         """As `Streamed.events`."""
         return MediaEvents()
+
+    def in_events(self, answer: OperationAnswer) -> bytes | None:
+        """As `Streamed.in_events`."""
+        return speech_events(answer.body, answer.usage)
 
     def streamed(self, asked: Asked, events: MediaEvents) -> list[Metered]:
         """As `Streamed.streamed`."""

@@ -12,6 +12,7 @@ from backend.gateway.operations.media_events import MediaEvents
 from backend.gateway.operations.operation import Asked, Metered, Unit, choice_of, objects_in
 from backend.kernel.errors import BadRequest
 from backend.pricing.usage import Usage
+from backend.providers.answer_events import transcript_events
 from backend.providers.provider import Operation as Name
 from backend.providers.provider import OperationAnswer
 from backend.providers.sound import sound_of
@@ -63,6 +64,10 @@ class Transcriptions(FormOperation):
     def events(self, asked: Asked) -> MediaEvents:  # noqa: ARG002
         """As `Streamed.events`."""
         return MediaEvents()
+
+    def in_events(self, answer: OperationAnswer) -> bytes | None:
+        """As `Streamed.in_events`."""
+        return transcript_events(answer.value if answer.value is not None else {"text": answer.body.decode("utf-8", "replace")})
 
     def streamed(self, asked: Asked, events: MediaEvents) -> list[Metered]:
         """As `Streamed.streamed`."""

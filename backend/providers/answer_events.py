@@ -1,12 +1,13 @@
-"""The events in which OpenAI's servers speak and write down, and how these become whole sound, and whole transcripts become them.
+"""The events in which OpenAI's servers speak, write down and draw, and how these become whole sound, and whole answers become them.
 
 Offers that are priced by the token of sound can be charged only where the server says how many it made. Of speech it says so in events
 alone (`stream_format: sse`), so sound that is to be charged so is asked for in events and unfolded on its way to who asked for sound.
-Source: platform.openai.com/docs/api-reference/audio (speech.audio.done, transcript.text.done).
+Sources: platform.openai.com/docs/api-reference/audio (speech.audio.done, transcript.text.done), developers.openai.com/api/reference
+/resources/images/generation-streaming-events and …/edit-streaming-events.
 """
 
 import binascii
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from typing import Any
 
 import orjson
@@ -17,29 +18,80 @@ from backend.providers.failures import failure_from_error_body, protocol_failure
 from backend.providers.openai_usage import usage_from_operation
 from backend.providers.provider import StreamAnswer
 
+EVENT_STREAM = "text/event-stream"
 SPOKEN, SPEECH_DONE = "speech.audio.delta", "speech.audio.done"
-DELTAS = frozenset({SPOKEN, "transcript.text.delta", "transcript.text.segment"})
-DONE = frozenset({SPEECH_DONE, "transcript.text.done"})
+_DRAWN = {"images.generations": "image_generation.completed", "images.edits": "image_edit.completed"}
+DELTAS = frozenset({
+    SPOKEN, "transcript.text.delta", "transcript.text.segment", "image_generation.partial_image", "image_edit.partial_image",
+})  # fmt: skip
+DONE = frozenset({SPEECH_DONE, "transcript.text.done", *_DRAWN.values()})
 KINDS = {"mp3": "audio/mpeg", "opus": "audio/ogg", "aac": "audio/aac", "flac": "audio/flac", "wav": "audio/wav", "pcm": "audio/pcm"}
 """What sound is called in HTTP by its `response_format`."""
 
 
 def usage_of(event: dict[str, Any]) -> Usage | None:
     """What the last event says that was used; whatever is made of a text to speak is sound."""
+    kind = event.get("type")
+    if kind in _DRAWN.values():
+        return usage_from_operation({"data": [], "usage": event.get("usage")})
     usage = usage_from_operation(event)
-    if usage is not None and event.get("type") == SPEECH_DONE:
+    if usage is not None and kind == SPEECH_DONE:
         return usage._replace(output=0, audio_output=usage.output)
     return usage
 
 
 def transcript_events(value: dict[str, Any]) -> bytes:
-    """A whole transcript as events, for who asked for those: models that cannot stream answer whole (whisper-1)."""
+    """A whole transcript as events."""
     text = value.get("text") if isinstance(value.get("text"), str) else ""
     delta: dict[str, Any] = {"type": "transcript.text.delta", "delta": text}
     done: dict[str, Any] = {"type": "transcript.text.done", "text": text}
     if isinstance(value.get("usage"), dict):
         done["usage"] = value["usage"]
-    return b"".join(b"data: " + orjson.dumps(event) + b"\n\n" for event in (delta, done))
+    return _told(delta, done)
+
+
+def picture_events(operation: str, value: dict[str, Any]) -> bytes:
+    """A whole answer with one picture as its only event."""
+    told: dict[str, Any] = {name: value[name] for name in ("background", "output_format", "quality", "size", "usage") if name in value}
+    return _told({"type": _DRAWN[operation], **value["data"][0], "created_at": value.get("created"), **told})
+
+
+def speech_events(sound: bytes, usage: Usage | None) -> bytes:
+    """Whole sound as events."""
+    return _told({"type": SPOKEN, "audio": b64encode(sound).decode()}, _speech_done(usage))
+
+
+def _speech_done(usage: Usage | None) -> dict[str, Any]:
+    done: dict[str, Any] = {"type": SPEECH_DONE}
+    if usage is not None:
+        read, spoken = usage.total_input, usage.total_output
+        done["usage"] = {"input_tokens": read, "output_tokens": spoken, "total_tokens": read + spoken}
+    return done
+
+
+def _told(*events: dict[str, Any]) -> bytes:
+    return b"".join([b"data: " + orjson.dumps(event) + b"\n\n" for event in events])
+
+
+class FoldedSpeech:
+    """A `StreamAnswer` of events, of sound that comes as it is."""
+
+    def __init__(self, sound: StreamAnswer) -> None:
+        self._sound = sound
+        self._ended = False
+
+    async def read(self) -> bytes:
+        if self._ended:
+            return b""
+        data = await self._sound.read()
+        self._ended = not data
+        return _told({"type": SPOKEN, "audio": b64encode(data).decode()} if data else _speech_done(None))
+
+    def release(self) -> None:
+        self._sound.release()
+
+    def close(self) -> None:
+        self._sound.close()
 
 
 class UnfoldedSpeech:
