@@ -76,13 +76,7 @@ class BadRequest(BourseError):
 
 
 class UnsupportedParameter(BadRequest):
-    """`others` are further fields that it is about, beside `param`."""
-
     code = "unsupported_parameter"
-
-    def __init__(self, message: str | None = None, *, param: str | None = None, others: tuple[str, ...] = (), **more: Any) -> None:
-        super().__init__(message, param=param, **more)
-        self.others = others
 
 
 class ContextLengthExceeded(BadRequest):
@@ -281,6 +275,16 @@ class UpstreamCredentials(UpstreamError):
 class UpstreamTimeout(Unavailable):
     status = 504
     code = "upstream_timeout"
+
+
+def status_of(code: str | None) -> int:
+    """What an error with that code is answered with where no answer has begun; for one that came in the middle of a stream."""
+    kinds: list[type[BourseError]] = [BourseError]
+    for kind in kinds:
+        if kind.code == code:
+            return kind.status
+        kinds += kind.__subclasses__()
+    return BourseError.status
 
 
 def as_openai(error: BourseError) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 import pytest
 
 from backend.kernel import errors
-from backend.kernel.errors import BourseError, as_openai, as_rest, as_toast, response_headers
+from backend.kernel.errors import BourseError, as_openai, as_rest, as_toast, response_headers, status_of
 
 TABLE = [
     (errors.BadRequest, 400, "invalid_request_error", None),
@@ -58,6 +58,7 @@ def test_each_error_has_the_status_type_and_code_of_the_contract(
     error = kind("what happened", param="model")
     assert error.status == status
     assert as_openai(error) == {"error": {"message": "what happened", "type": type_, "param": "model", "code": code}}
+    assert status_of(code) == status
 
 
 def test_every_error_of_the_kernel_is_in_the_table() -> None:

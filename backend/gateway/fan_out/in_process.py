@@ -11,7 +11,7 @@ import structlog
 
 from backend.gateway.fan_out.schemas import Answered, Failure
 from backend.gateway.responses_api.generated import words
-from backend.kernel.errors import BourseError, InternalError, as_openai
+from backend.kernel.errors import BourseError, InternalError, as_openai, status_of
 from backend.kernel.json import dump_json
 from backend.kernel.money import NANO_PER_USD
 from backend.kernel.request import GONE, App, Message, RequestContext, Scope
@@ -100,7 +100,7 @@ class Question:
             return
         chunk = orjson.loads(event)
         if "error" in chunk:
-            self._failed(chunk, self._status)
+            self._failed(chunk, status_of(chunk["error"].get("code")))
             return
         self._learn(chunk)
         for choice in chunk.get("choices") or ():

@@ -137,7 +137,7 @@ async def test_streamed_texts_come_as_they_do_and_then_each_answer_and_an_end(
     # What came of the one that broke is there, and so is why there is no more.
     assert not results[1]["success"]
     assert results[1]["response"] == texts[1] != ""
-    assert results[1]["error"]["code"] == "upstream_error"
+    assert (results[1]["error"]["code"], results[1]["error"]["status"]) == ("upstream_error", 502)
 
 
 async def test_models_at_providers_are_the_pairs_that_are_sold(rest: httpx.AsyncClient, gateway: Rig) -> None:
