@@ -4,6 +4,7 @@ Whoever edits the database need not be whoever wrote the file. So the key, the h
 nowhere but where the file says, and nothing in the database names a secret of the machine.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,7 +18,8 @@ from backend.providers.registry import SANDBOX
 from backend.settings import ProviderSettings, Settings
 
 _KEYS = frozenset({"api_key", "api_keys"})
-_KEY_HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "api-key", "x-api-key", "x-goog-api-key"})
+_KEY_HEADER = re.compile(r"(?:^|[-_])(?:auth\w*|token|secret|key|password|credentials?|cookie)(?:$|[-_])", re.IGNORECASE)
+"""Names of headers that carry one, such as x-api-key, Ocp-Apim-Subscription-Key, CF-Access-Client-Secret."""
 
 
 def merged(settings: Settings, edits: Mapping[str, Edits]) -> tuple[dict[str, ProviderSettings], dict[str, str]]:
@@ -105,8 +107,11 @@ def _refuse_secrets(name: str, edits: Edits) -> None:
         raise BadRequest(f"Keys are not among the settings, they are stored encrypted: `provider add-key {name}`.", param=field)
     headers = edits.get("headers")
     for header in headers if isinstance(headers, Mapping) else ():
-        if str(header).lower() in _KEY_HEADERS:
-            raise BadRequest(f"The header {header} carries a key, which is stored encrypted: `provider add-key {name}`.", param="headers")
+        if _KEY_HEADER.search(str(header)):
+            raise BadRequest(
+                f"The header {header} carries a key, which is stored encrypted (`provider add-key {name}`), or said in the file.",
+                param="headers",
+            )
 
 
 def _check_metadata(provider: ProviderSettings, edits: Edits) -> None:

@@ -130,7 +130,10 @@ REFUSED: list[tuple[str, dict[str, Any], str, str | None]] = [
     ("late", {**HERE, "max_paralel": 3}, "max_paralel: there is no such field", "max_paralel"),
     ("late", {**HERE, "api_key": "env:HOME"}, "provider add-key late", "api_key"),
     ("late", {**HERE, "api_keys": {"a": "file:/etc/passwd"}}, "provider add-key late", "api_keys"),
-    ("late", {**HERE, "headers": {"Authorization": "Bearer x"}}, "provider add-key late", "headers"),
+    *[
+        ("late", {**HERE, "headers": {header: "Bearer x"}}, "provider add-key late", "headers")
+        for header in ("Authorization", "x-auth-token", "Ocp-Apim-Subscription-Key", "CF-Access-Client-Secret", "helicone-auth", "Cookie")
+    ],
     ("late", {**HERE, "headers": {"x-a": "1\r\n2"}}, "what HTTP cannot carry", None),
     ("late", {**HERE, "metadata": {"region": "x"}}, "that protocol has none", "metadata.region"),
     ("late", {"protocol": "litellm", "metadata": {"allow_litellm": True}}, "in the configuration file alone", "protocol"),
