@@ -80,6 +80,8 @@ class KeyBook:
         """By provider; every one is there."""
         self.own: Mapping[str, Mapping[str, Found]] = {}
         """By tenant and provider; only where a tenant has any."""
+        self.looked_up_for: Mapping[str, ProviderSettings] = {}
+        """The providers that keys were looked up for: their values go with these settings, which `providers` may be ahead of."""
         self.trouble = ""
         """What is wrong with the secrets file, as a sentence for operators."""
 
@@ -99,7 +101,7 @@ class KeyBook:
             first = everybodys.get(name, [])
             taken = {key.name for key in first}
             shared[name] = (*first, *(key for key in self._written(name, provider, sections) if key.name not in taken))
-        self.shared = shared
+        self.shared, self.looked_up_for = shared, providers
         self.own = {tenant: {name: tuple(keys) for name, keys in of.items()} for tenant, of in stored.items() if tenant is not None}
 
     async def load(self) -> None:

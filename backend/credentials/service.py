@@ -226,6 +226,7 @@ class CredentialService:
         if not has_adapter(settings):
             raise Conflict(f"The protocol {settings.protocol!r} is not supported yet.")
         found = self._book.shared if tenant_id is None else self._book.own.get(tenant_id, {})
+        settings = self._book.looked_up_for.get(provider, settings)
         keys = [key for key in found.get(provider, ()) if name is None or key.name == name]
         if name is not None and not keys:
             raise NotFound(f"There is no key {name!r} of {provider}.")

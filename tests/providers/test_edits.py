@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, get_args
 
@@ -30,6 +31,8 @@ from backend.providers.registry import configured, flaw
 from backend.providers.service import ProviderService
 from backend.settings import ProtocolName, ProviderSettings, Settings
 from tests.conftest import FixedClock
+from tests.fakes.byte_server import client
+from tests.fakes.openai_upstream import OpenAIUpstream
 
 OPERATOR = system("test")
 MASTER = "master-key-of-at-least-32-signs-0000"
@@ -54,6 +57,7 @@ class Desk:
         self.settings = Settings.model_validate(values | given)
         self.book = ProviderBook(self.settings, database)
         masters, audit = MasterKeys(self.settings), AuditService(clock)
+        self.clock, self.audit = clock, audit
         self.keys = KeyBook(self.settings, database, masters, providers=self.book)
         self.credentials = CredentialService(database, clock, audit, self.book, masters, self.keys)
         self.edits = ProviderEdits(database, clock, audit, self.settings, AddressPolicy(), self.credentials, reload=self.load)
@@ -202,6 +206,27 @@ async def test_nothing_in_the_database_says_where_a_key_of_the_file_goes(at: Ope
     desk = at()
     with pytest.raises(BadRequest, match=says):
         await desk.edits.change(OPERATOR, "acme", fields)
+
+
+@pytest.mark.case("Z6")
+async def test_a_key_that_is_tried_while_its_provider_moves_is_not_sent_to_where_it_moves(at: Open) -> None:
+    """Providers are read anew before their keys are."""
+    inside = AddressPolicy((IPv4Network("127.0.0.1/32"),))
+    async with OpenAIUpstream() as here, OpenAIUpstream() as there, client() as http:
+        desk = at()
+        desk.edits = ProviderEdits(
+            desk.credentials._db, desk.clock, desk.audit, desk.settings, inside, desk.credentials, reload=desk.book.load
+        )
+        await desk.edits.add(OPERATOR, "late", {"base_url": here.base_url}, key=KEY)
+        await desk.load()
+        await desk.edits.change(OPERATOR, "late", {"base_url": there.base_url})
+        assert desk.book.all["late"].base_url == there.base_url
+        await desk.credentials.test(OPERATOR, http, "late")
+        assert [seen.headers["authorization"] for seen in here.looks] == [f"Bearer {KEY}"]
+        await desk.load()
+        (trial,) = await desk.credentials.test(OPERATOR, http, "late")
+        assert not trial.reached
+        assert there.looks == []
 
 
 async def test_of_a_provider_of_the_file_the_rest_is_edited_and_goes_back(at: Open, monkeypatch: pytest.MonkeyPatch) -> None:
