@@ -76,7 +76,13 @@ class BadRequest(BourseError):
 
 
 class UnsupportedParameter(BadRequest):
+    """`others` are further fields that it is about, beside `param`."""
+
     code = "unsupported_parameter"
+
+    def __init__(self, message: str | None = None, *, param: str | None = None, others: tuple[str, ...] = (), **more: Any) -> None:
+        super().__init__(message, param=param, **more)
+        self.others = others
 
 
 class ContextLengthExceeded(BadRequest):
