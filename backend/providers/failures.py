@@ -213,6 +213,8 @@ def status_of_error(body: dict[str, Any]) -> int:
             if type(number) is int and 400 <= number <= 599:
                 return number
         words = f"{error.get('type') or ''} {error.get('code') or ''}".lower()
+        if not _NO_CREDIT.isdisjoint(words.split()):
+            return 402
         if "rate_limit" in words:
             return 429
         if "invalid_request" in words or any(word in words for word in (*_CONTEXT_WORDS, *_POLICY_WORDS)):

@@ -146,6 +146,7 @@ def test_everything_else_may_be_asked_elsewhere(status: int, kind: str, seen: in
         ({"error": {"code": True}}, 502),
         ({"error": {"type": "rate_limit_error"}}, 429),
         ({"error": {"code": "content_filter"}}, 400),
+        ({"error": {"type": "insufficient_quota", "code": "insufficient_quota"}}, 402),
         ({"error": {"type": "authentication_error"}}, 401),
         ({"error": "x"}, 502),
         ({"error": []}, 502),
