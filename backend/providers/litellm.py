@@ -18,11 +18,20 @@ from backend.providers.gemini_media import Fetched
 from backend.providers.http import UpstreamHttp
 from backend.providers.litellm_call import VOCABULARY, arguments, chunk_bytes, to_fetch, whole_answer
 from backend.providers.litellm_errors import failure_of
+from backend.providers.litellm_operations import FUNCTIONS, MOST_TEXTS, operation_answer, operation_arguments
 from backend.providers.litellm_thread import LitellmThread, litellm_thread
 from backend.providers.media_fetch import Wanted, fetch_media
 from backend.providers.openai_usage import usage_from_openai
 from backend.providers.posting import secret_of, unsaid_of
-from backend.providers.provider import Capabilities, ChatRequest, Provider, StreamAnswer, WholeAnswer
+from backend.providers.provider import (
+    Capabilities,
+    ChatRequest,
+    OperationAnswer,
+    OperationRequest,
+    Provider,
+    StreamAnswer,
+    WholeAnswer,
+)
 from backend.settings import ProviderSettings
 
 CALL_SECONDS = 600.0
@@ -44,7 +53,7 @@ def obstacle(settings: ProviderSettings) -> str:
 
 class LitellmProvider:
     protocol = "litellm"
-    capabilities = Capabilities(looks=False)
+    capabilities = Capabilities(looks=False, operations=frozenset(FUNCTIONS), most_inputs=MOST_TEXTS)
 
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         self.name = name
@@ -65,7 +74,6 @@ class LitellmProvider:
             "timeout": CALL_SECONDS,
             "max_retries": 0,
             "num_retries": 0,
-            "_skip_mcp_handler": True,  # it would call tools itself, and needs a package that is not installed
         }
 
     async def look(self, seconds: float) -> int:  # noqa: ARG002
@@ -102,6 +110,28 @@ class LitellmProvider:
             raise self.failed(error) from None
         return LitellmStream(self, thread, chunks)
 
+    async def perform(self, request: OperationRequest) -> OperationAnswer:
+        """As `Performer.perform`."""
+        if self._secret is None:
+            raise failure_from_error_body(self.name, 401, None)
+        try:
+            asked = {**operation_arguments(request), **self._arguments}
+        except BourseError as error:
+            raise UpstreamFailure("refused", error) from None
+
+        async def call(litellm: Any) -> dict[str, Any]:
+            answered = await getattr(litellm, FUNCTIONS[request.operation])(**asked)
+            dumped: dict[str, Any] = answered.model_dump(mode="json", exclude_none=True)
+            return dumped
+
+        thread = litellm_thread()
+        request.sending()
+        try:
+            value = await thread.run(call)
+        except Exception as error:
+            raise self.failed(error) from None
+        return operation_answer(request, value)
+
     def failed(self, error: BaseException) -> UpstreamFailure:
         """What an exception of litellm's means."""
         return failure_of(self.name, error, self._clock, self._unsaid)
@@ -117,7 +147,9 @@ class LitellmProvider:
                 VOCABULARY.check(request.body)  # before anything is fetched for a body that is refused
                 found = await fetch_media(self._callers, wanted)
                 media = {url: Fetched(one.media_type, b64encode(one.data).decode()) for url, one in found.items()}
-            return {**arguments(request.body, request.model, self._cap_field, request.cap, media), **self._arguments}
+            said = arguments(request.body, request.model, self._cap_field, request.cap, media)
+            # It would call tools itself, and needs a package that is not installed.
+            return {**said, **self._arguments, "_skip_mcp_handler": True}
         except BourseError as error:
             raise UpstreamFailure("refused", error) from None
 

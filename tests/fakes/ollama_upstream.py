@@ -71,3 +71,8 @@ def streams(*values: Any, end: str = "eof") -> Step:
             await exchange.until_hang_up()
 
     return step
+
+
+def embedded(*vectors: list[float], tokens: int = 7) -> Step:
+    """`POST /api/embed`, "Generate Embeddings"."""
+    return whole({"model": MODEL, "embeddings": list(vectors), "total_duration": 14_143_917, "prompt_eval_count": tokens})

@@ -156,8 +156,8 @@ async def _read_request(reader: asyncio.StreamReader, connection: int) -> Seen |
     method, path, _ = first.split(" ")
     headers = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     raw = await reader.readexactly(int(headers.get("content-length", "0")))
-    is_file = headers.get("content-type", "").startswith(("multipart/", "audio/"))
-    return Seen(method, path, headers, raw, json.loads(raw) if raw and not is_file else None, connection)
+    # Forms and sound begin otherwise, and not every client names a type.
+    return Seen(method, path, headers, raw, json.loads(raw) if raw[:1] in (b"{", b"[") else None, connection)
 
 
 # ── what it can be told to do ────────────────────────────────────────────────────────────────────────────────────────

@@ -2,15 +2,11 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
-import pytest_asyncio
 import structlog
-import yaml
 from pydantic import BaseModel
 
 from backend.identity.principal import system
@@ -23,58 +19,13 @@ from backend.settings import ProviderSettings
 from tests.fakes import ollama_upstream as wire
 from tests.fakes.byte_server import client
 from tests.fakes.openai_upstream import TEXT, OpenAIUpstream, garbage, hang, reset, status, whole
-from tests.gateway.conftest import Rig, open_gateway
-from tests.rig.schema import sqlite_url
+from tests.gateway.conftest import Rig
+from tests.providers.litellm.conftest import KEY, base_url
 
-KEY = "ollama-key-0123456789abcdef0123"
 HI: list[Any] = [{"role": "user", "content": "hi"}]
 TOOL: Any = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object", "properties": {"city": {}}}}}
 PNG = b"\x89PNG\r\n\x1a\n"
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def _server() -> AsyncIterator[OpenAIUpstream]:
-    async with OpenAIUpstream() as server:
-        yield server
-
-
-@pytest.fixture
-def ollama(_server: OpenAIUpstream) -> OpenAIUpstream:
-    """With an empty log and the good answer."""
-    _server.requests.clear()
-    _server.looks.clear()
-    _server.script(wire.answer())
-    return _server
-
-
-def base_url(server: OpenAIUpstream) -> str:
-    return server.base_url.removesuffix("/v1")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path, _server: OpenAIUpstream) -> AsyncIterator[Rig]:
-    """One for all tests of a file."""
-    home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
-    bridge = {"protocol": "litellm", "base_url": base_url(_server), "api_key": KEY, "metadata": {"allow_litellm": True}}
-    configuration = {
-        "network": {"allow_private_fetch": ["127.0.0.1/32"]},
-        "providers": {"bridge": bridge, "barred": {**bridge, "metadata": {}}},
-        "models": [
-            {
-                "alias": alias,
-                "candidates": [{"provider": provider, "model": f"ollama_chat/{wire.MODEL}", "price": {"input": 1, "output": 2}}],
-                "retries": {"per_candidate": 0},
-                "breaker": {"failures": 1000},
-            }
-            for alias, provider in (("llama", "bridge"), ("barred", "barred"))
-        ],
-        "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
-    }
-    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
-        yield rig
 
 
 def settings(server: OpenAIUpstream, **more: Any) -> ProviderSettings:
