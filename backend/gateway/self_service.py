@@ -123,6 +123,8 @@ def _row(call: CallSummary) -> dict[str, Any]:
         "cached_tokens": call.cached_tokens,
         "completion_tokens": call.output_tokens,
         "reasoning_tokens": call.reasoning_tokens,
+        "audio_input_tokens": call.audio_input_tokens,
+        "audio_output_tokens": call.audio_output_tokens,
         "unit": call.unit,
         "quantity": call.quantity,
         "usage_source": call.usage_source,

@@ -218,6 +218,8 @@ def _summary(call: Call) -> CallSummary:
         saved_nano=call.saved_nano,
         unit=call.unit,
         quantity=call.quantity,
+        audio_input_tokens=call.audio_input_tokens,
+        audio_output_tokens=call.audio_output_tokens,
     )
 
 

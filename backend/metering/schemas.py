@@ -37,6 +37,9 @@ class CallSummary:
     unit: str | None = None
     """What it was metered in; None = tokens."""
     quantity: float = 0
+    audio_input_tokens: int = 0
+    """Those of `input_tokens` that were heard, and of `output_tokens` that were spoken."""
+    audio_output_tokens: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from backend.gateway.chat_sound import asks_for_sound, seconds_heard
 from backend.gateway.estimate import estimated_prompt
 from backend.gateway.token_families import family_of
 from tests.fakes.openai_upstream import OpenAIUpstream, answer, chunk, completion, events, whole
-from tests.gateway.conftest import Rig, open_gateway
+from tests.gateway.conftest import KEY, Rig, open_gateway
 from tests.gateway.errors import assert_error
 from tests.providers.test_sound import mp3, wav
 from tests.rig.schema import sqlite_url
@@ -95,6 +95,9 @@ async def test_the_sdk_hears_and_is_heard_and_both_are_charged_as_sound(gateway:
     row = await gateway.last_row()
     assert [row[f"{name}_tokens"] for name in ("input", "audio_input", "output", "audio_output")] == [20, 25, 30, 100]
     assert (row["charged_nano"], row["usage_source"], row["overrun"]) == (CHARGED, "provider", 0)
+    [told, *_] = (await gateway.http.get("/v1/usage", headers={"authorization": f"Bearer {KEY}"})).json()["data"]
+    names = ("prompt_tokens", "audio_input_tokens", "completion_tokens", "audio_output_tokens", "unit")
+    assert [told[name] for name in names] == [45, 25, 130, 100, None]
 
 
 @pytest.mark.provides("openai", "audio")
