@@ -309,8 +309,15 @@ def _sqlite_engine(url: str, *, pool_size: int, begin: str, echo: bool) -> Async
         poolclass=AsyncAdaptedQueuePool,
         pool_size=pool_size,
         max_overflow=0,
+        pool_reset_on_return=None,
         connect_args={"timeout": SQLITE_BUSY_SECONDS},
     )
+
+    @sa.event.listens_for(engine.sync_engine, "reset")
+    def _reset(connection: Any, _record: Any, _state: Any) -> None:
+        # The pool's own way is to roll back in any case, which is a trip to the connection's thread.
+        if connection.driver_connection.in_transaction:
+            connection.rollback()
 
     @sa.event.listens_for(engine.sync_engine, "connect")
     def _configure(connection: Any, _record: Any) -> None:

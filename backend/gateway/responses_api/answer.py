@@ -45,6 +45,8 @@ def output_of(completion: dict[str, Any], identity: Identity) -> tuple[list[Item
     for call in calls:
         kind, name, passed = called(call)
         call_id = call.get("id")
+        if not isinstance(call_id, str) or not call_id:
+            call_id = identity.item_id("call", len(made))
         if kind == "custom":
             add("ctc", {"type": "custom_tool_call", "call_id": call_id, "name": name, "input": passed})
         else:

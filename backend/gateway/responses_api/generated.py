@@ -27,21 +27,40 @@ def thought(message: dict[str, Any]) -> str:
 
 
 def annotations(given: Any) -> list[dict[str, Any]]:
-    """Citations; chat has what they say in an object of its own."""
+    """Citations; chat has what they say in an object of its own. Those that do not say where they belong are about its start."""
     found = []
     for annotation in given if isinstance(given, list) else ():
         if isinstance(annotation, dict) and annotation.get("type") == "url_citation":
             said = annotation.get("url_citation")
             said = said if isinstance(said, dict) else annotation
-            fields = {name: said.get(name) for name in ("start_index", "end_index", "url", "title")}
-            found.append({"type": "url_citation", **fields})
+            start, end = (place if type(place) is int else 0 for place in (said.get("start_index"), said.get("end_index")))
+            url, title = _text(said.get("url")), _text(said.get("title"))
+            if url:
+                found.append({"type": "url_citation", "start_index": start, "end_index": end, "url": url, "title": title})
     return found
 
 
 def logprobs(given: Any) -> list[dict[str, Any]]:
-    """Of the tokens of a text."""
+    """Of the tokens of a text. Servers leave out what the Responses API has in any case."""
     content = given.get("content") if isinstance(given, dict) else None
-    return [token for token in content if isinstance(token, dict)] if isinstance(content, list) else []
+    return [
+        {**_token(token), "top_logprobs": [_token(other) for other in _list(token.get("top_logprobs")) if _is_token(other)]}
+        for token in _list(content)
+        if _is_token(token)
+    ]
+
+
+def _is_token(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("token"), str) and type(value.get("logprob")) in (int, float)
+
+
+def _token(token: dict[str, Any]) -> dict[str, Any]:
+    text, known = token["token"], token.get("bytes")
+    return {"token": text, "bytes": known if isinstance(known, list) else list(text.encode()), "logprob": token["logprob"]}
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def pictures(given: Any) -> list[str]:

@@ -9,6 +9,9 @@ from backend.kernel.errors import BadRequest
 
 _USUAL, _MOST = 20, 100
 _TEXT_OF = {"assistant": "output_text"}
+_USUALLY: dict[str, dict[str, Any]] = {"output_text": {"annotations": [], "logprobs": []}, "input_image": {"detail": "auto"}}
+"""What may be left out of a part by who sends it, and is there for who reads it."""
+_WITH_STATUS = frozenset({"function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output"})
 
 
 def page_of(kept: Kept, query: bytes) -> dict[str, Any]:
@@ -43,8 +46,12 @@ def _listed(item: Item, own_id: str) -> Item:
     if kind == "message":
         content = item.get("content")
         if isinstance(content, str):
-            listed["content"] = [{"type": _TEXT_OF.get(str(item.get("role")), "input_text"), "text": content}]
+            content = [{"type": _TEXT_OF.get(str(item.get("role")), "input_text"), "text": content}]
+        if isinstance(content, list):
+            listed["content"] = [
+                {**_USUALLY.get(str(part.get("type")), {}), **part} if isinstance(part, dict) else part for part in content
+            ]
         listed.setdefault("status", "completed")
-    elif kind in ("function_call", "function_call_output"):
+    elif kind in _WITH_STATUS:
         listed.setdefault("status", "completed")
     return listed

@@ -37,6 +37,7 @@ MOST_TURNS = 1000
 """Of one conversation."""
 READ_AT_ONCE = 32
 """Conversations, in one round, of which there is one at a time: calls need the database's connections more."""
+READ_GATHER_SECONDS = 0.002
 MOST_OF_A_TENANT = 256
 """Requests of one tenant that may wait for what is kept."""
 MOST_OF_A_ROUND = 16 * 1024 * 1024
@@ -72,7 +73,7 @@ class ResponseStore:
         self._masters = masters
         self._count = metrics.responses_kept
         self._audit = AuditService(clock)
-        self._reading: Rounds[repository.Wanted, repository.Found] = Rounds(self._read_round, most=READ_AT_ONCE)
+        self._reading: Rounds[repository.Wanted, repository.Found] = Rounds(self._read_round, most=READ_AT_ONCE, gather=READ_GATHER_SECONDS)
         self._writing: Rounds[repository.Row, bool] = Rounds(self._write_round, gather=GATHER_SECONDS)
         self._waiting: Counter[str] = Counter()
         """By tenant, as all of these."""

@@ -148,9 +148,9 @@ class ResponseStream:
         if delta.get("annotations"):
             self._said().annotate(annotations(delta["annotations"]))
         calls = delta.get("tool_calls")
-        for call in calls if isinstance(calls, list) else ():
+        for number, call in enumerate(calls if isinstance(calls, list) else ()):
             if isinstance(call, dict):
-                self._called(call)
+                self._called(call, number)
         for picture in pictures(delta.get("images")):
             self._drawn(picture)
 
@@ -168,17 +168,17 @@ class ResponseStream:
             self._reasoning = OpenReasoning(self._events, item_id, index)
         return self._reasoning
 
-    def _called(self, call: dict[str, Any]) -> None:
+    def _called(self, call: dict[str, Any], place: int) -> None:
         kind, name, passed = called(call)
         number, call_id = call.get("index"), call.get("id")
-        number = number if isinstance(number, int) else 0
+        number = number if isinstance(number, int) else place
         known = self._calls.get(number)
         # Servers that forget the index send another call under it: with another id, and with a name.
         if known is None or (name and isinstance(call_id, str) and call_id and call_id != known.call_id):
             self._close_message("completed")
             self._close_reasoning()
             item_id, index = self._place("ctc" if kind == "custom" else "fc")
-            call_id = call_id if isinstance(call_id, str) and call_id else f"call_{item_id.partition('_')[2]}"
+            call_id = call_id if isinstance(call_id, str) and call_id else self._identity.item_id("call", index)
             known = self._calls[number] = OpenCall(self._events, item_id, index, kind, call_id, name)
             self._open_calls.append((index, known))
         if passed:

@@ -13,6 +13,7 @@ from backend.gateway.responses_api.response import Identity, response_of
 from backend.gateway.responses_api.stream import ResponseStream
 from backend.kernel.errors import BadRequest, NotFound
 from backend.kernel.ids import new_id
+from tests.gateway.responses_api.typed import check_event
 
 WORDS = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=30)
 NAMES = st.text("abcdefghij_", min_size=1, max_size=8)
@@ -131,6 +132,7 @@ def events_in(data: bytes) -> list[dict[str, Any]]:
         name, payload = event.split(b"\n")
         value = orjson.loads(payload.removeprefix(b"data: "))
         assert name == b"event: " + value["type"].encode()
+        check_event(value)
         found.append(value)
     assert [event["sequence_number"] for event in found] == list(range(len(found)))
     return found
