@@ -80,6 +80,7 @@ def _imported() -> Any:
     for callbacks in ("callbacks", "success_callback", "failure_callback", "input_callback", "service_callback"):
         setattr(module, callbacks, [])
     _nothing_afterwards(import_module("litellm.litellm_core_utils.litellm_logging").Logging)
+    _nobody_is_asked(import_module("litellm.utils").ProviderConfigManager)
     log.info("litellm.imported", version=version("litellm"), seconds=round(time.monotonic() - started, 1))
     return module
 
@@ -95,3 +96,8 @@ def _nothing_afterwards(logging: Any) -> None:
 
     logging.success_handler = logging.failure_handler = nothing
     logging.async_success_handler = logging.async_failure_handler = nothing_async
+
+
+def _nobody_is_asked(configs: Any) -> None:
+    """To know a model, it asks some providers at their usual address, whatever address they have here: Ollama at a port of this machine."""
+    configs.get_provider_model_info = staticmethod(lambda *_, **__: None)

@@ -1,6 +1,7 @@
 """The bridge, with litellm itself in it and a server behind that speaks Ollama's own API."""
 
 import asyncio
+import socket
 import sys
 from typing import Any
 
@@ -54,6 +55,21 @@ async def test_it_is_imported_at_the_first_call_and_says_so(gateway: Rig, ollama
     assert row["charged_nano"] == 26 * 1000 + 12 * 2000
     # Nothing afterwards: it would ask the server about the model.
     assert [one.path for one in ollama.requests] == ["/api/chat"]
+
+
+async def test_nobody_but_the_provider_is_asked(gateway: Rig, ollama: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """litellm would look up what a model can at Ollama's usual port of this machine, several times a call."""
+    connect, ports = socket.socket.connect, set()
+
+    def watched(self: socket.socket, address: Any) -> None:
+        ports.add(address[1])
+        connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", watched)
+    await gateway.client.chat.completions.create(model="llama", messages=HI, tools=[TOOL])
+    async for _ in await gateway.client.chat.completions.create(model="llama", messages=HI, stream=True):
+        pass
+    assert ports <= {int(ollama.base_url.split(":")[2].removesuffix("/v1")), int(gateway.url.rpartition(":")[2])}
 
 
 @pytest.mark.parametrize("wants_usage", [True, False])
