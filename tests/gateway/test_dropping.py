@@ -9,6 +9,10 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from backend.audit.service import AuditService
+from backend.identity.principal import system
+from backend.kernel.clock import SystemClock
+from backend.routing.edits import RouteEdits
 from tests.fakes import anthropic_upstream, azure_upstream, bedrock_upstream, gemini_upstream, openrouter_upstream
 from tests.fakes.bedrock_upstream import ACCESS_KEY, REGION, SECRET_KEY, BedrockUpstream
 from tests.fakes.gemini_upstream import GeminiUpstream
@@ -329,3 +333,18 @@ async def test_servers_that_refuse_in_a_sentence(
     assert (response.status_code, error["code"]) == (400, "unsupported_parameter")
     assert error["param"] in sent
     assert len(asked) == 1
+
+
+async def test_an_operators_edit_of_the_policy_counts_at_once(gateway: Rig, servers: Servers) -> None:
+    runtime = gateway.runtime
+    edits = RouteEdits(runtime.db, SystemClock(), AuditService(SystemClock()), runtime.settings)
+    body = {"model": "gemini-strict", "messages": HI, "logit_bias": {"1": 5}}
+    servers.script("gemini")
+    assert (await gateway.post(body)).status_code == 400
+    await edits.change(system("test"), "gemini-strict", {"unsupported": "drop"})
+    await runtime.routes.load()
+    response = await gateway.post(body)
+    assert (response.status_code, response.headers[DROPPED]) == (200, "logit_bias")
+    await edits.reset(system("test"), "gemini-strict")
+    await runtime.routes.load()
+    assert (await gateway.post(body)).status_code == 400

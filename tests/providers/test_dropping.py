@@ -12,15 +12,18 @@ from backend.kernel.errors import BadRequest, UnsupportedParameter
 from backend.providers.anthropic_betas import beta_lines
 from backend.providers.anthropic_request import messages_body
 from backend.providers.bedrock_claude import claude_body
+from backend.providers.bedrock_cohere import embedding_body as cohere_body
 from backend.providers.bedrock_request import converse_body
 from backend.providers.bedrock_titan import embedding_body, image_body
 from backend.providers.dropping import DROPPABLE, HINTS, leave_out
 from backend.providers.gemini_request import gemini_body
 from backend.providers.google_embeddings import batch_body, prediction_body
+from backend.providers.google_pictures import picture_body
 from backend.providers.huggingface_embeddings import extraction_body
 from backend.providers.litellm_call import arguments
 from backend.providers.nested_hints import hints_within, without_hints
-from backend.providers.provider import ChatRequest
+from backend.providers.openrouter_operations import body_of
+from backend.providers.provider import ChatRequest, OperationRequest
 
 Body = Mapping[str, Any]
 PICTURE = "data:image/png;base64,iVBORw0KGgo="
@@ -52,6 +55,10 @@ OPERATIONS: dict[str, Callable[[Body], Any]] = {
     "gemini's vectors": lambda body: batch_body(body, "gemini-embedding-001"),
     "vertex's vectors": lambda body: prediction_body(body),
     "hugging face": lambda body: extraction_body(body, {}),
+    "cohere on bedrock": lambda body: cohere_body(body, "cohere.embed-v4:0", {}),
+    "cohere 3 on bedrock": lambda body: cohere_body(body, "cohere.embed-english-v3", {}),
+    "gemini's pictures": lambda body: picture_body(body, (), "gemini-2.5-flash-image"),
+    "openrouter's pictures": lambda body: body_of(OperationRequest(body, "x/y", 1, "", operation="images.generations")),
 }
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {"a": {"type": "string"}}}}}
 FIELDS: dict[str, list[Any]] = {
@@ -77,7 +84,7 @@ FIELDS: dict[str, list[Any]] = {
 }  # fmt: skip
 """Values that mean something."""
 ASKED: dict[str, list[Any]] = {
-    "dimensions": [256, 1536], "user": ["u-1"], "task_type": ["RETRIEVAL_QUERY"], "title": ["t"], "normalize": [False],
+    "dimensions": [256, 1024, 1536], "user": ["u-1"], "task_type": ["RETRIEVAL_QUERY"], "title": ["t"], "normalize": [False],
     "prompt_name": ["query"], "truncate": [True], "input_type": ["query"], "n": [3], "seed": [7], "style": ["vivid"], "quality": ["hd"],
     "background": ["transparent"], "output_format": ["webp"], "output_compression": [50], "moderation": ["low"], "response_format": ["url"],
     "metadata": [{"a": "b"}], "xyz": [False],
@@ -119,8 +126,8 @@ def says_nothing(name: str, body: Body) -> bool:
         return body.get("tool_choice") == "none"
     if name == "cache_control":  # the end of the body is where a part is marked already
         return "messages[].cache_control" in hints_within(body)
-    if name == "dimensions":  # all that the first Titan has
-        return bool(body[name] == 1536)
+    if name == "dimensions":  # all that the first Titan, or Cohere's third generation, has
+        return body[name] in (1024, 1536)
     if name == "stream_options":  # we ask for the usage in any case
         return body[name] == {"include_usage": True}
     return name in ("user", "safety_identifier") and body.get("user") == body.get("safety_identifier")

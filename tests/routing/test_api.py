@@ -51,6 +51,11 @@ async def test_a_route_is_made_looked_at_changed_and_ended(http: httpx.AsyncClie
     assert (made.status_code, made.json()["origin"]) == (200, "database")
     changed = await http.patch("/admin/routes/mine/new", json={"strategy": "fastest", "max_output_tokens": None})
     assert changed.json()["edited"] == ["candidates", "max_output_tokens", "strategy"]
+    assert changed.json()["settings"]["unsupported"] == "refuse"
+    changed = await http.patch("/admin/routes/mine/new", json={"unsupported": "drop"})
+    assert changed.json()["settings"]["unsupported"] == "drop"
+    refused = await http.patch("/admin/routes/mine/new", json={"unsupported": "forget"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "unsupported")
     assert (await http.get("/admin/routes/mine/new")).json() == changed.json()
     assert (await http.delete("/admin/routes/mine/new")).status_code == 204
     assert (await http.get("/admin/routes/mine/new")).status_code == 404

@@ -43,6 +43,8 @@ def test_a_route_is_made_edited_switched_and_ended(run: Run) -> None:
         "set", "fast", "rules=[{task: code, tier: free, load: [high, degraded], use: [mini]}]", "smaller=mini", "timeouts.idle=5s"
     )
     assert (edited["origin"], edited["edited"]) == ("both", ["rules", "smaller", "timeouts.idle"])
+    assert said("set", "fast", "unsupported=drop")["settings"]["unsupported"] == "drop"  # type: ignore[index]
+    said("reset", "fast", "unsupported")
     assert said("disable", "fast")["enabled"] is False
     assert said("enable", "fast")["enabled"] is True
     assert said("reset", "fast", "timeouts.idle")["edited"] == ["enabled", "rules", "smaller"]

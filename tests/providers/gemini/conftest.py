@@ -76,6 +76,9 @@ async def gateway(
         {"alias": model, "strategy": "ordered", "candidates": [{"provider": provider, "model": model, "price": price}]}
         for model, provider in PROVIDERS.items()
     ]
+    routes.append(
+        {"alias": "dropping", "candidates": [{"provider": "vertex", "model": "gemini-2.5-pro", "price": price}], "unsupported": "drop"}
+    )
     vertex = {
         "protocol": "vertex",
         "base_url": _google.base_url,

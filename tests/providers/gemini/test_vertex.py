@@ -81,6 +81,17 @@ async def test_a_stream_by_vertex(gateway: Rig, google: GeminiUpstream) -> None:
     assert google.requests[0].path.endswith(":streamGenerateContent?alt=sse")
 
 
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_vertex_has_no_words_for_is_left_out_where_the_route_says_so(gateway: Rig, google: GeminiUpstream, stream: bool) -> None:
+    asked = {"messages": HI, "stream": stream, "logit_bias": {"1": 5}, "reasoning_effort": "none", "seed": 7, "user": "u-1"}
+    response = await gateway.post({"model": "dropping", **asked})
+    assert (response.status_code, response.headers["x-bourse-dropped"]) == (200, "logit_bias, user, reasoning_effort")
+    assert google.requests[-1].body["generationConfig"].keys() == {"seed", "maxOutputTokens"}
+    refused = await gateway.post({"model": "gemini-2.5-pro", **asked})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "logit_bias")
+
+
 @pytest.mark.provides("vertex", "tools", "vision", "schema", "reasoning", "usage")
 @pytest.mark.asyncio(loop_scope="module")
 async def test_tools_pictures_schemas_thoughts_and_counts_by_vertex(gateway: Rig, google: GeminiUpstream) -> None:

@@ -51,8 +51,15 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
         "network": {"allow_private_fetch": ["127.0.0.1/32"]},
         "providers": {"bridge": bridge, "barred": {**bridge, "metadata": {}}},
         "models": [
-            {"alias": alias, "candidates": [candidate], "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}}
+            {
+                "alias": alias,
+                "candidates": [candidate],
+                "retries": {"per_candidate": 0},
+                "breaker": {"failures": 1000},
+                "unsupported": "drop" if alias == "dropping" else "refuse",
+            }
             for alias, candidate in (
+                ("dropping", {"provider": "bridge", "model": chat, "price": {"input": 1, "output": 2}}),
                 ("llama", {"provider": "bridge", "model": chat, "price": {"input": 1, "output": 2}}),
                 ("barred", {"provider": "barred", "model": chat, "price": {"input": 1, "output": 2}}),
                 *((alias, {"provider": "bridge", "model": model, "price": price}) for alias, (model, price) in BESIDE_CHAT.items()),

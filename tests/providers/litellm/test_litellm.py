@@ -159,6 +159,18 @@ async def test_what_the_provider_has_not_is_refused_by_name(gateway: Rig, ollama
     assert ollama.requests == []
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_neither_we_nor_litellm_can_say_is_left_out_where_the_route_says_so(
+    gateway: Rig, ollama: OpenAIUpstream, stream: bool
+) -> None:
+    """`prediction` is nothing that litellm is asked for; that Ollama has no `logprobs` is known to litellm alone."""
+    body = {"model": "dropping", "messages": HI, "stream": stream, "temperature": 0.5, "metadata": {"a": "b"}}
+    response = await gateway.post({**body, "prediction": {"type": "content", "content": "x"}, "logprobs": True, "top_logprobs": 2})
+    assert (response.status_code, response.headers["x-bourse-attempts"]) == (200, "1")
+    assert set(response.headers["x-bourse-dropped"].split(", ")) == {"logprobs", "metadata", "prediction", "top_logprobs"}
+    assert [one.body["options"]["temperature"] for one in ollama.requests] == [0.5]
+
+
 @pytest.mark.parametrize(
     ("step", "kind", "code"),
     [
