@@ -70,8 +70,12 @@ class OpenAIOperations:
             data = await self._poster.read_whole(response)
             if response.content_type != "application/json":
                 return OperationAnswer(data, None, None, _content_type(response, "text/plain; charset=utf-8"))
-            # Some servers answer in JSON whatever was asked for.
-            return self._answer(data, _object(self._poster.name, data))
+            # Some servers answer in JSON whatever was asked for, and some were asked for it by us.
+            answer = self._answer(data, _object(self._poster.name, data))
+            text = (answer.value or {}).get("text")
+            if not _is_counted_text(request) or not isinstance(text, str):
+                return answer
+            return OperationAnswer(f"{text}\n".encode(), None, answer.usage, "text/plain; charset=utf-8")
         data, value = await self._poster.read_object(response)
         if request.operation == "audio.speech" and not value.get("error"):
             raise protocol_failure(self._poster.name, "JSON where sound was asked for")
@@ -102,10 +106,17 @@ def _written(request: OperationRequest) -> tuple[dict[str, str], bytes]:
         body["stream_options"] = {**options, "include_usage": True} if isinstance(options, dict) else {"include_usage": True}
     if request.operation == "audio.speech" and request.counts:
         body["stream_format"] = "sse"
+    if _is_counted_text(request):
+        body["response_format"] = "json"
     if not request.uploads:
         return {}, orjson.dumps(body)
     boundary = f"bourse-{token_hex(16)}"
     return {"content-type": f"multipart/form-data; boundary={boundary}"}, form_data(body, request.uploads, boundary)
+
+
+def _is_counted_text(request: OperationRequest) -> bool:
+    """A transcript as plain text does not say how many tokens it took, so where these are charged it is asked for as JSON."""
+    return request.counts and request.operation in _WRITES_DOWN and request.body.get("response_format") == "text"
 
 
 def form_data(fields: Mapping[str, Any], uploads: Iterable[Upload], boundary: str) -> bytes:

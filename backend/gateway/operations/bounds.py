@@ -102,6 +102,11 @@ class UnitBound(Bound):
                 return one
         return counted[0]
 
+    def likely(self, at: datetime) -> int:
+        """What the call is going to cost by our own estimate, in nano-dollars: its bound says little of files and of answers."""
+        cost = self.cost(self.meter(self.operation.used(self.asked, None), at), at)
+        return cost.nano if cost is not None else 0
+
     def cost(self, metered: Metered, at: datetime) -> Cost | None:
         """None where no price was known."""
         if self.card is None:
@@ -174,14 +179,14 @@ class UnitBounder:
 
     def price(self, call: "Call") -> None:
         """As `Bounder.price`."""
-        priced: list[Bound] = []
+        priced: list[UnitBound] = []
         for bound in call.bounds:
             card = self._prices.card(bound.candidate)
             if card is not None and isinstance(bound, UnitBound) and bound.price(card, call.created_at):
                 priced.append(bound)
         if call.by_price:
-            priced.sort(key=lambda bound: bound.worst)
-        call.bounds = priced
+            priced.sort(key=lambda bound: (not bound.candidate.weight, bound.likely(call.created_at)))
+        call.bounds = [*priced]
 
     async def count(self, call: "Call") -> bool:
         """As `Bounder.count`."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from backend.gateway.operations.form import FormOperation, files_in, is_on
 from backend.gateway.operations.media_events import MediaEvents
-from backend.gateway.operations.operation import Asked, Metered, Unit, choice_of, objects_in
+from backend.gateway.operations.operation import Asked, Metered, Unit, choice_of, estimated_tokens, objects_in
 from backend.kernel.errors import BadRequest
 from backend.pricing.usage import Usage
 from backend.providers.answer_events import transcript_events
@@ -21,6 +21,8 @@ MAX_FILE_BYTES = 25 * 1024 * 1024
 _BESIDE_THE_FILE = 256 * 1024
 AUDIO_TOKENS_A_SECOND = 32
 """The hungriest model that is known (Gemini); OpenAI's take ten."""
+_USUAL_AUDIO_TOKENS = 10
+"""In a second, of OpenAI's models; Gemini counts its own."""
 _TEXT_TOKENS_A_SECOND = 16
 """Four times as fast as anybody speaks."""
 _MOST_TEXT_TOKENS = 16_384
@@ -80,12 +82,19 @@ class Transcriptions(FormOperation):
             told = [Metered("second", Usage(seconds=usage.seconds), "provider")] if usage.seconds else []
             if usage.total_input + usage.total_output or not told:
                 told.append(Metered("token", usage._replace(seconds=0.0), "provider"))
-        heard = Usage(audio_input=int(asked.seconds * AUDIO_TOKENS_A_SECOND), output=int(asked.seconds * _TEXT_TOKENS_A_SECOND / 4))
+        heard = Usage(audio_input=round(asked.seconds * _USUAL_AUDIO_TOKENS), output=_written(asked, answer))
         return [
             *told,
             Metered("second", Usage(seconds=min(round(asked.seconds, 3), asked.most_seconds)), "counted"),
             Metered("token", heard, "estimated"),
         ]
+
+
+def _written(asked: Asked, answer: OperationAnswer | None) -> int:
+    """About how many tokens the text has, or will have."""
+    if answer is None or not (answer.value or answer.body):
+        return round(asked.seconds * _TEXT_TOKENS_A_SECOND / 4)
+    return estimated_tokens(answer.value.get("text") or "" if answer.value is not None else answer.body.decode("utf-8", "replace"))
 
 
 class Translations(Transcriptions):

@@ -86,6 +86,14 @@ def _routes() -> list[dict[str, Any]]:
                 {"provider": "acme", "model": "by-token", "price": {"input": 0.5}},
             ],
         },
+        {
+            "alias": "hear-cheapest",
+            "strategy": "cheapest",
+            "candidates": [
+                {"provider": "acme", "model": "by-second", "price": {"second": 0.0002}},
+                {"provider": "backup", "model": "by-token", "price": {"input": 1, "audio_input": 10, "output": 10}},
+            ],
+        },
         {"alias": "unpriced", "candidates": [{"provider": "acme", "model": "nobody-knows"}]},
         {"alias": "silent", "candidates": [{"provider": "claude", "model": "claude-9", "price": price}]},
         {

@@ -232,6 +232,36 @@ async def test_plain_transcripts_pass_as_they_are(gateway: Rig, upstream: OpenAI
     assert (row["quantity"], row["charged_nano"], row["outcome"]) == (3, 300_000, "completed")
 
 
+async def test_a_plain_transcript_that_is_priced_by_the_token_is_charged_by_the_providers_count(
+    gateway: Rig, upstream: OpenAIUpstream
+) -> None:
+    usage = {"type": "tokens", "input_tokens": 25, "input_token_details": {"text_tokens": 0, "audio_tokens": 25}, "output_tokens": 2}
+    upstream.script(whole({"text": "hello", "usage": {**usage, "total_tokens": 27}}))
+    answer: Any = await gateway.client.audio.transcriptions.create(model="hear-tokens", file=("a.wav", wav(2.5)), response_format="text")
+    assert answer == "hello\n"
+    assert form_of(upstream.requests[0])["response_format"] == [b"json"]
+    row = await gateway.last_row()
+    assert (row["usage_source"], row["charged_nano"]) == ("provider", 25 * 6_000 + 2 * 10_000)
+
+
+async def test_a_transcript_that_nobody_counted_is_estimated_by_its_length_and_its_text(gateway: Rig, upstream: OpenAIUpstream) -> None:
+    upstream.script(text("good day\n"))
+    answer: Any = await gateway.client.audio.transcriptions.create(model="hear-tokens", file=("a.wav", wav(2.5)), response_format="text")
+    assert answer == "good day\n"
+    row = await gateway.last_row()
+    assert (row["usage_source"], row["audio_input_tokens"], row["output_tokens"]) == ("estimated", 25, 3)
+
+
+async def test_the_cheapest_transcriber_is_who_is_likely_to_be(gateway: Rig, upstream: OpenAIUpstream, other: OpenAIUpstream) -> None:
+    """By the second and by the token: ten tokens a second, and not the 32 that are reserved. An mp3 may play much longer than it does."""
+    for server in (upstream, other):
+        server.script(whole({"text": "hello"}))
+    for seconds in (1, 60):
+        file = ("a.wav", wav(seconds))
+        await gateway.client.audio.transcriptions.create(model="hear-cheapest", file=file)
+    assert (len(upstream.requests), len(other.requests)) == (0, 2)
+
+
 @pytest.mark.parametrize("broken", [{}, {"text": None}, {"segments": "none"}, []])
 async def test_an_answer_without_a_transcript_is_the_providers_failure(gateway: Rig, upstream: OpenAIUpstream, broken: object) -> None:
     upstream.script(whole(broken))
