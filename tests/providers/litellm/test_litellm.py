@@ -218,8 +218,13 @@ async def test_a_stream_that_ends_before_its_end_is_no_answer(gateway: Rig, olla
     with pytest.raises(openai.APIError):
         async for piece in await gateway.client.chat.completions.create(model="llama", messages=HI, stream=True):
             said += piece.choices[0].delta.content or ""
-    assert said == "The quick brown"
-    assert (await gateway.last_row("failed"))["output_tokens"] == 3
+    tokens = (await gateway.last_row("failed"))["output_tokens"]
+    if end == "eof":
+        assert (said, tokens) == ("The quick brown", 3)
+    else:
+        # A reset takes with it what nobody has read yet.
+        assert "The quick brown".startswith(said)
+        assert tokens <= 3
 
 
 @pytest.mark.parametrize("is_reading", [True, False])
