@@ -8,6 +8,7 @@ Sources: platform.openai.com/docs/api-reference/audio (speech.audio.done, transc
 
 import binascii
 from base64 import b64decode, b64encode
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
@@ -25,8 +26,17 @@ DELTAS = frozenset({
     SPOKEN, "transcript.text.delta", "transcript.text.segment", "image_generation.partial_image", "image_edit.partial_image",
 })  # fmt: skip
 DONE = frozenset({SPEECH_DONE, "transcript.text.done", *_DRAWN.values()})
+ANSWERED_WHOLE: Mapping[str, tuple[Any, ...]] = {
+    "stream": (False, True, "false", "true"), "partial_images": (0, 1, 2, 3), "stream_format": ("audio", "sse"),
+}  # fmt: skip
+"""What asks for events: of a provider that answers whole the gateway makes them, so its adapter need not say it."""
 KINDS = {"mp3": "audio/mpeg", "opus": "audio/ogg", "aac": "audio/aac", "flac": "audio/flac", "wav": "audio/wav", "pcm": "audio/pcm"}
 """What sound is called in HTTP by its `response_format`."""
+
+
+def as_text(body: Mapping[str, Any]) -> bool:
+    """Whether a transcript is to be plain text; events are made of one that is JSON."""
+    return body.get("response_format") == "text" and not body.get("stream")
 
 
 def usage_of(event: dict[str, Any]) -> Usage | None:

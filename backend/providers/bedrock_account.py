@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+import structlog
+
 from backend.kernel.clock import Clock
 from backend.providers import aws_credentials
 from backend.providers.aws_credentials import CredentialSource
@@ -18,6 +20,8 @@ from backend.providers.aws_roles import SOURCES, domain_of
 from backend.providers.aws_signature import AwsCredentials, AwsSigner
 from backend.providers.aws_temporary import temporary_credentials
 from backend.providers.http import UpstreamHttp
+
+log = structlog.get_logger(__name__)
 
 SERVICE = "bedrock"
 _REGION = re.compile(r"[a-z0-9-]{1,40}")
@@ -39,6 +43,9 @@ class BedrockAccount:
         self.region = _region(metadata)
         if self.region and not _REGION.fullmatch(self.region):
             raise ValueError("metadata.region must be a name such as us-east-1")
+        if not self.region and not api_key:
+            reason = "no region is named: set metadata.region, AWS_REGION or the profile's region"
+            log.warning("provider.credentials_missing", provider=name, reason=reason)
         if metadata.get("aws_credential_source") not in (None, *SOURCES):
             raise ValueError(f"metadata.aws_credential_source is {', '.join(SOURCES)}")
         domain = domain_of(self.region)

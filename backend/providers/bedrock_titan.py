@@ -10,6 +10,7 @@ from typing import Any
 
 from backend.kernel.errors import BadRequest, ContentPolicyViolation, UnsupportedParameter
 from backend.pricing.usage import Usage
+from backend.providers.answer_events import ANSWERED_WHOLE
 from backend.providers.dropping import Vocabulary
 
 TITAN_TEXT, TEXT_IMAGE = "titan_text", "TEXT_IMAGE"
@@ -26,8 +27,8 @@ _QUALITIES = {
 }  # fmt: skip
 _SIZE = re.compile(r"(\d{2,4})x(\d{2,4})")
 _USUAL: Mapping[str, tuple[Any, ...]] = {
-    "background": ("auto", "opaque"), "moderation": ("auto",), "output_format": ("png",), "output_compression": (100,), "stream": (False,),
-    "partial_images": (0,), "response_format": ("b64_json",),
+    "background": ("auto", "opaque"), "moderation": ("auto",), "output_format": ("png",), "output_compression": (100,),
+    "response_format": ("b64_json",), **ANSWERED_WHOLE,
 }  # fmt: skip
 """What a field of a picture's body may say that is not sent: just what it is without."""
 _EMBEDDING = Vocabulary("Titan's embeddings", frozenset({"model", "input", "dimensions", "encoding_format"}))

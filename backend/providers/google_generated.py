@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
+from backend.providers.answer_events import as_text
 from backend.providers.google_pictures import drawn, picture_body
 from backend.providers.google_sound import speech_body, spoken, transcript_body, written_down
 from backend.providers.provider import Operation, OperationAnswer, OperationRequest
@@ -26,5 +27,5 @@ def generating(request: OperationRequest) -> tuple[dict[str, Any], Read]:
         return picture_body(body, request.uploads, request.model), drawn
     if request.operation == "audio.speech":
         return speech_body(body), partial(spoken, plain=body.get("response_format") == "pcm")
-    translate, plain = request.operation == "audio.translations", body.get("response_format") == "text"
+    translate, plain = request.operation == "audio.translations", as_text(body)
     return transcript_body(body, request.uploads[0], request.model, translate=translate), partial(written_down, plain=plain)

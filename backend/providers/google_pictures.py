@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from backend.kernel.errors import BadRequest, ContentPolicyViolation, UnsupportedParameter
+from backend.providers.answer_events import ANSWERED_WHOLE
 from backend.providers.dropping import Vocabulary
 from backend.providers.failures import UpstreamFailure, protocol_failure
 from backend.providers.file_kinds import picture_type
@@ -24,10 +25,20 @@ _NEAR = 1.05
 """How far a size may be from a ratio: 1792x1024 is nearly 16:9."""
 _RESOLUTIONS = ((1600, "1K"), (3200, "2K"), (4096, "4K"))
 """Up to which longer side; 21:9 is the longest of each."""
-_VOCABULARY = Vocabulary("Gemini's image models", frozenset({"model", "prompt", "n", "size", "image"}), {
-    "background": ("auto", "opaque"), "moderation": ("auto",), "output_format": ("png",), "output_compression": (100,), "stream": (False,),
-    "partial_images": (0,), "response_format": ("b64_json",), "quality": ("auto", "standard"), "input_fidelity": ("high",),
-})  # fmt: skip
+_VOCABULARY = Vocabulary(
+    "Gemini's image models",
+    frozenset({"model", "prompt", "n", "size", "image"}),
+    {
+        **ANSWERED_WHOLE,
+        "background": ("auto", "opaque"),
+        "moderation": ("auto",),
+        "output_format": ("png",),
+        "output_compression": (100,),
+        "response_format": ("b64_json",),
+        "quality": ("auto", "standard"),
+        "input_fidelity": ("high",),
+    },
+)
 
 
 def picture_body(body: Mapping[str, Any], uploads: Sequence[Upload], model: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from backend.kernel.errors import BadRequest, UnsupportedParameter
+from backend.providers.answer_events import ANSWERED_WHOLE
 from backend.providers.dropping import Vocabulary
 from backend.providers.failures import protocol_failure
 from backend.providers.file_kinds import sound_type
@@ -28,12 +29,12 @@ _TRANSLATED = "Translate what is said in this recording into English. Answer wit
 _HEARING = Vocabulary(
     "Gemini's models",
     frozenset({"model", "prompt", "language", "temperature", "response_format"}),
-    {"stream": ("false", False), "chunking_strategy": ("auto",)},
+    {**ANSWERED_WHOLE, "chunking_strategy": ("auto",)},
 )
 _SPEAKING = Vocabulary(
     "Gemini's voices",
     frozenset({"model", "input", "voice", "instructions", "response_format"}),
-    {"speed": (1,), "stream_format": ("audio",)},
+    {**ANSWERED_WHOLE, "speed": (1,)},
 )
 _MOST_TOKENS = 65_536
 _TOKENS_A_SECOND = 16

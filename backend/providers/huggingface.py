@@ -13,6 +13,7 @@ import orjson
 
 from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.errors import BourseError, UnsupportedParameter
+from backend.providers.answer_events import as_text
 from backend.providers.edited_stream import EditedStream
 from backend.providers.failures import UpstreamFailure, protocol_failure
 from backend.providers.http import UpstreamHttp
@@ -80,7 +81,7 @@ class HuggingFaceProvider(OpenAIProvider):
             data = await self.poster.read_whole(response)
             if request.operation == "images.generations":
                 return picture_answer(data, self.name, int(self._clock.now().timestamp()))
-            return transcript_answer(json_or_none(data), self.name, plain=request.body.get("response_format") == "text")
+            return transcript_answer(json_or_none(data), self.name, plain=as_text(request.body))
         except UpstreamFailure as failure:
             # It took the request on, so it is going to bill it.
             failure.status = failure.status or response.status

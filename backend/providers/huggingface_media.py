@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from backend.kernel.errors import BadRequest, UnsupportedParameter
+from backend.providers.answer_events import ANSWERED_WHOLE
 from backend.providers.dropping import Vocabulary
 from backend.providers.failures import protocol_failure
 from backend.providers.file_kinds import picture_type, sound_type
@@ -21,15 +22,14 @@ _DRAWING = Vocabulary(
     "Hugging Face's models of pictures",
     frozenset({"model", "prompt", "n", "size", "seed", "negative_prompt", "guidance_scale"}),
     {
+        **ANSWERED_WHOLE,
         "response_format": ("b64_json",),
         "quality": ("auto", "standard"),
         "background": ("auto", "opaque"),
         "moderation": ("auto",),
-        "stream": (False,),
-        "partial_images": (0,),
     },
 )
-_HEARING = Vocabulary("Hugging Face's transcripts", frozenset({"model", "response_format"}), {"stream": ("false",)})
+_HEARING = Vocabulary("Hugging Face's transcripts", frozenset({"model", "response_format"}), ANSWERED_WHOLE)
 
 
 def picture_body(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from backend.kernel.errors import BadRequest, UnsupportedParameter
+from backend.providers.answer_events import ANSWERED_WHOLE, as_text
 from backend.providers.dropping import Vocabulary
 from backend.providers.file_kinds import sound_type
 from backend.providers.openai_usage import usage_from_openai, usage_from_operation
@@ -24,19 +25,17 @@ FUNCTIONS: Mapping[Operation, str] = {
 }
 MOST_TEXTS = 96
 """The least that one of its larger providers takes at once (Cohere)."""
-_WHO = "Providers behind litellm"
-_VOCABULARIES: Mapping[Operation, Vocabulary] = {
-    "embeddings": Vocabulary(_WHO, frozenset({"model", "input", "dimensions", "encoding_format", "input_type"})),
-    "rerank": Vocabulary(_WHO, frozenset({"model", "query", "documents", "top_n"}), {"return_documents": (False,)}),
-    "images.generations": Vocabulary(
-        _WHO,
-        frozenset({"model", "prompt", "n", "size", "quality", "style", "response_format"}),
-        {"stream": (False,), "partial_images": (0,), "moderation": ("auto",), "background": ("auto",)},
-    ),
-    "audio.transcriptions": Vocabulary(_WHO, frozenset({"model", "response_format"}), {"stream": ("false",)}),
+_FIELDS: Mapping[Operation, frozenset[str]] = {
+    "embeddings": frozenset({"input", "dimensions", "input_type"}),
+    "rerank": frozenset({"query", "documents", "top_n"}),
+    "images.generations": frozenset({"prompt", "n", "size", "quality", "style", "response_format"}),
+    "audio.transcriptions": frozenset(),
 }
-"""Of a recording no language and no prompt: litellm leaves out in silence what some of its providers do not have."""
-_SAID_ELSEWHERE = frozenset({"model", "encoding_format", "response_format"})
+"""Which are arguments of the same name. Of a recording no language and no prompt: litellm leaves out in silence what some of its providers
+do not have."""
+_ELSEWHERE = frozenset({"model", "encoding_format", "response_format"})
+_USUAL = {**ANSWERED_WHOLE, "return_documents": (False,), "moderation": ("auto",), "background": ("auto",)}
+_VOCABULARIES = {operation: Vocabulary("Providers behind litellm", fields | _ELSEWHERE, _USUAL) for operation, fields in _FIELDS.items()}
 
 
 def operation_arguments(request: OperationRequest) -> dict[str, Any]:
@@ -47,15 +46,12 @@ def operation_arguments(request: OperationRequest) -> dict[str, Any]:
     """
     body, operation = request.body, request.operation
     _VOCABULARIES[operation].check(body)
-    out = {name: value for name, value in body.items() if name not in _SAID_ELSEWHERE and value is not None}
+    out = {name: body[name] for name in _FIELDS[operation] if body.get(name) is not None}
     out["model"] = request.model
     if operation == "embeddings":
         out["input"] = body["input"] if isinstance(body["input"], list) else [body["input"]]
         if not all(isinstance(text, str) for text in out["input"]):
             raise UnsupportedParameter("Providers behind litellm embed texts, not tokens.", param="input")
-    elif operation == "images.generations":
-        if body.get("response_format"):
-            out["response_format"] = body["response_format"]
     elif operation == "audio.transcriptions":
         out |= _recording(request)
     return out
@@ -79,7 +75,7 @@ def operation_answer(request: OperationRequest, value: dict[str, Any]) -> Operat
     if request.operation == "audio.transcriptions":
         told: dict[str, Any] = {name: value[name] for name in ("text", "duration", "usage") if name in value}
         usage = usage_from_operation(told)
-        if request.body.get("response_format") == "text" and isinstance(told.get("text"), str):
+        if as_text(request.body) and isinstance(told.get("text"), str):
             return OperationAnswer(f"{told['text']}\n".encode(), None, usage, "text/plain; charset=utf-8")
         return OperationAnswer(orjson.dumps(told), told, usage)
     if request.operation == "images.generations":

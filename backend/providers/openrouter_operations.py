@@ -13,6 +13,7 @@ import orjson
 
 from backend.kernel.errors import BadRequest, UnsupportedParameter
 from backend.pricing.usage import Usage
+from backend.providers.answer_events import ANSWERED_WHOLE, as_text
 from backend.providers.dropping import Vocabulary
 from backend.providers.file_kinds import picture_type, sound_type
 from backend.providers.openai_usage import usage_from_openai
@@ -28,16 +29,14 @@ PATHS: Mapping[Operation, str] = {
 _DRAWING = Vocabulary(
     "OpenRouter's images",
     frozenset({"model", "prompt", "n", "size", "quality", "background", "output_format", "output_compression", "seed"}),
-    {"response_format": ("b64_json",), "moderation": ("auto",), "stream": (False,), "partial_images": (0,)},
+    {**ANSWERED_WHOLE, "response_format": ("b64_json",), "moderation": ("auto",)},
 )
 _UNSAID = frozenset({"model", "image", "response_format", "moderation", "stream", "partial_images"})
-_SPEAKING = Vocabulary(
-    "OpenRouter's voices", frozenset({"model", "input", "voice", "response_format", "speed"}), {"stream_format": ("audio",)}
-)
+_SPEAKING = Vocabulary("OpenRouter's voices", frozenset({"model", "input", "voice", "response_format", "speed"}), ANSWERED_WHOLE)
 _HEARING = Vocabulary(
     "OpenRouter's transcripts",
     frozenset({"model", "language", "temperature", "response_format", "timestamp_granularities[]"}),
-    {"chunking_strategy": ("auto",), "stream": ("false",)},
+    {**ANSWERED_WHOLE, "chunking_strategy": ("auto",)},
 )
 _FORMATS = {"mp4": "m4a"}
 _MOST = 2**31
@@ -63,7 +62,7 @@ def read(request: OperationRequest, value: dict[str, Any]) -> OperationAnswer:
     if request.operation != "audio.transcriptions":
         return OperationAnswer(orjson.dumps(value), value, _drawn(given))
     used = _heard(given)
-    if request.body.get("response_format") == "text" and isinstance(value.get("text"), str):
+    if as_text(request.body) and isinstance(value.get("text"), str):
         return OperationAnswer(f"{value['text']}\n".encode(), None, used, "text/plain; charset=utf-8")
     return OperationAnswer(orjson.dumps(value), value, used)
 

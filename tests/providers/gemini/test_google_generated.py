@@ -209,6 +209,30 @@ async def test_plain_samples_and_what_speech_cannot_be(gateway: Rig, google: Gem
             await gateway.client.audio.speech.create(model=SPEAK, input="Hello.", voice="Kore")
 
 
+async def test_events_are_made_of_whole_answers(gateway: Rig, google: GeminiUpstream) -> None:
+    google.script(picture())
+    drawn = await gateway.client.images.generate(model=VERTEX_DRAW, prompt="a ledger", stream=True, partial_images=2)
+    [done] = [event async for event in drawn]
+    assert (done.type, b64decode(done.b64_json)) == ("image_generation.completed", PNG)
+    assert (await gateway.last_row())["charged_nano"] == 8 * IN_NANO + 1290 * OUT_NANO
+    google.script(heard("Guten Tag."))
+    written = await gateway.client.audio.transcriptions.create(
+        model=VERTEX_HEAR, file=("a.wav", RECORDING), response_format="text", stream=True
+    )
+    events: list[Any] = [event async for event in written]
+    assert (events[-1].type, events[-1].text) == ("transcript.text.done", "Guten Tag.")
+    row = await gateway.last_row()
+    assert (row["audio_input_tokens"], row["output_tokens"], row["usage_source"]) == (64, 9, "provider")
+    google.script(spoken())
+    async with gateway.client.audio.speech.with_streaming_response.create(
+        model=VERTEX_SPEAK, input="Hello.", voice="Kore", response_format="pcm", stream_format="sse"
+    ) as said:
+        text_ = (await said.read()).decode()
+    assert b64encode(SAMPLES).decode() in text_
+    row = await gateway.last_row()
+    assert (row["input_tokens"], row["audio_output_tokens"], row["usage_source"]) == (12, 50, "provider")
+
+
 async def test_base64_that_is_none_is_no_sound(gateway: Rig, google: GeminiUpstream) -> None:
     broken = {"inlineData": {"mimeType": "audio/L16;codec=pcm;rate=24000", "data": f"{b64encode(SAMPLES).decode()[:-3]}*"}}
     google.script(answering(broken))
