@@ -1,7 +1,7 @@
 """The gateway as callers meet it: behind the front door, on a real socket, in front of fake upstreams, with a ledger in SQLite."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +19,16 @@ from backend.configuration import load_settings
 from backend.kernel.clock import SystemClock
 from backend.runtime import Runtime
 from tests.fakes.openai_upstream import OpenAIUpstream
+from tests.rig.schema import sqlite_url
 
 KEY = "sk-demo.my-secret"
 LIMITED_KEY = "sk-limited.local-only"
 PLAIN = {"model": "fast", "messages": [{"role": "user", "content": "hi"}]}
 PROVIDER_KEY = "sk-upstream-0123456789abcdef"
+UNLIMITED = {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}}
+"""`rate_limits` for tests that make more calls than a key may by itself."""
+ONE_TRY: dict[str, Any] = {"strategy": "ordered", "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}}
+"""A route that asks each candidate once and leaves nobody out: what a provider does shows."""
 
 
 def configuration(upstream: str, other: str) -> dict[str, Any]:
@@ -34,28 +39,27 @@ def configuration(upstream: str, other: str) -> dict[str, Any]:
     # Short for who is silent, and long enough for who answers on a busy machine.
     hasty = {"connect": "2s", "attempt": "1s", "first_token": "1s", "idle": "1s", "total": "10s"}
     routes: list[dict[str, Any]] = [
-        {"alias": "fast", "strategy": "ordered", "candidates": [first]},
-        {"alias": "pair", "strategy": "ordered", "candidates": [first, second]},
-        {"alias": "no-recovery", "strategy": "ordered", "candidates": [first, second], "timeouts": hasty, "recover": "off"},
-        {"alias": "hasty", "strategy": "ordered", "candidates": [first, second], "timeouts": hasty},
-        {"alias": "hasty-alone", "strategy": "ordered", "candidates": [first], "timeouts": hasty},
+        {"alias": "fast", "candidates": [first]},
+        {"alias": "pair", "candidates": [first, second]},
+        {"alias": "no-recovery", "candidates": [first, second], "timeouts": hasty, "recover": "off"},
+        {"alias": "hasty", "candidates": [first, second], "timeouts": hasty},
+        {"alias": "hasty-alone", "candidates": [first], "timeouts": hasty},
         {
             "alias": "brief",
-            "strategy": "ordered",
             "candidates": [first, second],
             "timeouts": {**hasty, "first_token": "5s", "total": "1s"},
         },
-        {"alias": "in-20-s", "strategy": "ordered", "candidates": [first], "timeouts": {"idle": "60s", "total": "20s"}},
-        {"alias": "slow-pair", "strategy": "ordered", "candidates": [first, second], "timeouts": {"first_token": "900ms"}},
-        {"alias": "off", "strategy": "ordered", "candidates": [first], "enabled": False},
+        {"alias": "in-20-s", "candidates": [first], "timeouts": {"idle": "60s", "total": "20s"}},
+        {"alias": "slow-pair", "candidates": [first, second], "timeouts": {"first_token": "900ms"}},
+        {"alias": "off", "candidates": [first], "enabled": False},
     ]
     return {
         "providers": {
             "acme": {"protocol": "openai", "base_url": upstream, "api_key": PROVIDER_KEY},
             "backup": {"protocol": "openai", "base_url": other},
         },
-        # One try each, and nobody is left out: what a provider does shows. Retries and breakers have tests of their own.
-        "models": [{"retries": {"per_candidate": 0}, "breaker": {"failures": 1000}, **route} for route in routes],
+        # Retries and breakers have tests of their own.
+        "models": [ONE_TRY | route for route in routes],
         # The catalog is empty here, so this is what the sandbox costs.
         "budgets": {"default": {"on_unknown_price": {"input": 0.5, "output": 1.5}}},
         "bootstrap": {
@@ -117,6 +121,19 @@ async def gateway(tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpst
     file = tmp_path / "bourse.yaml"
     file.write_text(yaml.safe_dump(configuration(upstream.base_url, other.base_url)))
     async with open_gateway(file, tmp_path, sqlite_database_url) as rig:
+        yield rig
+
+
+@asynccontextmanager
+async def gateway_in(home: Path, template: Path, configuration: Mapping[str, Any], **options: Any) -> AsyncIterator[Rig]:
+    """As `open_gateway`, with data of its own in a folder that is empty. For all tests of a file: in a fixture of the module.
+
+    Args:
+        template: a migrated SQLite database, which is copied.
+    """
+    (home / "bourse.db").write_bytes(template.read_bytes())
+    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
+    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db"), **options) as rig:
         yield rig
 
 

@@ -8,16 +8,14 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from backend.gateway.chat_sound import asks_for_sound, seconds_heard
 from backend.gateway.estimate import estimated_prompt
 from backend.gateway.token_families import family_of
 from tests.fakes.openai_upstream import OpenAIUpstream, answer, chunk, completion, events, whole
-from tests.gateway.conftest import KEY, Rig, open_gateway
+from tests.gateway.conftest import KEY, Rig, gateway_in
 from tests.gateway.errors import assert_error
 from tests.providers.test_sound import mp3, wav
-from tests.rig.schema import sqlite_url
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -47,7 +45,6 @@ class Listening:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def _listening(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path) -> AsyncIterator[Listening]:
     home = tmp_path_factory.mktemp("sound")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
     async with OpenAIUpstream() as upstream:
 
         def one(model: str, price: dict[str, float]) -> dict[str, Any]:
@@ -62,8 +59,7 @@ async def _listening(tmp_path_factory: pytest.TempPathFactory, _sqlite_template:
                 {"alias": "deaf", "candidates": [one("gpt-audio", {"input": 2.5, "output": 10})]},
             ],
         }
-        (home / "bourse.yaml").write_text(yaml.safe_dump(settings))
-        async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+        async with gateway_in(home, _sqlite_template, settings) as rig:
             yield Listening(rig, upstream)
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from backend.audit.service import AuditService
 from backend.identity.principal import system
@@ -17,8 +16,7 @@ from tests.fakes import anthropic_upstream, azure_upstream, bedrock_upstream, ge
 from tests.fakes.bedrock_upstream import ACCESS_KEY, REGION, SECRET_KEY, BedrockUpstream
 from tests.fakes.gemini_upstream import GeminiUpstream
 from tests.fakes.openai_upstream import OpenAIUpstream, Seen, Step, answer, chunk, completion, events, status, whole
-from tests.gateway.conftest import KEY, PROVIDER_KEY, Rig, open_gateway
-from tests.rig.schema import sqlite_url
+from tests.gateway.conftest import KEY, ONE_TRY, PROVIDER_KEY, UNLIMITED, Rig, gateway_in
 
 HI: list[Any] = [{"role": "user", "content": "hi"}]
 DROPPED = "x-bourse-dropped"
@@ -84,7 +82,6 @@ async def servers() -> AsyncIterator[Servers]:
 async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path, servers: Servers) -> AsyncIterator[Rig]:
     """An alias for each wire that drops, and `NAME-strict` that does not."""
     home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
     account = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region": REGION}
     providers: dict[str, Any] = {}
     routes: list[dict[str, Any]] = []
@@ -113,11 +110,10 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
     configuration = {
         "network": {"allow_private": ["127.0.0.1/32"]},
         "providers": providers,
-        "models": [{"strategy": "ordered", "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}, **route} for route in routes],
-        "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
+        "models": [ONE_TRY | route for route in routes],
+        "rate_limits": UNLIMITED,
     }
-    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+    async with gateway_in(home, _sqlite_template, configuration) as rig:
         yield rig
 
 

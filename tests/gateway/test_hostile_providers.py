@@ -12,12 +12,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from tests.fakes.openai_upstream import TEXT, Exchange, OpenAIUpstream, Step, canonical_chunks, chunk, completion, events, sse, whole
-from tests.gateway.conftest import PLAIN, Rig, configuration, open_gateway
+from tests.gateway.conftest import PLAIN, Rig, configuration, gateway_in
 from tests.gateway.test_streams import content
-from tests.rig.schema import sqlite_url
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -44,11 +42,9 @@ async def gateway(
 ) -> AsyncIterator[Rig]:
     """One for all tests of the file."""
     home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
     no_limits = {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}
     settings = configuration(_servers[0].base_url, _servers[1].base_url) | {"rate_limits": {"default": no_limits}}
-    (home / "bourse.yaml").write_text(yaml.safe_dump(settings))
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+    async with gateway_in(home, _sqlite_template, settings) as rig:
         yield rig
 
 

@@ -12,7 +12,7 @@ import yaml
 from backend.gateway import watch as watch_module
 from backend.http_server import Http
 from tests.fakes.openai_upstream import Exchange, OpenAIUpstream, chunk, sse
-from tests.gateway.conftest import KEY, PLAIN, configuration, open_gateway
+from tests.gateway.conftest import KEY, PLAIN, UNLIMITED, configuration, open_gateway
 
 READERS = 64
 MOST_BUFFERED = 256 * 1024
@@ -42,9 +42,7 @@ async def test_who_does_not_read_holds_little_memory_is_cut_after_a_while_and_pa
 
     file = tmp_path / "bourse.yaml"
     settings = configuration(upstream.base_url, upstream.base_url)
-    file.write_text(
-        yaml.safe_dump(settings | {"rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}}})
-    )
+    file.write_text(yaml.safe_dump(settings | {"rate_limits": UNLIMITED}))
     upstream.script(floods)
     body = orjson.dumps({**PLAIN, "stream": True, "max_tokens": 200_000})
     request = f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tests.fakes.openai_upstream import OpenAIUpstream
-from tests.gateway.conftest import KEY, Rig, configuration, open_gateway
+from tests.gateway.conftest import KEY, UNLIMITED, Rig, configuration, open_gateway
 
 BODIES = 600
 SOAK_BODIES = 20_000
@@ -113,7 +113,7 @@ def changed(body: dict[str, Any], chance: random.Random) -> dict[str, Any]:
 @pytest.fixture
 async def unlimited(tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream) -> AsyncIterator[Rig]:
     settings = configuration(upstream.base_url, upstream.base_url)
-    settings["rate_limits"] = {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}}
+    settings["rate_limits"] = UNLIMITED
     file = tmp_path / "bourse.yaml"
     file.write_text(yaml.safe_dump(settings))
     async with open_gateway(file, tmp_path, sqlite_database_url) as rig:

@@ -8,7 +8,6 @@ from typing import Any
 import httpx2
 import pytest
 import pytest_asyncio
-import yaml
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
@@ -16,9 +15,8 @@ from tests.fakes.bedrock_upstream import ACCESS_KEY, REGION, SECRET_KEY, Bedrock
 from tests.fakes.gemini_upstream import GeminiUpstream
 from tests.fakes.openai_upstream import OpenAIUpstream
 from tests.fakes.token_server import TokenServer
-from tests.gateway.conftest import KEY, Rig, open_gateway
+from tests.gateway.conftest import KEY, ONE_TRY, UNLIMITED, Rig, gateway_in
 from tests.providers.gemini.conftest import account_json, account_key
-from tests.rig.schema import sqlite_url
 from tests.sdks.voices import FAULTS, VOICES
 
 __all__ = ["account_key"]
@@ -48,7 +46,6 @@ async def gateway(
 ) -> AsyncIterator[Rig]:
     """Every voice under its name, and once more for each fault: what has refused its key or is limited is left alone for a while."""
     home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
     async with TokenServer() as tokens:
         (home / "account.json").write_text(account_json(account_key, tokens.url))
         providers, routes = {}, []
@@ -63,16 +60,15 @@ async def gateway(
             for alias in (name, *[f"{name}-{fault}" for fault in FAULTS]):
                 providers[alias] = settings
                 candidate = {"provider": alias, "model": voice.model, "price": PRICE}
-                routes.append({"alias": alias, "candidates": [candidate], "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}})
+                routes.append({**ONE_TRY, "alias": alias, "candidates": [candidate]})
         configuration = {
             "network": {"allow_private": ["127.0.0.1/32"], "allow_private_fetch": ["127.0.0.1/32"]},
             "providers": providers,
             "models": routes,
             "budgets": {"default": {"on_unknown_price": {"input": 0.5, "output": 1.5}}},
-            "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
+            "rate_limits": UNLIMITED,
         }
-        (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
-        async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+        async with gateway_in(home, _sqlite_template, configuration) as rig:
             yield rig
 
 

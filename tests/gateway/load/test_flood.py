@@ -12,7 +12,7 @@ import yaml
 from backend.kernel.body import read_body
 from backend.kernel.json import dump_json
 from tests.fakes.openai_upstream import OpenAIUpstream
-from tests.gateway.conftest import Rig, configuration, open_gateway
+from tests.gateway.conftest import UNLIMITED, Rig, configuration, open_gateway
 
 FLOOD, MODEST, FREE = "sk-flood.local-only", "sk-modest.local-only", "sk-free.local-only"
 QUEUE = 200
@@ -21,7 +21,7 @@ QUEUE = 200
 @pytest.fixture
 async def busy(tmp_path: Path, sqlite_database_url: str, upstream: OpenAIUpstream, other: OpenAIUpstream) -> AsyncIterator[Rig]:
     settings = configuration(upstream.base_url, other.base_url)
-    settings["rate_limits"] = {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}}
+    settings["rate_limits"] = UNLIMITED
     settings["overload"] = {"queue": QUEUE, "wait": "60s"}
     settings["bootstrap"] = {
         "tenants": [{"slug": "flood"}, {"slug": "modest"}, {"slug": "free", "tier": "free"}],

@@ -9,15 +9,13 @@ import httpx
 import httpx2
 import pytest
 import pytest_asyncio
-import yaml
 from anthropic import AsyncAnthropic
 
 from tests.fakes.anthropic_upstream import message
 from tests.fakes.gemini_upstream import GeminiUpstream
 from tests.fakes.gemini_upstream import answer as gemini_answer
 from tests.fakes.openai_upstream import OpenAIUpstream, answer
-from tests.gateway.conftest import KEY, LIMITED_KEY, Rig, open_gateway
-from tests.rig.schema import sqlite_url
+from tests.gateway.conftest import KEY, LIMITED_KEY, ONE_TRY, UNLIMITED, Rig, gateway_in
 
 PRICE = {"input": 3, "output": 15, "cache_read": 0.3, "cache_write": 3.75}
 CAPPED_KEY = "sk-capped.local-only"
@@ -39,9 +37,7 @@ def _routes() -> list[dict[str, Any]]:
         {"alias": "gemini", "candidates": [{"provider": "google", "model": "gemini-3-flash", "price": PRICE}]},
         {"alias": "mixed", "candidates": [claude, gpt]},
     ]
-    # One try each, and nobody is left out: what a provider does shows.
-    usual = {"strategy": "ordered", "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}}
-    return [{**usual, **route} for route in routes]
+    return [ONE_TRY | route for route in routes]
 
 
 @dataclass
@@ -70,7 +66,6 @@ def upstreams(_upstreams: Upstreams) -> Upstreams:
 async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path, _upstreams: Upstreams) -> AsyncIterator[Rig]:
     """One for all tests of a file."""
     home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
     configuration = {
         "network": {"allow_private": ["127.0.0.1/32"]},
         "providers": {
@@ -80,7 +75,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
         },
         "models": _routes(),
         "budgets": {"default": {"on_unknown_price": {"input": 0.5, "output": 1.5}}},
-        "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
+        "rate_limits": UNLIMITED,
         "bootstrap": {
             "tenants": [{"slug": "small", "name": "Small", "models": ["gpt", "claude"]}],
             "api_keys": [
@@ -90,8 +85,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
             ],
         },
     }
-    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+    async with gateway_in(home, _sqlite_template, configuration) as rig:
         yield rig
 
 

@@ -8,11 +8,9 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-import yaml
 
 from tests.fakes.openai_upstream import OpenAIUpstream, answer
-from tests.gateway.conftest import KEY, LIMITED_KEY, PROVIDER_KEY, Rig, open_gateway
-from tests.rig.schema import sqlite_url
+from tests.gateway.conftest import KEY, LIMITED_KEY, ONE_TRY, PROVIDER_KEY, UNLIMITED, Rig, gateway_in
 
 POOR_KEY = "sk-poor.local-only"
 CAPPED_KEY = "sk-capped.local-only"
@@ -105,9 +103,7 @@ def _routes() -> list[dict[str, Any]]:
     routes += [
         {"alias": f"my-{name}", "candidates": [{"provider": "sandbox", "model": name, "price": price}]} for name, price in SANDBOX.items()
     ]
-    # One try each, and nobody is left out: what a provider does shows.
-    usual = {"strategy": "ordered", "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}}
-    return [{**usual, **route} for route in routes]
+    return [ONE_TRY | route for route in routes]
 
 
 @dataclass
@@ -141,7 +137,6 @@ def other(_servers: Servers) -> OpenAIUpstream:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def _gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path, _servers: Servers) -> AsyncIterator[OperationRig]:
     home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
     configuration = {
         "network": {"allow_private": ["127.0.0.1/32"]},
         "providers": {
@@ -151,7 +146,7 @@ async def _gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: P
             "claude": {"protocol": "anthropic", "base_url": _servers.first.base_url, "api_key": PROVIDER_KEY},
         },
         "models": _routes(),
-        "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
+        "rate_limits": UNLIMITED,
         "bootstrap": {
             "tenants": [{"slug": "small", "name": "Small", "models": ["embed", "rank"]}],
             "api_keys": [
@@ -165,9 +160,8 @@ async def _gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: P
             ],
         },
     }
-    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
     # The server that runs in production: it is what cuts off answers that are not ended.
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db"), http="backend.http_server:Http") as rig:
+    async with gateway_in(home, _sqlite_template, configuration, http="backend.http_server:Http") as rig:
         yield OperationRig(rig.runtime, rig.url, rig.client, rig.http)
 
 

@@ -6,12 +6,10 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from backend.gateway.retry_budget import RetryBudget
 from tests.fakes.openai_upstream import WORDS, Exchange, OpenAIUpstream, Step, answer, chunk, events, status
-from tests.gateway.conftest import KEY, Rig, configuration, open_gateway
-from tests.rig.schema import sqlite_url
+from tests.gateway.conftest import KEY, Rig, configuration, gateway_in
 
 BEARER = {"authorization": f"Bearer {KEY}"}
 HEAD = chunk({"role": "assistant", "content": ""})
@@ -60,7 +58,6 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
     """`two` and `three` ask so many providers in order and repeat; with `-declared` all but the first take a prefill; `alone` asks the
     first again where that may help."""
     home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
     settings = configuration(_providers[0].base_url, _providers[1].base_url)
     settings["providers"]["third"] = {"protocol": "openai", "base_url": _providers[2].base_url}
     prices = [(1, 2), (10, 20), (3, 6)]
@@ -83,8 +80,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
         {**free, "alias": "patient", "candidates": candidates[:2], "timeouts": {**quick, "first_token": "20s", "idle": "20s"}},
     ]
     settings["bootstrap"] = {}
-    (home / "bourse.yaml").write_text(yaml.safe_dump(settings))
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+    async with gateway_in(home, _sqlite_template, settings) as rig:
         yield rig
 
 

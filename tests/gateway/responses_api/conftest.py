@@ -7,14 +7,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 from openai import AsyncOpenAI
 
 from tests.fakes.gemini_upstream import MODEL as GEMINI_MODEL
 from tests.fakes.gemini_upstream import GeminiUpstream
 from tests.fakes.openai_upstream import OpenAIUpstream, answer
-from tests.gateway.conftest import Rig, configuration, open_gateway
-from tests.rig.schema import sqlite_url
+from tests.gateway.conftest import ONE_TRY, UNLIMITED, Rig, configuration, gateway_in
 
 KEY_OF_ANOTHER_TENANT = "sk-elsewhere.local-only"
 SECOND_KEY_OF_THE_DEMO = "sk-second.local-only"
@@ -39,16 +37,16 @@ def responses_configuration(providers: Providers, **more: Any) -> dict[str, Any]
     ):
         settings["providers"][name] = {"protocol": protocol, "base_url": url, "api_key": "a-key"}
         route = {"alias": "claude" if name == "anthropic" else name, "candidates": [{"provider": name, "model": model, "price": price}]}
-        settings["models"].append({**route, "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}})
+        settings["models"].append(ONE_TRY | route)
     mixed = [{"provider": name, "model": model, "price": price} for name, model in (("gemini", GEMINI_MODEL), ("acme", "gpt-fake"))]
     mixed.insert(0, {"provider": "anthropic", "model": "claude-sonnet-4-5", "price": price})
-    settings["models"].append({"alias": "mixed", "strategy": "ordered", "candidates": mixed, "retries": {"per_candidate": 0}})
+    settings["models"].append({**ONE_TRY, "alias": "mixed", "candidates": mixed})
     settings["bootstrap"]["tenants"].append({"slug": "elsewhere", "name": "Elsewhere"})
     settings["bootstrap"]["api_keys"] += [
         {"tenant": "elsewhere", "name": "elsewhere", "key": KEY_OF_ANOTHER_TENANT},
         {"tenant": "demo", "name": "second", "key": SECOND_KEY_OF_THE_DEMO},
     ]
-    return settings | {"rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}}} | more
+    return settings | {"rate_limits": UNLIMITED} | more
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -69,9 +67,7 @@ def providers(_providers: Providers) -> Providers:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path, _providers: Providers) -> AsyncIterator[Rig]:
     home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
-    (home / "bourse.yaml").write_text(yaml.safe_dump(responses_configuration(_providers)))
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+    async with gateway_in(home, _sqlite_template, responses_configuration(_providers)) as rig:
         yield rig
 
 

@@ -13,7 +13,7 @@ from backend.providers.provider import Provider
 from backend.settings import ProviderSettings
 from tests.fakes.byte_server import client
 from tests.fakes.openai_upstream import OpenAIUpstream
-from tests.gateway.conftest import Rig, open_gateway
+from tests.gateway.conftest import ONE_TRY, Rig, open_gateway
 
 KEY = "sk-ant-api03-0123456789abcdef"
 PRICE = {"input": 3, "output": 15, "cache_read": 0.3, "cache_write": 3.75}
@@ -29,11 +29,9 @@ def routes() -> list[dict[str, Any]]:
     }
     return [
         {
+            **ONE_TRY,
             "alias": alias,
-            "strategy": "ordered",
             "candidates": [{"provider": "claude", "model": model, "price": PRICE} for model in candidates],
-            "retries": {"per_candidate": 0},
-            "breaker": {"failures": 1000},
         }
         for alias, candidates in models.items()
     ]

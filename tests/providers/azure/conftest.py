@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from tests.fakes.azure_upstream import answer
 from tests.fakes.openai_upstream import OpenAIUpstream
 from tests.fakes.token_server import TokenServer
-from tests.gateway.conftest import Rig, open_gateway
-from tests.rig.schema import sqlite_url
+from tests.gateway.conftest import ONE_TRY, UNLIMITED, Rig, gateway_in
 
 KEY = "0123456789abcdef0123456789abcdef"
 SECRET = "Zx8Q~fake-client-secret-of-the-tests-0123"
@@ -56,7 +54,6 @@ async def gateway(
 ) -> AsyncIterator[Rig]:
     """One for all tests of a file."""
     home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
     price = {"input": 1, "output": 2, "cache_read": 0.5}
 
     def candidate(named: str) -> dict[str, Any]:
@@ -71,17 +68,9 @@ async def gateway(
             "entra": {"protocol": "azure", "base_url": _azure.base_url, "api_key": SECRET, "metadata": entra},
         },
         "models": [
-            {
-                "alias": alias,
-                "strategy": "ordered",
-                "candidates": [candidate(named) for named in candidates],
-                "retries": {"per_candidate": 0},
-                "breaker": {"failures": 1000},
-            }
-            for alias, candidates in ROUTES.items()
+            {**ONE_TRY, "alias": alias, "candidates": [candidate(named) for named in candidates]} for alias, candidates in ROUTES.items()
         ],
-        "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
+        "rate_limits": UNLIMITED,
     }
-    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+    async with gateway_in(home, _sqlite_template, configuration) as rig:
         yield rig

@@ -6,15 +6,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from backend.providers.bedrock import build
 from backend.providers.provider import Provider
 from backend.settings import ProviderSettings
 from tests.fakes.bedrock_upstream import ACCESS_KEY, REGION, SECRET_KEY, BedrockUpstream
 from tests.fakes.byte_server import client
-from tests.gateway.conftest import Rig, open_gateway
-from tests.rig.schema import sqlite_url
+from tests.gateway.conftest import ONE_TRY, UNLIMITED, Rig, gateway_in
 
 PRICE = {"input": 3, "output": 15, "cache_read": 0.3, "cache_write": 3.75}
 CLAUDE = "us.anthropic.claude-sonnet-4-5-20250929-v1:0"
@@ -74,27 +72,21 @@ async def provider(_bedrock: BedrockUpstream) -> AsyncIterator[Provider]:
 async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path, _bedrock: BedrockUpstream) -> AsyncIterator[Rig]:
     """One for all tests of a file."""
     home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
     routes = [
         {
+            **ONE_TRY,
             "alias": alias,
-            "strategy": "ordered",
             "candidates": [{"provider": provider, "model": model, "price": PRICES.get(alias, PRICE), "metadata": METADATA.get(alias, {})}],
-            "retries": {"per_candidate": 0},
-            "breaker": {"failures": 1000},
         }
         for alias, (provider, model) in CANDIDATES.items()
     ]
     pair = [{"provider": "aws", "model": model, "price": PRICE} for model in PAIR]
-    routes.append(
-        {"alias": "pair", "strategy": "ordered", "candidates": pair, "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}}
-    )
+    routes.append({**ONE_TRY, "alias": "pair", "candidates": pair})
     configuration = {
         "network": {"allow_private": ["127.0.0.1/32"], "allow_private_fetch": ["127.0.0.1/32"]},
         "providers": {name: {"protocol": "bedrock", "base_url": _bedrock.base_url, "metadata": ACCOUNT} for name in ("aws", "spare")},
         "models": routes,
-        "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
+        "rate_limits": UNLIMITED,
     }
-    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+    async with gateway_in(home, _sqlite_template, configuration) as rig:
         yield rig

@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.fakes.gemini_upstream import GeminiUpstream, answer
 from tests.fakes.token_server import TokenServer
-from tests.gateway.conftest import Rig, open_gateway
-from tests.rig.schema import sqlite_url
+from tests.gateway.conftest import ONE_TRY, UNLIMITED, Rig, gateway_in
 
 API_KEY = "AIzaSyFakeKeyOfTheTests0123456789abcdef"
 EMAIL = "bourse@acme-project.iam.gserviceaccount.com"
@@ -69,11 +67,10 @@ async def gateway(
 ) -> AsyncIterator[Rig]:
     """One for all tests of a file."""
     home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
     (home / "account.json").write_text(account_json(account_key, tokens.url))
     price = {"input": 1, "output": 2}
     routes = [
-        {"alias": model, "strategy": "ordered", "candidates": [{"provider": provider, "model": model, "price": price}]}
+        {**ONE_TRY, "alias": model, "candidates": [{"provider": provider, "model": model, "price": price}]}
         for model, provider in PROVIDERS.items()
     ]
     routes.append(
@@ -88,10 +85,9 @@ async def gateway(
     configuration = {
         "network": {"allow_private": ["127.0.0.1/32"], "allow_private_fetch": ["127.0.0.1/32"]},
         "providers": {"google": {"protocol": "gemini", "base_url": _google.base_url, "api_key": API_KEY}, "vertex": vertex},
-        "models": [{"retries": {"per_candidate": 0}, "breaker": {"failures": 1000}, **route} for route in routes],
+        "models": routes,
         "budgets": {"default": {"on_unknown_price": {"input": 0.5, "output": 1.5}}},
-        "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
+        "rate_limits": UNLIMITED,
     }
-    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+    async with gateway_in(home, _sqlite_template, configuration) as rig:
         yield rig

@@ -9,7 +9,6 @@ from typing import Any
 import openai
 import pytest
 import pytest_asyncio
-import yaml
 from pydantic import BaseModel
 
 from backend.kernel.secrets import SecretRef
@@ -21,9 +20,8 @@ from backend.settings import ProviderSettings
 from tests.fakes import huggingface_upstream as wire
 from tests.fakes.byte_server import client
 from tests.fakes.openai_upstream import TEXT, OpenAIUpstream, answer, chunk, completion, events, status, whole
-from tests.gateway.conftest import Rig, open_gateway
+from tests.gateway.conftest import ONE_TRY, UNLIMITED, Rig, gateway_in
 from tests.providers.test_sound import mp3, wav
-from tests.rig.schema import sqlite_url
 
 JPEG = b"\xff\xd8\xff\xe0" + bytes(32)
 KEY = "hf_0123456789abcdefghijklmnopqrstuvwx"
@@ -51,7 +49,6 @@ def hub(_server: OpenAIUpstream) -> OpenAIUpstream:
 async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path, _server: OpenAIUpstream) -> AsyncIterator[Rig]:
     """One for all tests of a file."""
     home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
     candidate = {"provider": "hf", "model": f"{wire.MODEL}:together", "price": {"input": 1, "output": 2, "cache_read": 0.5}}
     configuration = {
         "network": {"allow_private": ["127.0.0.1/32"]},
@@ -59,7 +56,7 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
             "hf": {"protocol": "huggingface", "base_url": _server.base_url, "api_key": KEY, "headers": {"X-HF-Bill-To": "acme"}},
         },
         "models": [
-            {"alias": alias, "candidates": [one], "retries": {"per_candidate": 0}, "breaker": {"failures": 1000}}
+            {**ONE_TRY, "alias": alias, "candidates": [one]}
             for alias, one in (
                 ("deepseek", candidate),
                 ("e5", {**candidate, "model": wire.EMBEDDER}),
@@ -67,10 +64,9 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
                 ("hear", {"provider": "hf", "model": wire.HEARER, "price": {"second": 0.0001}}),
             )
         ],
-        "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
+        "rate_limits": UNLIMITED,
     }
-    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+    async with gateway_in(home, _sqlite_template, configuration) as rig:
         yield rig
 
 

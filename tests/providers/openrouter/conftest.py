@@ -5,12 +5,10 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from tests.fakes import openrouter_upstream as wire
 from tests.fakes.openai_upstream import OpenAIUpstream
-from tests.gateway.conftest import Rig, open_gateway
-from tests.rig.schema import sqlite_url
+from tests.gateway.conftest import ONE_TRY, UNLIMITED, Rig, gateway_in
 
 KEY = "sk-or-v1-0123456789abcdef0123456789abcdef"
 PRICE = {"input": 3, "output": 15, "cache_read": 0.3, "cache_write": 3.75}
@@ -45,22 +43,15 @@ def router(_server: OpenAIUpstream) -> OpenAIUpstream:
 async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path, _server: OpenAIUpstream) -> AsyncIterator[Rig]:
     """One for all tests of a file."""
     home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
     named = {"HTTP-Referer": "https://bourse.example.org", "X-Title": "Bourse"}
     configuration = {
         "network": {"allow_private": ["127.0.0.1/32"]},
         "providers": {"or": {"protocol": "openrouter", "base_url": _server.base_url, "api_key": KEY, "headers": named}},
         "models": [
-            {
-                "alias": alias,
-                "candidates": [{"provider": "or", "model": wire.MODEL, "price": price}],
-                "retries": {"per_candidate": 0},
-                "breaker": {"failures": 1000},
-            }
+            {**ONE_TRY, "alias": alias, "candidates": [{"provider": "or", "model": wire.MODEL, "price": price}]}
             for alias, price in PRICES.items()
         ],
-        "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
+        "rate_limits": UNLIMITED,
     }
-    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+    async with gateway_in(home, _sqlite_template, configuration) as rig:
         yield rig

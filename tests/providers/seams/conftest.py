@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-import yaml
 
 from tests.fakes import anthropic_upstream, azure_upstream, bedrock_upstream, gemini_upstream, openai_upstream, openrouter_upstream
 from tests.fakes.bedrock_upstream import ACCESS_KEY, REGION, SECRET_KEY
 from tests.fakes.openai_upstream import OpenAIUpstream
-from tests.gateway.conftest import Rig, open_gateway
-from tests.rig.schema import sqlite_url
+from tests.gateway.conftest import ONE_TRY, UNLIMITED, Rig, gateway_in
 
 PROMPT = 20
 AWS = {"aws_access_key_id": ACCESS_KEY, "aws_secret_access_key": SECRET_KEY, "region": REGION}
@@ -208,7 +206,6 @@ def voice(name: str) -> Voice:
 async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path, upstream: OpenAIUpstream) -> AsyncIterator[Rig]:
     """One for all tests of a file."""
     home = tmp_path_factory.mktemp("gateway")
-    (home / "bourse.db").write_bytes(_sqlite_template.read_bytes())
 
     def provider(voice: Voice) -> dict[str, Any]:
         base = upstream.base_url.removesuffix("/v1") + voice.path
@@ -219,17 +216,10 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
         "network": {"allow_private": ["127.0.0.1/32"]},
         "providers": {name: provider(voice) for name, voice in VOICES.items()},
         "models": [
-            {
-                "alias": name,
-                "strategy": "ordered",
-                "candidates": [{"provider": name, "model": voice.model, "price": PRICE}],
-                "retries": {"per_candidate": 0},
-                "breaker": {"failures": 1000},
-            }
+            {**ONE_TRY, "alias": name, "candidates": [{"provider": name, "model": voice.model, "price": PRICE}]}
             for name, voice in VOICES.items()
         ],
-        "rate_limits": {"default": {"requests_per_minute": 0, "tokens_per_minute": 0, "parallel": 0}},
+        "rate_limits": UNLIMITED,
     }
-    (home / "bourse.yaml").write_text(yaml.safe_dump(configuration))
-    async with open_gateway(home / "bourse.yaml", home, sqlite_url(home / "bourse.db")) as rig:
+    async with gateway_in(home, _sqlite_template, configuration) as rig:
         yield rig
