@@ -46,7 +46,7 @@ class ModelList:
 
     def one(self, route: Route, at: datetime) -> dict[str, Any]:
         """One route. `price` is USD per 1M tokens of the first candidate, null where unknown; so are `context` and `capabilities`. What
-        an `image`, a `second`, a `query` and a million `character`s cost is in it where they have a price."""
+        an `image`, a `second`, a `query`, a million `character`s and a million tokens of sound cost is in it where they have a price."""
         first = route.candidates[0]
         described = self._described(first)
         return {
@@ -87,5 +87,7 @@ _OTHERS = (
     ("character", "characters", 1),
     ("second", "seconds", 1_000_000),
     ("query", "requests", 1_000_000),
+    ("audio_input", "audio_input", 1),
+    ("audio_output", "audio_output", 1),
 )
-"""What else a model may be priced by, and of how many the price is told: of one, but of a million characters."""
+"""What else a model may be priced by, and of how many the price is told: of one, but of a million characters and tokens of sound."""

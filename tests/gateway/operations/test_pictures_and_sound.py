@@ -314,6 +314,7 @@ async def test_prices_of_other_things_than_tokens_are_listed(gateway: Rig) -> No
     models = {model.id: model.model_dump()["price"] for model in (await gateway.client.models.list()).data}
     assert models["draw"] == {"input": None, "output": None, "currency": "USD", "per": "1M tokens", "image": 0.04}
     assert [models[name][unit] for name, unit in (("speak", "character"), ("hear", "second"), ("rank", "query"))] == [15, 0.0001, 0.002]
+    assert [models["hear-tokens"]["audio_input"], models["speak-tokens"]["audio_output"]] == [6, 12]
     assert set(models["instruct"]) == {"input", "output", "currency", "per"}
 
 
