@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from backend.credentials.master import MasterKeys
+from backend.gateway.responses_api import service
 from backend.gateway.responses_api.kept import Kept, written
 from backend.gateway.responses_api.service import MOST_OF_A_TENANT, Earlier, ResponseStore
 from backend.identity.snapshot import KeyRecord
@@ -126,6 +127,95 @@ async def test_a_tenant_that_keeps_too_much_loses_its_oldest(database: Database,
             await store.find(MINE, gone)
     assert (await store.find(MINE, ids[2])).response["id"] == ids[2]
     assert (await store.find(THEIRS, others)).response["id"] == others
+
+
+async def sums(database: Database) -> dict[str, tuple[int, int]]:
+    """By tenant: what its sum says, and what it is."""
+    real = "SELECT COALESCE(SUM(size), 0) FROM stored_response r WHERE r.tenant_id = b.tenant_id"
+    query = f"SELECT tenant_id, bytes, ({real}) FROM stored_bytes b"
+    async with database.read() as session:
+        return {tenant: (int(said), int(real)) for tenant, said, real in (await session.execute(sa.text(query))).all()}
+
+
+async def test_the_oldest_go_as_soon_as_something_is_written(database: Database, clock: FixedClock, tmp_path: Path) -> None:
+    size = len(written(turn("day 0")))
+    store = store_on(database, clock, tmp_path, max_tenant_bytes=size * 2)
+    ids: list[str] = []
+    for day in range(4):
+        clock.advance(timedelta(days=1))
+        ids.append(await kept(store, f"day {day}"))
+        await kept(store, f"day {day}", key=THEIRS) if day == 0 else None
+        await asyncio.gather(*store._trimming.values())
+    assert await sums(database) == {"ten_mine": (size * 2, size * 2), "ten_theirs": (size, size)}
+    assert (await store.find(MINE, ids[2])).response["id"] == ids[2]
+    with pytest.raises(NotFound):
+        await store.find(MINE, ids[1])
+
+
+async def test_a_tenant_that_writes_faster_than_its_oldest_go_keeps_nothing_meanwhile(
+    database: Database, clock: FixedClock, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    size = len(written(turn("one 00")))
+    most = size * 4
+    store = store_on(database, clock, tmp_path, max_tenant_bytes=most)
+    may_go_on, trim = asyncio.Event(), store._trim
+
+    async def slow(tenant_id: str) -> int:
+        await may_go_on.wait()
+        return await trim(tenant_id)
+
+    monkeypatch.setattr(store, "_trim", slow)
+    monkeypatch.setattr(service, "MOST_OF_A_ROUND", size)
+    fates = await asyncio.gather(*[store.keep(MINE, turn(f"one {number:02}"), Earlier()) for number in range(8)])
+    assert fates == [True] * 5 + [False] * 3
+    [(said, real)] = (await sums(database)).values()
+    assert said == real == most + size
+    assert await store.keep(THEIRS, turn("one 00"), Earlier()), "another tenant has nothing to do with it"
+    may_go_on.set()
+    await asyncio.gather(*store._trimming.values())
+    assert (await sums(database))["ten_mine"] == (most, most)
+    assert await store.keep(MINE, turn("one 99"), Earlier())
+
+
+async def test_sums_follow_whatever_is_deleted(database: Database, clock: FixedClock, tmp_path: Path) -> None:
+    store = store_on(database, clock, tmp_path, keep="30d")
+    first, _, others = await kept(store, "one"), await kept(store, "two"), await kept(store, "three", key=THEIRS)
+    await store.delete(MINE, first, NOBODY)
+    size = len(written(turn("two")))
+    assert (await sums(database))["ten_mine"] == (size, size)
+    clock.advance(timedelta(days=31))
+    await kept(store, "one more")
+    assert await store.sweep() == 2
+    size = len(written(turn("one more")))
+    assert await sums(database) == {"ten_mine": (size, size), "ten_theirs": (0, 0)}
+    with pytest.raises(NotFound):
+        await store.find(THEIRS, others)
+
+
+async def test_one_tenants_flood_of_long_conversations_lets_others_in(sqlite_database: Database, clock: FixedClock, tmp_path: Path) -> None:
+    """A round has room for one conversation of the largest: the others' come before the next of the same tenant."""
+    store = store_on(sqlite_database, clock, tmp_path)
+    large, small = await kept(store, "a" * 3_500_000), await kept(store, "small", key=THEIRS)
+    order: list[str] = []
+
+    async def read(name: str, key: KeyRecord, response_id: str) -> None:
+        await store.find(key, response_id)
+        order.append(name)
+
+    flood = [asyncio.create_task(read("flood", MINE, large)) for _ in range(8)]
+    await asyncio.sleep(0)
+    await asyncio.gather(*flood, read("other", THEIRS, small))
+    assert order.index("other") < 4
+
+
+@pytest.mark.parametrize("odd", ["", "resp_", "resp_\0" + "0" * 25, "resp_" + "é" * 26, "resp_" + "0" * 27, "msg_" + "0" * 26, "'"])
+async def test_ids_of_strangers_are_not_there(database: Database, clock: FixedClock, tmp_path: Path, odd: str) -> None:
+    store = store_on(database, clock, tmp_path)
+    for refused in (store.find(MINE, odd), store.delete(MINE, odd, NOBODY)):
+        with pytest.raises(NotFound):
+            await refused
+    with pytest.raises(BadRequest):
+        await store.earlier(MINE, odd)
 
 
 async def test_what_unpacks_to_too_much_is_not_read(database: Database, clock: FixedClock, tmp_path: Path) -> None:
