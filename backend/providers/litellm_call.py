@@ -15,7 +15,7 @@ from backend.providers.gemini_media import Fetched, source_of
 from backend.providers.nested_hints import DETAILS, MARKS, NAMES, STRICT, TOOL_MARKS
 
 _FIELDS = frozenset({
-    "temperature", "top_p", "n", "stop", "presence_penalty", "frequency_penalty", "logit_bias", "user", "response_format", "seed", "tools",
+    "temperature", "top_p", "n", "stop", "presence_penalty", "frequency_penalty", "logit_bias", "response_format", "seed", "tools",
     "tool_choice", "parallel_tool_calls", "functions", "function_call", "logprobs", "top_logprobs", "reasoning_effort", "thinking",
     "verbosity", "top_k",
 })  # fmt: skip

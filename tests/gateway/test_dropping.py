@@ -87,11 +87,8 @@ async def gateway(tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Pa
     routes: list[dict[str, Any]] = []
     for name, wire in WIRES.items():
         key = {"metadata": account} if wire.protocol == "bedrock" else {"api_key": PROVIDER_KEY}
-        base = (
-            getattr(servers, wire.server).base_url.removesuffix("/v1")
-            if wire.protocol in ("anthropic", "azure")
-            else getattr(servers, wire.server).base_url
-        )
+        base = getattr(servers, wire.server).base_url
+        base = base.removesuffix("/v1") if wire.protocol in ("anthropic", "azure") else base
         providers[name] = {"protocol": wire.protocol, "base_url": base, **key}
         candidate = {"provider": name, "model": wire.model, "price": {"input": 1, "output": 2}}
         routes += [
@@ -344,3 +341,16 @@ async def test_an_operators_edit_of_the_policy_counts_at_once(gateway: Rig, serv
     await edits.reset(system("test"), "gemini-strict")
     await runtime.routes.load()
     assert (await gateway.post(body)).status_code == 400
+
+
+async def test_a_stream_that_another_goes_on_with_tells_of_both(gateway: Rig, servers: Servers) -> None:
+    """The header has gone out when the first one breaks; what the second was not given is in the last chunk."""
+    begun = [gemini_upstream.response(gemini_upstream.text("One two three four "), finish=None, usage=None)]
+    servers.script("gemini", gemini_upstream.streamed(*begun, end="reset"))
+    servers.script("anthropic")
+    servers.plain.script(anthropic_upstream.message(anthropic_upstream.text("One two three four five six.")))
+    body = {"model": "two", "messages": HI, "verbosity": "low", "seed": 7, "stream": True}
+    response = await gateway.post(body)
+    assert response.headers[DROPPED] == "verbosity"
+    assert '"recovered":' in response.text
+    assert '"dropped":["seed","verbosity"]' in response.text
