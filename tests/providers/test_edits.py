@@ -345,9 +345,21 @@ FIELDS = st.fixed_dictionaries(
 )
 
 
-@hypothesis.settings(max_examples=200)
+@hypothesis.settings(max_examples=40)
 @given(fields=FIELDS)
 def test_whatever_is_said_of_one_is_a_provider_or_a_refusal(fields: dict[str, Any]) -> None:
+    judged(fields)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+@hypothesis.settings(max_examples=10_000)
+@given(fields=FIELDS)
+def test_whatever_is_said_of_ten_thousand_is_a_provider_or_a_refusal(fields: dict[str, Any]) -> None:
+    judged(fields)
+
+
+def judged(fields: dict[str, Any]) -> None:
     settings = Settings.model_validate({"providers": FILE})
     try:
         storable(fields, "A provider")
