@@ -145,7 +145,7 @@ class KeyedProvider:
         for key in self._in_order(request.model):
             request.key_name = f"{self._prefix}{key.name}"
             request.sent = False
-            was_refused = key.refused
+            was_refused, was_limited = key.refused, key.limited_until(request.model) > self._now()
             try:
                 answer = await ask(key.provider)
             except UpstreamFailure as failure:
@@ -158,8 +158,11 @@ class KeyedProvider:
                     raise
                 newest = failure
             else:
-                if was_refused:  # an answer to a call from before the refusal is none to it
+                # An answer to a call from before a refusal or a limit says nothing of it.
+                if was_refused:
                     self._accept(key)
+                if was_limited:
+                    key.limits.pop(request.model, None)
                 return answer
         assert newest is not None
         if limited is None:

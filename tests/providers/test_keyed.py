@@ -166,6 +166,16 @@ async def test_of_calls_that_ran_at_once_the_longest_limit_counts(stage: Stage, 
     assert first.asked == 2
 
 
+async def test_a_key_that_answers_although_it_should_be_limited_is_not(stage: Stage) -> None:
+    for door in stage.doors.values():
+        door.trouble = fails("rate_limited", 429, 3600.0)
+    await stage.refused()
+    stage.now += 10.0
+    stage.doors["a"].trouble = None
+    assert await stage.ask() == "a"
+    assert [stage.provider.state_of(key) for key in stage.provider.keys] == ["ready", "limited", "limited"]
+
+
 async def test_an_answer_to_a_call_from_before_a_refusal_does_not_bring_the_key_back(stage: Stage) -> None:
     call, opens = await held(stage, "a")
     stage.doors["a"].trouble = fails("credentials", 401)
