@@ -137,7 +137,10 @@ class CredentialService:
             await unit.mark_changed()
             await self.put(unit, principal, provider, settings, value, name=name, tenant_id=tenant_id, replace=replace)
         await self._reload()
-        return next(view for view in await self.keys(principal, provider=provider, tenant_id=tenant_id) if view.name == name)
+        found = [view for view in await self.keys(principal, provider=provider, tenant_id=tenant_id) if view.name == name]
+        if not found:
+            raise Conflict("Somebody has just taken this key away again.")
+        return found[0]
 
     async def put(
         self,

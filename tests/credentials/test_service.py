@@ -182,6 +182,16 @@ async def test_a_tenants_key_names_no_address_that_the_gateway_would_ask(at: Ope
     await desk.service.add(OPERATOR, "vertex", fine, tenant_id=tenants[0])
 
 
+async def test_a_key_that_somebody_takes_away_at_once_is_said_to_be_gone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def taken_away() -> None:
+        monkeypatch.undo()
+        await desk.service.remove(OPERATOR, "acme", "default")
+
+    monkeypatch.setattr(desk.service, "_reload", taken_away)
+    with pytest.raises(Conflict, match="taken this key away"):
+        await desk.service.add(OPERATOR, "acme", SECRET)
+
+
 async def test_nothing_is_stored_for_a_tenant_that_is_none(desk: Desk) -> None:
     with pytest.raises(NotFound):
         await desk.service.add(OPERATOR, "acme", SECRET, tenant_id="ten_nobody")
