@@ -74,8 +74,8 @@ class KeyBook:
         self._masters = masters
         self._vault = vault
         self._rows: list[SealedKey] = []
-        self._opened: dict[SealedKey, str] = {}
-        """Values of stored keys by all that they are bound to, so that none opens once more in another place."""
+        self._opened: dict[SealedKey, str | None] = {}
+        """Values of stored keys by all that they are bound to, so that none opens once more in another place; None where one does not."""
         self.shared: Mapping[str, Found] = {}
         """By provider; every one is there."""
         self.own: Mapping[str, Mapping[str, Found]] = {}
@@ -176,17 +176,16 @@ class KeyBook:
         if row.origin != now:
             why = f"It was stored for {row.origin}, and the provider is at {now} now: add it anew."
             return FoundKey(row.name, STORED, "database", None, why)
-        value = self._opened.get(row)
-        if value is None:
+        if row not in self._opened:
             master = self._masters.known(row.master) if self._masters is not None else None
             if master is None:
                 return FoundKey(row.name, STORED, "database", None, f"It was sealed under the master key {row.master}, which is not here.")
-            value = master.unsealed(row.sealed, row_of(row))
-            if value is None:
+            self._opened[row] = master.unsealed(row.sealed, row_of(row))
+            if self._opened[row] is None:
                 log.error("provider_key.does_not_open", provider=row.provider, key=row.name, row=row.id)
-                return FoundKey(row.name, STORED, "database", None, "It does not open: somebody has changed its row. Add it anew.")
-            self._opened[row] = value
-        return FoundKey(row.name, STORED, "database", value)
+        value = self._opened[row]
+        why = "" if value is not None else "It does not open: somebody has changed its row. Add it anew."
+        return FoundKey(row.name, STORED, "database", value, why)
 
 
 def row_of(row: ProviderKey | SealedKey) -> Row:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import structlog
 
 from backend.audit.service import AuditService
 from backend.credentials import service as service_module
@@ -299,7 +300,10 @@ async def test_a_sealed_key_opens_in_its_own_row_alone(sqlite_database: Database
     async with sqlite_database.write() as unit:
         rows = {row.tenant_id: row for row in (await unit.session.scalars(sa.select(ProviderKey))).all()}
         rows[one].sealed, rows[two].sealed = rows[two].sealed, rows[one].sealed
-    await desk.book.load()
+    with structlog.testing.capture_logs() as logs:
+        await desk.book.load()
+        await desk.book.load()
+    assert [entry["event"] for entry in logs] == ["provider_key.does_not_open"] * 2, "each is told once"
     assert (desk.value(tenant_id=one), desk.value(tenant_id=two)) == ([None], [None])
     assert "does not open" in (await desk.service.keys(OPERATOR, tenant_id=one))[0].why
     async with sqlite_database.write() as unit:
