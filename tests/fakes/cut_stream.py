@@ -1,8 +1,15 @@
 """The body of a provider's event stream without a socket: these pieces, and then its end or a broken connection."""
 
+from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any
 
 from backend.providers.failures import UpstreamFailure, reset_failure
+
+
+def cut_at(wire: bytes, places: Iterable[int]) -> list[bytes]:
+    """The bytes in pieces; places beyond the end are the end."""
+    return [wire[start:end] for start, end in pairwise([0, *sorted({min(place, len(wire)) for place in places}), len(wire)])]
 
 
 class CutStream:

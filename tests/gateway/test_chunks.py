@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from backend.gateway.chunks import ChunkStream
 from backend.gateway.splicing import splice_facts
 from backend.pricing.usage import Usage
+from tests.fakes.cut_stream import cut_at
 from tests.fakes.openai_upstream import USAGE, canonical_chunks, chunk, sse
 
 FACTS = {"provider": "acme"}
@@ -17,11 +18,10 @@ FACTS = {"provider": "acme"}
 
 def run(data: bytes, cuts: list[int], *, wants_usage: bool, with_facts: bool) -> tuple[bytes, ChunkStream]:
     stream = ChunkStream(wants_usage=wants_usage, with_facts=with_facts)
-    places = sorted({min(cut, len(data)) for cut in cuts})
     out = b""
-    for start, end in zip([0, *places], [*places, len(data)], strict=True):
+    for piece in cut_at(data, cuts):
         if not stream.done:
-            out += stream.feed(data[start:end])
+            out += stream.feed(piece)
     if not stream.done:
         out += stream.end()
     return out + (stream.closing(stream.usage or Usage(), FACTS if with_facts else None) if stream.complete else b""), stream

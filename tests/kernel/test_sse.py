@@ -8,14 +8,10 @@ from hypothesis import strategies as st
 
 from backend.kernel import sse
 from backend.kernel.sse import EventSplitter, EventTooLarge
+from tests.fakes.cut_stream import cut_at
 
 EVENTS = st.lists(st.text(st.characters(blacklist_characters="\r\n", blacklist_categories=["Cs"]), max_size=30), max_size=8)
 ENDS = st.sampled_from(["\n", "\r\n", "\r"])
-
-
-def split(data: bytes, cuts: list[int]) -> list[bytes]:
-    places = sorted({min(cut, len(data)) for cut in cuts})
-    return [data[start:end] for start, end in zip([0, *places], [*places, len(data)], strict=True)]
 
 
 def events_of(pieces: list[bytes]) -> list[bytes]:
@@ -38,7 +34,7 @@ def test_any_cut_gives_the_same_events(events: list[str], end: str, bom: bool, s
     expected = [event if space or not event.startswith(" ") else event[1:] for event in events]
     text = "".join((f": note{end}" if comment else "") + f"{prefix}{event}{end}{end}" for event in events)
     data = (b"\xef\xbb\xbf" if bom else b"") + text.encode()
-    assert events_of(split(data, cuts)) == [event.encode() for event in expected]
+    assert events_of(cut_at(data, cuts)) == [event.encode() for event in expected]
 
 
 any_bytes = given(data=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300), max_size=10))
@@ -47,7 +43,7 @@ any_bytes = given(data=st.binary(max_size=300), cuts=st.lists(st.integers(0, 300
 @settings(max_examples=400)
 @any_bytes
 def test_rubbish_is_cut_the_same_way_wherever_it_is_cut(data: bytes, cuts: list[int]) -> None:
-    assert events_of(split(data, cuts)) == events_of([data])
+    assert events_of(cut_at(data, cuts)) == events_of([data])
 
 
 GRAMMAR = [
@@ -61,7 +57,7 @@ any_grammar = given(pieces=st.lists(st.sampled_from(GRAMMAR), max_size=30), cuts
 @any_grammar
 def test_pieces_of_the_grammar_are_cut_the_same_way_wherever_they_are_cut(pieces: list[bytes], cuts: list[int]) -> None:
     data = b"".join(pieces)
-    assert events_of(split(data, cuts)) == events_of([data])
+    assert events_of(cut_at(data, cuts)) == events_of([data])
 
 
 def many(test: Any) -> Any:

@@ -20,33 +20,20 @@ from backend.pricing.usage import Usage
 from backend.providers.anthropic_answer import completion
 from backend.providers.anthropic_stream import MessageStream
 from backend.providers.anthropic_usage import usage_from_anthropic
-from tests.fakes.anthropic_upstream import body, framed, redacted, stream, text, thinking, tool_use
+from tests.fakes.anthropic_upstream import body, framed, stream, text, thinking
+from tests.fakes.cut_stream import cut_at
 from tests.fakes.openai_upstream import chunk, sse
+from tests.providers.anthropic.drawn import BLOCKS, INPUTS, NAMES, USAGES, WORDS
 
 EVENT: TypeAdapter[Any] = TypeAdapter(RawMessageStreamEvent)
 PROMPT = Usage(input=7)
-WORDS = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=40)
-NAMES = st.text("abcdefghij_", min_size=1, max_size=8)
-INPUTS = st.dictionaries(NAMES, st.one_of(WORDS, st.integers(-9, 9), st.none()), max_size=3)
-BLOCKS = st.lists(
-    st.one_of(
-        st.builds(text, WORDS), st.builds(thinking, WORDS, WORDS), st.builds(redacted, WORDS), st.builds(tool_use, NAMES, INPUTS, NAMES)
-    ),
-    max_size=5,
-)
-COUNTS = st.integers(0, 100_000)
-USAGES = st.fixed_dictionaries({
-    "input_tokens": COUNTS, "output_tokens": st.integers(1, 100_000), "cache_read_input_tokens": COUNTS,
-    "cache_creation_input_tokens": COUNTS,
-})  # fmt: skip
 CUTS = st.lists(st.integers(0, 6000), max_size=12)
 
 
 def shown(chunks: bytes, cuts: list[int], *, thoughts: bool = True) -> list[dict[str, Any]]:
     """The events that a caller is sent for chunks that come in these pieces, each held to its `event:` line."""
-    places = sorted({min(cut, len(chunks)) for cut in cuts})
     events = MessageEvents("req_1", lambda: PROMPT, thoughts=thoughts)
-    out = b"".join([events.feed(chunks[start:end]) for start, end in zip([0, *places], [*places, None], strict=True) if chunks[start:end]])
+    out = b"".join([events.feed(piece) for piece in cut_at(chunks, cuts) if piece])
     found = []
     for block in out.split(b"\n\n")[:-1]:
         name, data = block.split(b"\n", 1)

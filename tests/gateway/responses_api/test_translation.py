@@ -13,6 +13,7 @@ from backend.gateway.responses_api.response import Identity, response_of
 from backend.gateway.responses_api.stream import ResponseStream
 from backend.kernel.errors import BadRequest, NotFound
 from backend.kernel.ids import new_id
+from tests.fakes.cut_stream import cut_at
 from tests.gateway.responses_api.typed import check_event
 
 WORDS = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=30)
@@ -117,9 +118,8 @@ def wire_of(deltas: list[dict[str, Any]], finish: str) -> bytes:
 
 def streamed(wire: bytes, cuts: list[int], told: Identity) -> tuple[list[dict[str, Any]], dict[str, Any], list[dict[str, Any]]]:
     """Events, the response, and the output as it is kept."""
-    places = sorted({min(place, len(wire)) for place in cuts})
     stream = ResponseStream(told)
-    data = b"".join([stream.feed(wire[start:end]) for start, end in zip([0, *places], [*places, None], strict=True)])
+    data = b"".join(map(stream.feed, cut_at(wire, cuts)))
     assert stream.done
     last, response, output = stream.close(1_790_000_001)
     data += last + stream.ending(response)

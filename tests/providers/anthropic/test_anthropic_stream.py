@@ -13,38 +13,15 @@ from backend.pricing.usage import Usage
 from backend.providers.anthropic_answer import completion
 from backend.providers.anthropic_stream import MAX_KEPT_BYTES, MessageStream, ThoughtTooLong
 from backend.providers.anthropic_usage import usage_from_anthropic
-from tests.fakes.anthropic_upstream import USAGE, body, framed, redacted, stream, text, thinking, tool_use
-
-WORDS = st.text(st.characters(blacklist_categories=["Cs"]), min_size=1, max_size=40)
-NAMES = st.text("abcdefghij_", min_size=1, max_size=8)
-BLOCKS = st.lists(
-    st.one_of(
-        st.builds(text, WORDS),
-        st.builds(thinking, WORDS, WORDS),
-        st.builds(redacted, WORDS),
-        st.builds(tool_use, NAMES, st.dictionaries(NAMES, st.one_of(WORDS, st.integers(-9, 9), st.none()), max_size=3), NAMES),
-    ),
-    max_size=5,
-)
-COUNTS = st.integers(0, 100_000)
-USAGES = st.fixed_dictionaries({
-    "input_tokens": COUNTS, "output_tokens": st.integers(1, 100_000), "cache_read_input_tokens": COUNTS,
-    "cache_creation_input_tokens": COUNTS,
-})  # fmt: skip
-ANY_JSON = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(-(2**40), 2**40), st.floats(allow_nan=False), st.text(max_size=5)),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
-    max_leaves=6,
-)
+from tests.fakes.anthropic_upstream import USAGE, body, framed, stream, text, tool_use
+from tests.fakes.cut_stream import cut_at
+from tests.providers.anthropic.drawn import ANY_JSON, BLOCKS, USAGES
 
 
 def chunks_of(wire: bytes, cuts: list[int]) -> bytes:
     """What the adapter makes of the bytes when they come in these pieces."""
-    places = sorted({min(cut, len(wire)) for cut in cuts})
     splitter, message = EventSplitter(), MessageStream(1_790_000_000)
-    found = [
-        message.event(event) for start, end in zip([0, *places], [*places, None], strict=True) for event in splitter.feed(wire[start:end])
-    ]
+    found = [message.event(event) for piece in cut_at(wire, cuts) for event in splitter.feed(piece)]
     return b"".join(found + [message.event(event) for event in splitter.finish()])
 
 

@@ -1,7 +1,6 @@
 """What the content filter adds, byte by byte: any cut of a stream gives the same events, and nothing in one stops it."""
 
 import json
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 from backend.providers.azure_events import edited, explained, findings
 from backend.providers.edited_stream import EditedStream
 from tests.fakes import azure_upstream as wire
-from tests.fakes.cut_stream import CutStream, read_to_end
+from tests.fakes.cut_stream import CutStream, cut_at, read_to_end
 from tests.fakes.openai_upstream import sse
 
 WIRE = b"".join(map(sse, wire.annotated())) + sse("[DONE]")
@@ -35,8 +34,7 @@ async def test_whole_events_that_need_no_change_are_passed_on_as_they_came() -> 
 
 
 async def any_cut(cuts: list[int], crlf: bool) -> None:
-    places = [0, *sorted(cuts), len(WIRE)]
-    pieces = [WIRE[start:end] for start, end in pairwise(places)]
+    pieces = cut_at(WIRE, cuts)
     if crlf:
         pieces = [piece.replace(b"\n", b"\r\n") for piece in pieces]
     assert await through(pieces) == await through([WIRE])

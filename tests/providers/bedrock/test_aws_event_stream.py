@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from backend.providers.aws_event_stream import MAX_HEADER_BYTES, MAX_MESSAGE_BYTES, EventStreamReader, Message
 from tests.fakes.bedrock_upstream import encoded
+from tests.fakes.cut_stream import cut_at
 
 # Published with the encoding's specification.
 EMPTY = bytes.fromhex("00000010 00000000 05c248eb 7d98c8ff")
@@ -25,9 +26,8 @@ CUTS = st.lists(st.integers(0, 2000), max_size=12)
 
 
 def read(wire: bytes, cuts: list[int]) -> tuple[list[Message], str]:
-    places = sorted({min(cut, len(wire)) for cut in cuts})
     reader = EventStreamReader()
-    found = [one for start, end in zip([0, *places], [*places, None], strict=True) for one in reader.feed(wire[start:end])]
+    found = [one for piece in cut_at(wire, cuts) for one in reader.feed(piece)]
     return found, reader.broken
 
 

@@ -21,7 +21,9 @@ from backend.providers.bedrock_stream import BedrockChunks
 from tests.fakes.anthropic_upstream import USAGE as CLAUDE_USAGE
 from tests.fakes.anthropic_upstream import text
 from tests.fakes.bedrock_upstream import USAGE, chunk, claude_events, converse_body, converse_events, encoded, event, exception
-from tests.providers.anthropic.test_anthropic_stream import ANY_JSON, BLOCKS, COUNTS, NAMES, WORDS, answer_of
+from tests.fakes.cut_stream import cut_at
+from tests.providers.anthropic.drawn import ANY_JSON, BLOCKS, COUNTS, INPUTS, NAMES, WORDS
+from tests.providers.anthropic.test_anthropic_stream import answer_of
 
 CREATED = 1_790_000_000
 CUTS = st.lists(st.integers(0, 6000), max_size=12)
@@ -34,7 +36,7 @@ CONVERSED = st.lists(
             lambda call, name, given: {"toolUse": {"toolUseId": call, "name": name, "input": given}},
             NAMES,
             NAMES,
-            st.dictionaries(NAMES, st.one_of(WORDS, st.integers(-9, 9), st.none()), max_size=3),
+            INPUTS,
         ),
     ),
     max_size=5,
@@ -56,9 +58,7 @@ def claude_chunks() -> BedrockChunks:
 
 def chunks_of(chunks: BedrockChunks, wire: bytes, cuts: list[int]) -> bytes:
     """What the adapter makes of the bytes when they come in these pieces."""
-    places = sorted({min(cut, len(wire)) for cut in cuts})
-    found = [chunks.feed(wire[start:end]) for start, end in zip([0, *places], [*places, None], strict=True)]
-    return b"".join(found) + chunks.end()
+    return b"".join(map(chunks.feed, cut_at(wire, cuts))) + chunks.end()
 
 
 def check_any_cut(blocks: list[dict[str, Any]], told_usage: dict[str, Any], stop: str, cuts: list[int]) -> None:

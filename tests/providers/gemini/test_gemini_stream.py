@@ -1,7 +1,6 @@
 """Gemini's streams, cut anywhere, broken anywhere, and with anything in them."""
 
 import json
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,6 +10,7 @@ from hypothesis import strategies as st
 from backend.gateway.chunks import ChunkStream
 from backend.providers.gemini_answer import Identity, chat_completion
 from backend.providers.gemini_stream import GeminiStream
+from tests.fakes.cut_stream import cut_at
 from tests.fakes.gemini_upstream import RESPONSE_ID, TEXT, USAGE, call, pieces, response, sse, text
 
 IDENTITY = Identity("google", "gemini-3-flash", "made", 1_790_000_000)
@@ -94,9 +94,7 @@ def test_a_stream_says_what_the_whole_answer_says(name: str) -> None:
 @given(name=st.sampled_from(sorted(STREAMS)), cuts=st.lists(st.integers(0, 3000), max_size=12))
 def test_any_chunking_gives_the_same_answer(name: str, cuts: list[int]) -> None:
     data = wire(STREAMS[name])
-    places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
-    cut = [data[begin:end] for begin, end in pairwise(places)]
-    assert translated(*cut)[0] == translated(data)[0]
+    assert translated(*cut_at(data, cuts))[0] == translated(data)[0]
 
 
 @settings(max_examples=60, deadline=None)

@@ -3,7 +3,6 @@
 import base64
 import json
 import struct
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -15,7 +14,7 @@ from backend.providers.edited_stream import EditedStream
 from backend.providers.huggingface_embeddings import NoVectors, embeddings, extraction_body
 from backend.providers.huggingface_errors import edited, explained, seconds_to_load, status_of
 from tests.fakes import huggingface_upstream as wire
-from tests.fakes.cut_stream import CutStream, read_to_end
+from tests.fakes.cut_stream import CutStream, cut_at, read_to_end
 from tests.fakes.openai_upstream import canonical_chunks, sse
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
@@ -71,7 +70,7 @@ def test_no_error_stops_us(value: Any) -> None:
 async def any_cut(cuts: list[int], length: int, crlf: bool) -> None:
     expected = (await read_to_end(EditedStream("hf", CutStream("hf", [WIRE]), edited))).split(b"\n\n")  # type: ignore[arg-type]
     assert json.loads(expected[-2][6:])["error"]["message"].startswith("Request failed during generation")
-    pieces = [WIRE[start:end] for start, end in pairwise([0, *sorted(cut for cut in cuts if cut < length), length])]
+    pieces = cut_at(WIRE[:length], cuts)
     if crlf:
         pieces = [piece.replace(b"\n", b"\r\n") for piece in pieces]
     cut = CutStream("hf", pieces, breaks=length < len(WIRE))

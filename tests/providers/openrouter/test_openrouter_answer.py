@@ -1,6 +1,5 @@
 """What OpenRouter says that an answer costs, and why there is none; any cut of a stream is the same stream."""
 
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -10,7 +9,7 @@ from hypothesis import strategies as st
 from backend.providers.edited_stream import EditedStream
 from backend.providers.openrouter_answer import edited, explained, reported_nano, seconds_to_reset
 from tests.fakes import openrouter_upstream as wire
-from tests.fakes.cut_stream import CutStream, read_to_end
+from tests.fakes.cut_stream import CutStream, cut_at, read_to_end
 from tests.fakes.openai_upstream import sse
 
 WIRE = b"".join((wire.COMMENT, *map(sse, wire.chunks()), wire.COMMENT, sse(wire.broken())))
@@ -71,7 +70,7 @@ async def any_cut(cuts: list[int], length: int, crlf: bool) -> None:
     whole, costs = through([WIRE])
     expected = (await read_to_end(whole)).split(b"\n\n")
     assert costs == [round(wire.COST * 1e9)]
-    pieces = [WIRE[start:end] for start, end in pairwise([0, *sorted(cut for cut in cuts if cut < length), length])]
+    pieces = cut_at(WIRE[:length], cuts)
     if crlf:
         pieces = [piece.replace(b"\n", b"\r\n") for piece in pieces]
     stream, found = through(pieces, breaks=length < len(WIRE))
