@@ -84,8 +84,11 @@ class Vocabulary:
 
     def check(self, body: Mapping[str, Any]) -> None:
         """Raises UnsupportedParameter: the body says something else."""
-        missing = hints_within(body) - self._said
-        others = () if body.keys() <= self._said else [name for name in body if name not in self._said]
+        missing = hints_within(body)
+        if not missing and body.keys() <= self._said:
+            return
+        missing -= self._said
+        others = [name for name in body if name not in self._said]
         missing.update([name for name in others if body[name] is not None and body[name] not in self._neutral.get(name, ())])
         if missing:
             first, *others = sorted(missing)

@@ -18,37 +18,55 @@ Object = dict[str, Any]
 
 
 def hints_within(body: Mapping[str, Any]) -> set[str]:
-    """Which of `NESTED` say something."""
-    found = set()
-    for message in body.get("messages") or ():
-        if message.get("name") is not None and message.get("role") not in _RESULTS:
+    """Which of `NESTED` say something. Every translated call is looked through, so what is not there must not cost."""
+    found: set[str] = set()
+    messages = body.get("messages")
+    for message in messages if type(messages) is list else ():
+        if type(message) is not dict:
+            continue
+        if "name" in message and message["name"] is not None and message.get("role") not in _RESULTS:
             found.add(NAMES)
-        if message.get(MARK) is not None or any([call.get(MARK) is not None for call in _objects(message.get("tool_calls"))]):
+        if MARK in message and message[MARK] is not None:
             found.add(MARKS)
-        for part in _objects(message.get("content")):
-            image = part.get("image_url")
-            if type(image) is dict and image.get("detail") not in (None, "auto"):
-                found.add(DETAILS)
-            if part.get(MARK) is not None:
-                found.add(MARKS)
-    for tool in _objects(body.get("tools")):
+        content = message.get("content")
+        if type(content) is list:
+            for part in content:
+                if type(part) is dict and ("image_url" in part or MARK in part):
+                    _look_at_part(part, found)
+        if "tool_calls" in message and any([call.get(MARK) is not None for call in _objects(message["tool_calls"])]):
+            found.add(MARKS)
+    if "tools" in body:
+        _look_at_tools(body["tools"], found)
+    if "stream_options" in body:
+        options = body["stream_options"]
+        if type(options) is dict and options.get("include_obfuscation") is not None:
+            found.add(OBFUSCATION)
+    return found
+
+
+def _look_at_part(part: Object, found: set[str]) -> None:
+    image = part.get("image_url")
+    if type(image) is dict and image.get("detail") not in (None, "auto"):
+        found.add(DETAILS)
+    if part.get(MARK) is not None:
+        found.add(MARKS)
+
+
+def _look_at_tools(tools: Any, found: set[str]) -> None:
+    for tool in _objects(tools):
         function = tool.get("function")
         function = function if type(function) is dict else {}
         if function.get("strict") is True:
             found.add(STRICT)
         if tool.get(MARK) is not None or function.get(MARK) is not None:
             found.add(TOOL_MARKS)
-    options = body.get("stream_options")
-    if type(options) is dict and options.get("include_obfuscation") is not None:
-        found.add(OBFUSCATION)
-    return found
 
 
 def without_hints(body: Mapping[str, Any], names: Collection[str]) -> Object:
     """The body without these; the one given is not changed."""
     out = dict(body)
     if not {NAMES, MARKS, DETAILS}.isdisjoint(names):
-        out["messages"] = [_message(message, names) for message in body["messages"]]
+        out["messages"] = _each(body["messages"], lambda message: _message(message, names))
     gone = [field for name, field in ((TOOL_MARKS, MARK), (STRICT, "strict")) if name in names]
     if gone:
         out["tools"] = _each(body["tools"], lambda tool: _tool(tool, gone))

@@ -198,3 +198,21 @@ def test_what_means_nothing_alone_goes_along() -> None:
     assert not leave_out(request, UnsupportedParameter("no", param="logprobs"), drops=True), "it is not there any more"
     assert not leave_out(request, UnsupportedParameter("no"), drops=True)
     assert not leave_out(request, UnsupportedParameter("no", param="seed"), drops=False)
+
+
+NAMES = st.sampled_from(
+    ["name", "content", "role", "image_url", "detail", "cache_control", "tool_calls", "function", "strict", "include_obfuscation"]
+)
+JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(0, 3), st.just("x")),
+    lambda inner: st.one_of(st.lists(inner, max_size=2), st.dictionaries(NAMES, inner, max_size=3)),
+    max_leaves=8,
+)
+
+
+@given(body=st.dictionaries(st.sampled_from(["messages", "tools", "stream_options", "input"]), JSON, max_size=4))
+@settings(max_examples=300, deadline=None)
+def test_bodies_of_any_shape_are_looked_through(body: dict[str, Any]) -> None:
+    """Of what is no chat nobody has looked at the messages."""
+    found = hints_within(body)
+    assert hints_within(without_hints(body, found)) == set()
