@@ -83,6 +83,9 @@ async def _fetch(http: UpstreamHttp, wanted: Wanted, left: int) -> Media:
         media_type = _media_type(answer.content_type, wanted.url)
         if not media_type.startswith(wanted.kind) or not media_type.startswith(_KINDS):
             raise BadRequest("What the URL leads to is not of the kind that belongs here.", param=wanted.param)
+        length = answer.header(b"content-length") or ""
+        if length.isdecimal() and len(length) < 16 and int(length) > left:
+            raise TooLarge
         return Media(media_type, await answer.read_whole(left))
     except TooLarge:
         raise BadRequest(f"What the URLs lead to is more than {MAX_BYTES:,} bytes.", param=wanted.param) from None

@@ -1,6 +1,7 @@
 """What callers name by URL: fetched under their own address rules, bounded in size, time, number and kind."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Network
@@ -14,7 +15,7 @@ from backend.providers import http as provider_http
 from backend.providers import media_fetch
 from backend.providers.http import UpstreamHttp
 from backend.providers.media_fetch import Media, Wanted, fetch_media
-from tests.fakes.byte_server import LOOPBACK, Call, Serve, Server
+from tests.fakes.byte_server import LOOPBACK, Call, Serve, Server, serving
 
 DISGUISED = [
     "http://127.0.0.1:{port}/", "http://localhost:{port}/", "http://LOCALHOST:{port}/", "http://localhost.:{port}/", "http://127.1:{port}/",
@@ -151,6 +152,49 @@ async def test_size_is_bounded_over_all(monkeypatch: pytest.MonkeyPatch) -> None
         with pytest.raises(BadRequest, match="bytes") as caught:
             await fetched(client, f"{url}/1", f"{url}/2", f"{url}/3")
         assert caught.value.param == "messages[2]"
+
+
+@pytest.mark.case("W4")
+async def test_a_name_is_looked_up_once_and_the_address_that_was_checked_is_called(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DNS rebinding: an address that may be called for the check, and one inside for the call."""
+    asked: list[str] = []
+
+    def rebinding(host: str, port: int, *_args: object, **_named: object) -> list[object]:
+        asked.append(host)
+        inside = ["127.0.0.1", "127.0.0.66"] if host == "mixed.example" else ["127.0.0.1" if len(asked) == 1 else "127.0.0.66"]
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in inside]
+
+    async with web(lambda _: reply()) as (server, url), http() as client:
+        port = url.rpartition(":")[2]
+        monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+        await fetched(client, f"http://rebind.example:{port}/a.png")
+        assert (asked, len(server.calls)) == (["rebind.example"], 1)
+        with pytest.raises(AddressRefused):
+            await fetched(client, f"http://mixed.example:{port}/a.png")
+        assert len(server.calls) == 1
+
+
+@pytest.mark.case("W4")
+async def test_what_comes_drop_by_drop_has_an_end_and_what_says_that_it_is_too_large_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def drips(call: Call) -> None:
+        await call.send(b"HTTP/1.1 200 X\r\ncontent-type: image/png\r\n\r\n")
+        while True:
+            await call.send(b"x")
+            await asyncio.sleep(0.001)
+
+    async def large(call: Call) -> None:
+        await call.send(b"HTTP/1.1 200 X\r\ncontent-type: image/png\r\ncontent-length: %d\r\n\r\n" % (media_fetch.MAX_BYTES + 1))
+        await call.reader.read()
+
+    async with serving(large) as (_, url), http() as client, asyncio.timeout(10):
+        with pytest.raises(BadRequest, match="more than 20,971,520 bytes"):
+            await fetched(client, url)
+    monkeypatch.setattr(media_fetch, "FETCH_SECONDS", 0.1)
+    async with serving(drips) as (server, url), http() as client:
+        with pytest.raises(BadRequest, match="did not come within"):
+            await fetched(client, url)
+        async with asyncio.timeout(10):
+            await server.hung_up.wait()
 
 
 async def test_no_connection_stays_open_to_a_host_that_a_caller_named() -> None:
