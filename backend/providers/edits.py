@@ -173,7 +173,10 @@ class ProviderEdits:
         if file is None:
             for field, url in addresses(provider):
                 await self._check_address(field, url)
-        if wrong := flaw(name, provider, UpstreamHttp(self._policy)):
+        http = UpstreamHttp(self._policy)
+        wrong = flaw(name, provider, http)
+        # What is wrong in the file is no reason to refuse an edit, such as switching it off.
+        if wrong and (file is None or not flaw(name, file, http)):
             raise BadRequest(f"No call could be made so: {wrong}.")
         return provider
 

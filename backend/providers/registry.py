@@ -63,12 +63,14 @@ def _module(provider: ProviderSettings) -> str:
 
 
 def flaw(name: str, provider: ProviderSettings, http: UpstreamHttp) -> str:
-    """What is wrong with the settings of a provider that `has_adapter`, in its adapter's words, as half a sentence; "" if nothing is.
-    They must hold no key, for the words may quote what they are about."""
+    """What is wrong with the settings of a provider that `has_adapter`, its keys aside, in its adapter's words, as half a sentence; "" if
+    nothing is."""
     if obstacle(provider):
         return ""
+    # The words may quote what they are about.
+    plain = provider.model_copy(update={"api_key": None, "api_keys": {}})
     try:
-        import_module(_module(provider)).build(name, provider, http)
+        import_module(_module(provider)).build(name, plain, http)
     except ValueError as error:
         return str(error)
     except Exception as error:

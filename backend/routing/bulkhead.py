@@ -29,7 +29,7 @@ class Bulkhead:
         return len(self._waiting) < self.queue
 
     def resize(self, limit: int, queue: int) -> None:
-        """Other limits from now on; places that are more than before go to who waits."""
+        """Other limits from now on; places that are more than before go to who waits, and of fewer none is taken from who has it."""
         self.limit, self.queue = limit or 1_000_000_000, queue
         while self._waiting and not self.full:
             self.pass_on()
@@ -55,8 +55,8 @@ class Bulkhead:
         self.running += 1
 
     def leave(self) -> None:
-        """One call has ended: its place goes to who waits longest."""
-        while self._waiting:
+        """One call has ended: its place goes to who waits longest, if it is still one: there may be fewer since."""
+        while self._waiting and self.running <= self.limit:
             place = self._waiting.popleft()
             if not place.done():
                 place.set_result(None)

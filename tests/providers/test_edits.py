@@ -248,6 +248,16 @@ async def test_of_a_provider_of_the_file_the_rest_is_edited_and_goes_back(at: Op
     assert desk.service.get(OPERATOR, "acme").origin == "configuration"
 
 
+async def test_what_is_wrong_in_the_file_does_not_keep_it_from_being_switched_off(at: Open) -> None:
+    desk = at(providers={"acme": {**FILE["acme"], "headers": {"x-a": "1\r\n2"}}})
+    await desk.edits.change(OPERATOR, "acme", {"enabled": False})
+    assert "acme" not in desk.book.open
+    await desk.edits.reset(OPERATOR, "acme")
+    other = at()
+    with pytest.raises(BadRequest, match="No call could be made so"):
+        await other.edits.change(OPERATOR, "acme", {"headers": {"x-b": "1\r\n2"}})
+
+
 async def test_litellm_of_the_file_may_be_switched_off_and_nothing_more(at: Open) -> None:
     desk = at()
     await desk.edits.change(OPERATOR, "bridge", {"enabled": False})

@@ -56,3 +56,31 @@ def test_room_to_wait_is_bounded_and_no_limit_is_none() -> None:
     assert Bulkhead(1, 1).has_room_to_wait
     endless = Bulkhead()
     assert all(enter(endless) for _ in range(10_000))
+
+
+async def test_other_limits_let_in_who_waits_and_nobody_beyond_them() -> None:
+    bulkhead, let_in = Bulkhead(1, 10), []
+    assert enter(bulkhead)
+
+    async def waits(name: int) -> None:
+        assert await bulkhead.wait(60)
+        bulkhead.enter()
+        let_in.append(name)
+
+    tasks = [asyncio.create_task(waits(name)) for name in range(4)]
+    await asyncio.sleep(0)
+    tasks[0].cancel()
+    bulkhead.resize(3, 5)
+    await asyncio.gather(tasks[0], tasks[1], tasks[2], return_exceptions=True)
+    assert (let_in, bulkhead.running, bulkhead.waiting, bulkhead.queue) == ([1, 2], 3, 1, 5)
+    bulkhead.resize(1, 5)
+    for left in (2, 1):
+        bulkhead.leave()
+        assert (bulkhead.running, bulkhead.waiting) == (left, 1), "a place that is none any more is nobody's"
+    bulkhead.leave()
+    await tasks[3]
+    assert (let_in, bulkhead.running) == ([1, 2, 3], 1)
+    bulkhead.leave()
+    assert bulkhead.running == 0
+    bulkhead.resize(0, 0)
+    assert not bulkhead.full
