@@ -8,10 +8,12 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache, partial
 from hashlib import sha256
 from urllib.parse import quote
 
 _ALGORITHM = "AWS4-HMAC-SHA256"
+_encoded = lru_cache(maxsize=256)(partial(quote, safe="/-_.~"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class AwsSigner:
         names = ";".join(sorted(told))
         lines = "".join(f"{name}:{' '.join(told[name].split())}\n" for name in sorted(told))
         # Every service but S3 wants the path of the request encoded once more.
-        canonical = f"{method}\n{quote(path, safe='/-_.~')}\n\n{lines}\n{names}\n{sha256(body).hexdigest()}"
+        canonical = f"{method}\n{_encoded(path)}\n\n{lines}\n{names}\n{sha256(body).hexdigest()}"
         scope = f"{time[:8]}/{self._region}/{self._service}/aws4_request"
         text = f"{_ALGORITHM}\n{time}\n{scope}\n{sha256(canonical.encode()).hexdigest()}"
         signature = hmac.new(self._signing_key(time[:8]), text.encode(), sha256).hexdigest()

@@ -13,7 +13,7 @@ from backend.kernel.errors import ModelNotFound, UpstreamError
 from backend.providers.bedrock_account import BedrockAccount
 from backend.providers.bedrock_errors import BedrockPoster
 from backend.providers.failures import UpstreamFailure, failure_from_error_body
-from backend.providers.http import HttpAnswer, UpstreamHttp
+from backend.providers.http import HttpAnswer, Target, UpstreamHttp
 from backend.providers.metadata import laid_over
 from backend.providers.posting import secret_of
 from backend.providers.provider import ChatRequest
@@ -23,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 _MODEL = re.compile(r"(?!\.+$)[A-Za-z0-9._:/-]{1,2048}")
 _MOST_TERMS = 100
+_MOST_PLACES = 1000
 
 
 class Terms(NamedTuple):
@@ -30,6 +31,13 @@ class Terms(NamedTuple):
 
     metadata: Mapping[str, Any]
     account: BedrockAccount
+
+
+class Place(NamedTuple):
+    """Where something is asked of a model."""
+
+    url: str
+    target: Target
 
 
 class BedrockCalls:
@@ -56,6 +64,7 @@ class BedrockCalls:
         self._base_url = settings.base_url
         self._own = self._terms(settings.metadata)
         self._candidates: dict[str, Terms] = {}
+        self._places: dict[tuple[str, str, str], Place] = {}
 
     async def look(self, seconds: float) -> int:
         """The status with which the list of models is answered. Raises UpstreamFailure: there is none."""
@@ -95,27 +104,36 @@ class BedrockCalls:
             raise UpstreamFailure("not_found", ModelNotFound(f"The provider {self._name} does not have this model."))
         account = terms.account
         data = orjson.dumps(body)
-        url = f"{account.runtime_url}/model/{quote(request.model, safe='')}/{operation}"
+        place = self._place(account.runtime_url, request.model, operation)
         try:
             try:
-                return await self._send(account, url, data, request, accept)
+                return await self._send(account, place, data, request, accept)
             except UpstreamFailure as failure:
                 # Temporary credentials end; whoever renews them may have done so already.
                 if failure.kind != "credentials" or not await account.renewed():
                     raise
-            return await self._send(account, url, data, request, accept)
+            return await self._send(account, place, data, request, accept)
         except UpstreamFailure as failure:
             if terms is not self._own and failure.status == 401:
                 # It says nothing of the provider's own key.
                 failure.status = 403
             raise
 
-    async def _send(self, account: BedrockAccount, url: str, data: bytes, request: ChatRequest, accept: str) -> HttpAnswer:
-        headers = await account.headers("POST", url, data) if self._usable else None
+    def _place(self, runtime_url: str, model: str, operation: str) -> Place:
+        place = self._places.get((runtime_url, model, operation))
+        if place is None:
+            url = f"{runtime_url}/model/{quote(model, safe='')}/{operation}"
+            if len(self._places) >= _MOST_PLACES:
+                self._places.clear()
+            place = self._places[runtime_url, model, operation] = Place(url, self.poster.target(url, {}))
+        return place
+
+    async def _send(self, account: BedrockAccount, place: Place, data: bytes, request: ChatRequest, accept: str) -> HttpAnswer:
+        headers = await account.headers("POST", place.url, data) if self._usable else None
         if headers is None:
             raise failure_from_error_body(self._name, 401, None)
         lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-        return await self.poster.post(self.poster.target(url, {}), data, request, accept, lines)
+        return await self.poster.post(place.target, data, request, accept, lines)
 
     def _terms(self, metadata: Mapping[str, Any]) -> Terms:
         try:
