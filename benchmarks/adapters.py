@@ -27,9 +27,9 @@ import uvloop
 from benchmarks import load as generator
 from benchmarks import report, wire
 from benchmarks.bourse import bourse_at, configuration
-from benchmarks.gateway import FULL, PACED_GAP_MS, PAGE, Bench, Column
+from benchmarks.gateway import FULL, PACED_GAP_MS, PAGE, QUIET, Bench, Column
 from benchmarks.peers import ROOT, Place, Running
-from benchmarks.processes import Server, free_ports
+from benchmarks.processes import Server, free_ports, machine_cpu_seconds
 
 CALLS, AGENT_CALLS, STREAMS = 3000, 1000, 160
 SECONDS = 30.0
@@ -93,6 +93,23 @@ def measure_round(bench: Bench, column: Column) -> None:
     bench.pace(wire.STREAM_PIECES, PACED_GAP_MS)
     spread = wire.STREAM_PIECES * PACED_GAP_MS / 1000
     _measure(bench, column, "paced", bench.streams(column, 16, 64, SECONDS, wire.STREAM_PIECES, spread), wire.STREAM_PIECES)
+
+
+def rounds(bench: Bench, columns: list[Column], count: int) -> float:
+    """All rounds; returns the share of the used CPU that went to other programs."""
+    server = columns[0].running.server
+    assert server is not None
+
+    def ours() -> float:
+        return time.process_time() + bench.upstream.cpu_seconds() + server.cpu_seconds()
+
+    used, own = machine_cpu_seconds(), ours()
+    for number in range(count):
+        turn = number % len(columns)
+        for column in columns[turn:] + columns[:turn]:
+            measure_round(bench, column)
+    used, own = machine_cpu_seconds() - used, ours() - own
+    return max(0.0, 1 - own / used) if used else 0.0
 
 
 def _measure(bench: Bench, column: Column, what: str, load: generator.Load, units: int) -> None:
@@ -210,10 +227,7 @@ def main() -> int:
             if chosen.open_streams:
                 asyncio.run(weigh(bench, columns, chosen.open_streams))
                 time.sleep(2)
-            for number in range(chosen.rounds):
-                turn = number % len(columns)
-                for column in columns[turn:] + columns[:turn]:
-                    measure_round(bench, column)
+            elsewhere = rounds(bench, columns, chosen.rounds)
             sent = sum(column.sent for column in columns)
             assert running.ledger is not None
             faults = [f"{column.peer.label}: {fault}" for column in columns for fault in column.faults]
@@ -226,13 +240,15 @@ def main() -> int:
             upstream.stop()
 
     # Without where the checkout is and whether the page is written: they change no figure.
-    elsewhere = {"--write", "--checkout", str(chosen.checkout)}
-    said = " ".join(["python -m benchmarks.adapters", *[word for word in sys.argv[1:] if word not in elsewhere]])
+    unsaid = {"--write", "--checkout", str(chosen.checkout)}
+    said = " ".join(["python -m benchmarks.adapters", *[word for word in sys.argv[1:] if word not in unsaid]])
     about = f"{datetime.now(UTC):%Y-%m-%d}, {report.facts()}, Bourse {running.version or 'of no commit'}"
     head = f"`{said}`: {about}. {chosen.rounds} rounds in turn, 16 connections, medians."
     fine = f"{sent:,} calls sent, every answer right, every row of the ledger with its tokens as the provider counted them."
     wrong = "Errors, so read these figures with care:\n\n" + "\n".join(f"- {fault}" for fault in faults)
-    text = "\n\n".join([head, table(columns), targets(columns, adapters), wrong if faults else fine])
+    busy = f"**The machine was not quiet**: {elsewhere:.0%} of the CPU that was used meanwhile went to other programs. Ratios hold better."
+    parts = [head, busy if elsewhere > QUIET else "", table(columns), targets(columns, adapters), wrong if faults else fine]
+    text = "\n\n".join(filter(None, parts))
     print(text)
     if chosen.write:
         report.write_block(PAGE, "adapters", text)
