@@ -26,6 +26,7 @@ from backend.gateway.pipeline import Pipeline
 from backend.gateway.replay.service import Replays
 from backend.gateway.reserve import Reserver
 from backend.gateway.responses import send_json
+from backend.gateway.responses_api.api import METHODS as METHODS_BELOW
 from backend.gateway.responses_api.api import PATH as RESPONSES
 from backend.gateway.responses_api.api import ResponsesApi
 from backend.gateway.responses_api.service import ResponseStore
@@ -168,7 +169,7 @@ class Gateway:
             Endpoint("/v1/usage", ("GET", "HEAD"), self._about_itself(own.usage)),
         )
         self._endpoints = {endpoint.path: endpoint for endpoint in endpoints}
-        kept = Endpoint(RESPONSES + "/{id}", ("GET", "HEAD", "DELETE"), responses.kept)
+        kept = Endpoint(RESPONSES + "/{id}", METHODS_BELOW, responses.kept, replays=False)
         self._below = ((_MODELS + "/", models), (RESPONSES + "/", kept))
         self._nothing_here = f"There is no such endpoint. There are {', '.join(self._endpoints)}."
 

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 
 from backend.gateway.pipeline import SPOKEN, Pipeline
 from backend.gateway.responses import send_json
-from backend.gateway.responses_api.body import SIGNED_THOUGHTS, asked, chat_body
+from backend.gateway.responses_api.body import SIGNED_THOUGHTS, asked, chat_body, check_includable
 from backend.gateway.responses_api.kept import Kept
 from backend.gateway.responses_api.listing import page_of
 from backend.gateway.responses_api.params import callers_param
@@ -19,12 +19,17 @@ from backend.gateway.responses_api.telling import Telling
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.body import read_body
 from backend.kernel.clock import Clock
-from backend.kernel.errors import MethodNotAllowed, NotFound, UnsupportedParameter
+from backend.kernel.errors import BadRequest, MethodNotAllowed, NotFound, UnsupportedParameter
 from backend.kernel.ids import new_id
 from backend.kernel.json import dump_json, parse_json
 from backend.kernel.request import Message, Receive, Scope, Send
 
 PATH = "/v1/responses"
+METHODS = ("GET", "HEAD", "DELETE", "POST")
+"""Of what is below it."""
+_NOT_HERE = ("compact", "input_tokens")
+"""What OpenAI has where responses have their ids."""
+_BELOW = {"": ("GET", "HEAD", "DELETE"), "input_items": ("GET", "HEAD"), "cancel": ("POST",)}
 
 
 class ResponsesApi:
@@ -39,18 +44,21 @@ class ResponsesApi:
         await self._pipeline.chat_completion({**scope, SPOKEN: call}, receive, call.send)
 
     async def kept(self, scope: Scope, _receive: Receive, send: Send) -> None:
-        """Answer `GET` and `DELETE /v1/responses/{id}`, and `GET /v1/responses/{id}/input_items`.
+        """Answer `GET` and `DELETE /v1/responses/{id}`, `GET …/input_items`, and `POST …/cancel`, which is refused.
 
         Raises:
             NotFound, MethodNotAllowed, BadRequest, StorageUnavailable
         """
         key = await self._pipeline.enter(scope)
         response_id, _, rest = scope["path"][len(PATH) + 1 :].partition("/")
-        if not response_id or rest not in ("", "input_items"):
+        methods = _BELOW.get(rest)
+        if methods is None or not response_id or response_id in _NOT_HERE:
             raise NotFound("There is no such endpoint.")
-        methods = ("GET", "HEAD") if rest else ("GET", "HEAD", "DELETE")
         if scope["method"] not in methods:
             raise MethodNotAllowed(f"Use {' or '.join(methods)} here.", headers={"allow": ", ".join(methods)})
+        if rest == "cancel":
+            await self._store.find(key, response_id)
+            raise BadRequest("Only a response that runs in the background can be cancelled, and nothing does here: hang up instead.")
         if scope["method"] == "DELETE":
             await self._store.delete(key, response_id, scope["bourse"])
             answer: dict[str, Any] = {"id": response_id, "object": "response", "deleted": True}
@@ -105,7 +113,9 @@ def _shown(kept: Kept, query: bytes) -> dict[str, Any]:
     given = parse_qsl(query.decode("latin-1"))
     if ("stream", "true") in given:
         raise UnsupportedParameter("A response that is over is not streamed again.", param="stream")
-    if any(name in ("include", "include[]") and value == SIGNED_THOUGHTS for name, value in given):
+    included = [value for name, value in given if name in ("include", "include[]")]
+    check_includable(included)
+    if SIGNED_THOUGHTS in included:
         return kept.response
     output = [{name: value for name, value in item.items() if name != "encrypted_content"} for item in kept.output]
     return {**kept.response, "output": output}

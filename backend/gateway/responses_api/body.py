@@ -217,10 +217,17 @@ def _include(body: dict[str, Any]) -> frozenset[str]:
         return frozenset()
     if not isinstance(given, list):
         raise BadRequest("'include' must be a list.", param="include")
-    for number, name in enumerate(given):
+    check_includable(given)
+    return frozenset(given)
+
+
+def check_includable(names: list[Any]) -> None:
+    """Raises:
+    BadRequest: with `param`.
+    """
+    for number, name in enumerate(names):
         if not isinstance(name, str) or name not in _INCLUDABLE:
             raise BadRequest(f"There is no {str(name)[:80]!r} to include.", param=f"include[{number}]")
-    return frozenset(given)
 
 
 def _check_metadata(metadata: Any) -> None:

@@ -59,7 +59,9 @@ def _part(part: Any, at: str) -> Part:
     elif kind == "input_file":
         made = {"type": "file", "file": _file(part, at)}
     elif kind == "input_audio":
-        made = {"type": "input_audio", "input_audio": part.get("input_audio")}
+        if not isinstance(part.get("input_audio"), dict):
+            raise BadRequest("Sound needs its 'data' and its 'format' in 'input_audio'.", param=f"{at}.input_audio")
+        made = {"type": "input_audio", "input_audio": part["input_audio"]}
     elif kind == "refusal":
         made = {"type": "text", "text": _text(part, "refusal", at)}
     else:

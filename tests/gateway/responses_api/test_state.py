@@ -135,6 +135,30 @@ async def test_a_response_that_is_over_is_not_streamed_again(client: AsyncOpenAI
     assert refused.value.code == "unsupported_parameter"
 
 
+async def test_nothing_is_there_to_be_cancelled(client: AsyncOpenAI, providers: Providers) -> None:
+    made = await client.responses.create(model="fast", input="hi")
+    with pytest.raises(openai.BadRequestError, match="background"):
+        await client.responses.cancel(made.id)
+    others = client.with_options(api_key=KEY_OF_ANOTHER_TENANT)
+    for unknown in (others.responses.cancel(made.id), client.responses.cancel("resp_" + "0" * 26)):
+        with pytest.raises(openai.NotFoundError):
+            await unknown
+    assert (await client.responses.retrieve(made.id)).status == "completed"
+
+
+async def test_what_openai_has_below_responses_and_we_have_not_is_not_there(client: AsyncOpenAI, providers: Providers) -> None:
+    for missing in (client.responses.input_tokens.count(model="fast", input="hi"), client.responses.compact(model="fast", input="hi")):
+        with pytest.raises(openai.NotFoundError, match="no such endpoint"):
+            await missing
+
+
+async def test_there_is_only_so_much_to_include(client: AsyncOpenAI, providers: Providers) -> None:
+    made = await client.responses.create(model="fast", input="hi")
+    with pytest.raises(openai.BadRequestError) as refused:
+        await client.responses.retrieve(made.id, include=["everything"])  # type: ignore[list-item]
+    assert refused.value.param == "include[0]"
+
+
 async def test_a_conversation_outlives_the_process(tmp_path: Path, sqlite_database_url: str, providers: Providers) -> None:
     providers.openai.script(answer())
     (tmp_path / "bourse.yaml").write_text(yaml.safe_dump(responses_configuration(providers, secret_key="a key of at least 32 characters.")))
