@@ -156,7 +156,7 @@ def nothing_is_lost(translate: Callable[[Body], Any], body: Body, *, drops: bool
 
 
 @given(name=st.sampled_from(sorted(CHAT)), fields=some(FIELDS), messages=SHOWN, drops=st.booleans())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_no_field_of_a_chat_is_lost_in_silence(name: str, fields: dict[str, Any], messages: Any, drops: bool) -> None:
     nothing_is_lost(CHAT[name], {"model": "alias", "messages": messages, **fields}, drops=drops)
 
@@ -171,14 +171,14 @@ def test_no_field_is_lost_ten_thousand_times(name: str, fields: dict[str, Any], 
 
 
 @given(name=st.sampled_from(sorted(OPERATIONS)), fields=some(ASKED), drops=st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_no_field_of_another_operation_is_lost_in_silence(name: str, fields: dict[str, Any], drops: bool) -> None:
     given = {"prompt": "a cat"} if "pictures" in name else {"input": "hi"}
     nothing_is_lost(OPERATIONS[name], {"model": "alias", **given, **fields}, drops=drops)
 
 
 @given(fields=some(FIELDS), messages=SHOWN)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_hints_are_taken_out_of_a_copy(fields: dict[str, Any], messages: Any) -> None:
     body = {"messages": messages, **fields}
     before = json.dumps(body)
@@ -211,7 +211,7 @@ JSON = st.recursive(
 
 
 @given(body=st.dictionaries(st.sampled_from(["messages", "tools", "stream_options", "input"]), JSON, max_size=4))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_bodies_of_any_shape_are_looked_through(body: dict[str, Any]) -> None:
     """Of what is no chat nobody has looked at the messages."""
     found = hints_within(body)
