@@ -14,7 +14,7 @@ _NAMES = (
     ("messages", "input"),
     ("stream_options", "stream"),
 )
-_OF_A_TOOL = re.compile(r"(tools\[\d{1,6}\])\.(?:function|custom)\b")
+_OF_A_TOOL = re.compile(r"(tools\[\d{0,6}\])\.(?:function|custom)\b")
 
 
 def callers_param(param: str, places: Sequence[str]) -> str:
@@ -25,6 +25,8 @@ def callers_param(param: str, places: Sequence[str]) -> str:
     if found is not None and int(found[1]) < len(places):
         place = places[int(found[1])]
         return place + (found[2] or "") if place.startswith("input") else place
+    if param.startswith("messages[]"):  # of any message, as what was left out is named
+        return param.replace("messages", "input", 1).replace(".image_url", "")
     for name, own in _NAMES:
         if param == name or param.startswith((f"{name}.", f"{name}[")):
             return own

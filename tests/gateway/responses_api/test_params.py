@@ -38,6 +38,8 @@ def test_messages_come_from_where_the_caller_wrote_them() -> None:
         ("response_format.json_schema.schema", "text.format"),
         ("max_completion_tokens", "max_output_tokens"),
         ("max_tokens", "max_output_tokens"),
+        ("messages[].content[].image_url.detail", "input[].content[].detail"),
+        ("tools[].function.strict", "tools[].strict"),
         ("reasoning_effort", "reasoning.effort"),
         ("verbosity", "text.verbosity"),
         ("tools[2].function.parameters", "tools[2].parameters"),
