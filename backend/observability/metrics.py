@@ -137,7 +137,7 @@ class Metrics:
         )
         self.responses_kept = Counter(
             "bourse_responses_total",
-            "Responses that were to be kept, and what became of that: kept, too_large, failed.",
+            "Responses that were to be kept, and what became of that: kept, too_large, full, failed.",
             ["event"],
             registry=self.registry,
         )
