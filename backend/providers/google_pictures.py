@@ -97,7 +97,8 @@ def drawn(completion: Mapping[str, Any], provider: str) -> OperationAnswer:
     """
     choice = completion["choices"][0]
     urls = [one["image_url"]["url"] for one in choice["message"].get("images") or ()]
-    pictures = [(head.removeprefix("data:image/").partition(";")[0], data) for head, _, data in (url.partition(",") for url in urls)]
+    found = [url.removeprefix("data:image/").partition(";base64,") for url in urls if url.startswith("data:image/")]
+    pictures = [(kind, data) for kind, _, data in found if data not in ("", "None")]
     if not pictures and choice["finish_reason"] == "content_filter":
         raise UpstreamFailure("refused", ContentPolicyViolation("The provider held the picture back."), status=200)
     if not pictures:

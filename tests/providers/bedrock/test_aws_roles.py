@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ import structlog
 from botocore.credentials import ContainerProvider, InstanceMetadataProvider
 from botocore.utils import ContainerMetadataFetcher, InstanceMetadataFetcher
 
+from backend.kernel.addresses import AddressPolicy
 from backend.providers.aws_signature import AwsCredentials
 from backend.providers.aws_temporary import TemporaryCredentials, temporary_credentials
 from backend.providers.bedrock import build
-from backend.providers.http import UpstreamHttp
+from backend.providers.http import AddressForbidden, UpstreamHttp
 from backend.providers.metadata_server import is_of_the_machine
 from backend.providers.provider import ChatRequest
 from backend.settings import ProviderSettings
@@ -65,6 +67,15 @@ def environment(aws: AwsMetadata, tmp_path: Path) -> dict[str, str]:
         "AWS_ROLE_ARN": ROLE_ARN,
         "AWS_ENDPOINT_URL_STS": aws.url,
     }
+
+
+@asynccontextmanager
+async def client_of(policy: AddressPolicy, **options: Any) -> AsyncIterator[UpstreamHttp]:
+    http = UpstreamHttp(policy, **options)
+    try:
+        yield http
+    finally:
+        await http.close()
 
 
 def source(http: UpstreamHttp, told: dict[str, str], clock: Clock | None = None, **metadata: Any) -> TemporaryCredentials:
@@ -246,6 +257,20 @@ async def test_a_server_that_says_nothing_is_not_waited_for(
     with structlog.testing.capture_logs() as logs:
         assert await source(http, environment(aws, tmp_path), aws_credential_source="instance").current() is None
     assert "did not answer in time: inside a container it needs a hop limit of 2" in logs[0]["reason"]
+
+
+async def test_the_machine_is_asked_without_the_proxy_and_stays_closed_to_others(aws: AwsMetadata, tmp_path: Path) -> None:
+    """A proxy would hand the credentials of its own machine out; the clients for providers and for callers' URLs keep refusing."""
+    told = environment(aws, tmp_path)
+    async with client_of(AddressPolicy(), proxy="http://127.0.0.1:9") as behind_a_proxy:
+        assert await source(behind_a_proxy, told, aws_credential_source="instance").current() == FIRST
+    async with client_of(AddressPolicy()) as http:
+        assert await source(http, told, aws_credential_source="container").current() == SECOND
+        for other in (http, http.for_callers):
+            with pytest.raises(AddressForbidden):
+                await other.post(other.target(aws.url, {}), b"", "", connect_seconds=1)
+        with pytest.raises(AddressForbidden):
+            await http.for_machine.post(http.for_machine.target("http://10.0.0.1/", {}), b"", "", connect_seconds=1)
 
 
 async def test_nobody_is_asked_unless_the_configuration_says_so(http: UpstreamHttp, aws: AwsMetadata, tmp_path: Path) -> None:

@@ -114,10 +114,12 @@ async def test_a_picture_that_is_held_back_and_words_instead_of_one(gateway: Rig
     with pytest.raises(openai.BadRequestError) as caught:
         await gateway.client.images.generate(model=DRAW, prompt="a ledger")
     assert caught.value.code == "content_policy_violation"
-    for step in (no_picture("NO_IMAGE"), answering(text("I would rather not."))):
+    nothing = {"inlineData": {"mimeType": "image/png"}}
+    steps = (no_picture("NO_IMAGE"), answering(text("I would rather not.")), answering(nothing), answering(blob("audio/wav", PNG)))
+    for step, model in zip(steps, (DRAW, DRAW, DRAW_3, DRAW_3), strict=True):
         google.script(step)
-        with pytest.raises(openai.InternalServerError):
-            await gateway.client.images.generate(model=DRAW, prompt="a ledger")
+        with pytest.raises(openai.InternalServerError, match="words where a picture was asked for"):
+            await gateway.client.images.generate(model=model, prompt="a ledger")
     google.script(whole(error(404, "NOT_FOUND", "models/x is not found"), status=404))
     with pytest.raises(openai.NotFoundError):
         await gateway.client.images.generate(model=DRAW, prompt="a ledger")
