@@ -73,7 +73,7 @@ class PageSocket:
                 return delta[state][f"{name}_rx_state_"]
         return None
 
-    async def until(self, true: Any, *, seconds: float = 10) -> None:
+    async def until(self, true: Any, *, seconds: float = 30) -> None:
         """Wait until something holds, looking after every update.
 
         Raises:
