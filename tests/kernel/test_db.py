@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.identity.tables import Membership, SystemSetting, Tenant
 from backend.kernel.db import Database, UnitOfWork, async_url, is_sqlite, sync_url
@@ -317,6 +318,7 @@ async def _write_much(database: Database) -> None:
 WRITER = """
 import asyncio, sys
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 from datetime import UTC, datetime
 from backend.identity.tables import SystemSetting
 from backend.kernel.db import Database
@@ -362,3 +364,49 @@ async def test_an_error_of_the_database_names_no_value(database: Database) -> No
         async with database.write() as unit:
             await unit.session.execute(sa.insert(Tenant), {"id": "ten_acme", "slug": "the-secret-slug", "name": "x", "created_at": NOON})
     assert "the-secret-slug" not in str(refused.value)
+
+
+async def test_a_transaction_without_a_session_is_all_or_nothing(database: Database) -> None:
+    moved = "UPDATE change SET version = version + 1 WHERE id = 1"
+
+    async def there(connection: AsyncConnection) -> int:
+        return (await connection.exec_driver_sql(moved)).rowcount
+
+    assert await database.transact(lambda connection: connection.execute(moved).rowcount, there) == 1
+    assert await database.change_version() == 2
+
+    def broken(connection: sqlite3.Connection) -> None:
+        connection.execute(moved)
+        connection.execute("SELECT nothing")
+
+    async def broken_there(connection: AsyncConnection) -> None:
+        await connection.exec_driver_sql(moved)
+        await connection.exec_driver_sql("SELECT nothing")
+
+    with pytest.raises(sa.exc.DBAPIError):
+        await database.transact(broken, broken_there)
+    assert await database.change_version() == 2
+    async with database.write() as unit:
+        await unit.mark_changed()
+    assert await database.change_version() == 3
+
+
+async def test_looking_takes_no_session(database: Database) -> None:
+    async def there(connection: AsyncConnection) -> int:
+        return int((await connection.exec_driver_sql("SELECT version FROM change")).scalar_one())
+
+    looked = await database.look(lambda connection: int(connection.execute("SELECT version FROM change").fetchone()[0]), there)
+    assert looked == await database.change_version()
+
+
+async def test_a_transaction_that_somebody_left_open_is_not_the_next_ones(sqlite_database: Database) -> None:
+    async with sqlite_database._writer.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        await driver.execute("BEGIN IMMEDIATE")
+        await driver.execute("UPDATE change SET version = 99")
+    async with sqlite_database._writer.connect() as connection:
+        driver = (await connection.get_raw_connection()).driver_connection
+        assert driver is not None
+        assert not driver.in_transaction
+    assert await sqlite_database.change_version() == 1
