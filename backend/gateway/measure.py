@@ -76,6 +76,8 @@ def _line(call: Call) -> dict[str, Any]:
         facts["recovered"] = record.recovered
     if record.error_code is not None:
         facts["error"] = record.error_code
+    if dropped := call.left_out:
+        facts["dropped"] = dropped
     return facts
 
 

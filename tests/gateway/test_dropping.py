@@ -1,5 +1,7 @@
 """What a provider has no words for is refused by name, or left out and named where the route says `unsupported: drop`; on every wire."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ import pytest_asyncio
 from backend.audit.service import AuditService
 from backend.identity.principal import system
 from backend.kernel.clock import SystemClock
+from backend.kernel.json import dump_json
+from backend.kernel.request import Message, RequestContext, Scope
 from backend.routing.edits import RouteEdits
 from tests.fakes import anthropic_upstream, azure_upstream, bedrock_upstream, gemini_upstream, openrouter_upstream
 from tests.fakes.bedrock_upstream import ACCESS_KEY, REGION, SECRET_KEY, BedrockUpstream
@@ -354,3 +358,20 @@ async def test_a_stream_that_another_goes_on_with_tells_of_both(gateway: Rig, se
     assert response.headers[DROPPED] == "verbosity"
     assert '"recovered":' in response.text
     assert '"dropped":["seed","verbosity"]' in response.text
+
+
+@pytest.mark.parametrize(("fields", "told"), [({"seed": 7}, ("seed",)), ({}, None)])
+async def test_the_line_of_a_call_says_what_was_left_out(gateway: Rig, servers: Servers, fields: Any, told: tuple[str, ...] | None) -> None:
+    context = RequestContext("req_1", "127.0.0.1", "0" * 32, None, "00", time.monotonic())
+    body = dump_json({"model": "anthropic", "messages": HI, **fields})
+    headers = [(b"authorization", f"Bearer {KEY}".encode())]
+    scope: Scope = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "query_string": b"", "headers": headers}
+    answered: list[Message] = []
+
+    async def send(message: Message) -> None:
+        answered.append(message)
+
+    servers.script("anthropic")
+    await gateway.runtime.gateway({**scope, "bourse": context, "bourse.body": body}, asyncio.Event().wait, send)
+    assert context.call is not None
+    assert (answered[0]["status"], context.call.get("dropped")) == (200, told)
