@@ -47,7 +47,7 @@ def has_adapter(provider: ProviderSettings) -> bool:
 
 def needs_key(provider: ProviderSettings) -> bool:
     """Whether it answers nobody without a key. Servers of one's own may ask for none."""
-    return provider.base_url is None and provider.protocol in _ANSWER_NOBODY
+    return provider.base_url is None and provider.protocol in _ANSWER_NOBODY and provider.metadata.get("attached_account") is not True
 
 
 def obstacle(provider: ProviderSettings) -> str:

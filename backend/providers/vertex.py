@@ -1,7 +1,8 @@
 """Google's models on Vertex AI with a service account: a token of it in a header, project and place in the path.
 
-`api_key` refers to the account's JSON, such as `file:/run/secrets/google.json`. Metadata: `project` (else the account's own),
-`location` (else `global`), `gs_allowed` (a list of beginnings of gs:// addresses that callers may name; the account reads them).
+`api_key` refers to the account's JSON, such as `file:/run/secrets/google.json`. Metadata: `attached_account` (true: the account is that of
+what this runs on, and needs no key), `project` (else that of the JSON), `location` (else `global`), `gs_allowed` (a list of beginnings of
+gs:// addresses that callers may name; the account reads them).
 Source: cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference.
 """
 
@@ -14,6 +15,7 @@ from backend.kernel.errors import BourseError
 from backend.kernel.secrets import SecretUnavailable
 from backend.providers.access_token import AccessTokens, form_exchange
 from backend.providers.failures import UpstreamFailure, failure_from_error_body
+from backend.providers.google_attached import attached_exchange
 from backend.providers.google_chat import GoogleChat, GooglePoster
 from backend.providers.google_embeddings import PREDICT, from_prediction, prediction_body, predictions_at_once
 from backend.providers.google_generated import OPERATIONS
@@ -48,15 +50,19 @@ class VertexProvider:
 
     def __init__(self, name: str, settings: ProviderSettings, http: UpstreamHttp, clock: Clock) -> None:
         self.name = name
-        account = _account(name, settings)
+        # A key goes before the machine's account, so that a tenant's own is never exchanged for it.
+        is_attached = settings.metadata.get("attached_account") is True and settings.api_key is None
+        account = None if is_attached else _account(name, settings)
         self._tokens: AccessTokens | None = None
-        if account is not None:
+        if is_attached:
+            self._tokens = AccessTokens(name, attached_exchange(name, http), clock)
+        elif account is not None:
             self._tokens = AccessTokens(name, form_exchange(name, account.token_uri, account.form, http, clock), clock)
         self._poster = GooglePoster(name, http, clock, headers=settings.headers)
         metadata = settings.metadata
         location = str(metadata.get("location") or "global")
         project = str(metadata.get("project") or (account.project if account is not None else ""))
-        if not _NAME.fullmatch(location) or (account is not None and not _NAME.fullmatch(project)):
+        if not _NAME.fullmatch(location) or (self._tokens is not None and not _NAME.fullmatch(project)):
             raise ValueError("metadata.location and metadata.project must be names")
         base_url = (settings.base_url or f"https://{host_of(location)}/v1").rstrip("/")
         self._look_url = f"{base_url}/publishers/google/models/gemini-2.5-flash"
