@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Any
 
 from backend.gateway.facts import header_value
 from backend.gateway.watch import STALL_SECONDS, Watch
@@ -20,6 +21,15 @@ _STREAM: tuple[Header, ...] = (
     (b"cache-control", b"no-cache"),
     (b"x-accel-buffering", b"no"),
 )
+
+
+def in_callers_words(error: dict[str, Any], own_name: Callable[[str], str]) -> dict[str, Any]:
+    """An error that names a field of a chat body, for a caller of another API, who calls it something else."""
+    param, message = error.get("param"), error.get("message")
+    if not isinstance(param, str):
+        return error
+    own = own_name(param)
+    return {**error, "param": own, "message": message.replace(f"'{param}'", f"'{own}'") if isinstance(message, str) else message}
 
 
 async def send_json(send: Send, status: int, body: bytes, headers: Iterable[Header] = (), lines: Iterable[Lines] = ()) -> None:

@@ -8,6 +8,7 @@ import orjson
 from backend.gateway.messages.answer import message_of
 from backend.gateway.messages.errors import as_anthropic
 from backend.gateway.messages.stream import MessageEvents
+from backend.gateway.responses import in_callers_words
 from backend.kernel.header_lines import EXTENSION
 from backend.kernel.json import dump_json
 from backend.kernel.request import Message, Send
@@ -74,8 +75,8 @@ class Telling:
 
     def _error(self, value: dict[str, Any]) -> bytes:
         error = value.get("error")
-        if isinstance(error, dict) and isinstance(error.get("param"), str):
-            value = {"error": {**error, "param": self.place(error["param"])}}
+        if isinstance(error, dict):
+            value = {"error": in_callers_words(error, self.place)}
         return dump_json(as_anthropic(value, self._request_id))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from backend.gateway.responses import KEEP_ALIVE
+from backend.gateway.responses import KEEP_ALIVE, in_callers_words
 from backend.gateway.responses_api.answer import output_of
 from backend.gateway.responses_api.params import callers_param
 from backend.gateway.responses_api.response import Identity, Item, shown
@@ -91,11 +91,8 @@ class Telling:
 
     def _in_callers_words(self, body: bytes) -> bytes:
         """An error that names a field names the caller's."""
-        value = orjson.loads(body)
-        param = value["error"]["param"]
-        if not isinstance(param, str):
-            return body
-        value["error"]["param"] = callers_param(param, self._identity.request.places)
+        value, places = orjson.loads(body), self._identity.request.places
+        value["error"] = in_callers_words(value["error"], lambda param: callers_param(param, places))
         return dump_json(value)
 
     async def _kept(self, response: dict[str, Any], output: list[Item]) -> None:

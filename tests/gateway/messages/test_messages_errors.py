@@ -151,3 +151,9 @@ async def test_every_row_of_the_table_has_a_type_of_anthropics() -> None:
         "Overloaded": "overloaded_error", "UpstreamTimeout": "timeout_error",
     }  # fmt: skip
     assert {name: seen[name] for name in expected} == expected
+
+
+async def test_a_message_names_the_field_as_its_caller_does(gateway: Rig, upstreams: Upstreams) -> None:
+    for fields, param in (({"max_tokens": 0}, "max_tokens"), ({"metadata": {"user_id": 5}}, "metadata.user_id")):
+        error = assert_error(await posted(gateway, {**ASKED, **fields}), 400, "invalid_request_error", param=param)
+        assert f"'{param}'" in error["message"]

@@ -3,6 +3,7 @@
 import pytest
 
 from backend.gateway.responses_api.body import asked, chat_body
+from backend.gateway.responses import in_callers_words
 from backend.gateway.responses_api.params import callers_param
 
 
@@ -49,3 +50,10 @@ def test_messages_come_from_where_the_caller_wrote_them() -> None:
 )
 def test_fields_that_are_called_otherwise_in_chat(named: str, meant: str) -> None:
     assert callers_param(named, []) == meant
+
+
+def test_an_error_names_the_field_as_its_caller_does() -> None:
+    error = {"message": "'max_completion_tokens' is too much.", "type": "t", "param": "max_completion_tokens", "code": None}
+    told = in_callers_words(error, lambda param: callers_param(param, ()))
+    assert told == {**error, "message": "'max_output_tokens' is too much.", "param": "max_output_tokens"}
+    assert in_callers_words({**error, "param": None}, str.upper) == {**error, "param": None}
