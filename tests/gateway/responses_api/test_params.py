@@ -2,8 +2,8 @@
 
 import pytest
 
-from backend.gateway.responses_api.body import asked, chat_body
 from backend.gateway.responses import in_callers_words
+from backend.gateway.responses_api.body import asked, chat_body
 from backend.gateway.responses_api.params import callers_param
 
 
