@@ -52,7 +52,7 @@ class Rounds(Generic[Wish, Granted]):
     Args:
         work: grants wishes in one transaction; the first of them must not be `LATER`.
         most: wishes of a round.
-        gather: seconds that each waits for more to ask.
+        gather: seconds from the beginning of one round to that of the next: many share it, and who comes alone does not wait.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class Rounds(Generic[Wish, Granted]):
         self._lines: dict[str, deque[_Ask[Wish, Granted]]] = {}
         """In the order in which their turns come."""
         self._serving: asyncio.Task[None] | None = None
+        self._not_before = 0.0
 
     async def grant(self, wish: Wish, *, line: str = "", unheard: Callable[[], None] | None = None) -> Granted:
         """What became of it, committed.
@@ -86,9 +87,11 @@ class Rounds(Generic[Wish, Granted]):
 
     async def _serve(self) -> None:
         patience.set(CALLERS_PATIENCE)
+        loop = asyncio.get_running_loop()
         while self._lines:
-            if self._gather:
-                await asyncio.sleep(self._gather)
+            if self._not_before > loop.time():
+                await asyncio.sleep(self._not_before - loop.time())
+            self._not_before = loop.time() + self._gather
             asks = self._next_round()
             if not asks:
                 continue

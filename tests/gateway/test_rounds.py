@@ -64,6 +64,20 @@ async def test_what_has_no_room_comes_first_the_next_time() -> None:
     assert work.rounds == [["large", "small"], ["larger"], ["large too"]]
 
 
+async def test_who_comes_alone_does_not_wait_and_who_comes_after_shares_a_round() -> None:
+    work = Work()
+    rounds: Rounds[tuple[str, int], str] = Rounds(work, gather=0.05)
+    assert await rounds.grant(("alone", 1)) == "alone"
+    later = []
+    for name in ("a", "b", "c"):
+        later.append(asyncio.create_task(rounds.grant((name, 1))))
+        await asyncio.sleep(0)
+    await asyncio.gather(*later)
+    assert work.rounds == [["alone"], ["a", "b", "c"]]
+    patient: Rounds[tuple[str, int], str] = Rounds(work, gather=3600)
+    assert await patient.grant(("first", 1)) == "first"
+
+
 async def test_who_has_gone_is_not_asked_for() -> None:
     work = Work()
     rounds: Rounds[tuple[str, int], str] = Rounds(work, most=1)

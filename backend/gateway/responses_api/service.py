@@ -37,7 +37,7 @@ MOST_TURNS = 1000
 """Of one conversation."""
 READ_AT_ONCE = 32
 """Conversations, in one round, of which there is one at a time: calls need the database's connections more."""
-READ_GATHER_SECONDS = 0.002
+READ_GATHER_SECONDS = 0.01
 MOST_OF_A_TENANT = 256
 """Requests of one tenant that may wait for what is kept."""
 MOST_OF_A_ROUND = 16 * 1024 * 1024
@@ -49,7 +49,7 @@ SWEPT_AT_ONCE = 200
 MOST_SWEEPS = 200
 BREATH_SECONDS = 0.05
 GATHER_SECONDS = 0.02
-"""An answer waits so long before it is kept, so that those that end together share a transaction, which costs more than a call."""
+"""From one transaction to the next, at the least, so that answers that end together share one: it costs as much as a call."""
 WORTH_EXTENDING = timedelta(days=1)
 
 
