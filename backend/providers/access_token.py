@@ -17,7 +17,11 @@ from backend.providers.posting import MAX_ERROR_BYTES, Poster, json_or_none
 LIFETIME_SECONDS = 3600
 """Where the answer does not say how long it is good."""
 EARLY_SECONDS = 300
-"""A token is renewed so long before its end: no call is under way with one that ends meanwhile."""
+"""A token is renewed so long before its end, while calls go on with it."""
+LAST_SECONDS = 30
+"""So long before its end it is sent no more."""
+AGAIN_SECONDS = 10
+"""Between two exchanges while the token is good."""
 EXCHANGE_SECONDS = 15.0
 
 
@@ -41,27 +45,32 @@ def form_exchange(name: str, url: str, form: Callable[[int], Mapping[str, str]],
 
 
 class AccessTokens:
-    """One account's token, renewed shortly before its end, by one exchange however many calls wait for it."""
+    """One account's token, renewed in time by one exchange however many calls there are. Where that fails the old one serves to its end."""
 
     def __init__(self, name: str, exchange: Exchange, clock: Clock) -> None:
         self._name = name
         self._exchange = exchange
         self._clock = clock
         self._token = ""
+        self._renew_at = 0.0
         self._good_until = 0.0
         self._exchanging: asyncio.Task[str] | None = None
 
     async def token(self, connect_seconds: float) -> str:
-        """One that is good for some minutes.
+        """One that is good for half a minute at least.
 
         Raises:
             UpstreamFailure: there is none.
         """
-        if self._clock.now().timestamp() < self._good_until:
+        now = self._clock.now().timestamp()
+        if now < min(self._renew_at, self._good_until):
             return self._token
         if self._exchanging is None or self._exchanging.done():
+            self._renew_at = now + AGAIN_SECONDS
             self._exchanging = asyncio.create_task(self._exchanged(connect_seconds))
             self._exchanging.add_done_callback(_looked_at)
+        if now < self._good_until:
+            return self._token
         # Whoever gives up leaves the exchange to the others.
         return await asyncio.shield(self._exchanging)
 
@@ -85,7 +94,8 @@ class AccessTokens:
         token, seconds = _granted(answer, now)
         if not token.isascii() or not token.isprintable():
             raise UpstreamFailure("credentials", UpstreamCredentials(), status=200)
-        self._token, self._good_until = token, now + seconds - EARLY_SECONDS
+        self._token, self._good_until = token, now + seconds - LAST_SECONDS
+        self._renew_at = now + max(AGAIN_SECONDS, seconds - EARLY_SECONDS)
         return token
 
 

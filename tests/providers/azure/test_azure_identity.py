@@ -74,7 +74,7 @@ async def test_an_apps_identity_that_a_user_assigned(azure: OpenAIUpstream, monk
 async def test_a_token_that_soon_ends_is_not_kept(azure: OpenAIUpstream, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
     """`expires_in` of machines and `expires_on` of apps, both written as texts."""
     async with AzureMetadata() as server, client() as http:
-        server.seconds = 250
+        server.seconds = 25
         if place == "app":
             monkeypatch.setenv("IDENTITY_ENDPOINT", f"{server.url}/msi/token")
             monkeypatch.setenv("IDENTITY_HEADER", HEADER)
@@ -90,7 +90,7 @@ async def test_a_pods_token_instead_of_a_secret(azure: OpenAIUpstream, tmp_path:
     file = tmp_path / "token"
     file.write_text("eyJ.pod.one\n")
     async with TokenServer() as entra, client() as http:
-        entra.seconds = 60
+        entra.seconds = 20
         metadata = {"tenant_id": TENANT, "client_id": CLIENT, "authority": entra.url, "federated_token_file": str(file)}
         provider = build("a", settings(azure, **metadata), http)
         await provider.complete(asked())

@@ -177,7 +177,32 @@ async def test_many_calls_wait_for_one_exchange_which_is_repeated_before_the_tok
         clock.ahead = timedelta(seconds=3599 - 301)
         assert await access.token(2) == "tok-1"
         clock.ahead = timedelta(seconds=3599 - 299)
-        assert await access.token(2) == "tok-2"
+        assert {await access.token(2) for _ in range(50)} == {"tok-1"}, "calls go on while it is exchanged"
+        async with asyncio.timeout(30):
+            while await access.token(2) != "tok-2":
+                await asyncio.sleep(0.005)
+        assert len(server.forms) == 2
+
+
+async def test_a_token_that_cannot_be_renewed_serves_to_its_end(account_key: RSAPrivateKey) -> None:
+    clock = MovedClock()
+    async with TokenServer() as server, client() as http:
+        access = tokens_of(account_key, server, http, clock)
+        assert await access.token(2) == "tok-1"
+        server.status, server.body = 503, {}
+        for before_end, exchanges in ((299, 2), (295, 2), (31, 3)):
+            clock.ahead = timedelta(seconds=3599 - before_end)
+            assert await access.token(2) == "tok-1"
+            async with asyncio.timeout(30):
+                while len(server.forms) < exchanges:
+                    await asyncio.sleep(0.005)
+            await asyncio.sleep(0.05)
+            assert len(server.forms) == exchanges, "a server that is ill is not asked with every call"
+        clock.ahead = timedelta(seconds=3599 - 29)
+        with pytest.raises(UpstreamFailure):
+            await access.token(2)
+        server.status, server.body = 200, None
+        assert await access.token(2) == "tok-5"
 
 
 async def test_who_gives_up_does_not_take_the_exchange_from_the_others(account_key: RSAPrivateKey) -> None:
