@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 Results = Mapping[str, Mapping[str, float]]  # by column, then by metric
+PASS_THROUGHS = 2.5  # what a call may cost: docs/decisions/0031-what-a-call-may-cost.md
+PEERS_AT_LEAST = {"litellm": 20.0, "portkey": 1.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,9 +98,14 @@ def target_table(results: Results, base: str = "bourse") -> str:
         if metric.target is not None and not math.isnan(value):
             met = "met" if value * metric.scale <= metric.target else "**missed**"
             rows.append(f"| {metric.label} | {cell(value, metric, None)} | ≤ {metric.target:g} {metric.unit} | {met} |")
-    for peer, times in (("litellm", 40.0), ("portkey", 1.0)):
-        theirs, ours = results.get(peer, {}).get("call_cpu", math.nan), own.get("call_cpu", math.nan)
-        if not math.isnan(theirs + ours) and ours > 0:
+    ours = own.get("call_cpu", math.nan)
+    bare = results.get("pass-through", {}).get("call_cpu", math.nan)
+    if bare > 0 and ours > 0:
+        met = "met" if ours / bare <= PASS_THROUGHS else "**missed**"
+        rows.append(f"| CPU per call against that of a bare pass-through | {ours / bare:.1f}× | ≤ {PASS_THROUGHS:g}× | {met} |")
+    for peer, times in PEERS_AT_LEAST.items():
+        theirs = results.get(peer, {}).get("call_cpu", math.nan)
+        if theirs > 0 and ours > 0:
             met = "met" if theirs / ours >= times else "**missed**"
             rows.append(f"| CPU per call of {peer} against Bourse's | {theirs / ours:.1f}× | ≥ {times:g}× | {met} |")
     return "\n".join(["| target | measured | built for | |", "|---|---:|---:|---|", *rows]) if rows else ""
