@@ -64,8 +64,8 @@ _CLOSING = ((b"connection", b"close"),)
 _EXPOSED = b", ".join(
     (
         b"x-request-id, request-id, age, retry-after, x-should-retry, openai-processing-ms",
-        b"x-bourse-model, x-bourse-provider, x-bourse-cost-usd, x-bourse-cache, x-bourse-attempts, x-bourse-fallback, x-bourse-overhead-ms",
-        b"x-bourse-limits, x-bourse-quota-exceeded, x-bourse-downgraded, x-bourse-max-output-lowered, "
+        b"x-bourse-model, x-bourse-provider, x-bourse-cost-usd, x-bourse-cache, x-bourse-attempts, x-bourse-fallback, x-bourse-dropped",
+        b"x-bourse-overhead-ms, x-bourse-limits, x-bourse-quota-exceeded, x-bourse-downgraded, x-bourse-max-output-lowered, "
         b"x-bourse-replay-of, x-bourse-token-count, idempotency-replayed",
         b"x-ratelimit-limit-requests, x-ratelimit-remaining-requests, x-ratelimit-reset-requests",
         b"x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens, x-ratelimit-reset-tokens",

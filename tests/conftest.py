@@ -53,10 +53,12 @@ LONG = (
     "docs/",
     "identity/",
     "catalog/",
+    "sdks/",
+    "providers/litellm/",
 )
 """Tests that take longest come first, so that at the end of a run no process is left alone with one of them."""
-TOGETHER = ("tests/fleet/", "tests/ui/")
-"""Rooms whose files share a server that takes long to start: one process runs all of each."""
+TOGETHER = ("tests/fleet/", "tests/ui/", "tests/sdks/", "tests/providers/litellm/")
+"""Rooms whose files share a server that takes long to start, or litellm, which takes long to import: one process runs all of each."""
 
 
 def _begins_early(item: pytest.Item) -> int:

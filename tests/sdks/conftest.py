@@ -44,7 +44,7 @@ def servers(_servers: dict[str, OpenAIUpstream]) -> dict[str, OpenAIUpstream]:
 async def gateway(
     tmp_path_factory: pytest.TempPathFactory, _sqlite_template: Path, _servers: dict[str, OpenAIUpstream], account_key: Any
 ) -> AsyncIterator[Rig]:
-    """Every voice under its name, and once more for each fault: what has refused its key or is limited is left alone for a while."""
+    """Every voice under its name, and again for each fault and way to ask: who refused a key or is limited is left alone for a while."""
     home = tmp_path_factory.mktemp("gateway")
     async with TokenServer() as tokens:
         (home / "account.json").write_text(account_json(account_key, tokens.url))
@@ -57,7 +57,7 @@ async def gateway(
                 settings["metadata"] = ACCOUNT
             elif voice.protocol == "vertex":
                 settings["api_key"] = f"file:{home}/account.json"
-            for alias in (name, *[f"{name}-{fault}" for fault in FAULTS]):
+            for alias in (name, *[f"{name}-{fault}{how}" for fault in FAULTS for how in ("", "-streamed", "-message")]):
                 providers[alias] = settings
                 candidate = {"provider": alias, "model": voice.model, "price": PRICE}
                 routes.append({**ONE_TRY, "alias": alias, "candidates": [candidate]})

@@ -70,4 +70,4 @@ async def test_errors_have_the_class_of_what_went_wrong(
 ) -> None:
     servers[name].script(VOICES[name].faults[fault])
     with pytest.raises(kind):
-        await anthropic.messages.create(model=f"{name}-{fault}", **ASKED)
+        await anthropic.messages.create(model=f"{name}-{fault}-message", **ASKED)

@@ -9,6 +9,8 @@ from backend.gateway.responses_api.body import SIGNED_THOUGHTS, Asked, echo
 from backend.providers.openai_usage import usage_from_openai
 
 Item = dict[str, Any]
+_TIERS = frozenset({"auto", "default", "flex", "scale", "priority", "fast"})
+"""What a response says that it was served by; other words are a provider's own, and clients refuse them."""
 _PREFIX = "resp_"
 _ULID = 26
 _REASONS = {"length": "max_output_tokens", "content_filter": "content_filter"}
@@ -66,7 +68,7 @@ class Identity:
             whole["completed_at"] = now
         else:
             whole["incomplete_details"] = {"reason": reason}
-        if isinstance(tier, str):
+        if isinstance(tier, str) and tier in _TIERS:
             whole["service_tier"] = tier
         return whole
 

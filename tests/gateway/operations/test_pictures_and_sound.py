@@ -286,13 +286,15 @@ async def test_the_same_upload_is_answered_once_whatever_boundary_is_drawn(gatew
 async def test_the_journal_is_told_what_a_call_comes_to_that_runs(gateway: Rig, upstream: OpenAIUpstream) -> None:
     """If this process were killed now, this is what would be charged."""
     upstream.script(hang())
+    journal = gateway.runtime.metering._journal
+    earlier = set(lines_of(journal.directory))
     asking = asyncio.create_task(gateway.ask("audio/speech", SAY))
     told: list[Any] = []
     async with asyncio.timeout(20):
         while not told:
             await asyncio.sleep(0.05)
-            journal = gateway.runtime.metering._journal
-            told = [orjson.loads(line) for line in lines_of(journal.directory) if line.startswith(b'["progress"')]
+            lines = [line for line in lines_of(journal.directory) if line.startswith(b'["progress"')]
+            told = [orjson.loads(line) for line in lines if line not in earlier]
     asking.cancel()
     _, _, columns, usage, [attempt] = told[-1]
     assert (columns["unit"], columns["quantity"], columns["charged_nano"]) == ("character", 5, 75_000)

@@ -298,7 +298,8 @@ async def test_pictures_and_transcripts_that_cannot_be_had(gateway: Rig, hub: Op
     with pytest.raises(openai.BadRequestError, match="no sound"):
         await gateway.client.audio.transcriptions.create(model="hear", file=("a.wav", b"hello"))
     assert hub.requests == []
-    for step in (wire.picture(b"<html>", "text/html"), status(503, wire.LOADING), whole([{"error": "x"}]), whole({"text": None})):
+    # Who is loading asks for time, and is waited for: it comes last.
+    for step in (wire.picture(b"<html>", "text/html"), whole([{"error": "x"}]), whole({"text": None}), status(503, wire.LOADING)):
         hub.script(step)
         with pytest.raises(openai.InternalServerError):
             await gateway.client.images.generate(model="draw", prompt="a fox")
