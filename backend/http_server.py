@@ -326,7 +326,7 @@ class Cycle(RequestResponseCycle):
             parts.append(b"transfer-encoding: chunked\r\n")
             lines += 1
         head = b"".join(parts)
-        if head.count(b"\n") != lines or head.count(b"\r") != lines or b"\0" in head:
+        if head.count(b"\n") != lines or head.count(b"\r") != lines or 0 in head:
             raise RuntimeError("Invalid HTTP header value.")
         self.head = head + b"\r\n"
 

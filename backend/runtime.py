@@ -9,8 +9,6 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING
 
 import structlog
 
@@ -24,7 +22,6 @@ from backend.configuration import not_yet_alive
 from backend.credentials.book import KeyBook
 from backend.credentials.connections import Connections
 from backend.credentials.master import MasterKeys, MasterKeyWrong
-from backend.credentials.service import CredentialService
 from backend.credentials.telling import tell_of_keys
 from backend.credentials.vault import Vault
 from backend.gateway.app import Gateway
@@ -47,20 +44,13 @@ from backend.observability.gauges import show_standing
 from backend.observability.metrics import Metrics
 from backend.pricing.book import PriceBook
 from backend.providers.book import ProviderBook
-from backend.providers.edits import ProviderEdits
-from backend.providers.service import ProviderService
-from backend.routing.discovery import Discovery
-from backend.routing.edits import RouteEdits
+from backend.rooms import Rooms
 from backend.routing.health import Health
 from backend.routing.health_service import HealthService
 from backend.routing.probes import Probes
-from backend.routing.service import RouteService
 from backend.routing.table import RouteTable
 from backend.routing.telling import tell_of_health
 from backend.settings import Settings
-
-if TYPE_CHECKING:
-    from backend.kernel.http import OutboundClient
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +68,7 @@ class Readiness:
     """The process was told to end. Calls are still taken, but nobody should send new ones."""
 
 
-class Runtime:
+class Runtime(Rooms):
     """Everything that a process of Bourse is made of. Attributes are the services; nothing here has logic of its own."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
@@ -118,9 +108,9 @@ class Runtime:
             # A SQLite file has one serving process, whatever the row of a killed one says for another while.
             known_replicas=lambda: 1 if alone else self.keeper.known_processes,
         )
-        self._masters = MasterKeys(settings)
+        self.masters = MasterKeys(settings)
         self.vault = Vault(settings.vault, settings.network) if settings.vault.address is not None else None
-        self.key_book = KeyBook(settings, self.db, self._masters, self.vault, self.provider_book)
+        self.key_book = KeyBook(settings, self.db, self.masters, self.vault, self.provider_book)
         self.connections = Connections(settings, self.key_book, self.events, self.provider_book)
         tell_of_keys(self.events, self.metrics)
         self.gateway = Gateway(
@@ -141,59 +131,12 @@ class Runtime:
             health=self.health,
             connections=self.connections,
             providers=self.provider_book,
-            masters=self._masters,
+            masters=self.masters,
         )
         self.probes = Probes(settings.health_check, self.connections.shared, self.health, self.events)
         self.connections.moved = self._forget_provider
         self.health_view = HealthService(clock, self.health, self.routes, self.probes)
         show_standing(self)
-
-    @cached_property
-    def http(self) -> "OutboundClient":
-        """Calls out that are not the hot path's; built when first needed, because many processes never make one."""
-        from backend.kernel.http import OutboundClient
-
-        network = self.settings.network
-        return OutboundClient(AddressPolicy(network.allow_private_fetch), proxy=network.proxy, ca_file=network.ca_file)
-
-    @cached_property
-    def routing(self) -> RouteService:
-        """What operators do with routes."""
-        return RouteService(self.settings, self.clock, self.routes, self.prices, self.providers, self._route_edits)
-
-    @cached_property
-    def discovery(self) -> Discovery:
-        """Which models providers have."""
-        return Discovery(self.provider_book, self.catalog, self.prices, self.routes, self._route_edits, self.connections.shared)
-
-    @cached_property
-    def _route_edits(self) -> RouteEdits:
-        return RouteEdits(self.db, self.clock, self.audit, self.settings, self.provider_book)
-
-    @cached_property
-    def providers(self) -> ProviderService:
-        """What operators see of providers."""
-        return ProviderService(self.provider_book, self.catalog, self.key_book)
-
-    @cached_property
-    def provider_edits(self) -> ProviderEdits:
-        """What operators do with providers."""
-        reload = self.load_providers
-        return ProviderEdits(self.db, self.clock, self.audit, self.settings, self.upstream_addresses, self.credentials, reload=reload)
-
-    @cached_property
-    def credentials(self) -> CredentialService:
-        """What operators, and tenants' admins, do with keys of providers."""
-        return CredentialService(
-            self.db,
-            self.clock,
-            self.audit,
-            self.provider_book,
-            self._masters,
-            self.key_book,
-            reload=self.load_providers,
-            standing=self.connections.standing,
-        )
 
     @property
     def missing(self) -> str | None:
@@ -251,10 +194,15 @@ class Runtime:
     async def _catalog(self) -> None:
         """Load the catalog; the first time, and when what ships with Bourse has changed, it is read in a process of its own to keep this
         one lean."""
+        from backend.benchmarks import current as benchmarks
         from backend.catalog.ingest import is_current
+        from backend.jobs.sources import sources_in_force
+        from backend.pricing import change_log
 
         filled = await self.catalog.load()
-        if not filled or not await is_current(self.db, self.clock):
+        sources = await sources_in_force(self.db)
+        current = filled and await is_current(self.db, self.clock, sources)
+        if not current or not await benchmarks.is_current(self.db) or not await change_log.is_current(self.db):
             self.readiness.missing = "reading the model catalog anew" if filled else "reading the model catalog for the first time"
             process = await asyncio.create_subprocess_exec(sys.executable, "-m", "backend", "ingest", "--quiet")
             try:

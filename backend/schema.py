@@ -3,6 +3,7 @@
 from sqlmodel import SQLModel
 
 import backend.audit.tables
+import backend.benchmarks.tables
 import backend.budgets.tables
 import backend.catalog.tables
 import backend.credentials.tables
@@ -10,6 +11,7 @@ import backend.gateway.cache.tables
 import backend.gateway.replay.tables
 import backend.gateway.responses_api.tables
 import backend.identity.tables
+import backend.jobs.tables
 import backend.kernel.db
 import backend.limits.tables
 import backend.metering.rollups.tables

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from backend.ingestion_settings import IngestionSettings
 from backend.kernel.secrets import SecretRef
 from backend.kernel.setting_types import (
     WINDOW_PATTERN,
@@ -56,6 +57,11 @@ class ServerSettings(Section):
 class StoreSettings(Section):
     public: bool = True
     """Whether anybody may read models and prices; otherwise who is signed in or has a key."""
+
+
+class CarbonSettings(Section):
+    zone: str = Field(default="WOR", pattern="^[A-Z]{3}$")
+    """Whose electricity estimates of emissions count with where nobody says: ISO 3166-1 alpha-3, or WOR for the world's mean."""
 
 
 ProtocolName = Literal["openai", "azure", "anthropic", "gemini", "vertex", "bedrock", "openrouter", "huggingface", "litellm", "sandbox"]
@@ -377,6 +383,7 @@ class Settings(Section):
     network: NetworkSettings = NetworkSettings()
     server: ServerSettings = ServerSettings()
     store: StoreSettings = StoreSettings()
+    carbon: CarbonSettings = CarbonSettings()
     vault: VaultSettings = VaultSettings()
     providers: dict[Slug, ProviderSettings] = Field(default_factory=dict)
     provider_metadata: dict[ProtocolName, dict[str, Any]] = Field(default_factory=dict, repr=False)
@@ -390,6 +397,7 @@ class Settings(Section):
     rate_limits: RateLimitSettings = RateLimitSettings()
     budgets: BudgetSettings = BudgetSettings()
     health_check: HealthCheckSettings = HealthCheckSettings()
+    ingestion: IngestionSettings = IngestionSettings()
     overload: OverloadSettings = OverloadSettings()
     retry_budget: RetryBudgetSettings = RetryBudgetSettings()
     replay: ReplaySettings = ReplaySettings()
@@ -455,6 +463,8 @@ class Settings(Section):
             named: SecretRef | None = getattr(self.vault, field)
             if named is not None and named.is_literal:
                 raise ValueError(f"vault.{field}: in production a secret is a reference (env:NAME or file:PATH)")
+        if self.ingestion.webhook.secret is not None and self.ingestion.webhook.secret.is_literal:
+            raise ValueError("ingestion.webhook.secret: in production a secret is a reference (env:NAME or file:PATH)")
         for user in self.bootstrap.admin_users:
             if user.password.is_literal:
                 raise ValueError(f"bootstrap.admin_users: the password of {user.email} must be a reference in production")

@@ -3,6 +3,7 @@
 There is no base class: states are flat subclasses of `rx.State`, and a public method on a base would be one more remote procedure on
 each. A state that shows what only its person may see says `_personal: ClassVar[bool] = True`; `state.gate` empties it whenever a page
 connects, because a browser's tab keeps its state across signing out and in, and the name under which it is kept is the browser's choice.
+Where the store is not public, all that show it are personal.
 """
 
 import traceback
@@ -15,8 +16,10 @@ from reflex_base.registry import RegistrationContext
 
 from backend import runtime
 from backend.identity.cookies import session_cookie
+from backend.identity.principal import Principal
 from backend.identity.schemas import SIGNED_OUT, SessionView
 from backend.kernel.errors import BourseError, InternalError, as_toast
+from backend.kernel.request import open_context
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +50,23 @@ async def session_of(state: Any, *, request_id: str = "") -> SessionView:
     now = runtime.current()
     headers = state.router.headers.raw_headers
     cookie = session_cookie(headers.get("cookie", ""), now.settings)
-    return await now.identity.session(cookie, address=state.router.session.client_ip, request_id=request_id)
+    return await now.identity.session(cookie, address=address_of(state), request_id=request_id)
+
+
+async def still_speaks_for(state: Any, who: Principal) -> bool:
+    """Whether the event's socket speaks for the same person with the same rights as when its handler began. What runs in the background
+    asks before it shows more: the person may have signed out, and the tab may be another's by now."""
+    now = (await session_of(state)).principal
+    return (now.id, now.tenant_id, now.role, now.is_super_admin) == (who.id, who.tenant_id, who.role, who.is_super_admin)
+
+
+def address_of(state: Any) -> str:
+    """The address that the event's socket was opened from, as for a request: behind proxies that the operator trusts, what they say."""
+    sent = state.router.headers.raw_headers
+    lines = [(b"x-forwarded-for", sent["x-forwarded-for"].encode("latin-1", "replace"))] if "x-forwarded-for" in sent else []
+    scope = {"headers": lines, "client": (sent.get("asgi-scope-client") or state.router.session.client_ip, 0)}
+    hops = runtime.current().settings.server.trusted_proxy_hops
+    return open_context(scope, started=0, trusted_proxy_hops=hops).address
 
 
 def is_connected(socket: str) -> bool:

@@ -15,7 +15,7 @@ from reflex.utils.format import format_event_handler
 from reflex_base.event import Event
 from reflex_base.registry import RegistrationContext
 
-from state.guard import permission_of
+from state.guard import STORE, permission_of, store_is_public
 
 log = structlog.get_logger(__name__)
 
@@ -55,9 +55,14 @@ class Gate(Middleware):
 
 
 async def _empty_what_is_personal(state: BaseState) -> None:
+    store_is_personal = not store_is_public()
     for kind in list(RegistrationContext.get().base_states.values()):
-        if getattr(kind, "_personal", False):
+        if getattr(kind, "_personal", False) or (store_is_personal and _shows_the_store(kind)):
             (await state.get_state(kind)).reset()
+
+
+def _shows_the_store(kind: type[BaseState]) -> bool:
+    return any(permission_of(handler.fn) is STORE for handler in kind.event_handlers.values())
 
 
 def _own_names() -> frozenset[str]:

@@ -61,7 +61,7 @@ def handler(permission: Permission, *, background: bool = False, supersedes: boo
         where = function.__qualname__
 
         async def admit(state: Any, arguments: tuple[Any, ...], named: dict[str, Any], request_id: str) -> inspect.BoundArguments:
-            open_to_all = permission is PUBLIC or (permission is STORE and _store_is_public())
+            open_to_all = permission is PUBLIC or (permission is STORE and store_is_public())
             session = await session_of(state, request_id=request_id) if not open_to_all else None
             if session is not None:
                 require(session.principal, permission)
@@ -126,7 +126,8 @@ def require(principal: Principal, permission: Permission) -> None:
         raise PermissionDenied("Your role in this tenant does not allow this.")
 
 
-def _store_is_public() -> bool:
+def store_is_public() -> bool:
+    """Whether models and prices are shown to who is not signed in."""
     try:
         return runtime.current().settings.store.public
     except StorageUnavailable:

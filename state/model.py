@@ -10,17 +10,16 @@ import reflex as rx
 from backend import runtime
 from backend.catalog.schemas import ModelDetail, PaletteHit
 from backend.catalog.service import CatalogService
-from backend.kernel.errors import BourseError
 from backend.kernel.ids import new_id
-from backend.routing.table import RouteTable
 from state.base import explain
 from state.guard import STORE, handler
 from state.offers import OfferRow, PriceRow, offer_row, other_prices, price_rows
 from state.samples import code_samples
-from state.views import NOT_STATED, Hit, date_text, hit, price_note, price_text, status_text, tokens_text
+from state.views import NOT_STATED, Hit, date_text, hit, month_text, origin_text, price_note, price_text, status_text, tokens_text
 
 _OFFERS_SHOWN = 24
 _NEAR_WORDS, _NEAR_SHOWN = 6, 6
+_DATES = frozenset({"release_date", "knowledge_cutoff", "deprecation_date"})
 _NOT_CONNECTED = "Works as soon as an operator connects one of its providers; until then the answer is a clear error."
 
 
@@ -74,7 +73,7 @@ class ModelState(rx.State):
         """The name after /models/ decides; the same name again is only refreshed."""
         name = self._name()
         if name != self.asked:
-            self.stage = "waiting"
+            self.stage, self._all_offers = "waiting", False
         self.asked = name
         await self._try_again()
 
@@ -99,8 +98,7 @@ class ModelState(rx.State):
         await self._show(self._name())
 
     def _name(self) -> str:
-        """The model or offer that the address names."""
-        return unquote(self.router.url.path.removeprefix("/models/")).strip("/")[:255]
+        return name_in(self.router.url.path)
 
     async def _try_again(self) -> None:
         try:
@@ -118,11 +116,10 @@ class ModelState(rx.State):
             self.stage, self.title = "missing", "No such model · Bourse"
             self.near = [hit(found) for found in _near(now.catalog, name)]
             return
-        if detail.summary.id != self.slug:
-            self._all_offers = False
         self._show_detail(detail, now.clock.now())
         self.samples = code_samples(detail, production=now.settings.is_production)
-        self.sample_note = "" if _is_served(now.routes, detail.summary.id) else _NOT_CONNECTED
+        route = now.routes.find(detail.summary.id)
+        self.sample_note = "" if route is not None and route.enabled else _NOT_CONNECTED
 
     def _show_detail(self, detail: ModelDetail, now: datetime) -> None:
         summary = detail.summary
@@ -138,25 +135,15 @@ class ModelState(rx.State):
         self.abilities = [
             Ability(one.label, {True: "yes", False: "no", None: NOT_STATED}[one.supported]) for one in detail.capability_matrix
         ]
-        self.details = [Line(fact.label, fact.value, fact.source) for fact in detail.facts]
+        self.details = [
+            Line(fact.label, month_text(fact.value) if fact.name in _DATES else fact.value, fact.source) for fact in detail.facts
+        ]
         self.aliases = list(detail.aliases[:40])
 
 
-class _Unrestricted:
-    """A key that may use every model: what is asked is whether the gateway can, not whether somebody may."""
-
-    models: frozenset[str] | None = None
-    tenant_models: frozenset[str] | None = None
-    default_model: str | None = None
-    tier: str | None = None
-
-
-def _is_served(routes: RouteTable, name: str) -> bool:
-    try:
-        routes.resolve(name, _Unrestricted())
-    except BourseError:
-        return False
-    return True
+def name_in(path: str) -> str:
+    """The model or offer that the address of a model's page names."""
+    return unquote(path.removeprefix("/models/")).strip("/")[:255]
 
 
 def _near(catalog: CatalogService, name: str) -> list[PaletteHit]:
@@ -185,12 +172,14 @@ def _key_facts(detail: ModelDetail) -> list[Line]:
             Line(f"Output{seller}, per 1M", _dollars(reference.output_nano if reference else None, note)),
             Line("Cached input", _dollars(reference.cache_read_nano if reference else None, NOT_STATED)),
         ]
+    said = origin_text(reference.price_source, reference.price_as_of) if reference else ""
     return [
         *priced,
+        *([Line("Price as told by", said)] if said else []),
         Line("Context", tokens_text(summary.context_tokens) or NOT_STATED),
         Line("Max output", tokens_text(detail.max_output_tokens) or NOT_STATED),
         Line("Released", date_text(summary.release_date) or NOT_STATED),
-        Line("Knowledge until", detail.knowledge_cutoff or NOT_STATED),
+        Line("Knowledge until", month_text(detail.knowledge_cutoff) or NOT_STATED),
     ]
 
 

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from backend.catalog.schemas import OfferView, PriceLineView
-from state.views import date_text, price_note, price_text, status_text
+from backend.pricing.doubt import UNCONFIRMED
+from backend.pricing.evidence import OPERATOR
+from state.views import date_text, origin_text, price_note, price_text, status_text
 
 STALE_DAYS = 30
 """A price that nobody has confirmed for longer than this is said to be old."""
@@ -44,11 +46,18 @@ class PriceRow:
 
 def offer_row(offer: OfferView, now: datetime) -> OfferRow:
     evidence, tone = evidence_text(offer, now)
-    parts = [offer.id, offer.region or "", *(f"{amount} {unit}" for _, amount, unit in other_prices(offer)[:1])]
-    if offer.status != "active":
-        parts.append(status_text(offer.status)[0])
+    parts = [
+        offer.id,
+        offer.region or "",
+        origin_text(offer.price_source, offer.price_as_of),
+        *(f"{amount} {unit}" for _, amount, unit in other_prices(offer)[:1]),
+    ]
+    if offer.doubt is not None:
+        parts.append(offer.doubt)
     if offer.deprecation_date:
         parts.append(f"{'retired' if offer.deprecation_date <= now.date() else 'retires'} {date_text(offer.deprecation_date)}")
+    elif offer.status != "active":
+        parts.append(status_text(offer.status)[0])
     return OfferRow(
         id=offer.id,
         provider=offer.provider_name,
@@ -72,11 +81,16 @@ def other_prices(offer: OfferView) -> list[tuple[str, str, str]]:
 
 
 def evidence_text(offer: OfferView, now: datetime) -> tuple[str, str]:
-    """How well a price is supported, and the tone of saying so: `3 of 3 agree`, `1 source, 41 days old`."""
+    """How well a price is supported, and the tone of saying so: `3 of 3 agree`, `1 source, 41 days old`, `set here`, `unconfirmed`."""
     if offer.price_state == "quarantined":
         return "in quarantine", "bad"
     if not offer.price_sources:
         return "no source", "plain"
+    if offer.doubt is not None:
+        return UNCONFIRMED, "warn"
+    if offer.price_source == OPERATOR:
+        # It goes before all others, so how many say otherwise is no warning.
+        return "set here", "good"
     days = (now - offer.price_observed_at).days if offer.price_observed_at else 0
     age = f", {days} days old" if days > STALE_DAYS else ""
     if offer.price_sources == 1:

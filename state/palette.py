@@ -17,6 +17,6 @@ class PaletteState(rx.State):
 
     @handler(STORE)
     def ask(self, text: str) -> None:
-        wanted = str(text).strip()[:200]
+        wanted = text.strip()[:200]
         self.hits = [hit(found) for found in runtime.current().catalog.palette(wanted, _LINES)] if wanted else []
         self.hits_for = wanted

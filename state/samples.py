@@ -1,8 +1,12 @@
 """Working code for one model, in three languages. `{origin}` becomes the address in the person's browser."""
 
 import json
+from typing import Any
 
 from backend.catalog.schemas import ModelDetail
+from backend.identity.bootstrap import DEMO_KEY
+
+_YOURS = "sk-…your key…"
 
 _CURL = """curl {origin}/v1/chat/completions \\
   -H "Authorization: Bearer KEY" \\
@@ -39,16 +43,29 @@ def code_samples(detail: ModelDetail, *, production: bool) -> list[dict[str, str
     """[{name, code}] for chat models, empty for the rest. Only development has a demo key to print."""
     if detail.summary.mode != "chat":
         return []
-    key = "sk-…your key…" if production else "sk-demo.my-secret"
-    # Catalog names come from outside: as JSON they are one safe literal in all three languages, and a quote cannot leave the shell's.
-    model = json.dumps(detail.summary.id).replace("'", "")
+    key = _YOURS if production else DEMO_KEY
     return [
-        {"name": name, "code": text.replace("KEY", key).replace("MODEL", model)}
-        for name, text in (("curl", _CURL), ("Python", _PYTHON), ("JavaScript", _JAVASCRIPT))
+        _sample(name, text, key, detail.summary.id) for name, text in (("curl", _CURL), ("Python", _PYTHON), ("JavaScript", _JAVASCRIPT))
     ]
 
 
 def curl_sample(model: str, *, demo: bool) -> list[dict[str, str]]:
     """[{name, code}]: a first call from the command line; with the demo key for whoever may see it."""
-    key = "sk-demo.my-secret" if demo else "sk-…your key…"
-    return [{"name": "curl", "code": _CURL.replace("KEY", key).replace("MODEL", json.dumps(model))}]
+    return [_sample("curl", _CURL, DEMO_KEY if demo else _YOURS, model)]
+
+
+def literal(value: Any) -> str:
+    """A literal in all three languages. An address that somebody wrote himself stays as it is."""
+    return json.dumps(value, ensure_ascii=False).replace("{origin}", "{\\u006frigin}")
+
+
+def in_quotes(text: str) -> str:
+    """What a shell reads as this text between single quotes, where all stands for itself but a quote: that ends them, is written, and
+    begins them anew."""
+    return text.replace("'", "'\\''")
+
+
+def _sample(name: str, text: str, key: str, model: str) -> dict[str, str]:
+    # Names come from outside: as a literal they are one safe word in all three languages.
+    named = in_quotes(literal(model)) if name == "curl" else literal(model)
+    return {"name": name, "code": text.replace("KEY", key).replace("MODEL", named)}

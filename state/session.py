@@ -18,6 +18,8 @@ class SessionState(rx.State):
     signed_in: bool = False
     name: str = ""
     tenant: str = ""
+    operates: bool = False
+    """A super admin: he sees ways to what others may not."""
     here: str = "/"
     """This page's address, quoted for use in another one."""
 
@@ -28,6 +30,7 @@ class SessionState(rx.State):
         self.signed_in = view.signed_in
         self.name = view.principal.name
         self.tenant = view.tenant_name
+        self.operates = view.signed_in and view.principal.is_super_admin
         url = self.router.url
         self.here = quote(f"{url.path}?{url.query}" if url.query else url.path or "/", safe="/")
         self.known = True

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.configuration import load_settings
+from state.row_marks import RowMarks
 from state.views import Choice, ModelRow
 
 FILE = Path(".build") / "storefront.json"
@@ -23,6 +24,7 @@ class Storefront:
     total: int = 0
     provider_count: int = 0
     rows: list[ModelRow] = dataclasses.field(default_factory=list)
+    marks: dict[str, RowMarks] = dataclasses.field(default_factory=dict)
     facets: dict[str, list[Choice]] = dataclasses.field(default_factory=dict)
 
 
@@ -36,6 +38,7 @@ def load_storefront(path: Path = FILE) -> Storefront:
     try:
         found: dict[str, Any] = json.loads(path.read_text("utf-8"))
         found["rows"] = [ModelRow(**row) for row in found["rows"]]
+        found["marks"] = {slug: RowMarks(**one) for slug, one in found["marks"].items()}
         found["facets"] = {name: [Choice(**one) for one in values] for name, values in found["facets"].items()}
         return Storefront(**found)
     except (OSError, ValueError, TypeError, KeyError):

@@ -21,6 +21,7 @@ from backend.metering.schemas import CallSummary, SpendToday
 from state.base import admitted, is_connected, session_of
 from state.guard import PUBLIC, handler
 from state.samples import curl_sample
+from state.views import counted, milliseconds_text, percent
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +39,7 @@ _TRIES = 5
 _OUTCOMES = {
     "completed": ("answered", "good"),
     "cached": ("cache hit", "good"),
-    "client_closed": ("caller hung up", "warn"),
+    "client_closed": ("stopped by the caller", "plain"),
     "interrupted": ("interrupted", "warn"),
     "failed": ("failed", "bad"),
     "refused": ("refused", "bad"),
@@ -227,25 +228,24 @@ def comparison_text(spend: SpendToday) -> str:
     change = round(100 * (spend.today.charged_nano - before) / before)
     if not change:
         return "As much as yesterday by this time."
-    return f"{abs(change):,} % {'more' if change > 0 else 'less'} than yesterday by this time."
+    return f"{percent(f'{abs(change):,}')} {'more' if change > 0 else 'less'} than yesterday by this time."
 
 
 def used_text(usage: Usage) -> str:
     """`48,200 tokens, 12 images and 5 min 40 s of sound.`: what all calls together used; empty where that is nothing."""
     amounts = [
-        counted_text(usage.tokens, "token"),
-        counted_text(usage.images, "image"),
+        _some(usage.tokens, "token"),
+        _some(usage.images, "image"),
         f"{sound_text(usage.sound_ms / 1000)} of sound" if usage.sound_ms else "",
-        counted_text(usage.characters, "character"),
-        counted_text(usage.searches, "search", "searches"),
+        _some(usage.characters, "character"),
+        _some(usage.searches, "search", "searches"),
     ]
     *most, last = [text for text in amounts if text] or [""]
     return f"{', '.join(most)} and {last}." if most else last and f"{last}."
 
 
-def counted_text(number: int, one: str, more: str = "") -> str:
-    """`1 image`, `1,200 images`; empty for none."""
-    return "" if not number else f"{number:,} {one if number == 1 else more or one + 's'}"
+def _some(number: int, one: str, more: str = "") -> str:
+    return counted(number, one, more) if number else ""
 
 
 def sound_text(seconds: float) -> str:
@@ -260,14 +260,18 @@ def sound_text(seconds: float) -> str:
 
 
 def condition_text(calls: Sequence[CallSummary]) -> str:
-    """How the shown calls went: `2 of the last 50 calls went wrong.`"""
-    wrong = sum(call.outcome not in ("completed", "cached") for call in calls)
-    shown = "the last call" if len(calls) == 1 else f"the last {len(calls)} calls"
+    """How the shown calls went: `2 of the last 50 calls went wrong, 1 was stopped by the caller.`"""
     if not calls:
         return ""
-    if not wrong:
-        return f"All of {shown} were answered." if len(calls) > 1 else "The last call was answered."
-    return f"{wrong} of {shown} went wrong." if len(calls) > 1 else "The last call went wrong."
+    stopped = sum(call.outcome == "client_closed" for call in calls)
+    wrong = sum(call.outcome not in ("completed", "cached", "client_closed") for call in calls)
+    if len(calls) == 1:
+        return f"The last call {'went wrong' if wrong else 'was stopped by the caller' if stopped else 'was answered'}."
+    shown = f"of the last {len(calls)} calls"
+    by_caller = f"{'was' if stopped == 1 else 'were'} stopped by the caller"
+    if wrong:
+        return f"{wrong} {shown} went wrong{f', {stopped} {by_caller}' if stopped else ''}."
+    return f"{stopped} {shown} {by_caller}." if stopped else f"All {shown} were answered."
 
 
 def call_row(call: CallSummary, names: Mapping[str, str], zone: tzinfo | None, *, today: bool, simulated: bool = False) -> CallRow:
@@ -304,18 +308,11 @@ def amount_text(call: CallSummary) -> str:
         case "second":
             text = sound_text(call.quantity)
         case "query":
-            text = counted_text(number, "search", "searches")
+            text = _some(number, "search", "searches")
         case unit:
-            text = counted_text(number, unit)
+            text = _some(number, unit)
     about = "≈ " if call.usage_source == "estimated" else ""
     return f"{about}{text}" if text else "—"
-
-
-def milliseconds_text(value: int | None) -> str:
-    """`402 ms`, `1.1 s`, or a dash where nothing was measured."""
-    if value is None:
-        return "—"
-    return f"{value} ms" if value < 1000 else f"{value / 1000:.1f} s"
 
 
 def cost_text(call: CallSummary) -> str:

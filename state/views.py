@@ -1,10 +1,11 @@
 """View models: what pages show, as small flat values of finished text. Made from the services' answers, sent to the browser as they are."""
 
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 
 from backend.catalog.schemas import FacetValue, Freshness, ModelSummary, PaletteHit
 from backend.kernel.money import usd_from_nano
+from backend.pricing.equivalence import listed
 
 UNPRICED = "unpriced"
 NOT_STATED = "not stated"
@@ -15,8 +16,14 @@ _STATUS = {
     "deprecated": ("retiring", "warn"),
     "retired": ("retired", "bad"),
 }
-_SOURCES: dict[str, str | None] = {"litellm": "LiteLLM map", "sandbox": None, "aliases": None}
-"""Sources by their names for people; None: our own, which has no age worth telling."""
+_SOURCES: dict[str, str | None] = {
+    "litellm": "LiteLLM map",
+    "price-changes": "price history",
+    "sandbox": None,
+    "aliases": None,
+    "operator": None,
+}
+"""Sources by their names for people; None: our own and what operators state, which have no age worth telling."""
 _TAGS = {
     "vision": "vision",
     "audio_input": "audio",
@@ -83,7 +90,7 @@ class Hit:
 
 
 def model_row(summary: ModelSummary) -> ModelRow:
-    sellers = "1 offer" if summary.offers == 1 else f"{summary.offers:,} offers"
+    sellers = counted(summary.offers, "offer")
     word, tone = status_text(summary.status)
     tags = [text for name, text in _TAGS.items() if name in summary.capabilities][:3]
     if summary.open_weights:
@@ -167,14 +174,68 @@ def date_text(day: date | datetime | None) -> str:
     return f"{day.day} {day:%b %Y}" if day else ""
 
 
+def month_text(stated: str | None) -> str:
+    """`May 2024` for 2024-05, `31 Jul 2024` for 2024-07-31, and whatever is no date as it stands; empty when unknown."""
+    if not stated:
+        return ""
+    try:
+        return date_text(date.fromisoformat(stated)) if len(stated) > len("2024-05") else f"{date.fromisoformat(f'{stated}-01'):%b %Y}"
+    except ValueError:
+        return stated
+
+
+def origin_text(source: str | None, as_of: date | None) -> str:
+    """`genai-prices, 20 Nov 2026`: whose word a price is, and the day that it describes; empty when nobody has one."""
+    return ", ".join(part for part in (source or "", date_text(as_of)) if part)
+
+
 def age_text(since: datetime, now: datetime) -> str:
     """`12 minutes ago`, `3 hours ago`, `41 days ago`."""
-    seconds = max(0, int((now - since).total_seconds()))
+    long = _duration(now - since)
+    return f"{long} ago" if long else "just now"
+
+
+def soon_text(at: datetime, now: datetime) -> str:
+    """`within a minute`, `in 3 hours`."""
+    long = _duration(at - now)
+    return f"in {long}" if long else "within a minute"
+
+
+def _duration(between: timedelta) -> str:
+    """`3 hours`; empty for less than a minute."""
+    seconds = int(between.total_seconds())
     for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
         if seconds >= size:
-            count = seconds // size
-            return f"{count} {unit}{'' if count == 1 else 's'} ago"
-    return "just now"
+            return counted(seconds // size, unit)
+    return ""
+
+
+def milliseconds_text(milliseconds: float | None) -> str:
+    """`402 ms`, `1.1 s`, or a dash where nothing was measured."""
+    if milliseconds is None:
+        return "—"
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
+def counted(number: int, one: str, more: str = "") -> str:
+    """`1 image`, `1,200 images`."""
+    return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def percent(number: str) -> str:
+    """`18 %`, which no line breaks apart."""
+    return f"{number}\u00a0%"
+
+
+def percent_text(share: float) -> str:
+    """How large a change is: `50 %`. One that rounds to nothing or to all of it is neither, so it has a place more or says how near it
+    is."""
+    size = abs(share)
+    if 0.995 <= size < 1:
+        return percent(">\u00a099")
+    if 0 < size < 0.0005:
+        return percent("<\u00a00.1")
+    return percent((f"{size:.1%}" if size < 0.01 else f"{size:,.0%}").removesuffix("%"))
 
 
 def freshness_text(freshness: Freshness, now: datetime) -> str:
@@ -184,11 +245,8 @@ def freshness_text(freshness: Freshness, now: datetime) -> str:
     text = f"{freshness.offers:,} offers of {freshness.models:,} models by {freshness.providers:,} providers."
     read: dict[str, list[str]] = {}
     for source in freshness.sources:
-        if (name := _SOURCES.get(source.source, source.source)) is not None:
+        # A list that was taken away was read as an empty one.
+        if source.rows and (name := _SOURCES.get(source.source, source.source)) is not None:
             dated = f" of {date_text(source.data_date)}" if source.data_date else ""
             read.setdefault(age_text(source.read_at, now), []).append(name + dated)
-    return " ".join([text, *(f"{_listed(names)} read {age}." for age, names in read.items())])
-
-
-def _listed(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    return " ".join([text, *(f"Read {age}: {listed(names)}." for age, names in read.items())])

@@ -3,9 +3,10 @@
 `database` and `database_url` run the test twice, on SQLite and on PostgreSQL. Servers are real, on loopback, and made once per process.
 """
 
+import gc
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import hypothesis
 import pytest
 import structlog
+import yaml
 from xdist.scheduler import LoadScopeScheduling
 
 from backend.configuration import load_settings
@@ -26,6 +28,7 @@ from tests.rig.postgres import Postgres
 from tests.rig.redis import RedisServer
 from tests.rig.schema import make_sqlite_template, migrate, sqlite_url
 from tests.rig.server import AppServer, What
+from tests.rig.statements import share_compiled_statements
 
 if TYPE_CHECKING:
     from backend.runtime import Runtime
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
 # How long one example takes says how busy the machine is.
 hypothesis.settings.register_profile("bourse", deadline=None)
 hypothesis.settings.load_profile("bourse")
+
+share_compiled_statements()
+# Written by the C library: many tests begin with a configuration, and writing it is a third of some.
+yaml.SafeDumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 START = datetime(2026, 7, 15, 12, 0, tzinfo=UTC)
 """Where `clock` begins: a Wednesday noon in the middle of a month, far from every window's edge."""
@@ -43,22 +50,40 @@ BROWSER_SECONDS = 600
 
 
 LONG = (
-    "fleet/",
     "ui/",
+    "fleet/",
     "toolchain/",
+    "sdks/",
     "gateway/test_process",
     "identity/test_revocation",
+    "providers/litellm/",
+    "architecture/",
     "budgets/",
     "faults/",
     "docs/",
-    "identity/",
+    "identity/test_cli",
     "catalog/",
-    "sdks/",
-    "providers/litellm/",
+    "state/",
+    "gateway/test_errors",
+    "gateway/fan_out/",
+    "gateway/test_last_words",
+    "gateway/test_attempts",
+    "gateway/test_money",
+    "gateway/test_provider_keys",
+    "gateway/test_live_providers",
+    "identity/",
+    "pricing/",
 )
 """Tests that take longest come first, so that at the end of a run no process is left alone with one of them."""
-TOGETHER = ("tests/fleet/", "tests/ui/", "tests/sdks/", "tests/providers/litellm/")
-"""Rooms whose files share a server that takes long to start, or litellm, which takes long to import: one process runs all of each."""
+TOGETHER = (
+    ("tests/fleet/",),
+    ("tests/ui/",),
+    ("tests/sdks/",),
+    ("tests/providers/litellm/",),
+    ("tests/architecture/",),
+    ("tests/state/test_playground", "tests/state/test_private_store", "tests/state/test_sockets"),
+)
+"""Rooms whose files share what takes long to make: a server, litellm imported, our own files read. One process runs all of each."""
 
 
 def _begins_early(item: pytest.Item) -> int:
@@ -70,13 +95,24 @@ class OneProcessPerFile(LoadScopeScheduling):
     """As pytest-xdist's `loadfile`, in the order of collection, and with some rooms kept together."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((room for room in TOGETHER if nodeid.startswith(room)), nodeid.partition("::")[0])
+        return next((rooms[0] for rooms in TOGETHER if nodeid.startswith(rooms)), nodeid.partition("::")[0])
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
     config.option.loadscopereorder = False
     return OneProcessPerFile(config, log) if config.option.dist == "loadfile" else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Nothing of what is collected is ever garbage, and looking through all of it again and again is a tenth of what tests cost."""
+    gc.disable()
+    collected = yield
+    gc.freeze()
+    gc.set_threshold(10_000, 10, 10)
+    gc.enable()
+    return collected
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -44,6 +44,29 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_audit_entry_tenant_id"), ["tenant_id"], unique=False)
 
     op.create_table(
+        "benchmark",
+        sa.Column("id", sa.String(length=160), nullable=False),
+        sa.Column("name", sa.String(length=160), nullable=False),
+        sa.Column("metric", sa.String(length=120), nullable=False),
+        sa.Column("version", sa.String(length=64), nullable=False),
+        sa.Column("skill", sa.String(length=32), nullable=True),
+        sa.Column("language", sa.String(length=16), nullable=True),
+        sa.Column("direction", sa.String(length=8), nullable=False),
+        sa.Column("unit", sa.String(length=64), nullable=False),
+        sa.Column("scale_worst", sa.Float(), nullable=True),
+        sa.Column("scale_best", sa.Float(), nullable=True),
+        sa.Column("family", sa.String(length=120), nullable=False),
+        sa.Column("dataset", sa.String(length=120), nullable=False),
+        sa.Column("licence", sa.String(length=120), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_benchmark")),
+    )
+    with op.batch_alter_table("benchmark", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_benchmark_skill"), ["skill"], unique=False)
+
+    op.create_table(
         "budget_day",
         sa.Column("budget_id", sa.String(length=40), nullable=False),
         sa.Column("day", sa.Date(), nullable=False),
@@ -123,6 +146,25 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_change")),
     )
     op.create_table(
+        "ingestion_report",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("trigger", sa.String(length=16), nullable=False),
+        sa.Column("actor", sa.String(length=64), nullable=False),
+        sa.Column("outcome", sa.String(length=16), nullable=False),
+        sa.Column("sources", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("difference", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("error", sa.String(), nullable=True),
+        sa.Column("telling", sa.String(length=16), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("tell_at", sa.DateTime(timezone=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ingestion_report")),
+    )
+    with op.batch_alter_table("ingestion_report", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_ingestion_report_telling"), ["telling"], unique=False)
+
+    op.create_table(
         "ingestion_run",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("source", sa.String(length=64), nullable=False),
@@ -140,6 +182,16 @@ def upgrade() -> None:
     with op.batch_alter_table("ingestion_run", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_ingestion_run_source"), ["source"], unique=False)
 
+    op.create_table(
+        "job",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("holder", sa.String(length=64), nullable=True),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("error", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_job")),
+    )
     op.create_table(
         "model",
         sa.Column("id", sa.String(length=200), nullable=False),
@@ -163,6 +215,8 @@ def upgrade() -> None:
         sa.Column("open_weights", sa.Boolean(), nullable=True),
         sa.Column("licence", sa.String(length=120), nullable=True),
         sa.Column("facts", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("stated", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), server_default="{}", nullable=False),
+        sa.Column("hidden", sa.Boolean(), server_default=sa.text("(false)"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_model")),
@@ -172,6 +226,25 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_model_family"), ["family"], unique=False)
         batch_op.create_index(batch_op.f("ix_model_mode"), ["mode"], unique=False)
         batch_op.create_index(batch_op.f("ix_model_status"), ["status"], unique=False)
+        batch_op.create_index(batch_op.f("ix_model_updated_at"), ["updated_at"], unique=False)
+
+    op.create_table(
+        "price_change",
+        sa.Column("id", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("after_day", sa.Date(), nullable=True),
+        sa.Column("event", sa.String(length=20), nullable=False),
+        sa.Column("offer_id", sa.String(length=255), nullable=False),
+        sa.Column("source", sa.String(length=64), nullable=False),
+        sa.Column("source_url", sa.String(), nullable=False),
+        sa.Column("rates", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("before", sa.JSON().with_variant(postgresql.JSONB(), "postgresql"), nullable=False),
+        sa.Column("reverted", sa.Boolean(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_price_change")),
+    )
+    with op.batch_alter_table("price_change", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_price_change_day"), ["day"], unique=False)
+        batch_op.create_index(batch_op.f("ix_price_change_offer_id"), ["offer_id"], unique=False)
 
     op.create_table(
         "provider",
@@ -259,6 +332,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_route")),
     )
     op.create_table(
+        "source_copy",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("format", sa.String(length=24), nullable=False),
+        sa.Column("url", sa.String(), nullable=True),
+        sa.Column("body", sa.LargeBinary(), nullable=True),
+        sa.Column("body_hash", sa.String(length=64), nullable=True),
+        sa.Column("entries", sa.Integer(), nullable=False),
+        sa.Column("etag", sa.String(), nullable=True),
+        sa.Column("last_modified", sa.String(length=64), nullable=True),
+        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("checked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("tried_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("failures", sa.Integer(), nullable=False),
+        sa.Column("error", sa.String(), nullable=True),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_source_copy")),
+    )
+    op.create_table(
         "stored_bytes",
         sa.Column("tenant_id", sa.String(length=40), nullable=False),
         sa.Column("bytes", sa.BigInteger(), nullable=False),
@@ -314,6 +404,26 @@ def upgrade() -> None:
         sa.UniqueConstraint("email", name=op.f("uq_user_email")),
     )
     op.create_table(
+        "access_token",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("public_id", sa.String(length=64), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(), nullable=False),
+        sa.Column("name", sa.String(length=255), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_by", sa.String(length=40), nullable=True),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_used_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_access_token_user_id_user")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_token")),
+        sa.UniqueConstraint("public_id", name=op.f("uq_access_token_public_id")),
+        sa.UniqueConstraint("sha256", name=op.f("uq_access_token_sha256")),
+    )
+    with op.batch_alter_table("access_token", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_access_token_user_id"), ["user_id"], unique=False)
+
+    op.create_table(
         "api_key",
         sa.Column("id", sa.String(length=40), nullable=False),
         sa.Column("public_id", sa.String(length=64), nullable=False),
@@ -340,6 +450,33 @@ def upgrade() -> None:
     with op.batch_alter_table("api_key", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_api_key_owner_user_id"), ["owner_user_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_api_key_tenant_id"), ["tenant_id"], unique=False)
+
+    op.create_table(
+        "benchmark_result",
+        sa.Column("id", sa.String(length=40), nullable=False),
+        sa.Column("benchmark_id", sa.String(length=160), nullable=False),
+        sa.Column("published_name", sa.String(length=255), nullable=False),
+        sa.Column("stated_id", sa.String(length=255), nullable=True),
+        sa.Column("variant", sa.String(length=64), nullable=False),
+        sa.Column("model_id", sa.String(length=200), nullable=True),
+        sa.Column("score", sa.Float(), nullable=False),
+        sa.Column("measured_on", sa.Date(), nullable=True),
+        sa.Column("source_url", sa.String(length=1000), nullable=False),
+        sa.Column("dataset", sa.String(length=120), nullable=False),
+        sa.Column("licence", sa.String(length=120), nullable=False),
+        sa.Column("reported_by", sa.String(length=120), nullable=False),
+        sa.Column("self_reported", sa.Boolean(), nullable=False),
+        sa.Column("notes", sa.String(length=500), nullable=False),
+        sa.Column("origin", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["benchmark_id"], ["benchmark.id"], name=op.f("fk_benchmark_result_benchmark_id_benchmark")),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_benchmark_result_model_id_model"), ondelete="SET NULL"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_benchmark_result")),
+    )
+    with op.batch_alter_table("benchmark_result", schema=None) as batch_op:
+        batch_op.create_index(batch_op.f("ix_benchmark_result_benchmark_id"), ["benchmark_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_benchmark_result_model_id"), ["model_id"], unique=False)
 
     op.create_table(
         "budget",
@@ -448,6 +585,7 @@ def upgrade() -> None:
         batch_op.create_index(batch_op.f("ix_offer_model_id"), ["model_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_offer_price_state"), ["price_state"], unique=False)
         batch_op.create_index(batch_op.f("ix_offer_provider_id"), ["provider_id"], unique=False)
+        batch_op.create_index(batch_op.f("ix_offer_updated_at"), ["updated_at"], unique=False)
 
     op.create_table(
         "provider_key",
@@ -555,6 +693,7 @@ def downgrade() -> None:
 
     op.drop_table("provider_key")
     with op.batch_alter_table("offer", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_offer_updated_at"))
         batch_op.drop_index(batch_op.f("ix_offer_provider_id"))
         batch_op.drop_index(batch_op.f("ix_offer_price_state"))
         batch_op.drop_index(batch_op.f("ix_offer_model_id"))
@@ -573,11 +712,20 @@ def downgrade() -> None:
         batch_op.drop_index(batch_op.f("ix_budget_key_id"))
 
     op.drop_table("budget")
+    with op.batch_alter_table("benchmark_result", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_benchmark_result_model_id"))
+        batch_op.drop_index(batch_op.f("ix_benchmark_result_benchmark_id"))
+
+    op.drop_table("benchmark_result")
     with op.batch_alter_table("api_key", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_api_key_tenant_id"))
         batch_op.drop_index(batch_op.f("ix_api_key_owner_user_id"))
 
     op.drop_table("api_key")
+    with op.batch_alter_table("access_token", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_access_token_user_id"))
+
+    op.drop_table("access_token")
     op.drop_table("user")
     op.drop_table("tenant")
     op.drop_table("system_setting")
@@ -587,6 +735,7 @@ def downgrade() -> None:
 
     op.drop_table("stored_response")
     op.drop_table("stored_bytes")
+    op.drop_table("source_copy")
     op.drop_table("route")
     with op.batch_alter_table("rollup_series", schema=None) as batch_op:
         batch_op.drop_index("ix_rollup_series_tenant_id_model")
@@ -599,17 +748,28 @@ def downgrade() -> None:
     op.drop_table("replay")
     op.drop_table("provider_edit")
     op.drop_table("provider")
+    with op.batch_alter_table("price_change", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_price_change_offer_id"))
+        batch_op.drop_index(batch_op.f("ix_price_change_day"))
+
+    op.drop_table("price_change")
     with op.batch_alter_table("model", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_model_updated_at"))
         batch_op.drop_index(batch_op.f("ix_model_status"))
         batch_op.drop_index(batch_op.f("ix_model_mode"))
         batch_op.drop_index(batch_op.f("ix_model_family"))
         batch_op.drop_index(batch_op.f("ix_model_creator"))
 
     op.drop_table("model")
+    op.drop_table("job")
     with op.batch_alter_table("ingestion_run", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_ingestion_run_source"))
 
     op.drop_table("ingestion_run")
+    with op.batch_alter_table("ingestion_report", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_ingestion_report_telling"))
+
+    op.drop_table("ingestion_report")
     op.drop_table("change")
     with op.batch_alter_table("call", schema=None) as batch_op:
         batch_op.drop_index("ix_call_tenant_id_created_at")
@@ -620,6 +780,10 @@ def downgrade() -> None:
     op.drop_table("cache_generation")
     op.drop_table("budget_holder")
     op.drop_table("budget_day")
+    with op.batch_alter_table("benchmark", schema=None) as batch_op:
+        batch_op.drop_index(batch_op.f("ix_benchmark_skill"))
+
+    op.drop_table("benchmark")
     with op.batch_alter_table("audit_entry", schema=None) as batch_op:
         batch_op.drop_index(batch_op.f("ix_audit_entry_tenant_id"))
         batch_op.drop_index(batch_op.f("ix_audit_entry_at"))

@@ -9,7 +9,7 @@ from components.ui.text import headline
 def content() -> rx.Component:
     return rx.el.main(
         headline("There is no page at this address"),
-        rx.el.p("It may have moved, or the link was cut off. The palette finds every page and model.", class_name="text-ink-2"),
+        rx.el.p("It may have moved, or the link was cut off. The search at the top finds every page and model.", class_name="text-ink-2"),
         rx.el.p(button_link("Go to the store", to="/", kind="primary")),
         id="main",
         tab_index=-1,

@@ -5,11 +5,14 @@ import reflex as rx
 from components.catalog.controls import Address, Drawer, chips, order_select, paging, search_box, view_switch
 from components.catalog.filters import filters
 from components.catalog.model_list import model_cards, model_table, waiting_rows
+from components.changes.tape import tape
+from components.charts.scatter import scatter_chart
 from components.ui.button import button
 from components.ui.copy import copy_button
-from components.ui.feedback import empty_state, error_card
+from components.ui.feedback import empty_state, error_card, skeleton
 from components.ui.text import headline, subline
 from state.store import ORDERS, StoreState
+from state.tape import TapeState
 
 
 def _nothing() -> rx.Component:
@@ -35,9 +38,33 @@ def _no_match() -> rx.Component:
     )
 
 
+def _plot() -> rx.Component:
+    """Price against quality, once the results are weighed."""
+    drawn = scatter_chart(
+        StoreState.plot,
+        about=StoreState.plot_about,
+        x_label="USD per 1M tokens, three in to one out, logarithmic",
+        y_label=rx.cond(StoreState.benchmark != "", "Score, 0 to 100", "Quality, 0 to 100"),
+        price="$ per 1M",
+        to="/models/",
+        height=380,
+    )
+    nothing = empty_state(
+        "Nothing here can be drawn.",
+        rx.el.p("None of these models has both a price per token and enough results."),
+        custom_attrs={"data-testid": "undrawn"},
+    )
+    waiting = rx.el.div(
+        skeleton("h-4 w-80"), skeleton("mt-6 h-[320px] w-full"), rx.el.p("Reading benchmark results …", class_name="sr-only", role="status")
+    )
+    shown = rx.match(StoreState.plot_stage, ("drawn", drawn), ("nothing", nothing), waiting)
+    return rx.el.div(shown, class_name="pt-4", custom_attrs={"data-testid": "plot"})
+
+
 def content() -> rx.Component:
     return rx.fragment(
         Address.create(query=StoreState.address, answered=StoreState.answered),
+        tape(TapeState),
         rx.el.div(
             rx.el.aside(
                 Drawer.create(
@@ -65,10 +92,10 @@ def content() -> rx.Component:
                 rx.el.div(
                     rx.cond(
                         StoreState.rows.length() > 0,
-                        rx.cond(StoreState.view == "cards", model_cards(StoreState), model_table(StoreState)),
+                        rx.match(StoreState.view, ("cards", model_cards(StoreState)), ("scatter", _plot()), model_table(StoreState)),
                         rx.cond(StoreState.answered > 0, _nothing(), waiting_rows()),
                     ),
-                    paging(StoreState),
+                    rx.cond(StoreState.view != "scatter", paging(StoreState)),
                     custom_attrs={"data-answer": "1"},
                     class_name="min-h-[60vh]",
                 ),

@@ -95,5 +95,5 @@ def content() -> rx.Component:
         ),
         id="main",
         tab_index=-1,
-        class_name="mx-auto min-h-[70vh] max-w-[1180px] px-4 pt-5 pb-20 outline-none sm:px-7",
+        class_name="mx-auto min-h-screen max-w-[1180px] px-4 pt-5 pb-20 outline-none sm:px-7",
     )

@@ -12,11 +12,12 @@ const write = async (text) => {
   if (!done) throw new Error("the browser refused");
 };
 
-export function CopyButton({ text, what = "", className, ref: _ref }) {
+// What was said about the last copy, for a moment, and the way to copy.
+const useCopy = () => {
   const [said, setSaid] = useState("");
   const timer = useRef(0);
   useEffect(() => () => clearTimeout(timer.current), []);
-  const copy = async () => {
+  const copy = async (text) => {
     try {
       await write(text);
       setSaid("Copied");
@@ -26,8 +27,22 @@ export function CopyButton({ text, what = "", className, ref: _ref }) {
     clearTimeout(timer.current);
     timer.current = setTimeout(() => setSaid(""), 1600);
   };
+  return [said, copy];
+};
+
+export function CopyAddress({ className, ref: _ref }) {
+  const [said, copy] = useCopy();
   return (
-    <button type="button" className={className} data-testid="copy" aria-label={`Copy ${what}`.trim()} onClick={copy}>
+    <button type="button" className={className} data-testid="share" onClick={() => copy(window.location.href)}>
+      <span role="status">{said || "Copy link"}</span>
+    </button>
+  );
+}
+
+export function CopyButton({ text, what = "", className, ref: _ref }) {
+  const [said, copy] = useCopy();
+  return (
+    <button type="button" className={className} data-testid="copy" aria-label={`Copy ${what}`.trim()} onClick={() => copy(text)}>
       <span role="status">{said || "Copy"}</span>
     </button>
   );

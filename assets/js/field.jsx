@@ -2,7 +2,7 @@ import { useEffect, useRef } from "react";
 import { isTyping } from "$/public/js/keyboard.js";
 
 // A search field that owns its text: nothing is sent until the person pauses, so typing never waits for the server. `value` is what
-// the server knows; it is taken over only while nobody is writing. Enter sends at once, Escape empties.
+// the server knows; it is taken over only while nobody is writing. One with an `inputMode` takes a number and searches nothing. Enter sends at once, Escape empties.
 export function Field({ value = "", label, placeholder, delay = 200, shortcut, onSettle, className, ref: _ref, ...rest }) {
   const input = useRef(null), timer = useRef(0), sent = useRef(value), send = useRef(onSettle);
   send.current = onSettle;
@@ -33,7 +33,7 @@ export function Field({ value = "", label, placeholder, delay = 200, shortcut, o
     <input
       {...rest}
       ref={input}
-      type="search"
+      type={rest.inputMode ? "text" : "search"}
       aria-label={label}
       data-shortcut={shortcut}
       placeholder={placeholder}

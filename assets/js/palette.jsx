@@ -3,7 +3,7 @@ import { useNavigate } from "react-router";
 import { isTyping } from "$/public/js/keyboard.js";
 
 const OPEN = "bourse:palette";
-export const openPalette = () => dispatchEvent(new Event(OPEN));
+const openPalette = () => dispatchEvent(new Event(OPEN));
 
 // What stands in the top bar: looks like a field, opens the palette.
 export function PaletteButton({ className, children, ref: _ref }) {
@@ -133,7 +133,7 @@ export function Palette({ pages, hits, hitsFor, onAsk, ref: _ref }) {
             onClick={() => go(line)}
           >
             <span className="min-w-0 truncate font-medium">{line.label}</span>
-            <span className="ml-auto shrink-0 truncate text-[12.5px] text-ink-3">{line.hint}</span>
+            <span className={"ml-auto shrink-0 truncate text-[12.5px] " + (i === current ? "text-ink-2" : "text-ink-3")}>{line.hint}</span>
           </div>
         ))}
       </div>

@@ -43,6 +43,8 @@ class AuditService:
         if principal.kind == "system" and principal.name:
             # The person behind the command line, as the operating system knows him.
             facts = {"operator": principal.name, **facts}
+        if principal.via:
+            facts = {"via": principal.via, **facts}
         _refuse_secrets(facts, ())
         entry = AuditEntry(
             id=new_id("audit"),

@@ -1,9 +1,8 @@
 """What a process remembers of each budget: the limit as it was last seen, what was spent, and the slice that it holds."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from backend.budgets.slices import NoSlice, Slice
 from backend.budgets.tables import Budget
@@ -43,8 +42,7 @@ def places_of(payer: Payer) -> list[Place]:
     return places
 
 
-@dataclass(frozen=True, slots=True)
-class Headroom:
+class Headroom(NamedTuple):
     """How a budget stands. Amounts in nano-dollars; `used` is what was charged, without calls that still run."""
 
     scope: str

@@ -5,19 +5,33 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.catalog.creators import creator_name
+from backend.catalog.languages import language_name
 from backend.catalog.schemas import CapabilityState, Fact, ModelDetail, ModelSummary, OfferView, PriceLineView
 from backend.catalog.taxonomy import CAPABILITIES, FORMATS, MODALITIES, MODES, STATUSES
 from backend.kernel.money import format_usd
+from backend.pricing.schemas import PriceOrigin
 from backend.pricing.tiers import COMPONENTS, UNITS, Tier, compact_count
 
 Row = Mapping[str, Any]
 
 
-def model_detail(summary: ModelSummary, row: Row, offers: Sequence[Row], prices: Sequence[Row], aliases: Sequence[str]) -> ModelDetail:
+def model_detail(
+    summary: ModelSummary,
+    row: Row,
+    offers: Sequence[Row],
+    prices: Sequence[Row],
+    aliases: Sequence[str],
+    origins: Sequence[PriceOrigin],
+) -> ModelDetail:
+    """`origins`: of the offers, in the order in which they are shown; those without one come last."""
+    place = {origin.offer_id: (number, origin) for number, origin in enumerate(origins)}
     by_offer: dict[str, list[Row]] = defaultdict(list)
     for price in prices:
         by_offer[price["offer_id"]].append(price)
-    views = tuple(offer_view(offer, by_offer[offer["id"]]) for offer in offers)
+    found = [(*place.get(offer["id"], (len(place), PriceOrigin(offer["id"]))), offer) for offer in offers]
+    views = tuple(
+        offer_view(offer, by_offer[offer["id"]], origin) for _, origin, offer in sorted(found, key=lambda one: (one[0], one[1].offer_id))
+    )
     denied = set(row["capabilities_denied"])
     return ModelDetail(
         summary=summary,
@@ -37,10 +51,11 @@ def model_detail(summary: ModelSummary, row: Row, offers: Sequence[Row], prices:
         offers=views,
         aliases=tuple(aliases),
         headline=_headline(summary, views),
+        updated_at=row["updated_at"],
     )
 
 
-def offer_view(offer: Row, prices: Sequence[Row]) -> OfferView:
+def offer_view(offer: Row, prices: Sequence[Row], origin: PriceOrigin) -> OfferView:
     """`prices`: all current evidence about the offer, in force or not."""
 
     def in_force(component: str, tier: str = "") -> int | None:
@@ -73,6 +88,9 @@ def offer_view(offer: Row, prices: Sequence[Row]) -> OfferView:
         price_sources=offer["price_sources"],
         price_observed_at=max((p["observed_at"] for p in prices if p["in_force"]), default=None),
         prices=tuple(sorted((price_line(p) for p in prices), key=_line_order)),
+        price_source=origin.source,
+        price_as_of=origin.as_of,
+        doubt=origin.doubt,
     )
 
 
@@ -98,8 +116,13 @@ def price_line(price: Row) -> PriceLineView:
     )
 
 
+_TIMES = {60: "minute", 3600: "hour"}
+
+
 def _per(price: Row) -> str:
     per = (price["extra"] or {}).get("per", 1)
+    if price["unit"] == "second" and per in _TIMES:
+        return _TIMES[per]
     unit = UNITS.get(price["unit"], price["unit"])
     return price["unit"].replace("_", " ") if per == 1 else f"{per:,} {unit}"
 
@@ -126,6 +149,7 @@ _FACT_LABELS = {
     "open_weights": "Weights",
     "licence": "Licence",
     "supported_formats": "Formats",
+    "languages": "Languages",
 }
 
 
@@ -155,6 +179,8 @@ def _shown(name: str, value: Any) -> str:
     if name == "open_weights":
         return "open" if value else "closed"
     labels = _LABELS.get(name, {})
+    if name == "languages":
+        return ", ".join(language_name(tag) for tag in value)
     if isinstance(value, list):
         return ", ".join(labels.get(str(word), str(word)) for word in value)
     if name == "creator":

@@ -7,11 +7,21 @@ from typing import Any
 
 from backend.catalog.models import ModelDraft, OfferDraft, is_first_party, testimonies_by_trust
 from backend.catalog.names import bare_name
-from backend.catalog.taxonomy import CAPABILITIES, FORMATS_OF_MODALITY, MODALITIES, MODALITIES_OF_MODE, MODES, STATUSES
+from backend.catalog.taxonomy import (
+    CAPABILITIES,
+    FORMATS_OF_MODALITY,
+    MODALITIES,
+    MODALITIES_OF_MODE,
+    MODE_OF_NAME,
+    MODE_OF_OUTPUT,
+    MODES,
+    STATUSES,
+)
 
 _DECORATION = re.compile(
     r"\s*\((?:latest|free|beta|new|extended|self-moderated|batch|[^)]*(?:region|cross-region|via)[^)]*)\)$", re.IGNORECASE
 )
+_NAME_PARTS = re.compile(r"[-.:/_]")
 _SELLER_PREFIX = re.compile(r"^[\w .&/'-]{2,24}: (?=\S)")
 _WORDS = {
     "gpt": "GPT", "glm": "GLM", "oss": "OSS", "tts": "TTS", "hd": "HD", "vl": "VL", "ocr": "OCR", "moe": "MoE", "llama": "Llama",
@@ -33,10 +43,13 @@ def model_facts(model: ModelDraft, today: date) -> dict[str, Any]:
                 return value
         return None
 
-    mode = take("mode") or "chat"
-    mode = mode if mode in MODES else "chat"
+    makes = take("modalities_out")
+    stated = take("mode")
+    mode = _mode(model, stated, makes)
+    if mode != stated:
+        facts.pop("mode", None)
     default_in, default_out = MODALITIES_OF_MODE[mode]
-    modalities_in, modalities_out = _modalities(take("modalities_in"), default_in), _modalities(take("modalities_out"), default_out)
+    modalities_in, modalities_out = _modalities(take("modalities_in"), default_in), _modalities(makes, default_out)
     has, denied = _capabilities(model, facts)
     # What a model takes in and what it can do must not contradict each other.
     for modality, capability in (("image", "vision"), ("pdf", "pdf_input"), ("audio", "audio_input"), ("video", "video_input")):
@@ -125,6 +138,16 @@ def _capabilities(model: ModelDraft, facts: dict[str, str]) -> tuple[list[str], 
         elif pro or contra:
             (has if pro >= contra else denied).append(capability)
     return sorted(has), sorted(denied)
+
+
+def _mode(model: ModelDraft, stated: Any, makes: Any) -> str:
+    """What it is for. Maps call much that makes no text a chat model: what it makes says better, or its name where nobody tells that."""
+    mode = str(stated) if stated in MODES else "chat"
+    if mode != "chat" or "text" in (makes or ()):
+        return mode
+    made = (MODE_OF_OUTPUT[word] for word in makes or () if word in MODE_OF_OUTPUT)
+    named = (MODE_OF_NAME[word] for word in _NAME_PARTS.split(model.id) if word in MODE_OF_NAME)
+    return next(made, None) or next(named, mode)
 
 
 def _modalities(stated: Any, default: tuple[str, ...]) -> list[str]:

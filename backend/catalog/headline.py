@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from backend.catalog.languages import language_name
 from backend.catalog.schemas import StoreQuery
 from backend.catalog.taxonomy import CAPABILITIES, MODALITIES, STATUSES
 from backend.kernel.money import format_usd
@@ -46,13 +47,13 @@ _KIND = {
 }
 
 
-def headline(query: StoreQuery, total: int, provider_name: Callable[[str], str], providers: int) -> str:
-    """The sentence, without a full stop. `providers`: how many sell the models that are left."""
+def headline(query: StoreQuery, total: int, provider_name: Callable[[str], str], providers: int, measure: str = "") -> str:
+    """The sentence, without a full stop. `providers`: how many sell the models that are left; `measure`: the benchmark's name."""
     adjectives = [STATUSES.get(word, word).lower() for word in sorted(query.statuses)]
     kinds = _or([_KIND.get(mode, mode) for mode in sorted(query.modes)]) if query.modes else "models"
     if query.open_weights is not None:
         adjectives.append("open-weight" if query.open_weights else "closed")
-    said = _claims(query, provider_name)
+    said = _claims(query, provider_name) + _measured(query, measure)
     number = "No" if total == 0 else f"{total:,}"
     subject = " ".join([number, *([_or(adjectives[:-1] or adjectives)] if len(adjectives) > 1 else []), *adjectives[-1:], kinds])
     if len(adjectives) > 1 and query.open_weights is None:
@@ -82,7 +83,16 @@ def _claims(query: StoreQuery, provider_name: Callable[[str], str]) -> list[str]
         said.append(f"cost {' and '.join(prices)}")
     if query.context_min is not None:
         said.append(f"hold at least {compact_count(query.context_min)} tokens")
+    if query.languages:
+        said.append(f"speak {_and(sorted(language_name(tag) for tag in query.languages))}")
     return said
+
+
+def _measured(query: StoreQuery, measure: str) -> list[str]:
+    where = f"on {measure or query.benchmark}" if query.benchmark else "overall"
+    if query.min_score is not None:
+        return [f"score at least {query.min_score:g} {where}"]
+    return [f"were measured {where}"] if query.benchmark else []
 
 
 def _price(direction: str, low: int | None, high: int | None) -> list[str]:
@@ -113,5 +123,5 @@ def _singular_noun(subject: str) -> str:
 
 def _singular_verb(claim: str) -> str:
     verb, _, rest = claim.partition(" ")
-    verb = "is" if verb == "are" else f"{verb}es" if verb.endswith(("ch", "sh")) else f"{verb}s"
+    verb = {"are": "is", "were": "was"}[verb] if verb in ("are", "were") else f"{verb}es" if verb.endswith(("ch", "sh")) else f"{verb}s"
     return f"{verb} {rest}".rstrip()

@@ -2,19 +2,19 @@
 a millisecond and a count is the number of bits in an AND. Built anew and swapped as a whole; never changed.
 """
 
-import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import date
-from typing import Any
 
-from backend.catalog.creators import creator_name
 from backend.catalog.headline import headline
+from backend.catalog.index_source import IndexSource
+from backend.catalog.languages import Languages
 from backend.catalog.names import canonical, fold
-from backend.catalog.relevance import Rankable, in_order
-from backend.catalog.schemas import FacetValue, ModelSummary, StorePage, StoreQuery
-from backend.catalog.sold import OfferEntry, PriceRange, SoldPrices, cheapness, own_offers
+from backend.catalog.orders import KEYS, by_evidence, in_order
+from backend.catalog.relevance import Rankable, by_relevance
+from backend.catalog.schemas import BY_SCORE, BY_VALUE, NO_EVIDENCE, Evidence, FacetValue, ModelSummary, StorePage, StoreQuery
+from backend.catalog.sold import OfferEntry, PriceRange, SoldPrices, cheapness
 from backend.catalog.taxonomy import CAPABILITIES, MODALITIES, MODES, STATUSES
 
 MAX_SEARCH = 200
@@ -30,29 +30,8 @@ _FACET_OF = {
 }
 _ALL_MUST_HOLD = frozenset({"modality_in", "modality_out", "capability"})
 
-
-class IndexSource:
-    """What an index is built from: feed it rows, offers before models; it keeps no row, only what the index will hold."""
-
-    def __init__(self) -> None:
-        self.providers: dict[str, str] = {}
-        self.offers: dict[str, list[OfferEntry]] = defaultdict(list)
-        self.targets: dict[str, str] = {}
-        self.names: dict[str, list[str]] = defaultdict(list)
-        self.rankables: list[Rankable] = []
-        self._shared: dict[tuple[str, ...], tuple[str, ...]] = {}
-
-    def add_offer(self, row: Any) -> None:
-        offer_id, provider, state = sys.intern(row.id), sys.intern(row.provider_id), sys.intern(row.price_state)
-        retired = row.status == "retired"
-        self.offers[row.model_id].append(OfferEntry(offer_id, provider, state, row.input_nano, row.output_nano, row.price_sources, retired))
-
-    def add_alias(self, row: Any) -> None:
-        self.targets[row.name] = sys.intern(row.target)
-        self.names[row.target].append(row.name)
-
-    def add_model(self, row: Any) -> None:
-        self.rankables.append(_rankable(row, self.offers.get(row.id, []), self._shared))
+_LONGEST_SAID = 40
+"""Signs of a name that nobody has."""
 
 
 class StoreIndex:
@@ -60,19 +39,24 @@ class StoreIndex:
 
     def __init__(self, providers: dict[str, str]) -> None:
         self.providers = providers
+        self.provider_of = {fold(name): provider for provider, name in providers.items()} | {provider: provider for provider in providers}
+        """Ids and names, whatever their case."""
         self.models: list[ModelSummary] = []
         self.position: dict[str, int] = {}
         self.offers: list[tuple[OfferEntry, ...]] = []
         self.model_of_offer: dict[str, int] = {}
         self.aliases: dict[str, str] = {}
         self._texts: list[str] = []
-        self._masks: dict[str, dict[str, int]] = {}
+        self._masks: dict[str, dict[str, int]] = defaultdict(dict)
         self._sold = SoldPrices(())
         self._sellers = {provider: f"{provider} {fold(name)}" for provider, name in providers.items()}
         self._contexts: list[int] = []
         self._orders: dict[str, tuple[int, ...]] = {}
-        self._sources: list[float] = []
+        self._priced = 0
+        self._agreed = 0
+        self._languages = Languages((), {}, self._mask)
         self.everything = 0
+        self.as_of: dict[str, date] = {}
 
     @property
     def offer_count(self) -> int:
@@ -85,7 +69,8 @@ class StoreIndex:
         """Takes a few tenths of a second for the whole store; run it in a thread."""
         index = cls(source.providers)
         index.aliases = source.targets
-        for place in in_order(source.rankables, today):
+        index.as_of = source.as_of
+        for place in by_relevance(source.rankables, today):
             rankable = source.rankables[place]
             index._add(rankable, source.offers.get(rankable.summary.id, []), source.names)
         index._finish()
@@ -105,8 +90,6 @@ class StoreIndex:
         words = " ".join(dict.fromkeys(fold(name) for name in names if name))
         # The second spelling without separators lets "gpt4o" find "gpt-4o".
         self._texts.append(f"{words} {''.join(c for c in fold(summary.id) if c.isalnum())}")
-        priced = [offer.sources for offer in ordered if offer.sources]
-        self._sources.append(sum(priced) / len(priced) if priced else 0.0)
 
     def _finish(self) -> None:
         count = len(self.models)
@@ -129,17 +112,13 @@ class StoreIndex:
                 groups["provider"][provider].append(i)
         self._masks = {facet: {value: self._mask(places) for value, places in values.items()} for facet, values in groups.items()}
         self._sold = SoldPrices(self.offers)
+        self._languages = Languages(self.models, self.position, self._mask)
         self._contexts = [model.context_tokens or -1 for model in self.models]
-        models = self.models
-        keys: dict[str, Callable[[int], Any]] = {
-            "name": lambda i: fold(models[i].name),
-            "input": lambda i: models[i].input_nano,
-            "output": lambda i: models[i].output_nano,
-            "context": lambda i: models[i].context_tokens,
-            "released": lambda i: models[i].release_date,
-            "offers": lambda i: models[i].offers,
-        }
-        self._orders = {name: _order(range(count), key) for name, key in keys.items()}
+        known = [next((offer for offer in self.offers[i] if offer.id == model.known_offer), None) for i, model in enumerate(self.models)]
+        self._priced = self._mask(i for i, offer in enumerate(known) if offer is not None)
+        self._agreed = self._mask(i for i, offer in enumerate(known) if offer is not None and offer.agree > 1)
+        sortable = {name: [key(model) for model in self.models] for name, key in KEYS.items()}
+        self._orders = {name: in_order(range(count), column.__getitem__) for name, column in sortable.items()}
 
     def _mask(self, places: Iterable[int]) -> int:
         bits = bytearray(len(self.models) // 8 + 1)
@@ -204,25 +183,20 @@ class StoreIndex:
 
         return sorted(_bits(mask), key=lambda i: (distance(i), i))
 
-    def search(self, query: StoreQuery) -> StorePage:
+    def search(self, query: StoreQuery, evidence: Evidence = NO_EVIDENCE) -> StorePage:
         """One page of the store; see `StoreQuery` for what the filters mean."""
-        masks = self._filter_masks(query)
-        provider_mask = self._any("provider", query.providers)
-        prices = PriceRange.of(query)
-        price_mask = self._mask(self._sold.within(prices, query.providers)) if prices else self.everything
-        unsold = self.everything
-        for mask in masks.values():
-            unsold &= mask
-        found = unsold & provider_mask & price_mask
+        masks, unsold, sold, prices = self._found(query, evidence)
+        found = unsold & sold
         limit = max(1, min(query.limit, MAX_LIMIT))
-        offset = max(0, query.offset)
-        order = self._ordered(query, found)
+        order = self._ordered(query, found, prices, evidence)
+        offset = self._start(query, order)
         items = tuple(self._shown(i, query, prices) for i in order[offset : offset + limit])
-        facets = {name: self._facet(name, query, found, masks, provider_mask & price_mask) for name in _FACET_OF}
+        facets = {name: self._facet(name, query, found, masks, sold) for name in _FACET_OF}
         facets["provider"] = self._provider_facet(query, unsold, prices)
-        facets["open_weights"] = self._open_facet(query, masks, provider_mask & price_mask)
+        facets["language"] = self._languages.facet(found, query.languages, evidence.languages)
+        facets["open_weights"] = self._open_facet(query, masks, sold)
         total = found.bit_count()
-        sources = [self._sources[i] for i in order if self._sources[i]]
+        priced, agreed = self._agreement(query, found, prices)
         sellers = sum(1 for mask in self._masks["provider"].values() if mask & found)
         return StorePage(
             items=items,
@@ -230,11 +204,41 @@ class StoreIndex:
             offset=offset,
             limit=limit,
             facets=facets,
-            headline=headline(query, total, lambda provider: self.providers.get(provider, provider), sellers),
-            average_sources=round(sum(sources) / len(sources), 2) if sources else 0.0,
+            headline=headline(query, total, self._provider_name, sellers, evidence.measure),
+            priced=priced,
+            agreed=agreed,
         )
 
-    def _filter_masks(self, query: StoreQuery) -> dict[str, int]:
+    def _provider_name(self, provider: str) -> str:
+        """For the headline, which is where who asks for a provider that there is not is told so."""
+        shown = provider if len(provider) <= _LONGEST_SAID else f"{provider[:_LONGEST_SAID]}…"
+        return self.providers.get(provider, f"“{shown}” (there is no such provider)")
+
+    def everything_found(self, query: StoreQuery, evidence: Evidence = NO_EVIDENCE) -> list[ModelSummary]:
+        """All rows of the query at once, in its order, for an export."""
+        _, unsold, sold, prices = self._found(query, evidence)
+        return [self._shown(i, query, prices) for i in self._ordered(query, unsold & sold, prices, evidence)]
+
+    def _found(self, query: StoreQuery, evidence: Evidence) -> tuple[dict[str, int], int, int, PriceRange | None]:
+        """The mask of each filter but sellers and prices, all of these together, the mask of those two, and the prices asked for."""
+        masks = self._filter_masks(query, evidence)
+        prices = PriceRange.of(query)
+        sold = self._any("provider", query.providers)
+        if prices:
+            sold &= self._mask(self._sold.within(prices, query.providers))
+        unsold = self.everything
+        for mask in masks.values():
+            unsold &= mask
+        return masks, unsold, sold, prices
+
+    def _start(self, query: StoreQuery, order: list[int]) -> int:
+        for model_id in reversed(query.after):
+            place = self.position.get(model_id)
+            if place is not None and place in order:
+                return order.index(place) + 1
+        return max(0, query.offset)
+
+    def _filter_masks(self, query: StoreQuery, evidence: Evidence) -> dict[str, int]:
         masks: dict[str, int] = {}
         if query.search.strip():
             masks["search"] = self.matching(query.search)
@@ -247,6 +251,15 @@ class StoreIndex:
         if query.context_min is not None:
             least = query.context_min
             masks["context"] = self._mask([i for i, tokens in enumerate(self._contexts) if tokens >= least])
+        if query.languages:
+            spoken = self._languages.masks(evidence.languages)
+            masks["language"] = self.everything
+            for tag in query.languages:
+                masks["language"] &= spoken.get(tag.lower(), 0)
+        if query.min_score is not None or query.benchmark:
+            lowest = 0.0 if query.min_score is None else query.min_score
+            good = (self.position.get(model_id) for model_id, score in evidence.scores.items() if score >= lowest)
+            masks["score"] = self._mask(i for i in good if i is not None)
         return masks
 
     def _all(self, facet: str, values: frozenset[str]) -> int:
@@ -263,25 +276,28 @@ class StoreIndex:
             mask |= self._masks[facet].get(value, 0)
         return mask
 
-    def _ordered(self, query: StoreQuery, found: int) -> list[int]:
+    def _ordered(self, query: StoreQuery, found: int, prices: PriceRange | None, evidence: Evidence) -> list[int]:
+        if query.sort in (BY_SCORE, BY_VALUE):
+            return list(by_evidence(query, _bits(found), self.models, lambda i: self._shown(i, query, prices), evidence))
         if query.sort == "relevance" or query.sort not in self._orders:
             order = self.ranked(query.search, found) if query.search.strip() else list(_bits(found))
             return order[::-1] if query.descending else order
         if query.sort in ("input", "output") and query.providers:
             amounts = self._sold.amounts(query.sort, query.providers)
-            return list(_order(_bits(found), amounts.get, query.descending))
+            return list(in_order(_bits(found), amounts.get, query.descending))
         wanted = set(_bits(found))
         order = [i for i in self._orders[query.sort] if i in wanted]
         if query.descending:
             # Those of whom nothing is known stay last whichever way the list runs.
-            known = [i for i in order if _sort_value(self.models[i], query.sort) is not None]
+            key = KEYS[query.sort]
+            known = [i for i in order if key(self.models[i]) is not None]
             order = known[::-1] + order[len(known) :]
         return order
 
     def _shown(self, i: int, query: StoreQuery, prices: PriceRange | None) -> ModelSummary:
         """The row, with the price that was asked about: that of the chosen providers, or the cheapest where prices decide."""
         model = self.models[i]
-        offer = next((offer for offer in self.offers[i] if offer.provider in query.providers), None) if query.providers else None
+        offer = self._seller(i, query) if query.providers else None
         if offer is not None and offer.id != model.cheapest_offer:
             priced = offer.blend is not None
             model = replace(
@@ -290,10 +306,24 @@ class StoreIndex:
                 output_nano=offer.output_nano if priced else None,
                 price_state=offer.price_state,
                 cheapest_offer=offer.id if priced else None,
+                price_source=offer.source if priced else None,
+                price_as_of=self.as_of.get(offer.source or "") if priced else None,
+                price_doubt=offer.doubt,
             )
         if model.own_offer is not None and (query.providers or prices or query.sort in ("input", "output")):
             model = replace(model, own_offer=None, own_input_nano=None, own_output_nano=None)
         return model
+
+    def _agreement(self, query: StoreQuery, found: int, prices: PriceRange | None) -> tuple[int, int]:
+        """Of the models that are found, how many have a price that is shown, and on how many of these prices several sources agree."""
+        if not query.providers and not prices and query.sort not in ("input", "output"):
+            return (found & self._priced).bit_count(), (found & self._agreed).bit_count()
+        agree = [offer.agree for i in _bits(found) if (offer := self._seller(i, query)) is not None and offer.blend is not None]
+        return len(agree), sum(count > 1 for count in agree)
+
+    def _seller(self, i: int, query: StoreQuery) -> OfferEntry | None:
+        """The cheapest offer of the providers that are asked for, or of all."""
+        return next((offer for offer in self.offers[i] if not query.providers or offer.provider in query.providers), None)
 
     # --- counting ---------------------------------------------------------------------------------------------------------------
 
@@ -338,64 +368,6 @@ class StoreIndex:
             if (count := counts.get(provider, 0)) or provider in query.providers
         ]
         return tuple(sorted(values, key=lambda value: (-value.selected, -value.count, value.label)))
-
-
-def _rankable(row: Any, offers: list[OfferEntry], shared: dict[tuple[str, ...], tuple[str, ...]]) -> Rankable:
-    def words(values: list[str]) -> tuple[str, ...]:
-        found = tuple(sys.intern(value) for value in values)
-        return shared.setdefault(found, found)
-
-    best = min(offers, key=cheapness(row.creator), default=None)
-    priced = best is not None and best.blend is not None
-    states = {offer.price_state for offer in offers}
-    state = (
-        best.price_state if best is not None and priced else next((s for s in ("priced", "free", "quarantined") if s in states), "unpriced")
-    )
-    own = min(own_offers(row.creator, offers), key=cheapness(row.creator), default=None)
-    summary = ModelSummary(
-        id=sys.intern(row.id),
-        name=row.name,
-        creator=sys.intern(row.creator) if row.creator else None,
-        creator_name=creator_name(row.creator),
-        mode=sys.intern(row.mode),
-        capabilities=words(row.capabilities),
-        modalities_in=words(row.modalities_in),
-        modalities_out=words(row.modalities_out),
-        context_tokens=row.context_tokens,
-        max_output_tokens=row.max_output_tokens,
-        input_nano=best.input_nano if best is not None and priced else None,
-        output_nano=best.output_nano if best is not None and priced else None,
-        price_state=sys.intern(state),
-        offers=len(offers),
-        providers=len({offer.provider for offer in offers}),
-        cheapest_offer=best.id if best is not None and priced else None,
-        own_offer=own.id if own is not None else None,
-        own_input_nano=own.input_nano if own is not None else None,
-        own_output_nano=own.output_nano if own is not None else None,
-        release_date=row.release_date,
-        status=sys.intern(row.status),
-        open_weights=row.open_weights,
-    )
-    return Rankable(summary, sys.intern(row.family) if row.family else None, own is not None)
-
-
-def _sort_value(model: ModelSummary, sort: str) -> Any:
-    return {
-        "name": model.name,
-        "input": model.input_nano,
-        "output": model.output_nano,
-        "context": model.context_tokens,
-        "released": model.release_date,
-        "offers": model.offers,
-    }[sort]
-
-
-def _order(places: Iterable[int], key: Callable[[int], Any], descending: bool = False) -> tuple[int, ...]:
-    """Positions by value; those without one stay last whichever way the list runs."""
-    listed = list(places)
-    values = {i: key(i) for i in listed}
-    known = sorted((i for i in listed if values[i] is not None), key=lambda i: values[i], reverse=descending)
-    return (*known, *(i for i in listed if values[i] is None))
 
 
 def _bits(mask: int) -> list[int]:

@@ -7,7 +7,7 @@ ends the old one, whose id calls may have been charged with.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.catalog import repository
+from backend.catalog.difference import Difference, difference_of
 from backend.catalog.facts import model_facts, offer_facts
 from backend.catalog.models import ModelDraft, OfferDraft, models_of, offers_of
 from backend.catalog.names import canonical
@@ -24,10 +25,11 @@ from backend.catalog.records import SourceReading
 from backend.catalog.sources import PriceSource
 from backend.catalog.writing import Stored, plan_prices, plan_rows
 from backend.kernel.clock import Clock
-from backend.kernel.db import Database
+from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.ids import new_id
+from backend.pricing.evidence import rank_of
 
-RULES = "3"
+RULES = "7"
 """Part of every content hash: raise it when a parser, a merging rule or a gate changes, so that stores are read anew."""
 
 _ATTEMPTS = 3
@@ -39,7 +41,8 @@ Progress = Callable[[str, int, int], None]
 @dataclass(slots=True)
 class RunReport:
     """What one source brought. `kept`: offers it names; `merged`: of these, known from another source too; `prices`: price rows written
-    now; `quarantined`: its price rows that wait for a person; `skipped`: nothing had changed."""
+    now; `quarantined`: its price rows that wait for a person; `skipped`: nothing had changed; `refused`: entries nobody can read, with
+    the reason."""
 
     source: str
     label: str
@@ -51,6 +54,19 @@ class RunReport:
     quarantined: int = 0
     skipped: bool = False
     unknown: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Ingested:
+    """What each source brought, and how the store differs; `difference` is None where nothing had to be read."""
+
+    reports: list[RunReport]
+    difference: Difference | None = None
+
+
+Also = Callable[[UnitOfWork, list[RunReport], Difference], Awaitable[None]]
+"""What else belongs into the transaction that writes."""
 
 
 def bundled_sources() -> list[PriceSource]:
@@ -69,11 +85,19 @@ async def ingest_bundled(db: Database, clock: Clock, progress: Progress | None =
     return await ingest(db, clock, bundled_sources(), progress, force=force)
 
 
-async def is_current(db: Database, clock: Clock) -> bool:
-    """Whether the store holds what ships with Bourse now, with today's prices in force; takes some milliseconds."""
-    hashes = await asyncio.to_thread(_hashes, bundled_sources())
+async def is_current(db: Database, clock: Clock, sources: Sequence[PriceSource] | None = None) -> bool:
+    """Whether the store holds what the sources (None: those that ship with Bourse) say now, with today's prices in force; takes some
+    milliseconds."""
+    hashes = await asyncio.to_thread(_hashes, bundled_sources() if sources is None else sources)
     async with db.read() as session:
         return await _is_known(session, clock, hashes)
+
+
+async def has_day_come(db: Database, clock: Clock) -> bool:
+    """Whether what is stored has to be weighed anew although no source says anything new: a price that was announced has come into force,
+    one has ended, or an offer's last day is here. One short question."""
+    async with db.read() as session:
+        return await repository.is_day_due(session, clock.now())
 
 
 def _hashes(sources: Sequence[PriceSource]) -> dict[str, str]:
@@ -88,19 +112,39 @@ async def ingest(
     Args:
         force: read even when the content hashes are known; still changes only what differs.
     """
+    return (await bring_up(db, clock, sources, progress, force=force)).reports
+
+
+async def bring_up(
+    db: Database,
+    clock: Clock,
+    sources: Sequence[PriceSource],
+    progress: Progress | None = None,
+    *,
+    force: bool = False,
+    dry_run: bool = False,
+    also: Also | None = None,
+) -> Ingested:
+    """As `ingest`, with the difference to what the store held before.
+
+    Args:
+        dry_run: only say what would be.
+        also: done in the transaction that writes, before anything is written; where nothing is written, it is not done.
+    """
     tell = progress or (lambda _stage, _done, _total: None)
     hashes = await asyncio.to_thread(_hashes, sources)
     async with db.read() as session:
         known = await _is_known(session, clock, hashes)
+    skipped = Ingested([RunReport(source.name, source.label, source.licence, skipped=True) for source in sources])
     if known and not force:
-        return [RunReport(source.name, source.label, source.licence, skipped=True) for source in sources]
+        return skipped
     steps = len(sources) + 4
     readings: list[SourceReading] = []
     for number, source in enumerate(sources):
         tell(f"reading {source.label}", number, steps)
         readings.append(await asyncio.to_thread(source.read))
     tell("recognising models and offers", len(sources), steps)
-    records = [(source.name, source.rank, reading.offers) for source, reading in zip(sources, readings, strict=True)]
+    records = [(source.name, rank_of(source.name), reading.offers) for source, reading in zip(sources, readings, strict=True)]
     offers = await asyncio.to_thread(offers_of, records)
     for attempt in range(_ATTEMPTS):
         tell("comparing with the store", len(sources) + 1, steps)
@@ -108,22 +152,26 @@ async def ingest(
             stored = await Stored.load(session)
         seen = await db.change_version()
         plan = await asyncio.to_thread(_plan, sources, readings, offers, stored, hashes, clock.now())
+        if dry_run:
+            break
         tell("writing", len(sources) + 2, steps)
         async with db.write() as unit:
             await repository.lock_ingestion(unit, db.dialect)
             if not force and await _is_known(unit.session, clock, hashes):
                 # Another process did the same work while this one was reading.
-                return [RunReport(source.name, source.label, source.licence, skipped=True) for source in sources]
+                return skipped
             if attempt + 1 < _ATTEMPTS and seen != await repository.change_version(unit.session):
                 # Somebody changed something while the plan was made without holding the writer; a new plan is cheap.
                 continue
+            if also is not None:
+                await also(unit, plan.reports, plan.difference)
             for target, fresh, changed in plan.rows:
                 await repository.insert(unit.session, target, fresh)
                 await repository.update(unit.session, target, changed)
             await unit.mark_changed()
         break
     tell("done", steps, steps)
-    return plan.reports
+    return Ingested(plan.reports, plan.difference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +180,7 @@ class _Plan:
 
     rows: list[tuple[sa.Table, list[dict[str, Any]], list[dict[str, Any]]]]
     reports: list[RunReport]
+    difference: Difference
 
 
 def _plan(
@@ -147,12 +196,12 @@ def _plan(
     today = now.date()
     offer_values = [offer_facts(offer, today) | prices.columns[offer.id] for offer in offers]
     model_values = [model_facts(model, today) for model in models]
-    rows = [
+    rows: list[tuple[sa.Table, list[dict[str, Any]], list[dict[str, Any]]]] = [
         (target, *plan_rows(target, values, existing, now))
         for target, values, existing in (
             (repository.PROVIDER, _providers(offers, now), stored.providers),
             (repository.MODEL, model_values + stored.retired_models(model_values), stored.models),
-            (repository.OFFER, offer_values + stored.retired(offer_values, prices), stored.offers),
+            (repository.OFFER, offer_values + stored.retired(offer_values, prices, today), stored.offers),
             (repository.ALIAS, _aliases(models, readings, stored), stored.aliases),
         )
     ]
@@ -175,7 +224,13 @@ def _plan(
         }
         for source, report in zip(sources, reports, strict=True)
     ]
-    return _Plan([*rows, (repository.PRICE, prices.inserts, prices.updates), (repository.RUN, runs, [])], reports)
+    difference = difference_of(stored, rows[1][1:], rows[2][1:], prices)
+    written = [
+        (repository.PRICE, prices.inserts, prices.updates),
+        (repository.PRICE, [], prices.rewritten),
+        (repository.RUN, runs, []),
+    ]
+    return _Plan([*rows, *written], reports, difference)
 
 
 async def _is_known(session: AsyncSession, clock: Clock, hashes: dict[str, str]) -> bool:
@@ -249,4 +304,5 @@ def _report(
         prices=sum(row["source"] == source.name for row in inserts),
         quarantined=quarantined.get(source.name, 0),
         unknown=reading.unknown,
+        refused=reading.refused,
     )

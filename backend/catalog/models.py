@@ -10,13 +10,13 @@ one of its base name is that base model; when there are several, each is a model
 *Facts*: the maker's own offer is believed first, then sources by rank; a capability is what most offers say when the maker is silent.
 """
 
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+from backend.catalog.admission import admitted
 from backend.catalog.creators import FIRST_PARTY, creator_of
 from backend.catalog.names import bare_name, canonical, model_key, slug, split_date
 from backend.catalog.records import OfferRecord
@@ -100,25 +100,7 @@ def offers_of(readings: Iterable[tuple[str, int, Iterable[OfferRecord]]]) -> lis
     return list(drafts.values())
 
 
-_PROVIDER = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _GEMINI = re.compile(r"^gemini-(pro|flash)-(\d\.\d)")
-_TEXTS = ("name", "description", "creator", "family", "base_model", "knowledge_cutoff", "licence", "region")
-
-
-def admitted(record: OfferRecord) -> OfferRecord | None:
-    """The record without NUL characters, which PostgreSQL cannot hold, or None if its offer cannot have an id."""
-    if not _PROVIDER.fullmatch(record.provider) or "\x00" in record.upstream_id:
-        return None
-    try:
-        canonical(record.upstream_id)
-        canonical(record.offer_id)
-    except ValueError:
-        return None
-    if any("\x00" in text for name in _TEXTS if (text := getattr(record, name))):
-        record = replace(record, **{name: text.replace("\x00", "") for name in _TEXTS if (text := getattr(record, name))})
-    if record.extra and "\\u0000" in json.dumps(record.extra, default=str):
-        record = replace(record, extra=json.loads(json.dumps(record.extra, default=str).replace("\\u0000", "")))
-    return record
 
 
 def _testify(

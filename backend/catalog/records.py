@@ -57,10 +57,12 @@ class AliasRecord:
 
 @dataclass(frozen=True, slots=True)
 class SourceReading:
-    """Everything that one source says. `read`: entries looked at; `unknown`: fields nobody understood, by name and count."""
+    """Everything that one source says. `read`: entries looked at; `unknown`: fields nobody understood, by name and count; `refused`:
+    entries that nobody can read, with the reason."""
 
     source: str
     read: int
     offers: tuple[OfferRecord, ...] = ()
     aliases: tuple[AliasRecord, ...] = ()
     unknown: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)

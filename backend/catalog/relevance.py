@@ -27,7 +27,7 @@ class Rankable:
     first_party: bool
 
 
-def in_order(models: Sequence[Rankable], today: date) -> list[int]:
+def by_relevance(models: Sequence[Rankable], today: date) -> list[int]:
     """Positions in `models`, most relevant first. Each further model of one family steps back, so that one maker does not fill the page."""
     scores = [_score(model, today) for model in models]
     families: Counter[tuple[str | None, str | None]] = Counter()

@@ -10,6 +10,7 @@ from sqlmodel import SQLModel
 
 from backend.catalog.tables import Alias, IngestionRun, Model, Offer, Provider
 from backend.kernel.db import Change, UnitOfWork
+from backend.pricing.evidence import OPERATOR
 from backend.pricing.tables import Price
 
 _BATCH = 2000
@@ -91,11 +92,15 @@ async def change_version(session: AsyncSession) -> int:
 # --- reading -----------------------------------------------------------------------------------------------------------------------
 
 
-async def version(session: AsyncSession) -> tuple[int, str | None]:
-    """Changes with every finished ingestion."""
-    query = sa.select(sa.func.count(), sa.func.max(RUN.c.id)).where(RUN.c.finished_at.is_not(None))
-    count, newest = (await session.execute(query)).one()
-    return int(count), newest
+async def version(session: AsyncSession) -> tuple[Any, ...]:
+    """Changes with every finished ingestion, and with every model and offer that somebody changed since."""
+    query = sa.select(
+        sa.func.count(),
+        sa.func.max(RUN.c.id),
+        sa.select(sa.func.max(MODEL.c.updated_at)).scalar_subquery(),
+        sa.select(sa.func.max(OFFER.c.updated_at)).scalar_subquery(),
+    ).where(RUN.c.finished_at.is_not(None))
+    return tuple((await session.execute(query)).one())
 
 
 async def each(session: AsyncSession, source: sa.Table, *columns: str) -> AsyncIterator[Any]:
@@ -108,40 +113,59 @@ async def each(session: AsyncSession, source: sa.Table, *columns: str) -> AsyncI
             yield row
 
 
+async def prices_in_force(session: AsyncSession) -> AsyncIterator[Any]:
+    """`offer_id`, `source` of its leading price, and whether an operator stands for any of its prices (`vouched`)."""
+    base, token = PRICE.c.tier == "", PRICE.c.unit == "token"
+    lead = sa.case(
+        (sa.and_(base, token, PRICE.c.component == "input"), "0"),
+        (sa.and_(base, token, PRICE.c.component == "output"), "1"),
+        (base, "2"),
+        else_="3",
+    )
+    first = sa.func.min(lead.concat(PRICE.c.source))
+    by_hand = sa.or_(PRICE.c.source == OPERATOR, PRICE.c.extra["approved"].as_boolean())
+    query = (
+        sa.select(PRICE.c.offer_id, sa.func.substr(first, 2).label("source"), sa.func.max(sa.case((by_hand, 1), else_=0)).label("vouched"))
+        .where(PRICE.c.in_force)
+        .group_by(PRICE.c.offer_id)
+    )
+    result = await session.stream(query, execution_options={"yield_per": 500})
+    async for part in result.partitions():
+        for row in part:
+            yield row
+
+
 async def model_row(session: AsyncSession, model_id: str) -> Any | None:
     return (await session.execute(sa.select(MODEL).where(MODEL.c.id == model_id))).mappings().first()
 
 
 async def offers_of_model(session: AsyncSession, model_id: str) -> Sequence[Any]:
-    """With the provider's name; cheapest first, then those given away, unpriced last."""
+    """With the provider's name, in order of the id."""
     query = (
         sa.select(OFFER, PROVIDER.c.name.label("provider_name"))
         .join(PROVIDER, PROVIDER.c.id == OFFER.c.provider_id)
         .where(OFFER.c.model_id == model_id)
-        .order_by(
-            sa.case((OFFER.c.price_state == "priced", 0), (OFFER.c.price_state == "free", 1), else_=2),
-            sa.case((OFFER.c.status == "retired", 1), else_=0),
-            sa.or_(OFFER.c.input_nano.is_(None), OFFER.c.output_nano.is_(None)),
-            (sa.func.coalesce(OFFER.c.input_nano, 0) * 3 + sa.func.coalesce(OFFER.c.output_nano, 0)),
-            OFFER.c.id,
-        )
+        .order_by(OFFER.c.id)
     )
     return (await session.execute(query)).mappings().all()
 
 
-async def prices_of_offers(session: AsyncSession, offer_ids: Sequence[str]) -> Sequence[Any]:
-    """All evidence that has not expired, rows in force first."""
-    query = (
-        sa.select(PRICE)
-        .where(PRICE.c.offer_id.in_(offer_ids), sa.or_(PRICE.c.expires_at.is_(None), PRICE.c.in_force))
-        .order_by(PRICE.c.offer_id, PRICE.c.in_force.desc(), PRICE.c.tier, PRICE.c.component, PRICE.c.source)
-    )
-    return (await session.execute(query)).mappings().all()
+async def offers_that_say(session: AsyncSession, *fields: str) -> Sequence[Any]:
+    """`id` and `extra` of the offers of which some source states one of these fields that have no column."""
+    text = sa.cast(OFFER.c.extra, sa.Text)
+    query = sa.select(OFFER.c.id, OFFER.c.extra).where(sa.or_(*(text.contains(f'"{field}"', autoescape=True) for field in fields)))
+    return (await session.execute(query)).all()
 
 
 async def aliases_of(session: AsyncSession, targets: Sequence[str]) -> list[str]:
     query = sa.select(ALIAS.c.name).where(ALIAS.c.target.in_(targets)).order_by(ALIAS.c.name)
     return list((await session.execute(query)).scalars())
+
+
+async def newest_model(session: AsyncSession) -> datetime | None:
+    """When the newest model arrived; None while there is none."""
+    newest: datetime | None = (await session.execute(sa.select(sa.func.max(MODEL.c.created_at)))).scalar_one()
+    return newest
 
 
 async def runs(session: AsyncSession) -> Sequence[Any]:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from backend.catalog.creators import FIRST_PARTY
 from backend.catalog.schemas import StoreQuery
+from backend.pricing.doubt import INPUT_WEIGHT, standing
 
 UNPRICED = -1
 _MOST = 2**63 - 1
@@ -25,39 +26,48 @@ class OfferEntry(NamedTuple):
     output_nano: int | None
     sources: int
     retired: bool
+    context_tokens: int | None = None
+    """None: its seller states no context of its own."""
+    source: str | None = None
+    """Whose word the price in force is."""
+    doubt: str | None = None
+    """Why its price is doubtful, by the rule of `backend.pricing.doubt`; None where it is not."""
+    agree: int = 1
+    """How many sources agree on the price in force; `sources` name one."""
 
     @property
     def blend(self) -> int | None:
         """The order of cheapness: three parts input to one part output; None when it cannot be compared."""
         if self.price_state not in ("priced", "free") or (self.input_nano is None and self.output_nano is None):
             return None
-        return 3 * (self.input_nano or 0) + (self.output_nano or 0)
+        return INPUT_WEIGHT * (self.input_nano or 0) + (self.output_nano or 0)
 
     @property
     def upstream_id(self) -> str:
         return self.id[len(self.provider) + 1 :]
 
 
-def cheapness(creator: str | None) -> Callable[[OfferEntry], tuple[bool, bool, bool, bool, int, bool, str]]:
-    """Priced before unpriced, on sale before retired, both directions priced before one, sold before given away (free offers are rationed),
-    then by price, the maker's own among equals."""
+def cheapness(creator: str | None) -> Callable[[OfferEntry], tuple[bool, bool, bool, int, int, bool, str]]:
+    """Priced before unpriced, on sale before retired, both directions priced before one, sold before given away (free offers are rationed)
+    before doubtful, then by price, the maker's own among equals."""
 
-    def key(offer: OfferEntry) -> tuple[bool, bool, bool, bool, int, bool, str]:
+    def key(offer: OfferEntry) -> tuple[bool, bool, bool, int, int, bool, str]:
         blend = offer.blend
-        own = creator is not None and FIRST_PARTY.get(offer.provider) == creator
         one_sided = offer.input_nano is None or offer.output_nano is None
-        return (blend is None, offer.retired, one_sided, offer.price_state == "free", blend or 0, not own, offer.id)
+        rank = standing(offer.price_state, offer.doubt)
+        return (blend is None, offer.retired, one_sided, rank, blend or 0, not is_own(creator, offer), offer.id)
 
     return key
 
 
+def is_own(creator: str | None, offer: OfferEntry) -> bool:
+    """Whether its seller made the model."""
+    return creator is not None and FIRST_PARTY.get(offer.provider) == creator
+
+
 def own_offers(creator: str | None, offers: Sequence[OfferEntry]) -> list[OfferEntry]:
     """The maker's own offers that have a price and are on sale."""
-    return [
-        offer
-        for offer in offers
-        if creator is not None and FIRST_PARTY.get(offer.provider) == creator and offer.blend is not None and not offer.retired
-    ]
+    return [offer for offer in offers if is_own(creator, offer) and offer.blend is not None and not offer.retired]
 
 
 class PriceRange(NamedTuple):

@@ -23,7 +23,11 @@ class Provider(SQLModel, table=True):
 
 
 class Model(SQLModel, table=True):
-    """`facts` maps a column's name to the source that it was taken from."""
+    """`facts` maps a column's name to the source that it was taken from.
+
+    Where that is `operator`, a person set the column, and `stated` holds what the sources say instead, as `[value, source]`, so that
+    he can take it back. `hidden`: an operator took the model out of the store; its rows stay for the ledger's sake.
+    """
 
     __tablename__ = "model"
     id: str = Field(primary_key=True, max_length=200)
@@ -47,8 +51,10 @@ class Model(SQLModel, table=True):
     open_weights: bool | None = None
     licence: str | None = Field(default=None, max_length=120)
     facts: dict[str, str] = Field(default_factory=dict, sa_type=Json)
+    stated: dict[str, list[Any]] = Field(default_factory=dict, sa_type=Json, sa_column_kwargs={"server_default": "{}"})
+    hidden: bool = Field(default=False, sa_column_kwargs={"server_default": sa.text("false")})
     created_at: datetime = Field(sa_type=UtcDateTime)
-    updated_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
 class Offer(SQLModel, table=True):
@@ -75,7 +81,7 @@ class Offer(SQLModel, table=True):
     price_sources: int = Field(default=0, description="how many sources name a price")
     extra: dict[str, Any] = Field(default_factory=dict, sa_type=Json, description="what the source says and we have no column for")
     created_at: datetime = Field(sa_type=UtcDateTime)
-    updated_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
 class Alias(SQLModel, table=True):

@@ -96,3 +96,25 @@ MODALITIES_OF_MODE: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "vector_store": (("text",), ("text",)),
 }
 """What follows from the mode alone, used where no source states the modalities."""
+
+MODE_OF_OUTPUT: dict[str, str] = {
+    "image": "image_generation",
+    "video": "video_generation",
+    "audio": "audio_speech",
+    "embedding": "embedding",
+}
+"""What a model is for that makes this and no text."""
+
+MODE_OF_NAME: dict[str, str] = {
+    "flux": "image_generation",
+    "tts": "audio_speech",
+    "melotts": "audio_speech",
+    "embed": "embedding",
+    "embedding": "embedding",
+}
+"""What a word of a model's name says of it."""
+
+
+def is_guard(model_id: str) -> bool:
+    """Whether a model judges texts and writes none, by its name, whatever mode it is listed under."""
+    return "guard" in model_id or "shield" in model_id

@@ -2,27 +2,33 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, time
-from decimal import ROUND_CEILING, Decimal
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from backend.catalog import repository
-from backend.catalog.models import ModelDraft, OfferDraft
+from backend.catalog.held_prices import Place, match_held
+from backend.catalog.models import ModelDraft, OfferDraft, is_first_party
 from backend.catalog.sources import PriceSource
 from backend.kernel.ids import new_id
 from backend.kernel.money import MAX_NANO_USD, NANO_PER_USD
 from backend.pricing.consensus import decide
-from backend.pricing.evidence import Evidence
-from backend.pricing.outliers import is_jump, quarantine
+from backend.pricing.ending import ended
+from backend.pricing.evidence import WITHDRAWN, Evidence, described, rank_of
+from backend.pricing.outliers import quarantine
 from backend.pricing.quotes import Quote
-from backend.pricing.tiers import Tier
+from backend.pricing.repository import readings
+from backend.pricing.weighing import Readings, evidence_of, nano
 
 OPERATOR = "operator"
-"""In a model's `facts`: a person set this column, and no source overwrites it."""
+"""In a model's `facts`: a person set this column, and no source overwrites it; set for `id`, a person made the model. In an offer's
+`extra`: a person made it, and what he said of it. What people made goes on though no source names it."""
+ALSO_STATED = "also_stated"
+"""Beside what a person said of an offer that he made: sources name it by now."""
 
 _PRICE_COLUMNS = (
     "id", "offer_id", "component", "unit", "tier", "context_above", "service_tier", "time_window", "region", "cache_ttl",
@@ -34,13 +40,14 @@ _PRICE_COLUMNS = (
 
 @dataclass(slots=True)
 class Stored:
-    """What the store holds before the ingestion, by primary key; `prices` are those that have not expired."""
+    """What the store holds before the ingestion, by primary key; `readings`: of sources, until now."""
 
     providers: dict[str, dict[str, Any]]
     models: dict[str, dict[str, Any]]
     offers: dict[str, dict[str, Any]]
     aliases: dict[str, dict[str, Any]]
     prices: list[dict[str, Any]]
+    readings: Readings
 
     @classmethod
     async def load(cls, session: AsyncSession) -> "Stored":
@@ -53,6 +60,7 @@ class Stored:
             by("id", await repository.rows(session, repository.OFFER)),
             by("name", await repository.rows(session, repository.ALIAS)),
             await repository.rows(session, repository.PRICE, *_PRICE_COLUMNS),
+            await readings(session),
         )
 
     @property
@@ -65,23 +73,29 @@ class Stored:
         return [
             {name: value for name, value in row.items() if name not in ("created_at", "updated_at")} | {"status": "retired"}
             for model_id, row in self.models.items()
-            if model_id not in names
+            if model_id not in names and row["facts"].get("id") != OPERATOR
         ]
 
-    def retired(self, current: Sequence[dict[str, Any]], prices: "PricePlan") -> list[dict[str, Any]]:
-        """Offers that no source names any more and that have no price left: kept for the ledger's sake, shown as retired."""
+    def retired(self, current: Sequence[dict[str, Any]], prices: "PricePlan", today: date) -> list[dict[str, Any]]:
+        """Offers that no source names any more: kept for the ledger's sake, and shown as retired unless a person made or prices them. Their
+        last day is their last all the same."""
         names = {row["id"] for row in current}
         gone = []
         for offer_id, row in self.offers.items():
             if offer_id in names:
                 continue
-            columns = prices.columns.get(offer_id)
             kept = {name: value for name, value in row.items() if name not in ("created_at", "updated_at")}
-            if columns is None:
-                columns = {"price_state": "unpriced", "input_nano": None, "output_nano": None, "price_agreement": 0, "price_sources": 0}
+            columns = prices.columns.get(offer_id)
+            made = row["extra"].get(OPERATOR)
+            if made is not None:
+                kept["extra"] = row["extra"] | {OPERATOR: {name: value for name, value in made.items() if name != ALSO_STATED}}
+            if (columns is None and made is None) or (row["deprecation_date"] is not None and row["deprecation_date"] <= today):
                 kept["status"] = "retired"
-            gone.append(kept | columns)
+            gone.append(kept | (columns or _UNPRICED))
         return gone
+
+
+_UNPRICED = {"price_state": "unpriced", "input_nano": None, "output_nano": None, "price_agreement": 0, "price_sources": 0}
 
 
 def plan_rows(
@@ -97,38 +111,56 @@ def plan_rows(
         if old is None:
             fresh.append(row | ({"created_at": now, "updated_at": now} if stamped else {}))
             continue
-        facts = old.get("facts")
-        if isinstance(facts, dict) and OPERATOR in facts.values():
-            mine = {name for name, source in facts.items() if source == OPERATOR}
-            row = row | {name: old[name] for name in mine if name in old}
-            row["facts"] = row["facts"] | dict.fromkeys(mine, OPERATOR)
+        if "facts" in old:
+            row = _with_what_people_set(row, old)
+        elif OPERATOR in old.get("extra", ()) and OPERATOR not in row["extra"]:
+            row = _with_what_its_maker_said(row, old["extra"][OPERATOR])
         if any(old[name] != value for name, value in row.items() if name not in ("created_at", "url", "docs_url")):
             changed.append({name: value for name, value in row.items() if name != "created_at"} | ({"updated_at": now} if stamped else {}))
     return fresh, changed
 
 
+def _with_what_people_set(row: dict[str, Any], old: dict[str, Any]) -> dict[str, Any]:
+    """The model's row with the columns that an operator set; what the sources say of these is kept beside them."""
+    mine = [name for name, source in old["facts"].items() if source == OPERATOR]
+    columns = [name for name in mine if name in old and name != "id"]
+    stated = old["stated"]
+    if "stated" not in row:  # otherwise no source speaks of the model, and the row is the old one
+        stated = stated | {name: [plain(row[name]), row["facts"].get(name)] for name in columns if name in row}
+    kept = {name: old[name] for name in columns}
+    return row | kept | {"facts": row["facts"] | dict.fromkeys(mine, OPERATOR), "stated": stated}
+
+
+def _with_what_its_maker_said(row: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """The row of an offer that an operator made: sources that name it, too, may say more, and are believed where they do."""
+    missing = {name: value for name, value in said.items() if name in row and row[name] is None}
+    return row | missing | {"extra": row["extra"] | {OPERATOR: said | {ALSO_STATED: True}}}
+
+
+def plain(value: Any) -> Any:
+    """A column's value as JSON can hold it."""
+    return value.isoformat() if isinstance(value, date) else value
+
+
 @dataclass(slots=True)
 class PricePlan:
-    """`columns`: what prices decide about each offer's row; `quarantined`: price rows in quarantine by source."""
+    """`rewritten`: prices to come that are announced anew; `columns`: what prices decide about each offer's row; `quarantined`: price rows
+    in quarantine by source."""
 
     inserts: list[dict[str, Any]] = field(default_factory=list)
     updates: list[dict[str, Any]] = field(default_factory=list)
+    rewritten: list[dict[str, Any]] = field(default_factory=list)
     columns: dict[str, dict[str, Any]] = field(default_factory=dict)
     quarantined: Counter[str] = field(default_factory=Counter)
-
-
-_Place = tuple[str, str, str, str, str]
-"""offer, source, component, unit, tier"""
 
 
 def plan_prices(
     offers: Sequence[OfferDraft], models: Sequence[ModelDraft], sources: Sequence[PriceSource], stored: Stored, now: datetime
 ) -> PricePlan:
     """Evidence from the sources and the store together, through the gates and consensus, as a difference to the store."""
-    as_of = {source.name: _as_of(source, now) for source in sources}
-    ranks = {source.name: source.rank for source in sources}
+    as_of = {source.name: described(source.data_date(), now) for source in sources}
     key_of = {offer.id: model for model in models for offer in model.offers}
-    held: dict[_Place, list[dict[str, Any]]] = defaultdict(list)
+    held: dict[Place, list[dict[str, Any]]] = defaultdict(list)
     for row in stored.prices:
         held[row["offer_id"], row["source"], row["component"], row["unit"], row["tier"]].append(row)
     plan = PricePlan()
@@ -138,6 +170,7 @@ def plan_prices(
         model = key_of[offer.id]
         family = offer.stated("family") or model.key.split("-")[0]
         mode = offer.stated("mode") or "chat"
+        own = is_first_party(offer, model.creator)
         # One source may speak twice of an offer (two of its providers are one of ours): its first word counts.
         seen: set[tuple[str, str, str, str, datetime | None]] = set()
         for testimony in offer.testimonies:
@@ -146,23 +179,32 @@ def plan_prices(
                 if sameness in seen or abs(quote.usd_per_million) * NANO_PER_USD > MAX_NANO_USD:
                     continue
                 seen.add(sameness)
-                rank = ranks[testimony.source] if testimony.exact else testimony.rank
+                rank = rank_of(testimony.source) if testimony.exact else testimony.rank
                 evidence[offer.id].append(
                     Evidence(
-                        offer.id, offer.model_id, family, mode, testimony.source, rank, as_of[testimony.source], quote, testimony.exact
+                        offer.id,
+                        offer.model_id,
+                        family,
+                        mode,
+                        testimony.source,
+                        rank,
+                        as_of[testimony.source],
+                        quote,
+                        testimony.exact,
+                        own=own,
                     )
                 )
     for items in evidence.values():
-        _match_held(items, held, rows, now)
+        match_held(items, held, rows, now)
     _end_unsaid(held, rows, set(as_of), plan, now)
-    _keep_other_sources(held, rows, set(as_of), evidence, now)
+    _keep_other_sources(held, rows, set(as_of), evidence, plan, stored, now)
     quarantine((item for items in evidence.values() for item in items), now)
     for offer_id, items in evidence.items():
         consensus = decide(items, now)
         plan.columns[offer_id] = {
             "price_state": consensus.state,
-            "input_nano": _nano(consensus.input),
-            "output_nano": _nano(consensus.output),
+            "input_nano": nano(consensus.input),
+            "output_nano": nano(consensus.output),
             "price_agreement": consensus.agreement,
             "price_sources": consensus.sources,
         }
@@ -172,49 +214,19 @@ def plan_prices(
     return plan
 
 
-def _match_held(items: list[Evidence], held: dict[_Place, list[dict[str, Any]]], rows: dict[int, dict[str, Any]], now: datetime) -> None:
-    """Pair each stated price with the row that holds it already; a changed amount remembers what was said before."""
-    for item in tuple(items):
-        quote = item.quote
-        candidates = held.get((item.offer_id, item.source, *item.place), [])
-        wanted = quote.effective_at
-        same = next(
-            (
-                row
-                for row in candidates
-                if Decimal(row["usd_per_million"]) == quote.usd_per_million
-                and ((wanted is None and (row["expires_at"] is None or row["expires_at"] > now)) or row["effective_at"] == wanted)
-            ),
-            None,
-        )
-        if same is not None:
-            candidates.remove(same)
-            rows[id(item)] = same
-            item.id = same["id"]
-            item.approved = bool((same["extra"] or {}).get("approved"))
-            item.passed = same["status"] != "quarantined"
-            if wanted is None:
-                item.quote = replace(quote, effective_at=same["effective_at"])
-            previous = (same["extra"] or {}).get("previous")
-            item.previous = Decimal(previous) if previous else None
-        current = [row for row in candidates if row["expires_at"] is None and row["status"] != "quarantined"]
-        if same is None:
-            if current and wanted is None:
-                item.previous = Decimal(current[-1]["usd_per_million"])
-            if wanted is None or any(row["effective_at"] == wanted for row in candidates):
-                # Undated, or the source rewrote a dated price: what we know is that it is so from now on.
-                item.quote = replace(quote, effective_at=now)
-        if current and is_jump(item) and not item.approved:
-            # A jump waits for a person; until then the price before it goes on.
-            before = current[-1]
-            candidates.remove(before)
-            kept = replace(item, quote=_quote_of(before), previous=None, id=before["id"], approved=True)
-            rows[id(kept)] = before
-            items.append(kept)
+def _is_due(row: dict[str, Any], now: datetime) -> bool:
+    """As `repository.is_day_due` asks."""
+    if row["in_force"]:
+        return row["expires_at"] is not None and row["expires_at"] <= now
+    return bool(row["status"] == "announced" and row["effective_at"] <= now)
+
+
+_PENDING = ("announced", "quarantined")
+_UNSAID = "no longer stated"
 
 
 def _end_unsaid(
-    held: dict[_Place, list[dict[str, Any]]], rows: dict[int, dict[str, Any]], spoken: set[str], plan: PricePlan, now: datetime
+    held: dict[Place, list[dict[str, Any]]], rows: dict[int, dict[str, Any]], spoken: set[str], plan: PricePlan, now: datetime
 ) -> None:
     """A price that its source states no longer ends now."""
     kept = {row["id"] for row in rows.values()}
@@ -222,64 +234,55 @@ def _end_unsaid(
         if source not in spoken:
             continue
         for row in candidates:
-            if row["id"] not in kept and (row["expires_at"] is None or row["in_force"]):
-                ended = {"status": row["status"], "in_force": False, "reason": "no longer stated", "expires_at": row["expires_at"] or now}
-                plan.updates.append({"id": row["id"], **ended})
+            goes_on = row["expires_at"] is None or row["expires_at"] > now or row["in_force"] or row["status"] in _PENDING
+            if goes_on and row["status"] != WITHDRAWN and row["id"] not in kept:
+                plan.updates.append({"id": row["id"], **ended(row, now, now, _UNSAID)})
 
 
 def _keep_other_sources(
-    held: dict[_Place, list[dict[str, Any]]],
+    held: dict[Place, list[dict[str, Any]]],
     rows: dict[int, dict[str, Any]],
     spoken: set[str],
     evidence: dict[str, list[Evidence]],
+    plan: PricePlan,
+    stored: Stored,
     now: datetime,
 ) -> None:
-    """Sources that are not read in this run keep their voice through the rows they left."""
-    for (offer_id, source, *_), candidates in held.items():
-        others = evidence.get(offer_id)
-        if source in spoken or others is None:
+    """Sources that are not read in this run keep their voice through the rows they left where others have one: an operator's is always
+    one."""
+    for (offer_id, source, *_), candidates in sorted(held.items(), key=lambda one: one[0][1] != OPERATOR):
+        # What is due is weighed once more: a row in force whose day has come ends, and so does an announcement.
+        speaking = [
+            row
+            for row in candidates
+            if row["status"] != WITHDRAWN
+            and (row["expires_at"] is None or row["expires_at"] > now or row["in_force"] or row["status"] == "announced")
+        ]
+        if source in spoken or not speaking:
             continue
+        if offer_id not in evidence and source != OPERATOR:
+            plan.updates += [{"id": row["id"], **ended(row, now, now, _UNSAID)} for row in speaking if _is_due(row, now)]
+            continue
+        others = evidence.setdefault(offer_id, [])
         kin = others[0] if others else None
-        for row in candidates:
-            if row["expires_at"] is not None and row["expires_at"] <= now:
-                continue
-            item = Evidence(
-                offer_id=offer_id,
-                model_id=kin.model_id if kin else "",
-                family=kin.family if kin else None,
-                mode=kin.mode if kin else "chat",
-                source=source,
-                rank=100 if source == OPERATOR else 50,
-                as_of=row["observed_at"],
-                quote=_quote_of(row),
-                id=row["id"],
-                approved=source == OPERATOR or bool((row["extra"] or {}).get("approved")),
-            )
+        offer = stored.offers[offer_id] | ({"model_id": kin.model_id, "mode": kin.mode} if kin else {})
+        for row in speaking:
+            item = evidence_of(row, offer, stored.readings)
+            item.family = kin.family if kin else None
+            if item.status != "rejected":
+                item.status, item.reason = "observed", None
             rows[id(item)] = row
             others.append(item)
-
-
-def _quote_of(row: dict[str, Any]) -> Quote:
-    return Quote(
-        component=row["component"],
-        unit=row["unit"],
-        usd_per_million=Decimal(row["usd_per_million"]),
-        amount=row["amount"],
-        tier=Tier(*(row[name] for name in ("context_above", "service_tier", "time_window", "region", "cache_ttl", "variant"))),
-        currency=row["currency"],
-        effective_at=row["effective_at"],
-        expires_at=row["expires_at"],
-        source_url=row["source_url"],
-        confirmed_free=row["confirmed_free"],
-        extra=row["extra"] or {},
-    )
 
 
 def _plan_row(item: Evidence, row: dict[str, Any] | None, plan: PricePlan, now: datetime) -> None:
     quote = item.quote
     if row is not None:
         decided = {"status": item.status, "in_force": item.in_force, "reason": item.reason, "expires_at": quote.expires_at}
-        if any(row[name] != value for name, value in decided.items()):
+        if Decimal(row["usd_per_million"]) != quote.usd_per_million:
+            written = {**_amounts(quote), "observed_at": now, "confirmed_free": quote.confirmed_free, "extra": dict(quote.extra)}
+            plan.rewritten.append({"id": row["id"], **decided, **written})
+        elif any(row[name] != value for name, value in decided.items()):
             plan.updates.append({"id": row["id"], **decided})
         return
     extra = dict(quote.extra)
@@ -300,10 +303,7 @@ def _plan_row(item: Evidence, row: dict[str, Any] | None, plan: PricePlan, now: 
             "region": quote.tier.region,
             "cache_ttl": quote.tier.cache_ttl,
             "variant": quote.tier.variant,
-            "amount": quote.amount,
-            "currency": quote.currency,
-            "usd_per_million": _text(quote.usd_per_million),
-            "nano_per_million": _nano(quote.usd_per_million),
+            **_amounts(quote),
             "effective_at": quote.effective_at or now,
             "observed_at": now,
             "expires_at": quote.expires_at,
@@ -318,14 +318,13 @@ def _plan_row(item: Evidence, row: dict[str, Any] | None, plan: PricePlan, now: 
     )
 
 
-def _as_of(source: PriceSource, now: datetime) -> datetime:
-    """The instant that the source's data describes; a source that does not date itself speaks of now."""
-    day = source.data_date()
-    return now if day is None else datetime.combine(day, time(), tzinfo=UTC)
-
-
-def _nano(usd: Decimal | None) -> int | None:
-    return None if usd is None else int((usd * NANO_PER_USD).to_integral_value(rounding=ROUND_CEILING))
+def _amounts(quote: Quote) -> dict[str, Any]:
+    return {
+        "amount": quote.amount,
+        "currency": quote.currency,
+        "usd_per_million": _text(quote.usd_per_million),
+        "nano_per_million": nano(quote.usd_per_million),
+    }
 
 
 def _text(amount: Decimal) -> str:

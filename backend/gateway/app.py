@@ -26,7 +26,6 @@ from backend.gateway.pipeline import Pipeline
 from backend.gateway.replay.service import Replays
 from backend.gateway.reserve import Reserver
 from backend.gateway.responses import send_json
-from backend.gateway.responses_api.api import METHODS as METHODS_BELOW
 from backend.gateway.responses_api.api import PATH as RESPONSES
 from backend.gateway.responses_api.api import ResponsesApi
 from backend.gateway.responses_api.service import ResponseStore
@@ -60,7 +59,8 @@ _MODELS = "/v1/models"
 
 class Endpoint(NamedTuple):
     path: str
-    methods: tuple[str, ...]
+    methods: tuple[str, ...] | None
+    """None: it depends on what follows the path, and the endpoint says it."""
     answer: App
     replays: bool = True
     """A request with an Idempotency-Key is answered once, and by whoever stands before the endpoint."""
@@ -169,7 +169,7 @@ class Gateway:
             Endpoint("/v1/usage", ("GET", "HEAD"), self._about_itself(own.usage)),
         )
         self._endpoints = {endpoint.path: endpoint for endpoint in endpoints}
-        kept = Endpoint(RESPONSES + "/{id}", METHODS_BELOW, responses.kept, replays=False)
+        kept = Endpoint(RESPONSES + "/{id}", None, responses.kept, replays=False)
         self._below = ((_MODELS + "/", models), (RESPONSES + "/", kept))
         self._nothing_here = f"There is no such endpoint. There are {', '.join(self._endpoints)}."
 
@@ -205,7 +205,7 @@ class Gateway:
             if endpoint is None:
                 raise NotFound(self._nothing_here)
         scope["bourse"].route = endpoint.path
-        if scope["method"] not in endpoint.methods:
+        if endpoint.methods is not None and scope["method"] not in endpoint.methods:
             raise MethodNotAllowed(f"Use {endpoint.methods[0]} here.", headers={"allow": ", ".join(endpoint.methods)})
         if self._replays is not None and scope["method"] == "POST":
             idempotency_key = header(scope, b"idempotency-key")

@@ -5,6 +5,7 @@ caller is charged for one answer by the prices of whoever finished it, and never
 """
 
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
 from backend.gateway.chat_sound import SPOKEN_TOKENS, asks_for_sound
@@ -17,6 +18,13 @@ from backend.pricing.usage import Usage
 if TYPE_CHECKING:
     from backend.gateway.bounds import Bound
     from backend.gateway.call import Call
+
+
+_TOKEN_BUCKETS = (
+    "input", "cache_read", "cache_write", "cache_write_1h", "audio_input", "output", "reasoning", "audio_output", "image_output",
+    "image_input",
+)  # fmt: skip
+_token_counts = itemgetter(*map(Usage._fields.index, _TOKEN_BUCKETS))
 
 
 @dataclass(slots=True)
@@ -99,19 +107,7 @@ def bill_lost(call: "Call", finished: Usage | None = None) -> None:
 
 def usage_facts(usage: Usage) -> dict[str, int]:
     """The buckets that are not empty, for an attempt's row."""
-    named = {
-        "input": usage.input,
-        "cache_read": usage.cache_read,
-        "cache_write": usage.cache_write,
-        "cache_write_1h": usage.cache_write_1h,
-        "audio_input": usage.audio_input,
-        "output": usage.output,
-        "reasoning": usage.reasoning,
-        "audio_output": usage.audio_output,
-        "image_output": usage.image_output,
-        "image_input": usage.image_input,
-    }
-    return {name: count for name, count in named.items() if count}
+    return {name: count for name, count in zip(_TOKEN_BUCKETS, _token_counts(usage), strict=True) if count}
 
 
 def _charge_of(call: "Call", bill: Bill) -> tuple[Usage, Cost | None, str]:

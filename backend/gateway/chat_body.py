@@ -48,6 +48,9 @@ def check_chat_body(body: Any) -> ChatFacts:
         value = body.get(field)
         if value is not None and (type(value) is not int or not 1 <= value <= most):
             raise BadRequest(f"'{field}' must be a whole number from 1 to {most:,}.", param=field)
+    temperature = body.get("temperature")
+    if temperature is not None and (type(temperature) not in (int, float) or temperature < 0):
+        raise BadRequest("'temperature' must be a number from 0.", param="temperature")
     end_user, field = body.get("user"), "user"
     if end_user is None:
         end_user, field = body.get("safety_identifier"), "safety_identifier"

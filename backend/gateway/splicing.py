@@ -13,7 +13,7 @@ def spliced(payload: bytes, extra: bytes) -> bytes:
     """A JSON object with `extra` (`,"key":value`) added at its end."""
     if not extra:
         return payload
-    if b'"bourse"' in payload and extra.startswith(b',"bourse"'):
+    if payload.find(b'"bourse"') >= 0 and extra.startswith(b',"bourse"'):
         # The upstream is a Bourse itself; its facts give way to ours.
         value = orjson.loads(payload)
         value.pop("bourse", None)

@@ -1,17 +1,19 @@
 """Exact token counts, for when the bound in bytes would refuse a call that may fit.
 
-An encoding takes up to 1.2 s and 70 MB to load, so it is loaded when first needed, in the thread that counts. The vocabularies come
+An encoding takes up to 1.2 s to load and 40 MB, so it is loaded when first needed, in the thread that counts. The vocabularies come
 with the litellm wheel, which is not imported for it.
 """
 
 import asyncio
 import hashlib
 import os
+import threading
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
 import structlog
 
@@ -88,17 +90,36 @@ def _is_long_blank(text: str) -> bool:
     return any(text[start : start + _BLANKS].isspace() for start in range(0, len(text) - _BLANKS + 1, _BLANKS))
 
 
+_loading = threading.Lock()
+_loaded: "WeakValueDictionary[str, tiktoken.Encoding]" = WeakValueDictionary()
+
+
 def load_encoding(name: str) -> "tiktoken.Encoding | None":
-    """The encoding from the files that ship; None, and a line in the log, where they are gone: nothing is ever fetched from outside."""
-    folder = vocabulary_folder()
-    file = hashlib.sha1(_SOURCE.format(name).encode(), usedforsecurity=False).hexdigest()
-    if folder is None or not (folder / file).is_file():
+    """The encoding from the files that ship; None, and a line in the log, where they are gone: nothing is ever fetched from outside.
+
+    All who ask share one, which is gone when nobody holds it any more.
+    """
+    with _loading:
+        encoding = _loaded.get(name)
+        if encoding is None and (folder := vocabulary_folder()) is not None:
+            file = hashlib.sha1(_SOURCE.format(name).encode(), usedforsecurity=False).hexdigest()
+            if (folder / file).is_file():
+                encoding = _loaded[name] = _read(name, folder)
+    if encoding is None:
         log.warning("tokens.no_vocabulary", encoding=name, consequence="prompts keep their bound in bytes")
-        return None
+    return encoding
+
+
+def _read(name: str, folder: Path) -> "tiktoken.Encoding":
     import tiktoken
+    from tiktoken.registry import ENCODINGS as kept
 
     os.environ["TIKTOKEN_CACHE_DIR"] = str(folder)
-    return tiktoken.get_encoding(name)
+    encoding = tiktoken.get_encoding(name)
+    kept.pop(name, None)  # else the library holds it for good
+    # The vocabulary once more as Python objects, 45 MB of all three, which nobody reads once the encoder is made of them.
+    encoding._mergeable_ranks = {}
+    return encoding
 
 
 def vocabulary_folder() -> Path | None:

@@ -5,17 +5,30 @@ go for the new cookie to count. Problems come back to the form's page as a code 
 """
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Annotated, Any, Literal, Required
 from urllib.parse import parse_qsl, urlencode
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, Request
 from fastapi.responses import JSONResponse, RedirectResponse, Response
+from fastapi.security import APIKeyCookie, HTTPBearer
+from pydantic import Field
+from typing_extensions import TypedDict
 
-from backend.identity.cookies import Caller, caller, clear_cookies, local_path, refuse_insecure_address, session_cookie, set_cookie
+from backend.identity.cookies import (
+    SECURE_NAME,
+    Caller,
+    caller,
+    clear_cookies,
+    local_path,
+    refuse_insecure_address,
+    session_cookie,
+    set_cookie,
+)
 from backend.identity.principal import Principal
 from backend.identity.schemas import NewSession, SessionView
 from backend.identity.service import IdentityService
 from backend.identity.snapshot import AuthSnapshot
+from backend.identity.tokens import is_token
 from backend.kernel.errors import BadRequest, BourseError, RequestTooLarge, SignInRequired
 from backend.kernel.json import parse_json
 from backend.kernel.request import RequestContext
@@ -23,13 +36,64 @@ from backend.settings import Settings
 
 _MAX_FORM_BYTES = 16 * 1024
 _NO_STORE = {"cache-control": "no-store"}
+# For the OpenAPI document alone: who somebody is, is found out by the rules below.
+_COOKIE = APIKeyCookie(
+    name=SECURE_NAME,
+    scheme_name="session",
+    description="what signing in sets; requests of other sites' pages are refused",
+    auto_error=False,
+)
+KEY = HTTPBearer(scheme_name="key", description="an API key: `Authorization: Bearer sk-…`", auto_error=False)
+_TOKEN = HTTPBearer(
+    scheme_name="token", description="an access token of a super admin: `Authorization: Bearer bt-…`; never on `/v1`", auto_error=False
+)
+ForToken = Annotated[Any, Depends(_TOKEN)]
+ForCookie = Annotated[Any, Depends(_COOKIE)]
+ForKey = Annotated[Any, Depends(KEY)]
+
+
+class SignedIn(TypedDict):
+    signed_in: Literal[True]
+    user_id: str
+    next: Annotated[str, Field(description="the local path to go on to")]
+
+
+class SignedOut(TypedDict):
+    signed_in: Literal[False]
+
+
+class TenantBody(TypedDict):
+    id: str
+    slug: str
+    name: str
+
+
+class SessionBody(TypedDict, total=False):
+    """`signed_in` alone where nobody is."""
+
+    signed_in: Required[bool]
+    user_id: str
+    name: str
+    email: str
+    is_super_admin: bool
+    tenant: TenantBody | None
+    role: str | None
+
+
+_REDIRECT: dict[int | str, dict[str, Any]] = {303: {"description": "the answer to a form: where the browser goes on"}}
+_BEGINS = {
+    **_REDIRECT,
+    401: {"description": "that is not right, or has been used"},
+    403: {"description": "another site asks, or the cookie would not be safe here"},
+    429: {"description": "too many tries"},
+}
 
 
 def build_router(service: IdentityService, settings: Settings) -> APIRouter:
     """POST /auth/sign-in, /auth/sign-out and /auth/setup; GET /auth/session."""
     router = APIRouter(prefix="/auth", tags=["sign-in"])
 
-    @router.post("/sign-in", openapi_extra=_body("email", "password"))
+    @router.post("/sign-in", summary="Sign in", response_model=SignedIn, responses=_BEGINS, openapi_extra=_body("email", "password"))
     async def sign_in(request: Request) -> Response:
         """Sign in with `email` and `password`; `next` is the local path to go on to. Sets the session cookie."""
 
@@ -44,8 +108,14 @@ def build_router(service: IdentityService, settings: Settings) -> APIRouter:
 
         return await _begin_session(request, settings, begin, page="/sign-in")
 
-    @router.post("/setup", openapi_extra=_body("token", "email", "password"))
-    async def setup(request: Request) -> Response:
+    @router.post(
+        "/setup",
+        summary="Make the first account",
+        response_model=SignedIn,
+        responses=_BEGINS,
+        openapi_extra=_body("token", "email", "password"),
+    )
+    async def set_up(request: Request) -> Response:
         """Make the first admin with the one-time `token` from the console, and sign him in."""
 
         async def begin(fields: dict[str, str]) -> NewSession:
@@ -59,7 +129,9 @@ def build_router(service: IdentityService, settings: Settings) -> APIRouter:
 
         return await _begin_session(request, settings, begin, page="/setup")
 
-    @router.post("/sign-out")
+    @router.post(
+        "/sign-out", summary="Sign out", response_model=SignedOut, responses=_REDIRECT | {403: {"description": "another site asks"}}
+    )
     async def sign_out(request: Request) -> Response:
         """End the session and make the browser forget its cookie."""
         who = caller(request.scope, settings)
@@ -69,8 +141,8 @@ def build_router(service: IdentityService, settings: Settings) -> APIRouter:
             response.headers.append("set-cookie", cookie)
         return response
 
-    @router.get("/session")
-    async def session(request: Request) -> JSONResponse:
+    @router.get("/session", summary="Who you are", response_model=SessionBody)
+    async def get_session(request: Request) -> Response:
         """Who the cookie says you are; `signed_in` false if nobody."""
         found = await service.session(session_cookie(request.headers.get("cookie", ""), settings), **_origin(request))
         return JSONResponse(_describe(found), headers=_NO_STORE)
@@ -79,15 +151,17 @@ def build_router(service: IdentityService, settings: Settings) -> APIRouter:
 
 
 def require_reader(service: IdentityService, auth: AuthSnapshot, settings: Settings) -> Callable[[Request], Awaitable[None]]:
-    """For reads that anybody may do who is known: with a session, or with an API key as for `/v1`.
+    """For reads that anybody may do who is known: with a session, an API key as for `/v1`, or an access token.
 
     Raises (when called):
         SignInRequired: neither is there. InvalidApiKey and what else `AuthSnapshot.authenticate` raises: the key is not good.
     """
 
-    async def check(request: Request) -> None:
+    async def check(request: Request, _key: ForKey = None, _cookie: ForCookie = None) -> None:
         authorization = request.headers.get("authorization")
-        if authorization is not None:
+        if authorization is not None and is_token(authorization):
+            await service.tokens.owner(authorization, **_origin(request))
+        elif authorization is not None:
             auth.authenticate(authorization, address=_origin(request)["address"])
         elif not (await service.session(session_cookie(request.headers.get("cookie", ""), settings), **_origin(request))).signed_in:
             raise SignInRequired
@@ -96,13 +170,18 @@ def require_reader(service: IdentityService, auth: AuthSnapshot, settings: Setti
 
 
 def signed_in(service: IdentityService, settings: Settings) -> Callable[[Request], Awaitable[Principal]]:
-    """For what only a person with a session may do: who he is, in the tenant that comes first. What he may do the service decides.
+    """For what only a person with a session may do, in the tenant that comes first, or a super admin's program with an access token. What
+    he may do the service decides.
 
     Raises (when called):
-        SignInRequired: there is no session. PermissionDenied: another site's page sent the request.
+        SignInRequired: there is no session, or the token is not good. PermissionDenied: another site's page sent the request.
     """
 
-    async def check(request: Request) -> Principal:
+    async def check(request: Request, _cookie: ForCookie = None, _token: ForToken = None) -> Principal:
+        authorization = request.headers.get("authorization")
+        if authorization is not None:
+            # No other site's page can make a browser send it, so it needs no look at where the request came from.
+            return await service.tokens.owner(authorization, **_origin(request))
         caller(request.scope, settings)
         found = await service.session(session_cookie(request.headers.get("cookie", ""), settings), **_origin(request))
         if not found.signed_in:
@@ -206,12 +285,16 @@ def _describe(found: SessionView) -> dict[str, Any]:
     }
 
 
+_EXAMPLE = {"token": "setup-0123", "email": "ann@example.org", "password": "correct horse battery"}
+
+
 def _body(*names: str) -> dict[str, Any]:
     """The request body for the OpenAPI document: the same fields as a form or as JSON."""
-    properties: dict[str, Any] = {name: {"type": "string"} for name in names}
+    properties: dict[str, Any] = {name: {"type": "string", "minLength": 1} for name in names}
     if "password" in properties:
         properties["password"]["format"] = "password"
     properties["next"] = {"type": "string", "description": "local path to go on to"}
-    schema = {"type": "object", "required": list(names), "properties": properties}
+    example = {name: _EXAMPLE[name] for name in names}
+    schema = {"type": "object", "required": list(names), "properties": properties, "example": example}
     kinds = ("application/x-www-form-urlencoded", "application/json")
     return {"requestBody": {"required": True, "content": {kind: {"schema": schema} for kind in kinds}}}

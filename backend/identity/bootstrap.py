@@ -30,7 +30,9 @@ log = structlog.get_logger(__name__)
 
 DEMO_TENANT = "demo"
 _DEMO = BootstrapTenant(slug=DEMO_TENANT, name="Demo", budget=BudgetLimit.model_validate({"limit_usd": 100}))
-_DEMO_KEY = BootstrapKey(tenant=DEMO_TENANT, name="demo", key=SecretRef("sk-demo.my-secret"))
+DEMO_KEY = "sk-demo.my-secret"
+"""In development alone."""
+_DEMO_KEY = BootstrapKey(tenant=DEMO_TENANT, name="demo", key=SecretRef(DEMO_KEY))
 _ACTOR = system("bootstrap")
 
 

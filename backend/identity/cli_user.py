@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from backend.identity.cli_token import tokens
 from backend.identity.command_line import Hand, TenantName, carry_out
 from backend.identity.principal import Role
 from backend.identity.schemas import UserView
@@ -13,6 +14,7 @@ from backend.kernel.secrets import SecretRef, SecretUnavailable
 from backend.kernel.terminal import WRONG_USE, AsJson, fail, say, show_list, show_one
 
 users = typer.Typer(no_args_is_help=True, help="People who sign in.")
+users.add_typer(tokens, name="token")
 
 Person = Annotated[str, typer.Argument(metavar="EMAIL", help="Address or id.")]
 Password = Annotated[str | None, typer.Option(metavar="env:NAME|file:PATH", help="Where the password is; asked for, unseen, if not given.")]

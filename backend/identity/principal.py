@@ -17,7 +17,8 @@ class Role(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """`kind` is anonymous, user, key or system. `role` is the role in `tenant_id`; a super admin passes every role check."""
+    """`kind` is anonymous, user, key or system. `role` is the role in `tenant_id`; a super admin passes every role check. `via`: the id of
+    the access token that stands for him, empty where he acts himself."""
 
     kind: str
     id: str
@@ -29,6 +30,7 @@ class Principal:
     scopes: frozenset[str] = field(default_factory=frozenset)
     address: str = ""
     request_id: str = ""
+    via: str = ""
 
     @property
     def is_anonymous(self) -> bool:

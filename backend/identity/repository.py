@@ -1,6 +1,6 @@
 """SQL of identity: users, tenants, memberships, keys, sign-in sessions and small installation facts."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import SQLModel, col
 
-from backend.identity.tables import ApiKey, Membership, SignInSession, SystemSetting, Tenant, User
+from backend.identity.tables import AccessToken, ApiKey, Membership, SignInSession, SystemSetting, Tenant, User
 from backend.kernel.db import Change
 
 _KEYS_AT_ONCE = 500
@@ -98,6 +98,11 @@ async def user_by_id(session: AsyncSession, user_id: str) -> User | None:
 async def users(session: AsyncSession) -> Sequence[User]:
     """Everybody, by address."""
     return (await session.execute(sa.select(User).order_by(col(User.email)))).scalars().all()
+
+
+async def users_of(session: AsyncSession, ids: Collection[str]) -> Sequence[User]:
+    """Those of these ids."""
+    return (await session.execute(sa.select(User).where(col(User.id).in_(ids)))).scalars().all()
 
 
 async def has_users(session: AsyncSession) -> bool:
@@ -272,6 +277,42 @@ async def revoke_sessions_of(session: AsyncSession, user_id: str, now: datetime)
 async def delete_sessions_before(session: AsyncSession, instant: datetime) -> None:
     """Forget sessions that expired before `instant`."""
     await session.execute(sa.delete(SignInSession).where(col(SignInSession.expires_at) < instant))
+
+
+# Access tokens ---------------------------------------------------------------------------------------------------------------------
+
+
+async def access_tokens(session: AsyncSession, user_id: str) -> Sequence[AccessToken]:
+    """A person's, the newest first."""
+    query = sa.select(AccessToken).where(col(AccessToken.user_id) == user_id)
+    return (await session.execute(query.order_by(col(AccessToken.id).desc()))).scalars().all()
+
+
+async def access_token(session: AsyncSession, name: str) -> AccessToken | None:
+    """By id or public part."""
+    query = sa.select(AccessToken).where(sa.or_(col(AccessToken.id) == name, col(AccessToken.public_id) == name))
+    return (await session.execute(query)).scalar_one_or_none()
+
+
+async def access_token_owner(session: AsyncSession, sha256: str, now: datetime) -> tuple[AccessToken, User] | None:
+    """A token that has not ended, with the active super admin whose it is."""
+    query = (
+        sa.select(AccessToken, User)
+        .join(User, col(User.id) == col(AccessToken.user_id))
+        .where(
+            col(AccessToken.sha256) == sha256,
+            col(AccessToken.revoked_at).is_(None),
+            col(AccessToken.expires_at) > now,
+            col(User.status) == "active",
+            col(User.is_super_admin),
+        )
+    )
+    row = (await session.execute(query)).first()
+    return None if row is None else (row[0], row[1])
+
+
+async def touch_access_token(session: AsyncSession, token_id: str, now: datetime) -> None:
+    await session.execute(sa.update(AccessToken).where(col(AccessToken.id) == token_id).values(last_used_at=now))
 
 
 # Installation facts ----------------------------------------------------------------------------------------------------------------

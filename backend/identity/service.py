@@ -1,4 +1,4 @@
-"""People: who they are, how they sign in, and the first of them. Tenants and members are next door in `tenants.py`, keys in `api_keys.py`.
+"""People: who they are, how they sign in, and the first of them. Tenants and members are next door in `tenants.py`, keys in `keys.py`.
 
 A person holds a random 256-bit cookie; the database holds its SHA-256. Whoever asks for a `Principal` asks the database, so signing
 out, a new password or a disabled account count from the next request and the next event on.
@@ -6,6 +6,7 @@ out, a new password or a disabled account count from the next request and the ne
 
 import hashlib
 import secrets
+from collections.abc import Collection
 from datetime import timedelta
 
 import structlog
@@ -21,6 +22,7 @@ from backend.identity.schemas import SIGNED_OUT, NewSession, SessionView, Tenant
 from backend.identity.tables import Membership, SignInSession, User
 from backend.identity.tenants import TenantService
 from backend.identity.throttle import Throttle
+from backend.identity.tokens import TokenService
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.errors import BadRequest, BourseError, Conflict, NotFound, PermissionDenied, SignInRequired
@@ -42,7 +44,7 @@ _WRONG = "The e-mail address or the password is wrong."
 
 
 class IdentityService:
-    """Everything about people. `tenants` has tenants and memberships, `keys` their API keys."""
+    """Everything about people. `tenants` has tenants and memberships, `keys` their API keys, `tokens` super admins' access tokens."""
 
     def __init__(self, db: Database, clock: Clock, audit: AuditService, settings: Settings) -> None:
         self._db = db
@@ -54,6 +56,7 @@ class IdentityService:
         self._per_address = Throttle(clock, limit=_ATTEMPTS_PER_ADDRESS, seconds=_THROTTLE_SECONDS)
         self._per_account = Throttle(clock, limit=_ATTEMPTS_PER_ACCOUNT, seconds=_THROTTLE_SECONDS)
         self.keys = KeyService(db, clock, audit, settings.rate_limits.default)
+        self.tokens = TokenService(db, clock, audit)
         self.tenants = TenantService(db, clock, audit, settings, self.keys)
 
     def close(self) -> None:
@@ -208,6 +211,14 @@ class IdentityService:
         require_super_admin(principal)
         async with self._db.read() as session:
             return [UserView.of(user) for user in await repository.users(session)]
+
+    async def people(self, principal: Principal, ids: Collection[str]) -> dict[str, UserView]:
+        """Those of these ids that have an account, by id; raises as `users`."""
+        require_super_admin(principal)
+        if not ids:
+            return {}
+        async with self._db.read() as session:
+            return {user.id: UserView.of(user) for user in await repository.users_of(session, ids)}
 
     async def user(self, principal: Principal, name: str) -> UserView:
         """The person with that id or e-mail address.

@@ -77,6 +77,23 @@ class SignInSession(SQLModel, table=True):
     address: str = Field(default="", max_length=64)
 
 
+class AccessToken(SQLModel, table=True):
+    """What a super admin's program asks the REST surface with. `public_id` is the part of `bt-<id>.<secret>` before the dot; `sha256` is
+    that of the whole text."""
+
+    __tablename__ = "access_token"
+    id: str = Field(primary_key=True, max_length=40)
+    public_id: str = Field(max_length=64, unique=True)
+    sha256: str = Field(max_length=64, unique=True)
+    user_id: str = Field(foreign_key="user.id", index=True)
+    name: str = Field(max_length=255)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    created_by: str | None = Field(default=None, max_length=40)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+    last_used_at: datetime | None = Field(default=None, sa_type=UtcDateTime, description="to the hour")
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
 class SystemSetting(SQLModel, table=True):
     """Small facts about this installation, such as the hash of the one-time setup token."""
 

@@ -8,8 +8,8 @@ connection with `BEGIN IMMEDIATE`, so no caller ever sees "database is locked"; 
 import asyncio
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, nullcontext, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -36,7 +36,12 @@ SQLModel.metadata.naming_convention = {
 
 Result = TypeVar("Result")
 SQLITE_BUSY_SECONDS = 10
+_READER_KIB, _WRITER_KIB = 2000, 8000
+"""Of its file, what a connection to SQLite keeps to itself. Whoever reads a whole table fills it, in each of four readers; what falls out
+is still with the system."""
 CALLERS_PATIENCE = 1.5
+EDITORS_PATIENCE = 5.0
+"""Of whoever changes something: it is asked for once and by hand, and refused it may have been done all the same."""
 patience: ContextVar[float | None] = ContextVar("patience", default=None)
 """How many seconds whoever is being served waits for the database; None in the background."""
 _SQLITE_TROUBLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOMEM")
@@ -133,8 +138,8 @@ class Database:
             path = sa.make_url(url).database
             if path and path != ":memory:":
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-            reader = _sqlite_engine(url, pool_size=4, begin="BEGIN", echo=echo)
-            writer = _sqlite_engine(url, pool_size=1, begin="BEGIN IMMEDIATE", echo=echo)
+            reader = _sqlite_engine(url, pool_size=4, begin="BEGIN", kib=_READER_KIB, echo=echo)
+            writer = _sqlite_engine(url, pool_size=1, begin="BEGIN IMMEDIATE", kib=_WRITER_KIB, echo=echo)
             return cls(url, reader, writer, events)
         from backend.kernel.postgres import Connection
 
@@ -238,6 +243,18 @@ class Database:
             await self._writer.dispose()
 
 
+@contextmanager
+def patiently() -> Iterator[None]:
+    """For reading what many are then answered with: given up as early as one caller would, a process that is overloaded, and reads slowly,
+    never had it to keep, and everybody read in vain."""
+    own = patience.get()
+    before = patience.set(None if own is None else max(own, EDITORS_PATIENCE))
+    try:
+        yield
+    finally:
+        patience.reset(before)
+
+
 @asynccontextmanager
 async def _as_unavailable() -> AsyncIterator[None]:
     """What the storage itself cannot do just now, as the caller's 503; mistakes of ours (no such table) stay what they are."""
@@ -301,7 +318,7 @@ def _is_storage_trouble(error: sa.exc.DBAPIError | sa.exc.TimeoutError) -> bool:
     return isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
 
 
-def _sqlite_engine(url: str, *, pool_size: int, begin: str, echo: bool) -> AsyncEngine:
+def _sqlite_engine(url: str, *, pool_size: int, begin: str, kib: int, echo: bool) -> AsyncEngine:
     engine = create_async_engine(
         async_url(url),
         echo=echo,
@@ -329,7 +346,7 @@ def _sqlite_engine(url: str, *, pool_size: int, begin: str, echo: bool) -> Async
             "synchronous=NORMAL",
             "foreign_keys=ON",
             f"busy_timeout={SQLITE_BUSY_SECONDS * 1000}",
-            "cache_size=-8000",
+            f"cache_size=-{kib}",
             "temp_store=MEMORY",
         ):
             cursor.execute(f"PRAGMA {pragma}")

@@ -13,6 +13,7 @@
     ├── MethodNotAllowed 405 · RequestTimeout 408 · RequestTooLarge 413 · UnsupportedEncoding 415
     ├── Conflict 409
     │   └── IdempotencyInProgress
+    ├── PreconditionFailed 412
     ├── Unprocessable 422
     │   ├── IdempotencyMismatch · SchemaValidationFailed · GroundingFailed
     ├── RateLimited 429
@@ -194,6 +195,14 @@ class Conflict(BourseError):
 
 class IdempotencyInProgress(Conflict):
     code = "idempotency_in_progress"
+
+
+class PreconditionFailed(BourseError):
+    """What `If-Match` names is not what there is now."""
+
+    status = 412
+    type = "invalid_request_error"
+    code = "precondition_failed"
 
 
 class Unprocessable(BourseError):

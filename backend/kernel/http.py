@@ -75,6 +75,7 @@ class OutboundClient:
         *,
         headers: dict[str, str] | None = None,
         json: object = None,
+        content: bytes | None = None,
         seconds: float | None = None,
         max_bytes: int = MAX_RESPONSE_BYTES,
     ) -> httpx.Response:
@@ -82,6 +83,7 @@ class OutboundClient:
 
         Args:
             json: what the body spells; None = no body.
+            content: the body itself, byte for byte.
             seconds: how long each step may take; None = as usual.
 
         Raises:
@@ -90,7 +92,7 @@ class OutboundClient:
             httpx.HTTPError: what the network did.
         """
         timeout = TIMEOUT if seconds is None else httpx.Timeout(seconds)
-        async with self._client.stream(method, url, headers=headers, json=json, timeout=timeout) as response:
+        async with self._client.stream(method, url, headers=headers, json=json, content=content, timeout=timeout) as response:
             chunks: list[bytes] = []
             size = 0
             async for chunk in response.aiter_bytes():

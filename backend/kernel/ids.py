@@ -14,6 +14,7 @@ PREFIXES = {
     "tenant": "ten",
     "key": "key",
     "session": "ses",
+    "access": "acc",
     "event": "evt",
     "attempt": "att",
     "price": "prc",
@@ -23,6 +24,7 @@ PREFIXES = {
     "audit": "aud",
     "response": "resp",
     "provider_key": "pky",
+    "ingestion": "ing",
 }
 
 

@@ -25,19 +25,33 @@ def encode_cursor(*position: Any) -> str:
     return base64.urlsafe_b64encode(orjson.dumps(position)).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str, length: int) -> list[Any]:
-    """The position that `encode_cursor` was given.
+def decode_cursor(cursor: str, *kinds: type) -> list[Any]:
+    """The position that `encode_cursor` was given. Anybody can make one up, so it is believed no further than that its
+    parts are of these kinds: texts without NUL, integers of 64 bits.
 
     Raises:
-        BadRequest: if it is not a cursor of ours with `length` parts.
+        BadRequest: if it is not a cursor of ours with such parts.
     """
     try:
         position = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
     except (binascii.Error, ValueError):
         position = None
-    if not isinstance(position, list) or len(position) != length:
-        raise BadRequest("The cursor is not one that this list gave out.", param="cursor")
+    if not isinstance(position, list) or len(position) != len(kinds) or not all(map(_is_of, position, kinds)):
+        raise not_ours()
     return position
+
+
+def not_ours() -> BadRequest:
+    """What somebody is told whose cursor cannot be followed."""
+    return BadRequest("The cursor is not one that this list gave out: begin again without one.", param="cursor")
+
+
+def _is_of(part: Any, kind: type) -> bool:
+    if type(part) is not kind:
+        return False
+    if isinstance(part, str):
+        return "\x00" not in part
+    return not isinstance(part, int) or -(2**63) <= part < 2**63
 
 
 def clamp_limit(limit: int) -> int:

@@ -11,6 +11,8 @@ from backend.kernel.errors import BourseError, UpstreamError
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
+_LF, _CR = b"\n\r"
+"""As numbers: looking for `bytes` in bytes raises, and drops, an exception first."""
 _NAMED = re.compile(rb"^event: [^\n]*\ndata: ([^\n]*)\n\n", re.MULTILINE)
 """A whole event with its name before it. Where all lines are of such, they are split at once."""
 
@@ -46,17 +48,17 @@ class EventSplitter:
         """
         if not self._buffer and not self._lines and not self._skip_lf:
             if data[:6] == b"data: ":
-                plain = data.replace(b"\r\n", b"\n") if b"\r" in data else data
-                if plain[-2:] == b"\n\n" and b"\r" not in plain:
+                plain = data.replace(b"\r\n", b"\n") if _CR in data else data
+                if plain[-2:] == b"\n\n" and _CR not in plain:
                     self._started = True
                     events = plain[6:-2].split(b"\n\ndata: ")
                     for event in events:
-                        if b"\n" in event:
+                        if _LF in event:
                             break
                     else:
                         self.clean = plain is data
                         return events
-            elif data[:7] == b"event: " and b"\r" not in data:
+            elif data[:7] == b"event: " and _CR not in data:
                 events = _NAMED.findall(data)
                 if data.count(b"\n") == 3 * len(events) and data[-2:] == b"\n\n":
                     self._started, self.clean = True, False

@@ -6,6 +6,7 @@ cost: on a busy gateway every one takes the interpreter from a call and back.
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -39,8 +40,22 @@ async def execute_each(session: AsyncSession, statements: Iterable[Statement]) -
 def _execute_here(connection: sqlite3.Connection, statements: Sequence[Statement]) -> None:
     for text, rows, unless_all in statements:
         try:
-            changed = connection.executemany(text, rows).rowcount
+            changed = connection.executemany(*_without_nulls(text, rows)).rowcount
         except sqlite3.Error as error:
             raise sa.exc.DBAPIError.instance(text, None, error, sqlite3.Error, hide_parameters=True) from error
         if unless_all is not None and changed != len(rows):
             raise unless_all
+
+
+def _without_nulls(text: str, rows: Sequence[Sequence[Any]]) -> tuple[str, Sequence[Sequence[Any]]]:
+    """The same with NULL in the text for values that are None in every row: the driver asks each None twice how it wants to be adapted,
+    which cost a fiftieth of a call."""
+    first = rows[0]
+    absent = [place for place, value in enumerate(first) if value is None and all([row[place] is None for row in rows])]
+    kept = [place for place in range(len(first)) if place not in absent]
+    if not absent or len(kept) < 2:
+        return text, rows
+    pieces = text.split("?")
+    told = "".join([piece + ("NULL" if place in absent else "?") for place, piece in enumerate(pieces[:-1])]) + pieces[-1]
+    take = itemgetter(*kept)
+    return told, [take(row) for row in rows]

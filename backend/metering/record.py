@@ -99,22 +99,34 @@ class CallRecord:
 
     def count(self, usage: Usage, source: str) -> None:
         """Take over the token buckets."""
-        for name, value in token_columns(usage, source).items():
-            setattr(self, name, value)
+        self.usage_source = source
+        (
+            self.input_tokens,
+            self.cache_read_tokens,
+            self.cache_write_tokens,
+            self.audio_input_tokens,
+            self.output_tokens,
+            self.reasoning_tokens,
+            self.audio_output_tokens,
+        ) = _token_counts(usage)
 
 
 def token_columns(usage: Usage, source: str) -> dict[str, Any]:
     """The columns of a call's row that say what it used."""
-    return {
-        "input_tokens": usage.input + usage.image_input,
-        "cache_read_tokens": usage.cache_read,
-        "cache_write_tokens": usage.cache_write + usage.cache_write_1h,
-        "audio_input_tokens": usage.audio_input,
-        "output_tokens": usage.output + usage.image_output,
-        "reasoning_tokens": usage.reasoning,
-        "audio_output_tokens": usage.audio_output,
-        "usage_source": source,
-    }
+    return {**dict(zip(TOKENS, _token_counts(usage), strict=True)), "usage_source": source}
+
+
+def _token_counts(usage: Usage) -> tuple[int, ...]:
+    """In the order of `TOKENS`."""
+    return (
+        usage.input + usage.image_input,
+        usage.cache_read,
+        usage.cache_write + usage.cache_write_1h,
+        usage.audio_input,
+        usage.output + usage.image_output,
+        usage.reasoning,
+        usage.audio_output,
+    )
 
 
 CALL_FIELDS = tuple(entry.name for entry in fields(CallRecord))

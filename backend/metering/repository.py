@@ -32,6 +32,7 @@ _FACTS_CREATED = FACTS.index("created_us")
 _MICROSECOND = timedelta(microseconds=1)
 ID = CALL_FIELDS.index("id")
 _CREATED = CALL_FIELDS.index("created_us")
+_STREAM, _OVERRUN = CALL_FIELDS.index("stream"), CALL_FIELDS.index("overrun")
 _PRICES, _TAGS = CALL_FIELDS.index("price_ids"), CALL_FIELDS.index("tags")
 _ATTEMPT_PRICES, _ATTEMPT_USAGE = ATTEMPT_FIELDS.index("price_ids"), ATTEMPT_FIELDS.index("usage")
 
@@ -87,10 +88,15 @@ async def ids_there(session: AsyncSession, ids: Sequence[str]) -> set[str]:
 
 
 def _call_values(row: Row, sqlite: bool) -> tuple[Any, ...]:
-    """A call's columns as both drivers take them: JSON as text, and instants on SQLite in the text form of SQLAlchemy's own type."""
+    """A call's columns as both drivers take them: JSON as text; on SQLite instants in the text form of SQLAlchemy's own type, and flags as
+    the numbers that they become, or the driver asks each how it wants to be adapted."""
     values = list(row)
-    seconds, micros = divmod(row[_CREATED], 1_000_000)
-    values[_CREATED] = f"{_second(seconds)}.{micros:06}" if sqlite else _EPOCH + timedelta(microseconds=row[_CREATED])
+    if sqlite:
+        seconds, micros = divmod(row[_CREATED], 1_000_000)
+        values[_CREATED] = f"{_second(seconds)}.{micros:06}"
+        values[_STREAM], values[_OVERRUN] = +row[_STREAM], +row[_OVERRUN]
+    else:
+        values[_CREATED] = _EPOCH + timedelta(microseconds=row[_CREATED])
     values[_PRICES] = _json(row[_PRICES])
     values[_TAGS] = _json(row[_TAGS])
     reservations = row[RESERVATIONS]

@@ -12,9 +12,9 @@ from backend.identity.principal import Principal, Role, require_role
 from backend.kernel.clock import Clock
 from backend.kernel.days import day_of, start_of
 from backend.kernel.db import Database
-from backend.kernel.errors import BadRequest, StorageUnavailable
+from backend.kernel.errors import StorageUnavailable
 from backend.kernel.events import EventBus
-from backend.kernel.paging import Page, clamp_limit, decode_cursor, encode_cursor
+from backend.kernel.paging import Page, clamp_limit, decode_cursor, encode_cursor, not_ours
 from backend.metering import repository
 from backend.metering.catch_up import CatchUp
 from backend.metering.events import CompletionFinished
@@ -89,6 +89,14 @@ class MeteringService:
     def backlog_seconds(self) -> float:
         """How far the ledger is behind: the age of the oldest call of this process that has ended and is not in it."""
         return self._writer.behind_seconds if self._writer is not None else 0.0
+
+    def journal_trouble(self) -> str | None:
+        """Why no call is let in for want of a journal; None while there is one. Where there was none, this tries again."""
+        try:
+            self.require_journal()
+        except StorageUnavailable as error:
+            return error.message
+        return "The disk did not keep what was written last." if self._journal.sync_failed else None
 
     def require_journal(self) -> None:
         """Nothing may be reserved without one: what this process holds of budgets is held in its name.
@@ -173,9 +181,9 @@ class MeteringService:
         """
         before = None
         if cursor is not None:
-            micros, call_id = decode_cursor(cursor, 2)
-            if type(micros) is not int or not isinstance(call_id, str) or not 0 <= micros < _LAST_MICROSECOND:
-                raise BadRequest("The cursor is not one that this list gave out.", param="cursor")
+            micros, call_id = decode_cursor(cursor, int, str)
+            if not 0 <= micros < _LAST_MICROSECOND:
+                raise not_ours()
             before = _EPOCH + timedelta(microseconds=micros), call_id
         async with self._db.read() as session:
             calls = await repository.of_key(session, tenant_id, key_id, limit=limit + 1, before=before, since=since)

@@ -47,13 +47,15 @@ async def health_report(runtime: "Runtime | None") -> Report:
     providers = _providers(runtime)
     vault = _vault(runtime)
     beside = {redis["status"], vault["status"]} - {"ok", "not configured"}
-    degraded = providers["status"] != "ok" or beside or not runtime.change_feed.healthy
+    journal = runtime.metering.journal_trouble()
+    degraded = providers["status"] != "ok" or beside or journal is not None or not runtime.change_feed.healthy
     body = {
         "status": "down" if down else "degraded" if degraded else "ok",
         "version": runtime.version,
         "ready": ready.body,
         "database": database,
         "redis": redis,
+        "journal": {"status": "ok"} if journal is None else {"status": "not writable", "reason": journal},
         "providers": providers,
         "vault": vault,
         "change_feed": "ok" if runtime.change_feed.healthy else "stale",

@@ -166,6 +166,15 @@ class Metrics:
             ["direction"],
             registry=self.registry,
         )
+        self.ingestions = Counter(
+            "bourse_ingestions_total",
+            "Ingestions that this process ran: changed, unchanged, partly, failed, died.",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.webhooks_given_up = Counter(
+            "bourse_webhooks_given_up_total", "Reports that nobody took, however often it was tried.", registry=self.registry
+        )
         self.budget_alerts = Counter(
             "bourse_budget_alerts_total", "Thresholds of budgets that this process reported.", ["kind", "scope"], registry=self.registry
         )

@@ -6,11 +6,14 @@ that were announced come into force by the clock; one that ends without a succes
 
 import sys
 from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
 from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.db import Database
+from backend.kernel.memory import give_back_soon
 from backend.pricing import repository
 from backend.pricing.cost import PriceCard, PriceLine
 
@@ -34,6 +37,7 @@ class PriceBook:
         self._packed: dict[str, _Packed | str] = {}
         self._cards: dict[str, PriceCard] = {}
         self._announced: dict[str, list[tuple[datetime, PriceLine]]] = {}
+        self._days: list[datetime] = []
 
     def __len__(self) -> int:
         return len(self._packed)
@@ -61,6 +65,8 @@ class PriceBook:
             for offer_id, day, line in await repository.announced_lines(session):
                 announced.setdefault(offer_id, []).append((day, line))
         self._packed, self._cards, self._announced, self._version = packed, {}, announced, version
+        self._days = sorted(day for coming in announced.values() for day, _ in coming)
+        give_back_soon()
 
     def card(self, offer_id: str) -> PriceCard | None:
         """The offer's prices in force; its `state` says whether it is priced at all. None when no such offer is known."""
@@ -69,23 +75,41 @@ class PriceBook:
             packed = self._packed.get(offer_id)
             if packed is None:
                 return None
-            card = self._cards[offer_id] = PriceCard(offer_id, packed) if isinstance(packed, str) else _unpack(offer_id, packed)
+            card = self._cards[offer_id] = _card(offer_id, packed)
         return self._as_announced(card) if offer_id in self._announced else card
+
+    @property
+    def version(self) -> tuple[object, int]:
+        """Changes when a card does: with a load, and when what was announced comes into force."""
+        return self._version, bisect_right(self._days, self._clock.now())
+
+    def cards(self) -> Iterator[PriceCard]:
+        """Every offer's prices in force, for those who make a table of all, in any thread: the cards are not kept."""
+        now = self._clock.now()
+        for offer_id, packed in list(self._packed.items()):
+            # What is coming before what is there: it may come into force in between, and does no harm twice.
+            come = [line for day, line in tuple(self._announced.get(offer_id, ())) if day <= now]
+            card = self._cards.get(offer_id) or _card(offer_id, packed)
+            yield _renewed(card, come) if come else card
 
     def _as_announced(self, card: PriceCard) -> PriceCard:
         """The card with what has come into force since; what was announced for it is then done with."""
         now, coming = self._clock.now(), self._announced[card.offer_id]
         if coming[0][0] > now:
             return card
-        lines = {_shape(line): line for line in card.lines}
+        come = []
         while coming and coming[0][0] <= now:
-            _, line = coming.pop(0)
-            lines[_shape(line)] = line
+            come.append(coming.pop(0)[1])
         if not coming:
             del self._announced[card.offer_id]
-        state = "priced" if card.state == "free" and any(line.nano_per_million for line in lines.values()) else card.state
-        card = self._cards[card.offer_id] = PriceCard(card.offer_id, state, tuple(lines.values()))
+        card = self._cards[card.offer_id] = _renewed(card, come)
         return card
+
+
+def _renewed(card: PriceCard, come: list[PriceLine]) -> PriceCard:
+    lines = {_shape(line): line for line in (*card.lines, *come)}
+    state = "priced" if card.state == "free" and any(line.nano_per_million for line in lines.values()) else card.state
+    return PriceCard(card.offer_id, state, tuple(lines.values()))
 
 
 def _pack(packed: dict[str, _Packed | str], offer_id: str | None, lines: list[PriceLine], shapes: dict[_Shape, _Shape]) -> None:
@@ -109,7 +133,9 @@ def _shape(line: PriceLine) -> _Shape:
     )  # fmt: skip
 
 
-def _unpack(offer_id: str, packed: _Packed) -> PriceCard:
+def _card(offer_id: str, packed: _Packed | str) -> PriceCard:
+    if isinstance(packed, str):
+        return PriceCard(offer_id, packed)
     lines = tuple(
         PriceLine(line_id, shape[0], shape[1], nano, *shape[2:])
         for line_id, shape, nano in zip(packed.ids.split(" "), packed.shapes, packed.nanos, strict=True)

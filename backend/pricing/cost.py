@@ -15,7 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from operator import attrgetter
+from itertools import compress
+from operator import itemgetter
 from typing import NamedTuple
 
 from backend.pricing.tiers import SURCHARGES
@@ -69,7 +70,8 @@ _BUCKETS = (
     "requests", "image_output", "image_input",
 )  # fmt: skip
 """The buckets of `Usage` that are whole numbers; seconds are the one fraction."""
-_quantities = attrgetter(*_BUCKETS)
+_PLACES = range(len(_BUCKETS))
+_quantities = itemgetter(*map(Usage._fields.index, _BUCKETS))
 
 
 class _Sheet(NamedTuple):
@@ -170,9 +172,9 @@ def cost_of_call(
     numerator = 0
     parts: list[CostPart] = []
     missing: list[str] = []
-    for bucket, quantity, line in zip(_BUCKETS, _quantities(usage), sheet.lines, strict=True):
-        if not quantity:
-            continue
+    quantities = _quantities(usage)
+    for place in compress(_PLACES, quantities):
+        bucket, quantity, line = _BUCKETS[place], quantities[place], sheet.lines[place]
         if line is not None:
             numerator += quantity * line.nano_per_million
             parts.append(CostPart(bucket, quantity, line))

@@ -1,6 +1,6 @@
 """What things cost: one row per offer, component and tier, from one source, never changed after it was written."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -13,7 +13,8 @@ class Price(SQLModel, table=True):
     """One observed price. `amount` is what the source says, in `currency`, for one `unit` (or as many as `extra.per`) of `component`.
 
     The tier columns say when it applies; NULL means always. Of the rows of one offer, component and tier at most one has
-    `in_force`; the others are the evidence it was chosen from. `status`: observed, announced (not yet in force), quarantined.
+    `in_force`; the others are the evidence it was chosen from. `status`: observed, announced (not yet in force), quarantined, rejected by
+    a person, withdrawn (taken back or no longer stated before it was ever in force).
     """
 
     __tablename__ = "price"
@@ -48,3 +49,23 @@ class Price(SQLModel, table=True):
     confirmed_free: bool = False
     reason: str | None = Field(default=None, description="why it is in quarantine, or why it was chosen")
     extra: dict[str, Any] = Field(default_factory=dict, sa_type=Json)
+
+
+class PriceChange(SQLModel, table=True):
+    """One entry of the log of public price maps: what was first seen, changed or last seen in a map, and when the *map* said so.
+
+    `day` is not when the seller changed anything: that lies after `after_day`, the newest look at the map before. `rates` are USD per 1M
+    tokens as text, by place (`input`, `input;service_tier=batch` …); a rate of zero is left out, since maps write it for "unknown", too.
+    """
+
+    __tablename__ = "price_change"
+    id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    day: date = Field(index=True)
+    after_day: date | None = Field(default=None, description="NULL where the map's first look is the one that has it")
+    event: str = Field(max_length=20, description="first_seen, price_change, other_rate_change, last_seen")
+    offer_id: str = Field(max_length=255, index=True, description="as the offer would be called here; the store may not know it (any more)")
+    source: str = Field(max_length=64)
+    source_url: str
+    rates: dict[str, str] = Field(default_factory=dict, sa_type=Json)
+    before: dict[str, str] = Field(default_factory=dict, sa_type=Json)
+    reverted: bool = Field(default=False, description="the map went back within 60 days: rather its mistake than the seller's price")

@@ -13,23 +13,26 @@ from typing import Any
 
 from backend.pricing.usage import Usage
 
+_ASKED, _ANSWERED = "prompt_tokens_details", "completion_tokens_details"
+_PLAIN = frozenset({"prompt_tokens", "completion_tokens", "total_tokens", _ASKED, _ANSWERED})
+
 
 def usage_from_openai(usage: Any) -> Usage | None:
     """The buckets of an OpenAI-shaped `usage` object; None where prompt or completion were not counted, which is different from an
     explicit 0."""
     if not isinstance(usage, dict):
         return None
-    prompt, completion, total = (
-        _count(usage.get("prompt_tokens")),
-        _count(usage.get("completion_tokens")),
-        _count(usage.get("total_tokens")),
-    )
+    prompt, completion = _count(usage.get("prompt_tokens")), _count(usage.get("completion_tokens"))
+    total = _count(usage.get("total_tokens"))
     if prompt is None or completion is None:
         known = prompt if completion is None else completion
         if known is None or total is None or total < known:
             return None
         prompt, completion = (known, total - known) if completion is None else (total - known, known)
-    given = usage.get("prompt_tokens_details")
+    if total == prompt + completion and usage.keys() <= _PLAIN and not (_tells(usage, _ASKED) or _tells(usage, _ANSWERED)):
+        # Of most answers there is no more to say.
+        return Usage(input=prompt, output=completion)
+    given = usage.get(_ASKED)
     details = given if isinstance(given, dict) else {}
     # DeepSeek reports prompt_cache_hit_tokens beside prompt_tokens; Moonshot cached_tokens; OpenRouter cache_write_tokens; we ourselves how
     # many of those are kept for an hour.
@@ -37,7 +40,7 @@ def usage_from_openai(usage: Any) -> Usage | None:
     written = _first(details.get("cache_write_tokens"), details.get("cache_creation_tokens"))
     for_an_hour = _first(details.get("cache_write_1h_tokens")) if written else 0
     heard = _first(details.get("audio_tokens"))
-    given = usage.get("completion_tokens_details")
+    given = usage.get(_ANSWERED)
     details = given if isinstance(given, dict) else {}
     thought = _first(details.get("reasoning_tokens"), usage.get("reasoning_tokens"))
     beside = total - prompt - completion if total is not None else 0
@@ -133,6 +136,12 @@ def _seconds(value: Any) -> float | None:
     except ValueError:
         return None
     return seconds if 0 <= seconds <= _MAX_COUNT else None
+
+
+def _tells(usage: dict[str, Any], name: str) -> bool:
+    """Whether these details hold anything but zeros."""
+    details = usage.get(name)
+    return isinstance(details, dict) and any(details.values())
 
 
 def _first(*values: Any) -> int:

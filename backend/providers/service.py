@@ -99,6 +99,10 @@ class ProviderService:
             raise NotFound(f"There is no such provider: {name!r}.")
         return found
 
+    def usable(self) -> set[str]:
+        """The names of those that calls can be sent to now."""
+        return {name for name in self._book.open if not self.why_unusable(name)}
+
     def why_unusable(self, name: str) -> str:
         """A sentence why a provider cannot be asked; empty if it can."""
         provider = self._book.all.get(name)

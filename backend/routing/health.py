@@ -266,6 +266,15 @@ class Health:
         """Everybody who was ever asked and is not forgotten."""
         return self._candidates.values()
 
+    def latencies(self) -> dict[tuple[str, str], float]:
+        """`CandidateHealth.latency_ms` by provider and upstream model, of those that have answered."""
+        return {(one.provider.name, one.model): one.latency_ms for one in self._candidates.values() if one.latency_ms is not None}
+
+    def first_tokens(self) -> dict[tuple[str, str], float]:
+        """Milliseconds until the first token by provider and upstream model, smoothed, of those whose streams were seen."""
+        known = self._candidates.values()
+        return {(one.provider.name, one.model): one.first_token_ms for one in known if one.first_token_ms is not None}
+
     def known(self, candidate: Candidate) -> CandidateHealth | None:
         """As `of`, for who only looks: None for somebody who was never asked."""
         return self._candidates.get((candidate.provider, candidate.model))

@@ -247,6 +247,24 @@ class RouteTable:
         named = self._providers[provider].models
         return (named is None or model in named) and (model in SANDBOX_MODELS or not self._is_sandbox(provider))
 
+    def sold_as(self, provider: str, model: str) -> str | None:
+        """What to ask a provider for by a model's name: an alias or a name of its own list as it is, a name of the catalog by the
+        provider's offer of it. None where the catalog knows the model, and others sell it; what nobody knows, the provider may."""
+        direct = f"{provider}/{model}"
+        settings = self._providers.get(provider)
+        if (
+            direct in self._aliases
+            or self._catalog is None
+            or settings is None
+            or settings.models is not None
+            or self._is_sandbox(provider)
+        ):
+            return direct
+        offers = self._catalog.offers_named(model)
+        if not offers:
+            return direct
+        return next((f"{seller}/{upstream}" for seller, upstream in offers if seller == provider), None)
+
     def _is_sandbox(self, provider: str) -> bool:
         """Its models are known to the last one; what others serve only they know."""
         return self._providers[provider].protocol == SANDBOX

@@ -102,6 +102,7 @@ def view_switch(store: Any) -> rx.Component:
     return rx.el.div(
         one("table", "Table"),
         one("cards", "Cards"),
+        one("scatter", "Scatter"),
         class_name="flex overflow-hidden rounded border border-line-strong",
         role="group",
         custom_attrs={"aria-label": "Show as"},

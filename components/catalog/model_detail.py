@@ -4,6 +4,8 @@ from typing import Any
 
 import reflex as rx
 
+from components.charts.sparkline import sparkline
+from components.compare.tray import compare_button
 from components.ui.badge import badge, tag
 from components.ui.button import button, button_link, page_link
 from components.ui.card import card
@@ -24,6 +26,7 @@ def title_block(model: Any) -> rx.Component:
             badge(model.status, model.tone),
             rx.el.span(model.slug, class_name="num text-[12.5px] text-ink-3"),
             copy_button(model.slug, "the model's id"),
+            rx.el.span(compare_button(model.slug, model.name), class_name="sm:ml-auto"),
             class_name="mt-1.5 flex flex-wrap items-center gap-x-3.5 gap-y-1.5",
         ),
         rx.cond(model.description != "", rx.el.p(model.description, class_name="mt-2 max-w-[80ch] text-ink-2")),
@@ -35,7 +38,7 @@ def _amount(text: Any, otherwise: Any = "—") -> rx.Component:
     return rx.cond(text != "", text, rx.el.span(otherwise, class_name="text-ink-3"))
 
 
-def _offer(model: Any, one: Any) -> rx.Component:
+def _offer(model: Any, one: Any, sparks: Any) -> rx.Component:
     open_ = model.opened == one.id
     return rx.fragment(
         row(
@@ -51,7 +54,13 @@ def _offer(model: Any, one: Any) -> rx.Component:
                 rx.el.span(one.detail, class_name="block pl-[19px] text-[12.5px] text-ink-3 wrap-anywhere"),
                 rx.el.span(badge(one.evidence, one.tone), class_name="mt-1 block pl-[19px] md:hidden"),
             ),
-            cell(_amount(one.input, one.price_note), numeric=True),
+            cell(
+                _amount(one.input, one.price_note),
+                rx.cond(
+                    sparks.contains(one.id), rx.el.span(sparkline(sparks[one.id][0], sparks[one.id][1]), class_name="mt-1 flex justify-end")
+                ),
+                numeric=True,
+            ),
             cell(_amount(one.output, one.price_note), numeric=True),
             cell(_amount(one.cached), numeric=True, class_name="hidden sm:table-cell"),
             cell(_amount(one.batch), numeric=True, class_name="hidden sm:table-cell"),
@@ -97,7 +106,8 @@ def _price_list(model: Any) -> rx.Component:
     )
 
 
-def offers(model: Any) -> rx.Component:
+def offers(model: Any, sparks: Any) -> rx.Component:
+    """`sparks`: by offer id, the path of its input price over time and the same in words."""
     return card(
         heading(model.offers_title),
         note("Dollars per million tokens. Open an offer for every price, its conditions and its source."),
@@ -111,7 +121,7 @@ def offers(model: Any) -> rx.Component:
                     column("Batch in", numeric=True, class_name="hidden sm:table-cell"),
                     column("Evidence", class_name="hidden md:table-cell"),
                 ],
-                rx.foreach(model.offers, lambda one: _offer(model, one)),
+                rx.foreach(model.offers, lambda one: _offer(model, one, sparks)),
                 label="Offers of this model, prices in US dollars per million tokens",
             ),
             label="Offers",
@@ -131,7 +141,13 @@ def code(model: Any) -> rx.Component:
         card(
             rx.el.div(heading("Use it through Bourse"), class_name="mb-2"),
             code_tabs(model.samples),
-            rx.cond(model.sample_note != "", note(model.sample_note, class_name="mt-2")),
+            rx.cond(
+                model.sample_note != "",
+                note(model.sample_note, class_name="mt-2"),
+                page_link(
+                    "Try it in the playground", to="/playground?models=" + model.slug, class_name="mt-2 inline-block text-[13px] underline"
+                ),
+            ),
         ),
     )
 
@@ -219,7 +235,7 @@ def waiting() -> rx.Component:
         skeleton("h-8 w-72"),
         skeleton("h-10 w-full"),
         skeleton("h-64 w-full"),
-        class_name="grid gap-4",
+        class_name="grid min-h-screen content-start gap-4",
         custom_attrs={"aria-busy": "true", "aria-label": "Loading the model"},
         role="status",
     )

@@ -25,3 +25,18 @@ def account(session: Any) -> rx.Component:
         rx.cond(session.known, rx.cond(session.signed_in, signed_in, signed_out), rx.fragment()),
         class_name="flex min-w-[72px] justify-end",
     )
+
+
+def account_line(session: Any) -> rx.Component:
+    """The same in the menu of a phone, where there is room for a line."""
+    signed_in = rx.el.div(
+        rx.el.span(
+            rx.el.span(session.name, class_name="block truncate font-medium"),
+            rx.el.span(session.tenant, class_name="block truncate text-[12.5px] text-ink-3"),
+            class_name="min-w-0 grow",
+        ),
+        post_form(button("Sign out", type="submit"), path="/auth/sign-out"),
+        class_name="flex items-center gap-3",
+    )
+    signed_out = button_link("Sign in", to="/sign-in?next=" + session.here, class_name="w-full")
+    return rx.cond(session.known, rx.cond(session.signed_in, signed_in, signed_out), rx.fragment())

@@ -8,7 +8,7 @@ from components.ui.icon import icon
 
 _FIELD = (
     "flex h-8 items-center gap-2 rounded border border-line-strong bg-surface px-2.5 text-ink-3 hover:border-ink-3 "
-    "ml-auto w-9 shrink-0 sm:shrink sm:w-[240px] lg:w-[300px] justify-center sm:justify-start"
+    "ml-auto w-9 min-w-9 shrink-0 sm:shrink sm:w-[240px] lg:w-[300px] justify-center sm:justify-start"
 )
 
 
@@ -34,6 +34,6 @@ class PaletteButton(rx.Component):
 def palette_button() -> rx.Component:
     return PaletteButton.create(
         icon("search", 16),
-        rx.el.span("Find a model or page", class_name="sr-only truncate sm:not-sr-only"),
+        rx.el.span("Find a model or page", class_name="sr-only sm:not-sr-only sm:overflow-hidden sm:text-ellipsis sm:whitespace-nowrap"),
         class_name=_FIELD,
     )

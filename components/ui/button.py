@@ -15,6 +15,11 @@ _KINDS = {
 SMALL_BUTTON = "rounded border border-line-strong bg-surface px-2 py-0.5 text-[12.5px] text-ink-2 hover:bg-sunken hover:text-ink"
 
 
+def button_look(kind: str) -> str:
+    """The classes of a button, for those that a component of the browser draws."""
+    return _KINDS[kind]
+
+
 def button(*children: Any, kind: str = "plain", class_name: str = "", **props: Any) -> rx.Component:
     """A real button; `kind` is plain, primary, danger or quiet. `type` is "button" unless given."""
     props.setdefault("type", "button")

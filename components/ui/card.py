@@ -4,7 +4,7 @@ from typing import Any
 
 import reflex as rx
 
-_ORDER = ("order-first", "order-1", "order-2", "order-3", "order-4", "order-5", "order-6")
+_ORDER = ("order-first", "order-1", "order-2", "order-3", "order-4", "order-5", "order-6", "order-7", "order-8", "order-9", "order-10")
 
 
 def card(*children: Any, class_name: str = "", **props: Any) -> rx.Component:

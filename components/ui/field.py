@@ -38,7 +38,23 @@ class Range(rx.Component):
     on_pick: rx.EventHandler[rx.event.passthrough_event_spec(float | None, float | None)]
 
 
+class Amount(rx.Component):
+    """A number between `least` and `most`, sent when the person pauses; `unit` stands behind it. What is none is marked and not sent."""
+
+    library = "$/public/js/amount.jsx"
+    tag = "Amount"
+
+    value: rx.Var[int | float]
+    label: rx.Var[str]
+    unit: rx.Var[str]
+    least: rx.Var[int | float]
+    most: rx.Var[int | float]
+    whole: rx.Var[bool]
+    on_settle: rx.EventHandler[rx.event.passthrough_event_spec(float)]
+
+
 search_field = SearchField.create
+amount_field = Amount.create
 range_field = Range.create
 
 

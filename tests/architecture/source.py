@@ -1,4 +1,4 @@
-"""The project's own Python files, read and parsed once, for tests that judge its shape."""
+"""The project's own Python files, for tests that judge its shape."""
 
 import ast
 from collections.abc import Iterator
@@ -8,6 +8,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("backend", "state", "components", "app")
+
+_IMPORTS: dict[Path, tuple[tuple[int, str], ...]] = {}
+"""Asked for by many tests; the parsed files themselves would be a quarter of a gigabyte."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,13 @@ class Module:
     def shown(self) -> str:
         return self.path.relative_to(ROOT).as_posix()
 
-    def imports(self) -> Iterator[tuple[int, str]]:
+    def imports(self) -> tuple[tuple[int, str], ...]:
         """Line and dotted name of everything imported, at any depth; `from a import b` gives `a.b`."""
+        if self.path not in _IMPORTS:
+            _IMPORTS[self.path] = tuple(self._imports())
+        return _IMPORTS[self.path]
+
+    def _imports(self) -> Iterator[tuple[int, str]]:
         for node in ast.walk(self.tree):
             if isinstance(node, ast.Import):
                 for alias in node.names:

@@ -23,7 +23,6 @@ class Notebook:
     """A price source that says what the test writes into it."""
 
     name: str = "notebook"
-    rank: int = 30
     offers: list[OfferRecord] = field(default_factory=list)
     aliases: list[AliasRecord] = field(default_factory=list)
     day: date | None = None

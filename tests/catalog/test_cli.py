@@ -24,10 +24,3 @@ def test_a_second_ingest_finds_nothing_to_do(stocked: Path) -> None:
     reports = json.loads(bourse(stocked, "ingest", "--json"))
     assert [report["source"] for report in reports] == ["sandbox", "litellm", "genai-prices", "models.dev", "aliases"]
     assert all(report["skipped"] for report in reports)
-
-
-def test_quarantine_lists_the_known_bad_rows_dearest_first(stocked: Path) -> None:
-    rows = json.loads(bourse(stocked, "prices", "quarantine", "--json"))
-    assert rows[0]["offer_id"] == "azure_ai/jais-30b-chat"
-    assert {"azure_ai/jais-30b-chat", "watsonx/core42/jais-13b-chat"} <= {row["offer_id"] for row in rows}
-    assert "absurd" in bourse(stocked, "prices", "quarantine")

@@ -25,6 +25,9 @@ def said(query: StoreQuery, total: int = 187) -> str:
         (StoreQuery(providers=frozenset({"groq", "azure"})), "187 models are sold by Azure or Groq"),
         (StoreQuery(providers=frozenset("abcd")), "187 models are sold by one of 4 providers"),
         (StoreQuery(context_min=128_000, search="gpt"), "187 models match “gpt” and hold at least 128k tokens"),
+        (StoreQuery(languages=frozenset({"de", "fi"}), min_score=60.0),
+         "187 models speak Finnish and German and score at least 60 overall"),
+        (StoreQuery(benchmark="mmlu-5-shot", min_score=72.5), "187 models score at least 72.5 on mmlu-5-shot"),
         (StoreQuery(modes=frozenset({"chat", "rerank"})), "187 chat models or rerankers from 12 providers"),
     ],
 )  # fmt: skip
@@ -36,4 +39,6 @@ def test_one_and_none_are_grammatical() -> None:
     query = StoreQuery(capabilities=frozenset({"tools", "web_search"}), providers=frozenset({"groq"}))
     assert said(query, 1) == "1 model calls tools, searches the web and is sold by Groq"
     assert said(query, 0) == "No models call tools, search the web and are sold by Groq"
+    query = StoreQuery(benchmark="mmlu", languages=frozenset({"de"}))
+    assert headline(query, 1, str, 1, "MMLU") == "1 model speaks German and was measured on MMLU"
     assert said(StoreQuery(), 2967) == "2,967 models from 12 providers"

@@ -177,6 +177,22 @@ async def test_an_announced_price_comes_into_force_on_its_day_without_a_new_read
     assert report.skipped
 
 
+async def test_a_price_to_come_that_is_announced_anew_still_comes_on_its_day_and_once(database: Database, clock: FixedClock) -> None:
+    change = clock.now() + 2 * DAY
+    book = Notebook(offers=[])
+    for amount in ("1", "1.5"):
+        dated = (quote("input", "2", effective_at=SINCE_ALWAYS, expires_at=change), quote("input", amount, effective_at=change))
+        book.offers = [replace(offer("openai/gpt-9"), quotes=dated)]
+        await ingest(database, clock, [book])
+        assert await prices(database) == [("2", "observed", True), (amount, "announced", False)]
+        clock.advance(DAY / 2)
+    (report,) = await ingest(database, clock, [book])
+    assert report.skipped, "what was written again is known"
+    clock.advance(2 * DAY)
+    await ingest(database, clock, [book])
+    assert await prices(database) == [("2", "observed", False), ("1.5", "observed", True)]
+
+
 async def test_an_offer_retires_on_its_last_day_without_a_new_reading(database: Database, clock: FixedClock) -> None:
     book = Notebook(offers=[offer("openai/gpt-9", "1", "2", deprecation_date=(clock.now() + DAY).date())])
     await ingest(database, clock, [book])
@@ -208,8 +224,8 @@ async def test_what_no_source_names_any_more_is_retired_but_stays(database: Data
 
 
 async def test_sources_agree_disagree_and_are_counted(database: Database, clock: FixedClock) -> None:
-    one = Notebook("one", 30, [offer("openai/gpt-9", "2.5", "10")])
-    two = Notebook("two", 20, [offer("openai/gpt-9", "2.5", "12")], day=date(2026, 1, 1))
+    one = Notebook("one", offers=[offer("openai/gpt-9", "2.5", "10")])
+    two = Notebook("two", offers=[offer("openai/gpt-9", "2.5", "12")], day=date(2026, 1, 1))
     reports = await ingest(database, clock, [one, two])
     assert [report.merged for report in reports] == [1, 1]
     row = await offer_row(database, "openai/gpt-9")
@@ -217,10 +233,10 @@ async def test_sources_agree_disagree_and_are_counted(database: Database, clock:
 
 
 async def test_a_source_that_is_not_read_keeps_its_voice(database: Database, clock: FixedClock) -> None:
-    one, two = (Notebook(name, 30, [offer("openai/gpt-9", "2.5", "10")]) for name in ("one", "two"))
+    one, two = (Notebook(name, offers=[offer("openai/gpt-9", "2.5", "10")]) for name in ("one", "two"))
     await ingest(database, clock, [one, two])
     clock.advance(DAY)
-    three = Notebook("three", 40, [offer("openai/gpt-9", "3", "10")])
+    three = Notebook("three", offers=[offer("openai/gpt-9", "3", "10")])
     await ingest(database, clock, [three])
     assert (await offer_row(database, "openai/gpt-9"))["input_nano"] == 2_500_000_000, "two agree against a newer one"
 

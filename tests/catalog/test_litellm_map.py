@@ -42,6 +42,8 @@ def test_no_price_of_any_entry_is_lost(installed: dict[str, Entry]) -> None:
             parsed = parse_field(field)
             if parsed is None or not number(value):
                 continue
+            if entry.get("mode") == "audio_transcription" and parsed.unit == "second":
+                continue  # one price under two names: a test of its own
             place = (parsed.component, parsed.unit, parsed.tier.text)
             # Two spellings of one price (a cache hit has two) may meet; the amount must still be one of those stated.
             spellings = {Decimal(entry[f]) for f in entry if parse_field(f) == parsed and number(entry[f])}
@@ -118,6 +120,34 @@ def test_off_peak_prices_carry_their_windows(installed: dict[str, Entry]) -> Non
     assert {quote.tier.time_window for quote in quotes_of(entry)} == {
         None, "1-5 00:00-01:00,04:00-06:00,10:00-00:00;6-7 00:00-00:00",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("heard", "written", "billed"),
+    [
+        ("0.0001", "0.0001", 100),
+        ("0.0001", "0", 100),
+        ("0", "0.00003", 30),
+        ("0.0001", "0.0002", 200),
+        (None, "0.00003", 30),
+        ("0", "0", 0),
+    ],
+)
+def test_a_second_of_speech_has_one_price(heard: str | None, written: str, billed: int) -> None:
+    fields = {"input_cost_per_second": heard, "output_cost_per_second": written}
+    entry = {"mode": "audio_transcription"} | {field: Decimal(amount) for field, amount in fields.items() if amount is not None}
+    assert [(quote.component, quote.unit, quote.usd_per_million) for quote in quotes_of(entry)] == [("input", "second", billed)]
+
+
+def test_no_transcription_of_the_map_bills_its_seconds_twice(installed: dict[str, Entry]) -> None:
+    heard = [
+        [quote for quote in quotes_of(entry) if quote.unit == "second" and quote.component in ("input", "output")]
+        for entry in installed.values()
+        if entry.get("mode") == "audio_transcription"
+    ]
+    priced = [[(quote.component, quote.tier) for quote in quotes] for quotes in heard if quotes]
+    assert len(priced) > 60
+    assert all(places == [("input", Tier())] for places in priced)
 
 
 def test_regional_uplifts_are_prices_of_that_region() -> None:

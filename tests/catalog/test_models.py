@@ -1,5 +1,7 @@
 from datetime import date
 
+import pytest
+
 from backend.catalog.facts import model_facts, offer_facts
 from backend.catalog.models import models_of, offers_of
 from backend.catalog.records import OfferRecord
@@ -104,3 +106,22 @@ def test_only_its_maker_retires_a_model() -> None:
 def test_every_fact_names_its_source() -> None:
     facts = facts_of(offer("openai/gpt-9", context_tokens=1000, family="gpt", release_date=date(2026, 1, 1)))
     assert facts["facts"] == {"context_tokens": "notebook", "family": "notebook", "release_date": "notebook"}
+
+
+@pytest.mark.parametrize(
+    ("id", "mode", "makes", "expected"),
+    [
+        ("acme/painter", "chat", ("image",), "image_generation"),
+        ("acme/painter", "chat", ("text", "image"), "chat"),
+        ("acme/singer", None, ("audio",), "audio_speech"),
+        ("acme/flux-1-dev-controlnet", "chat", (), "image_generation"),
+        ("acme/titan-embed-text", "chat", (), "embedding"),
+        ("acme/reader-tts", "chat", ("text",), "chat"),
+        ("acme/reader", "rerank", (), "rerank"),
+    ],
+)
+def test_what_makes_no_text_is_no_chat_model(id: str, mode: str | None, makes: tuple[str, ...], expected: str) -> None:
+    (model,) = models_of(offers_of([("notebook", 30, [offer(id, "1", "2", mode=mode, modalities_out=makes)])]), {})
+    facts = model_facts(model, TODAY)
+    assert facts["mode"] == expected
+    assert ("text" in facts["modalities_out"]) == (expected in ("chat", "rerank"))

@@ -11,10 +11,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from backend.catalog.names import fold
-from backend.catalog.schemas import SORTS, ModelSummary, StoreQuery
+from backend.catalog.schemas import SORTS, Evidence, ModelSummary, StoreQuery
 from backend.catalog.service import CatalogService
 from backend.catalog.sold import OfferEntry
 from backend.catalog.taxonomy import CAPABILITIES, MODALITIES, MODES, STATUSES
+from backend.catalog.value import value_for_money
 from backend.kernel.clock import FixedClock
 from backend.kernel.db import Database
 from backend.kernel.events import EventBus
@@ -37,6 +38,34 @@ def catalog(catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Cat
         return service
 
     return asyncio.run(loaded())
+
+
+@pytest.mark.parametrize("query", [StoreQuery(), StoreQuery(providers=frozenset({"openrouter"})), StoreQuery(input_max=USD)])
+def test_value_goes_by_the_price_that_the_row_shows_and_what_has_none_comes_last(catalog: CatalogService, query: StoreQuery) -> None:
+    at_least = {model.id: 40.0 + number % 50 for number, model in enumerate(catalog.all(StoreQuery())) if number % 3}
+    found = catalog.all(replace(query, sort="value"), Evidence(at_least, at_least=at_least))
+    values = [
+        value_for_money(at_least[model.id], model.known_blend_nano) if model.id in at_least and model.status != "retired" else None
+        for model in found
+    ]
+    known = [value for value in values if value is not None]
+    assert 100 < len(known) < len(values)
+    assert known == sorted(known, reverse=True)
+    assert values[: len(known)] == known
+    assert {model.id for model in found} == {model.id for model in catalog.all(query)}
+    turned = catalog.all(replace(query, sort="value", descending=True), Evidence(at_least, at_least=at_least))
+    assert {model.id for model in turned[: len(known)]} == {model.id for model in found[: len(known)]}
+
+
+@pytest.mark.parametrize("query", [StoreQuery(), StoreQuery(providers=frozenset({"openai", "azure"})), StoreQuery(sort="input")])
+def test_how_many_prices_are_agreed_on_is_of_the_prices_that_are_shown(catalog: CatalogService, query: StoreQuery) -> None:
+    query = replace(query, search="gpt")
+    found, page = catalog.all(query), catalog.search(query)
+    offers = {offer.id: offer for model in found for offer in offers_of(catalog, model.id)}
+    shown = [offers[model.known_offer] for model in found if model.known_offer]
+    assert page.priced == len(shown)
+    assert page.agreed == sum(offer.agree > 1 for offer in shown)
+    assert 0 < page.agreed < page.priced
 
 
 def offers_of(catalog: CatalogService, model_id: str) -> tuple[OfferEntry, ...]:
@@ -213,6 +242,14 @@ def test_the_palette_names_the_page_that_it_opens(catalog: CatalogService) -> No
     assert (hit.label, hit.href) == ("GPT-4o", "/models/gpt-4o")
     assert "OpenAI" in hit.hint
     assert catalog.palette("  ") == []
+
+
+def test_the_palette_tells_two_models_of_one_name_apart(catalog: CatalogService) -> None:
+    hits = catalog.palette("o3 mini", 8)
+    twins = [hit for hit in hits if sum(other.label == hit.label for other in hits) > 1]
+    assert len(twins) > 1
+    assert all(hit.hint.startswith(f"{hit.href.removeprefix('/models/')} · ") for hit in twins)
+    assert not any(hit.hint.startswith(hit.href.removeprefix("/models/")) for hit in hits if hit not in twins)
 
 
 def test_a_model_is_known_by_its_maker_s_price_and_asked_about_by_the_cheapest(catalog: CatalogService) -> None:

@@ -16,7 +16,7 @@ from tests.architecture.source import ROOT
 
 HOME = ROOT / ".build" / "clients"
 SOURCES = ROOT / "tests" / "clients"
-PYTHONS = ("frameworks", "aider")
+PYTHONS = ("frameworks", "aider", "generated")
 INSTALL_SECONDS = 1800
 OUR_BIN = Path(sys.executable).parent
 """Python with our own packages, litellm among them, and Node."""

@@ -23,6 +23,7 @@ CONFIGURED = {
 }
 """Programs, and where below the home folder the file of their page belongs."""
 REPLAYED = ("open-webui",)
+BY_ITSELF = ("generated-python",)
 IN_THE_SUITE = ("openai-python", "anthropic-python", "curl")
 
 
@@ -32,7 +33,7 @@ def printed(found: Iterable[Block]) -> str:
 
 def test_every_page_is_run() -> None:
     pages = {file.stem for file in FOLDER.glob("*.md")} - {"README"}
-    assert pages == {*PYTHON, *JAVASCRIPT, *CONFIGURED, *REPLAYED, *IN_THE_SUITE}
+    assert pages == {*PYTHON, *JAVASCRIPT, *CONFIGURED, *REPLAYED, *BY_ITSELF, *IN_THE_SUITE}
 
 
 @pytest.mark.parametrize("name", PYTHON)

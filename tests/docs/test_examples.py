@@ -21,7 +21,8 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 WITH_CURLS = ("README.md", "docs/quickstart.md", "docs/responses.md")
-CURLS = [(page, text) for page in WITH_CURLS for text in blocks(page, "sh") if text.startswith("curl ")]
+CURLS = [(page, text) for page in WITH_CURLS for text in blocks(page, "sh") if text.startswith("curl ") and f"{HERE}/v1/" in text]
+"""Calls; what the README asks of the store is asked in `tests/front_door/test_programs.py`."""
 
 
 def test_the_docs_show_a_whole_a_streamed_and_a_listing_call() -> None:

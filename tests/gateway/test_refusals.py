@@ -6,7 +6,7 @@ One gateway answers all of them: nothing that is refused leaves more behind than
 import gzip
 import json
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +77,19 @@ def upstream(shared: Shared) -> OpenAIUpstream:
         ({"max_tokens": 1.5}, "max_tokens"),
         ({"max_tokens": "9"}, "max_tokens"),
         ({"max_completion_tokens": 0}, "max_completion_tokens"),
+        ({"temperature": "1"}, "temperature"),
+        ({"temperature": True}, "temperature"),
+        ({"temperature": -0.1}, "temperature"),
         ({"user": {"id": 1}}, "user"),
     ],
 )
 async def test_a_field_that_cannot_be_meant_is_named(gateway: Rig, upstream: OpenAIUpstream, change: dict[str, Any], param: str) -> None:
     assert_error(await gateway.post({**PLAIN, **change}), 400, "invalid_request_error", None, param)
     assert not upstream.requests
+
+
+def a_million_keys() -> bytes:
+    return b"{" + b",".join(b'"k%d":1' % n for n in range(1_000_000)) + b"}"
 
 
 @pytest.mark.case("C5")
@@ -96,7 +103,7 @@ async def test_a_field_that_cannot_be_meant_is_named(gateway: Rig, upstream: Ope
         pytest.param(b'{"model":"fast","messages":[{"role":"user","content":"a"}],"max_tokens":NaN}', id="NaN"),
         pytest.param(b'{"model":"fast","messages":[{"role":"user","content":"a"}],"temperature":-Infinity}', id="Infinity"),
         pytest.param(b'{"model":"fast","messages":' + b"[" * 100_000 + b"]" * 100_000 + b"}", id="100,000 levels"),
-        pytest.param(b"{" + b",".join(b'"k%d":1' % n for n in range(1_000_000)) + b"}", id="1,000,000 keys"),
+        pytest.param(a_million_keys, id="1,000,000 keys"),
         pytest.param(b'{"model":"fast","messages":[{"role":"user","content":"a"}],"seed":' + b"9" * 10_000 + b"}", id="10,000 digits"),
         pytest.param(b'{"model":"fast","model":"pair","messages":[{"role":"user","content":"a"}]}', id="one key twice"),
         pytest.param(b'{"model":"fast","messages":[{"role":"user","content":"\\ud800"}]}', id="lone surrogate"),
@@ -104,8 +111,8 @@ async def test_a_field_that_cannot_be_meant_is_named(gateway: Rig, upstream: Ope
         pytest.param(b'{"model":"fast","messages":[{"role":"user","content":"\xff"}]}', id="not UTF-8"),
     ],
 )
-async def test_hostile_json_is_a_400_and_a_row(gateway: Rig, upstream: OpenAIUpstream, body: bytes) -> None:
-    assert_error(await gateway.post(body), 400, "invalid_request_error", None)
+async def test_hostile_json_is_a_400_and_a_row(gateway: Rig, upstream: OpenAIUpstream, body: bytes | Callable[[], bytes]) -> None:
+    assert_error(await gateway.post(body() if callable(body) else body), 400, "invalid_request_error", None)
     assert not upstream.requests
     row = await gateway.last_row()
     assert (row["outcome"], row["status"], row["attempts"]) == ("refused", 400, 0)
@@ -187,7 +194,15 @@ async def test_anything_else_is_a_json_404(gateway: Rig, path: str) -> None:
     assert_error(await gateway.http.get(path, headers=BEARER), 404, "invalid_request_error", code, param)
 
 
-@pytest.mark.parametrize(("method", "path", "allow"), [("GET", "/v1/chat/completions", "POST"), ("DELETE", "/v1/models", "GET, HEAD")])
+WRONG_METHODS = [
+    ("GET", "/v1/chat/completions", "POST"),
+    ("DELETE", "/v1/models", "GET, HEAD"),
+    ("OPTIONS", "/v1/responses/resp_0", "GET, HEAD, DELETE"),
+    ("OPTIONS", "/v1/responses/resp_0/cancel", "POST"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "allow"), WRONG_METHODS)
 async def test_a_wrong_method_says_which_is_right(gateway: Rig, method: str, path: str, allow: str) -> None:
     response = await gateway.http.request(method, path, headers=BEARER)
     assert_error(response, 405, "invalid_request_error", "method_not_allowed")

@@ -62,6 +62,21 @@ def bourse(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     return Bourse(database_url)
 
 
+def test_a_super_admins_token_is_made_listed_and_revoked(bourse: Bourse) -> None:
+    bourse.run("user", "create", "ann@example.org", "--no-password", "--super-admin")
+    made = bourse.run("user", "token", "create", "ann@example.org", "nightly prices", "--expires", "30d")
+    assert made["token"].startswith(f"bt-{made['public_id']}.")
+    (listed,) = bourse.run("user", "token", "list", "ann@example.org")
+    assert {**listed, "token": made["token"]} == made
+    assert bourse.run("user", "token", "revoke", made["public_id"])["status"] == "revoked"
+    assert bourse.invoke("user", "token", "revoke", "acc_none").exit_code == 1
+    bourse.run("user", "create", "bob@example.org", "--no-password")
+    assert bourse.invoke("user", "token", "create", "bob@example.org", "x").exit_code == 2
+    told = [facts for action, _, facts in bourse.audited() if action.startswith("access.")]
+    assert made["token"] not in json.dumps(told)
+    assert [facts["operator"] for facts in told] == [pwd.getpwuid(os.getuid()).pw_name] * 2
+
+
 def test_a_tenant_is_made_shown_changed_suspended_and_active_again(bourse: Bourse) -> None:
     made = bourse.run("tenant", "create", "acme", "--name", "Acme", "--timezone", "Europe/Berlin", "--model", "fast")
     assert (made["slug"], made["name"], made["timezone"], made["models"], made["status"]) == (
@@ -253,10 +268,11 @@ CHANGES: tuple[tuple[str, str], ...] = (
     ("provider remove ollama", "provider.remove"),
     ("cache clear", "cache.clear"),
 )
-READING = {"list", "show", "default", "holders", "quarantine", "keys", "test", "discover"}
+READING = {"list", "show", "default", "holders", "quarantine", "keys", "test", "discover", "skills"}
 ELSEWHERE = {
-    "ingest", "doctor", "migrate", "reconcile", "budget release", "route reset", "route adopt",
+    "ingest", "doctor", "migrate", "reconcile", "budget release", "route reset", "user token create", "user token revoke", "route adopt",
     "provider add-key", "provider remove-key", "provider reseal", "provider reset",
+    "prices accept", "prices reject", "prices set", "prices withdraw", "benchmarks add",
 }  # fmt: skip
 """About the installation and not about anybody in it, or audited in the tests of their own rooms."""
 

@@ -88,12 +88,14 @@ async def test_people_are_a_super_admins_affair_except_oneself(acme: Acme) -> No
     member = acme.people[Role.MEMBER]
     refused: list[Ask] = [
         identity.users,
+        lambda who: identity.people(who, [member.id]),
         lambda who: identity.user(who, member.id),
         lambda who: identity.tenants_of(who, member.id),
         lambda who: identity.set_super_admin(who, who.id, True),
     ]
     for ask in refused:
         assert await answer(ask, owner) == "PermissionDenied"
+    assert {one.email for one in (await identity.people(OPERATOR, [member.id, "usr_nobody"])).values()} == {member.email}
     assert (await identity.user(owner, owner.id)).email == (await identity.user(owner, owner.email)).email == "owner@example.org"
     assert [(one.slug, one.role) for one in await identity.tenants_of(owner, owner.id)] == [("acme", Role.OWNER)]
 

@@ -12,8 +12,6 @@ import psycopg
 import pytest
 
 from backend.audit.service import AuditService
-from backend.catalog.ingest import ingest
-from backend.catalog.sources.sandbox import Sandbox
 from backend.identity.principal import Role, system
 from backend.identity.schemas import NewKey
 from backend.identity.service import IdentityService
@@ -21,6 +19,7 @@ from backend.kernel.clock import SystemClock
 from backend.kernel.db import Database
 from backend.kernel.events import EventBus
 from backend.settings import Settings
+from tests.rig.catalog_copy import copy_catalog
 from tests.rig.postgres import Postgres
 from tests.rig.redis import RedisServer
 from tests.rig.server import AppServer
@@ -51,23 +50,16 @@ class Fleet:
 
 
 @pytest.fixture(scope="module")
-def fleet(postgres: Postgres, _postgres_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+def fleet(postgres: Postgres, _postgres_template: str, sandbox_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     with ExitStack() as stack:
         url = postgres.create(template=_postgres_template)
         stack.callback(postgres.drop, url)
-        asyncio.run(_stock(url))
+        copy_catalog(sandbox_file, url)
         redis = RedisServer()
         stack.callback(redis.close)
         made = Fleet(url, redis, tmp_path_factory.mktemp("fleet"))
         stack.callback(made.stop)
         yield made
-
-
-async def _stock(url: str) -> None:
-    """A catalog of the sandbox alone: reading all of it three times would take a minute."""
-    db = Database.open(url, EventBus())
-    await ingest(db, SystemClock(), [Sandbox()])
-    await db.close()
 
 
 @pytest.fixture

@@ -25,6 +25,7 @@ TABLE = [
     (errors.RequestTimeout, 408, "invalid_request_error", "request_timeout"),
     (errors.Conflict, 409, "invalid_request_error", "conflict"),
     (errors.IdempotencyInProgress, 409, "invalid_request_error", "idempotency_in_progress"),
+    (errors.PreconditionFailed, 412, "invalid_request_error", "precondition_failed"),
     (errors.RequestTooLarge, 413, "invalid_request_error", "request_too_large"),
     (errors.UnsupportedEncoding, 415, "invalid_request_error", "unsupported_encoding"),
     (errors.Unprocessable, 422, "invalid_request_error", "unprocessable"),

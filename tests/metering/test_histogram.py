@@ -6,7 +6,17 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.metering.rollups.histogram import RELATIVE_ERROR, Histogram, bucket_of, count, encoded, merge, merge_encoded, quantile
+from backend.metering.rollups.histogram import (
+    RELATIVE_ERROR,
+    Histogram,
+    bucket_of,
+    count,
+    encoded,
+    merge,
+    merge_encoded,
+    quantile,
+    total_ms,
+)
 
 MILLISECONDS = st.integers(0, 2**22)
 
@@ -51,3 +61,10 @@ def test_nothing_measured_has_no_quantile_and_what_is_absurd_has_a_bucket() -> N
     assert quantile({4: 0}, 0.5) is None
     assert bucket_of(-5) == 0
     assert bucket_of(10**12) == bucket_of(2**22)
+
+
+@given(st.lists(MILLISECONDS, max_size=60))
+def test_the_time_of_all_calls_together_is_within_the_same_error(values: list[int]) -> None:
+    histogram: Histogram = {}
+    count(histogram, values)
+    assert abs(total_ms(histogram) - sum(values)) <= sum(values) * RELATIVE_ERROR + 1e-6

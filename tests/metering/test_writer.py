@@ -295,6 +295,16 @@ async def _replayed(service: MeteringService) -> None:
     await service._writer.replay()
 
 
+async def test_a_process_without_a_journal_says_why_until_it_can_be_written(database: Database, tmp_path: Path, clock: Clock) -> None:
+    in_the_way = tmp_path / "journal"
+    in_the_way.write_text("a file where a folder should be")
+    async with open_metering(database, tmp_path, clock) as service:
+        assert "no call is let in" in (service.journal_trouble() or "")
+        in_the_way.unlink()
+        assert service.journal_trouble() is None
+        assert service.process_id is not None
+
+
 async def test_a_journal_that_cannot_be_replayed_holds_up_neither_the_others_nor_our_own(
     database: Database, tmp_path: Path, clock: Clock
 ) -> None:

@@ -174,7 +174,25 @@ async def test_a_free_offer_costs_from_the_day_on_that_was_announced(announcing:
     assert [card.state for card in states if card is not None] == ["free", "priced"]
 
 
+async def test_a_table_of_all_cards_is_out_of_date_when_an_announced_price_comes_into_force(announcing: Database) -> None:
+    clock = FixedClock(NOW)
+    book = PriceBook(announcing, clock)
+    await book.load()
+    versions = [book.version]
+    assert {card.offer_id: card for card in book.cards()} == {offer: book.card(offer) for offer in ("acme/m", "acme/n")}
+    clock.advance(LATER - NOW)
+    versions.append(book.version)
+    table = {card.offer_id: card for card in book.cards()}
+    assert table["acme/n"].state == "priced"
+    assert {line.component: line.nano_per_million for line in table["acme/m"].lines if line.service_tier is None}["input"] == 3 * 10**9
+    # By then one card has been asked for, and took up what had come.
+    assert table["acme/m"] == book.card("acme/m")
+    versions.append(book.version)
+    assert versions[0] != versions[1] == versions[2]
+    assert {card.offer_id: card for card in book.cards()} == table
+
+
 async def test_quarantine_is_listed_with_its_reason(stocked: Database) -> None:
     async with stocked.read() as session:
-        rows = await repository.quarantined(session)
-    assert [(row.offer_id, row.reason) for row in rows] == [("acme/n", "absurd")]
+        rows = await repository.doubted(session, "waiting", 10, None, None)
+    assert [(row["offer_id"], row["reason"]) for row in rows] == [("acme/n", "absurd")]

@@ -18,7 +18,9 @@ from tests.rig.server import ROOT, clean_environment
 KEPT = ROOT / ".build" / "test-catalog"
 MAX_AGE_SECONDS = 86_400
 KEPT_SECONDS = 3_600
-_MADE_OF = ("tests/rig/catalog.py", "backend/catalog", "backend/pricing", "backend/kernel", "alembic", "requirements.txt")
+_MADE_OF = (
+    "tests/rig/catalog.py", "backend/catalog", "backend/pricing", "backend/benchmarks", "backend/kernel", "alembic", "requirements.txt",
+)  # fmt: skip
 
 
 def read_catalog_once() -> Path:
@@ -45,9 +47,16 @@ SANDBOX = "sandbox.db"
 
 
 def keep_the_sandbox_alone(file: Path) -> None:
-    """Delete every other model, with its offers and prices; what was read from which source, and when, stays."""
+    """Delete every other model, with its offers and prices, and all benchmark results; what was read from which source, and when, stays."""
     with sqlite3.connect(file) as database:
-        for table, column in (("price", "offer_id"), ("offer", "model_id"), ("alias", "target"), ("model", "id")):
+        database.execute("DELETE FROM benchmark_result")
+        for table, column in (
+            ("price", "offer_id"),
+            ("price_change", "offer_id"),
+            ("offer", "model_id"),
+            ("alias", "target"),
+            ("model", "id"),
+        ):
             database.execute(f"DELETE FROM {table} WHERE {column} NOT LIKE 'sandbox%'")
     database.execute("VACUUM")
     database.close()

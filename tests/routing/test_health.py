@@ -342,8 +342,10 @@ def test_latencies_are_smoothed_and_calls_in_flight_counted(scene: Scene) -> Non
     for milliseconds in (100.0, 200.0):
         health.took(milliseconds, streamed=False)
     assert health.latency_ms == 120
+    assert scene.health.first_tokens() == {}
     health.took(40, streamed=True)
     assert (health.latency_ms, health.whole_ms) == (40, 120)
+    assert list(scene.health.first_tokens().values()) == [40]
     health.begin()
     number = health.begin()
     assert health.in_flight == 2

@@ -1,7 +1,7 @@
 """How an offer's prices are said, and how sure we are of them."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -29,6 +29,8 @@ OFFER = OfferView(
         ({"price_agreement": 1, "price_sources": 1}, "1 source", "plain"),
         ({"price_sources": 1, "price_observed_at": NOW - timedelta(days=41)}, "1 source, 41 days old", "warn"),
         ({"price_sources": 0}, "no source", "plain"),
+        ({"price_agreement": 1, "price_sources": 1, "doubt": "one source only, 86 % below the maker's price"}, "unconfirmed", "warn"),
+        ({"price_agreement": 1, "price_sources": 4, "price_source": "operator"}, "set here", "good"),
         ({"price_state": "quarantined"}, "in quarantine", "bad"),
     ],
 )
@@ -39,6 +41,13 @@ def test_evidence_is_counted_and_aged(changes: dict[str, object], text: str, ton
 def test_an_offer_without_a_price_is_unpriced_and_not_zero() -> None:
     row = offer_row(replace(OFFER, price_state="quarantined", input_nano=None, output_nano=None), NOW)
     assert (row.input, row.output, row.price_note) == ("", "", "unpriced")
+
+
+def test_an_offer_says_whose_word_its_price_is_and_what_speaks_against_it() -> None:
+    told = replace(OFFER, price_source="models.dev", price_as_of=date(2026, 7, 2))
+    assert offer_row(told, NOW).detail == "openai/gpt-5-mini · models.dev, 2 Jul 2026"
+    doubted = offer_row(replace(told, doubt="one source only, 86 % below the maker's price"), NOW)
+    assert doubted.detail.endswith("2 Jul 2026 · one source only, 86 % below the maker's price")
 
 
 def test_sources_that_say_the_same_share_a_row_and_others_keep_their_own() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from state.guard import PUBLIC, STORE, permission_of
+from state.guard import PUBLIC, permission_of
 from tests.state.page_socket import ROOT, PageSocket
 from tests.state.test_guard import all_handlers
 from tests.state.test_sockets import CONFIGURATION, PageServer
@@ -27,8 +28,8 @@ def server(catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 @asynccontextmanager
-async def a_page(server: PageServer, path: str, cookie: str = "") -> AsyncIterator[PageSocket]:
-    page = PageSocket(server.url, cookie=cookie)
+async def a_page(server: PageServer, path: str, cookie: str = "", token: str | None = None) -> AsyncIterator[PageSocket]:
+    page = PageSocket(server.url, cookie=cookie, token=token)
     await page.open(path)
     try:
         yield page
@@ -65,8 +66,12 @@ def test_who_is_signed_in_gets_pages_and_models(server: PageServer) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/catalog/models", "/catalog/models?search=gpt", "/catalog/models/gpt-4o", "/catalog/models/nobody", "/catalog/models?x=1"]
-)
+    "path",
+    [
+        "/catalog/models", "/catalog/models?search=gpt", "/catalog/models?format=csv", "/catalog/models/gpt-4o", "/catalog/models/nobody",
+        "/catalog/models?x=1", "/api/models", "/api/models/provider/openai", "/api/models/provider/nobody", "/api/providers",
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize(
     "headers", [{}, {"cookie": "__Host-bourse=made-up"}, {"authorization": "Bearer sk-demo.wrong"}, {"authorization": "Basic eDp5"}]
 )
@@ -115,8 +120,24 @@ async def test_a_page_of_somebody_who_is_signed_in_shows_models(server: PageServ
         assert page.value(PALETTE, "hits")
 
 
-def test_every_handler_that_reads_the_catalog_asks_whether_the_store_is_public() -> None:
-    kinds = {"StoreState", "ModelState", "PaletteState"}
-    found = {(kind.__name__, permission_of(one.fn)) for _, kind, name, one in all_handlers() if kind.__name__ in kinds and name != "setvar"}
-    assert found == {(kind, STORE) for kind in kinds}
-    assert PUBLIC is not STORE
+@pytest.mark.case("Z2")
+async def test_who_comes_after_somebody_in_the_same_tab_is_told_nothing_of_what_he_saw(server: PageServer) -> None:
+    cookie, token = server.sign_in(), str(uuid.uuid4())
+    async with a_page(server, "/", cookie, token) as page:
+        assert page.value(STORE_STATE, "rows"), "or nothing is tried here"
+    server.sign_out(cookie)
+    async with a_page(server, "/sign-in", token=token) as page:
+        told = json.dumps(page.updates).lower()
+        assert "openai" not in told
+        assert "anthropic" not in told
+
+
+def test_only_pages_that_show_no_model_can_be_asked_by_anybody_where_the_store_is_not_public() -> None:
+    open_to_all = {
+        f"{kind.__name__}.{name}"
+        for _, kind, name, one in all_handlers()
+        if permission_of(one.fn) is PUBLIC and kind.__module__.startswith("state.")
+    }
+    asks_for_itself = {"IngestionState.load", "QuarantineState.load", "UsageState.load"}
+    tells_of_the_installation = {"SessionState.arrive", "ShellState.arrive", "SetupState.load", "SignInState.load"}
+    assert open_to_all == asks_for_itself | tells_of_the_installation

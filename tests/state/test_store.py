@@ -1,7 +1,8 @@
 """The states of the store, a model and the palette against the whole catalog: what is asked, what is answered, what is sent."""
 
+import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,6 +45,30 @@ def at(kind: type[Kind], address: str) -> Kind:
     found = root.get_substate(kind.get_full_name().split("."))
     assert isinstance(found, kind)
     return found
+
+
+class Unlocked:
+    """A state as a handler in the background has it: changed only between `async with`."""
+
+    def __init__(self, state: rx.State) -> None:
+        self.__dict__["state"], self.__dict__["open"] = state, False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.state, name)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        assert self.open, f"{name} is changed without the lock"
+        setattr(self.state, name, value)
+
+    async def __aenter__(self) -> None:
+        self.__dict__["open"] = True
+
+    async def __aexit__(self, *_: object) -> None:
+        self.__dict__["open"] = False
+
+
+async def fill(store: StoreState) -> None:
+    await StoreState.event_handlers["fill"].fn(Unlocked(store))
 
 
 async def call(state: rx.State, name: str, **payload: Any) -> None:
@@ -97,16 +122,99 @@ async def test_a_state_that_was_forgotten_goes_on_from_the_address(running: Runt
     assert store.address == "?can=tools,vision&price_in=-1"
 
 
+async def test_rows_come_first_and_their_marks_follow(running: Runtime) -> None:
+    store = at(StoreState, "/?q=gpt-4o&by=openai")
+    store.marks = {}
+    assert (await StoreState.event_handlers["load"].fn(store)).fn.__name__ == "fill"
+    assert store.rows
+    assert store.marks == {}
+    await fill(store)
+    assert set(store.marks) == {row.slug for row in store.rows}
+    told = store.marks["gpt-4o"]
+    assert told.spark.startswith("M")
+    assert told.spark_said.startswith("Input price")
+    assert told.quality == "few results"
+    assert "2 results" in told.quality_said
+    others = [mark.quality for slug, mark in store.marks.items() if slug != "gpt-4o"]
+    assert all(re.fullmatch(r"\d\d ± \d\d?|few results|", text) for text in others)
+    assert any("±" in text for text in others)
+    assert not store.times_first_token
+    assert 5 < len(store.benchmarks) <= 31
+    kept = dict(store.marks)
+    await call(store, "toggle", facet="can", value="vision")
+    assert {slug: mark for slug, mark in kept.items() if slug in {row.slug for row in store.rows}} == store.marks
+    assert sent(store) < MOST_BYTES
+
+
+async def test_a_newer_answer_is_not_overwritten_by_marks_that_come_late(running: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = at(StoreState, "/?q=gpt-4o")
+    await call(store, "load")
+    read = running.pricing.input_over_time
+
+    async def meanwhile(offers: Sequence[str]) -> Any:
+        await call(store, "find", text="claude")
+        return await read(offers)
+
+    monkeypatch.setattr(running.pricing, "input_over_time", meanwhile)
+    await fill(store)
+    assert all("claude" in row.slug for row in store.rows)
+    assert "gpt-4o" not in store.marks
+
+
+async def test_language_and_quality_are_asked_like_any_filter(running: Runtime) -> None:
+    store = at(StoreState, "/")
+    await call(store, "load")
+    await fill(store)
+    assert ["de", "German"] in [[tag, words.partition(" (")[0]] for tag, words in store.languages]
+    await call(store, "toggle", facet="language", value="de")
+    speaking = store.total
+    await call(store, "pick_score", low=60.0, _high=None)
+    assert 0 < store.total < speaking < 1000
+    assert store.address == "?language=de&min_score=60"
+    assert store.headline == f"{store.total} models speak German and score at least 60 overall"
+    assert [chip.label for chip in store.chips] == ["German", "Quality ≥ 60"]
+    await call(store, "measure_by", benchmark="llm-stats-mmlu-pro-score")
+    assert "score at least 60 on MMLU-Pro" in store.headline
+    await fill(store)
+    assert all(mark.quality.isdigit() and int(mark.quality) >= 60 for mark in store.marks.values())
+    for facet, value in (("benchmark", ""), ("min_score", ""), ("language", "de")):
+        await call(store, "remove", facet=facet, value=value)
+    assert store.address == ""
+
+
+async def test_a_benchmark_that_is_none_is_left_out(running: Runtime) -> None:
+    store = at(StoreState, "/?benchmark=no-such-benchmark&min_score=70")
+    await call(store, "load")
+    assert (store.address, store.failure) == ("?min_score=70", "")
+    assert store.total > 10
+
+
+async def test_the_scatter_shows_what_the_filters_found(running: Runtime) -> None:
+    store = at(StoreState, "/?can=vision&view=scatter")
+    await call(store, "load")
+    assert store.plot_stage == "waiting"
+    await fill(store)
+    assert store.plot_stage == "drawn"
+    assert 10 < len(store.plot.dots) <= 60
+    assert re.match(r"Nothing beats \d+ of these \d+ models on price and quality at once", store.plot.sentence)
+    assert sent(store) < 2 * MOST_BYTES
+    await call(store, "find", text="no-model-has-this-name-zzz")
+    await fill(store)
+    assert (store.plot_stage, store.plot.dots) == ("nothing", [])
+    await call(store, "show_as", view="table")
+    assert (store.plot_stage, store.address) == ("waiting", "?q=no-model-has-this-name-zzz&can=vision")
+
+
 @pytest.mark.parametrize("order", [order for order, _ in ORDERS if order not in ("relevance", "name")])
 async def test_every_order_starts_with_what_people_want_on_top_and_turns_round(running: Runtime, order: str) -> None:
     store = at(StoreState, "/?mode=chat&status=active")
     await call(store, "load")
     await call(store, "order_by", order=order)
-    assert not store.turned
+    assert not store._asked.turned
     assert store.descending is (order in ("context", "released", "offers"))
     first = [row.slug for row in store.rows]
     await call(store, "order_by", order=order)
-    assert store.turned
+    assert store._asked.turned
     assert [row.slug for row in store.rows] != first
     assert f"sort={order}&order=reverse" in store.address
 

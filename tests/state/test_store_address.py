@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.catalog.schemas import SORTS, StoreQuery
-from state.store_address import PAGE_ROWS, VIEWS, Asked, read_address, write_address
+from backend.catalog.schemas import StoreQuery
+from state.store_address import ORDERS, PAGE_ROWS, VIEWS, Asked, read_address, write_address
 
 _text = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), max_size=60).map(str.strip)
 _words = st.frozensets(_text.map(lambda text: text.replace(",", "")[:20].strip()).filter(bool), max_size=5)
@@ -27,7 +27,10 @@ _queries = st.builds(
     output_min=_dollars,
     output_max=_dollars,
     context_min=st.none() | st.integers(1, 10**9),
-    sort=st.sampled_from(SORTS),
+    languages=st.frozensets(st.sampled_from(["de", "fi", "pt-br", "zz"])),
+    min_score=st.none() | st.integers(1, 10_000).map(lambda score: score / 100),
+    benchmark=st.sampled_from(["", "llm-stats-mmlu-score", "no such one"]),
+    sort=st.sampled_from(ORDERS),
     descending=st.booleans(),
     offset=st.integers(0, 500).map(lambda page: page * PAGE_ROWS),
     limit=st.just(PAGE_ROWS),
@@ -61,7 +64,22 @@ def test_the_address_of_the_issue_reads_as_people_would_write_it() -> None:
 
 @pytest.mark.parametrize(
     "mangled",
-    ["price_in=a-b", "price_in=-1e999999", "context=-5", "context=٣", "page=0", "page=-1", "sort=drop", "view=x", "open=maybe"],
+    [
+        "price_in=a-b",
+        "price_in=-1e999999",
+        "context=-5",
+        "context=٣",
+        "page=0",
+        "page=-1",
+        "sort=drop",
+        "view=x",
+        "open=maybe",
+        "min_score=0",
+        "min_score=101",
+        "min_score=-1",
+        "min_score=nan",
+        "min_score=1e1",
+    ],
 )
 def test_what_is_not_understood_is_left_out(mangled: str) -> None:
     assert read_address(mangled) == Asked()
@@ -79,8 +97,18 @@ def test_toggling_twice_changes_nothing_and_any_change_returns_to_the_first_page
 def test_every_field_of_a_query_is_in_the_address() -> None:
     """A new filter of the service must not be forgotten in the address."""
     covered = {"search", "modalities_in", "modalities_out", "capabilities", "providers", "modes", "statuses", "open_weights", "input_min",
-               "input_max", "output_min", "output_max", "context_min", "sort", "descending", "offset", "limit"}  # fmt: skip
-    assert {field.name for field in fields(StoreQuery)} == covered
+               "input_max", "output_min", "output_max", "context_min", "languages", "min_score", "benchmark", "sort", "descending",
+               "offset", "limit"}  # fmt: skip
+    for_programs = {"after"}
+    assert {field.name for field in fields(StoreQuery)} == covered | for_programs
+
+
+def test_a_language_is_the_same_however_it_is_written() -> None:
+    asked = read_address("language=DE,pt-BR")
+    assert asked.query.languages == {"de", "pt-br"}
+    assert asked.toggled("language", "pt-BR").query.languages == {"de"}
+    assert asked.filters == 2
+    assert read_address("language=de&min_score=60&benchmark=x").filters == 3
 
 
 def test_a_filter_cannot_be_made_endless() -> None:

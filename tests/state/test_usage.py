@@ -55,7 +55,7 @@ def test_an_earlier_day_is_named() -> None:
     [
         ({"outcome": "cached"}, "cache hit", "good"),
         ({"attempts": 2}, "answered at try 2", "warn"),
-        ({"outcome": "client_closed"}, "caller hung up", "warn"),
+        ({"outcome": "client_closed"}, "stopped by the caller", "plain"),
         ({"outcome": "interrupted"}, "interrupted", "warn"),
         ({"outcome": "failed", "error_code": "upstream_timeout"}, "provider too slow", "bad"),
         ({"outcome": "refused", "error_code": "budget_exceeded"}, "budget refused", "bad"),
@@ -97,8 +97,12 @@ def spend(nano: int, calls: int, yesterday_nano: int = 0, yesterday_calls: int =
         (spend(0, 0), "No calls yet today", ""),
         (spend(0, 0, 5, 7), "No calls yet today, 7 yesterday by this time", ""),
         (spend(5, 1), "1 call today", ""),
-        (spend(50, 1200, 100, 1000), "1,200 calls today, 200 more than yesterday by this time", "50 % less than yesterday by this time."),
-        (spend(150, 3, 100, 5), "3 calls today, 2 fewer than yesterday by this time", "50 % more than yesterday by this time."),
+        (
+            spend(50, 1200, 100, 1000),
+            "1,200 calls today, 200 more than yesterday by this time",
+            "50\u00a0% less than yesterday by this time.",
+        ),
+        (spend(150, 3, 100, 5), "3 calls today, 2 fewer than yesterday by this time", "50\u00a0% more than yesterday by this time."),
         (spend(100, 3, 100, 3), "3 calls today, as yesterday by this time", "As much as yesterday by this time."),
     ],
 )
@@ -114,6 +118,13 @@ def test_the_condition_counts_what_went_wrong_among_the_calls_shown() -> None:
     assert condition_text([bad]) == "The last call went wrong."
     assert condition_text([CALL, CALL]) == "All of the last 2 calls were answered."
     assert condition_text([CALL, bad, bad]) == "2 of the last 3 calls went wrong."
+
+
+def test_a_call_that_its_caller_stopped_is_neither_a_failure_nor_an_answer() -> None:
+    bad, stopped = replace(CALL, outcome="interrupted"), replace(CALL, outcome="client_closed")
+    assert condition_text([stopped]) == "The last call was stopped by the caller."
+    assert condition_text([CALL, stopped]) == "1 of the last 2 calls was stopped by the caller."
+    assert condition_text([bad, stopped, stopped]) == "1 of the last 3 calls went wrong, 2 were stopped by the caller."
 
 
 @pytest.mark.parametrize(

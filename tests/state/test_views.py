@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from backend.catalog.schemas import Freshness, SourceFreshness
-from state.views import age_text, date_text, freshness_text, price_text, tokens_text
+from state.views import age_text, date_text, freshness_text, month_text, price_text, tokens_text
 
 NOW = datetime(2026, 7, 15, 12, tzinfo=UTC)
 
@@ -50,17 +50,27 @@ def test_dates_are_written_out() -> None:
     assert date_text(None) == ""
 
 
+@pytest.mark.parametrize(
+    ("stated", "text"),
+    [("2024-07-31", "31 Jul 2024"), ("2024-05", "May 2024"), ("mid 2024", "mid 2024"), ("2024-13", "2024-13"), (None, "")],
+)
+def test_a_day_or_a_month_is_written_out_and_what_is_none_is_left(stated: str | None, text: str) -> None:
+    assert month_text(stated) == text
+
+
 def test_the_footer_says_how_much_there_is_and_how_old_every_source_is() -> None:
     sources = (
         SourceFreshness("litellm", date(2026, 7, 13), NOW - timedelta(hours=2), 4_000),
         SourceFreshness("models.dev", None, NOW - timedelta(hours=2), 4_000),
         SourceFreshness("sandbox", None, NOW, 6),
+        SourceFreshness("operator", None, NOW, 1),
+        SourceFreshness("taken-away", NOW.date(), NOW, 0),
         SourceFreshness("genai-prices", None, NOW - timedelta(days=1), 2_000),
     )
     text = freshness_text(Freshness(models=2_913, offers=4_242, providers=146, quarantined=3, sources=sources), NOW)
     assert text == (
-        "4,242 offers of 2,913 models by 146 providers. LiteLLM map of 13 Jul 2026 and models.dev read 2 hours ago. "
-        "genai-prices read 1 day ago."
+        "4,242 offers of 2,913 models by 146 providers. Read 2 hours ago: LiteLLM map of 13 Jul 2026 and models.dev. "
+        "Read 1 day ago: genai-prices."
     )
     assert freshness_text(Freshness(0, 0, 0, 0), NOW) == "The catalog is still empty."
 

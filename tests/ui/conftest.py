@@ -12,13 +12,15 @@ from typing import Any
 import pytest
 from playwright.sync_api import ConsoleMessage, Page, Playwright, expect, sync_playwright
 
+from tests.rig.processes import resident_mib
 from tests.rig.server import ROOT, AppServer, clean_environment
+from tests.ui.accounts import BOTH
+from tests.ui.chromium import CHROMIUM, FLAGS
 from tests.ui.corpus import hostile_texts
 from tests.ui.profiles import Profile, Profiles
 
 HERE = Path(__file__).parent
 expect.set_options(timeout=30_000)  # what is expected comes at once, but not on a machine that does five things beside it
-CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), "chromium")
 
 
 @pytest.fixture(scope="session")
@@ -32,14 +34,24 @@ def built_pages(catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.fixture(scope="session")
-def site(built_pages: Path, catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
-    """Everything in one process, with the whole catalog and, among its models, names that try to be markup."""
+def started_site(built_pages: Path, catalog_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[AppServer, float]]:
+    """Everything in one process, with two accounts, the whole catalog and, among its models, names that try to be markup.
+
+    And how many MiB it held before anybody came.
+    """
     data_dir = tmp_path_factory.mktemp("site")
     shutil.copy(catalog_file, data_dir / "bourse.db")
     add_hostile_models(data_dir / "bourse.db")
-    server = AppServer("whole", data_dir, env={"REFLEX_WEB_WORKDIR": str(built_pages)}, from_nothing=True)
-    yield server
+    server = AppServer("whole", data_dir, configuration=BOTH, env={"REFLEX_WEB_WORKDIR": str(built_pages)}, from_nothing=True)
+    assert server.status("/") == 200
+    yield server, resident_mib(server.pid)
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def site(started_site: tuple[AppServer, float]) -> AppServer:
+    """The running installation that these tests share."""
+    return started_site[0]
 
 
 def add_hostile_models(file: Path) -> None:
@@ -65,8 +77,7 @@ _RUNNING: list[tuple[Playwright, Profiles]] = []
 
 def _start_browser() -> Profiles:
     playwright = sync_playwright().start()
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    profiles = Profiles(playwright.chromium.launch(executable_path=CHROMIUM, args=flags))
+    profiles = Profiles(playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS))
     _RUNNING.append((playwright, profiles))
     return profiles
 

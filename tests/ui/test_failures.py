@@ -3,9 +3,11 @@
 import re
 import shutil
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -16,41 +18,31 @@ pytestmark = pytest.mark.browser
 REQUEST_ID = re.compile(r"req_[0-9a-z]{26}")
 
 
-@pytest.fixture
-def own_file(sandbox_file: Path, tmp_path: Path) -> Path:
-    """The database of a server that this test may damage."""
-    return Path(shutil.copy(sandbox_file, tmp_path / "bourse.db"))
+@pytest.fixture(scope="module")
+def server(sandbox_file: Path, built_pages: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[AppServer]:
+    """One whose database is damaged: in the first test for a while, in the last for good."""
+    folder = tmp_path_factory.mktemp("damaged")
+    shutil.copy(sandbox_file, folder / "bourse.db")
+    server = AppServer("whole", folder, env={"REFLEX_WEB_WORKDIR": str(built_pages)})
+    yield server
+    server.stop()
 
 
 @pytest.fixture
-def damage(own_file: Path) -> Callable[[str], None]:
+def damage(server: AppServer) -> Callable[[str], None]:
     """Runs a statement on the database from outside."""
 
     def run(statement: str) -> None:
-        with sqlite3.connect(own_file) as database:
+        with sqlite3.connect(server.data_dir / "bourse.db") as database:
             database.execute(statement)
 
     return run
 
 
-@pytest.fixture
-def start(own_file: Path, built_pages: Path) -> Iterator[Callable[[], AppServer]]:
-    """Starts the server."""
-    started: list[AppServer] = []
-
-    def now() -> AppServer:
-        started.append(AppServer("whole", own_file.parent, env={"REFLEX_WEB_WORKDIR": str(built_pages)}))
-        return started[-1]
-
-    yield now
-    for server in started:
-        server.stop()
-
-
 def test_a_failed_click_is_a_toast_and_a_failed_page_a_card_with_a_way_to_try_again(
-    arrive: Arrive, start: Callable[[], AppServer], damage: Callable[[str], None]
+    arrive: Arrive, server: AppServer, damage: Callable[[str], None]
 ) -> None:
-    page = arrive(start()).open("/models/sandbox-chat")
+    page = arrive(server).open("/models/sandbox-chat")
     damage("ALTER TABLE price RENAME TO away")
     page.get_by_test_id("offer").first.click()
     toast = page.get_by_test_id("toasts")
@@ -69,9 +61,11 @@ def test_a_failed_click_is_a_toast_and_a_failed_page_a_card_with_a_way_to_try_ag
     expect(card).to_be_hidden()
 
 
-def test_an_empty_catalog_says_what_to_do(arrive: Arrive, start: Callable[[], AppServer], damage: Callable[[str], None]) -> None:
+def test_an_empty_catalog_says_what_to_do(arrive: Arrive, server: AppServer, damage: Callable[[str], None]) -> None:
     for table in ("price", "alias", "offer", "model"):
         damage(f"DELETE FROM {table}")
     damage("UPDATE change SET version = version + 1")
-    page = arrive(start()).open("/")
+    while httpx.get(f"{server.url}/catalog/models").json()["total"]:
+        time.sleep(0.05)
+    page = arrive(server).open("/")
     expect(page.get_by_test_id("empty")).to_contain_text("make seed")

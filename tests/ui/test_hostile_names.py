@@ -42,6 +42,22 @@ def test_a_models_page_shows_its_hostile_name_as_it_is_written(visit: Visit, num
     nothing_was_taken_for_markup(page)
 
 
+def test_the_tray_and_the_comparison_show_hostile_names_as_they_are_written(visit: Visit) -> None:
+    visitor = visit(before=TRAP)
+    page = visitor.open("/?by=sandbox&sort=name")
+    boxes = page.locator('[data-compare^="hostile-"]')
+    boxes.first.wait_for()
+    ids = [boxes.nth(number).get_attribute("data-compare") or "" for number in range(6)]
+    for number in range(6):
+        boxes.nth(number).click()
+    nothing_was_taken_for_markup(page)
+    page.get_by_test_id("tray").get_by_role("link", name="Compare 6").click()
+    expect(page.locator("[data-column]")).to_have_count(6)
+    nothing_was_taken_for_markup(page)
+    names = [hostile_texts()[int(id.removeprefix("hostile-"))] for id in ids]
+    assert page.locator("[data-column] a").all_text_contents() == names
+
+
 def test_the_palette_and_the_error_view_show_hostile_text_as_it_is_written(visit: Visit) -> None:
     visitor = visit(before=TRAP)
     page = visitor.open("/")

@@ -83,3 +83,42 @@ def test_a_model_with_many_offers_shows_the_first_and_counts_the_rest(visit: Vis
     counted = int(re.findall(r"\d+", more.inner_text())[0])
     more.click()
     expect(page.locator("[data-offer]")).to_have_count(shown + counted)
+
+
+def test_prices_over_time_are_read_out_step_by_step_and_stand_in_a_table(visit: Visit) -> None:
+    page = visit().open("/models/o3")
+    chart = page.get_by_test_id("price-history")
+    expect(chart.get_by_role("heading")).to_have_text("Input price fell from $10.00 to $2.00 in one step")
+    steps = page.get_by_test_id("steps")
+    steps.focus()
+    page.keyboard.press("Home")
+    expect(page.get_by_test_id("readout")).to_contain_text("OpenAI $10.00")
+    assert "OpenAI $10.00" in (steps.get_attribute("aria-valuetext") or "")
+    page.keyboard.press("End")
+    expect(page.get_by_test_id("readout")).to_contain_text("OpenAI $2.00")
+    chart.get_by_text("The numbers as a table").click()
+    expect(chart.get_by_role("row", name=re.compile(r"10 Jun 2025 OpenAI 10\.00 2\.00"))).to_be_visible()
+    page.get_by_test_id("draw-output").click()
+    expect(chart.get_by_role("heading")).to_have_text(re.compile("^Output price fell from"))
+
+
+def test_quality_has_its_intervals_and_every_result_its_source(visit: Visit) -> None:
+    page = visit().open("/models/o3")
+    quality = page.get_by_test_id("quality")
+    assert re.search(r"\d+–\d+, \d+ results?", quality.locator("[data-skill]").first.inner_text())
+    quality.get_by_text("Every result and its source").click()
+    assert quality.get_by_role("link").count() > 3
+
+
+def test_ones_own_work_is_priced_and_stays_in_the_address(visit: Visit) -> None:
+    page = visit().open("/models/gpt-4o-mini")
+    title = page.get_by_test_id("work-title")
+    expect(title).to_have_text(re.compile(r"^This work costs \$[\d.,]+ a month at .+"))
+    before = title.inner_text()
+    page.get_by_test_id("work-calls").fill("250000")
+    expect(title).not_to_have_text(before)
+    expect(page).to_have_url(re.compile(r"calls=250000$"))
+    expect(page.get_by_test_id("carbon")).to_contain_text(re.compile("emits|Emissions"))
+    page.get_by_test_id("instead").get_by_role("link").first.click()
+    expect(page.get_by_test_id("name")).not_to_have_text("GPT-4o mini")
+    expect(title).to_be_visible()

@@ -12,12 +12,10 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.rig.server import AppServer
-from tests.ui.conftest import Arrive, Visitor
+from tests.ui.accounts import CONFIGURATION, EMAIL, PASSWORD, fill_and_sign_in, signed_in
+from tests.ui.conftest import Arrive
 
 pytestmark = pytest.mark.browser
-
-EMAIL, PASSWORD = "ann@example.org", "correct horse battery"
-CONFIGURATION = f'bootstrap: {{admin_users: [{{email: {EMAIL}, password: "{PASSWORD}", name: "Ann <b>Other</b>"}}]}}\n'
 
 
 def start(built_pages: Path, sandbox_file: Path, data_dir: Path, configuration: str) -> AppServer:
@@ -50,20 +48,6 @@ def closed(built_pages: Path, sandbox_file: Path, tmp_path: Path) -> Iterator[Ap
     server.stop()
 
 
-def fill_and_sign_in(page: Page, password: str = PASSWORD) -> None:
-    page.get_by_label("E-mail address").fill(EMAIL)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("main").get_by_role("button", name="Sign in").click()
-
-
-def signed_in(visitor: Visitor, path: str = "/usage") -> Page:
-    page = visitor.open(f"/sign-in?next={path}")
-    fill_and_sign_in(page)
-    page.wait_for_url(f"**{path}")
-    visitor.settled()
-    return page
-
-
 def call(server: AppServer, model: str = "sandbox/chat") -> None:
     ask(server, "chat/completions", {"model": model, "messages": [{"role": "user", "content": "hi"}]})
 
@@ -88,6 +72,7 @@ def test_the_link_on_the_console_makes_the_first_admin(first_run: AppServer, arr
     page.goto(first_run.url + link[0])
     visitor.settled()
     assert link[1] not in page.url, "the token stays in the address bar"
+    assert not Axe().run(page).response["violations"]
     expect(page.get_by_label("One-time token")).to_have_value(link[1])
     page.get_by_label("E-mail address").fill(EMAIL)
     page.get_by_label("Password").fill(PASSWORD)
@@ -183,6 +168,22 @@ def test_what_is_not_metered_in_tokens_is_told_in_its_unit(inhabited: AppServer,
     newest = page.get_by_test_id("calls").locator("tbody tr").first
     expect(newest).to_contain_text("3 images")
     expect(page.get_by_test_id("used")).to_contain_text("3 images")
+
+
+def test_a_models_page_tells_ones_own_tenant_what_was_measured_and_nobody_else(inhabited: AppServer, arrive: Arrive) -> None:
+    call(inhabited)
+    visitor = arrive(inhabited)
+    page = signed_in(visitor)
+    page.get_by_test_id("calls").wait_for()
+    visitor.open("/models/sandbox-chat")
+    measured = page.get_by_test_id("measured")
+    expect(measured).to_contain_text("Your tenant called it")
+    expect(measured).to_contain_text("100 %")
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("link", name="Sign in").wait_for()
+    visitor.open("/models/sandbox-chat")
+    page.get_by_test_id("calculator").wait_for()
+    expect(measured).to_have_count(0)
 
 
 @pytest.mark.case("W3")

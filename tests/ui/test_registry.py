@@ -3,7 +3,7 @@
 import pytest
 
 from app.one_origin import use_baked_origin, use_own_origin
-from app.routes import NAV, PAGES, PALETTE
+from app.routes import MORE, NAV, PAGES
 
 
 def test_routes_and_navigation_agree() -> None:
@@ -11,9 +11,8 @@ def test_routes_and_navigation_agree() -> None:
     assert len(routes) == len(set(routes)), "one address, one page"
     assert "/" in routes
     assert "404" in routes
-    assert {route for _, route in NAV} <= set(routes), "the navigation lists only pages that exist"
-    assert {line["href"] for line in PALETTE} <= set(routes), "so does the palette"
-    assert all(line["hint"] for line in PALETTE), "every line of the palette says what is there"
+    assert {line["href"] for line in [*NAV, *MORE]} <= set(routes), "top bar, menu and palette list only pages that exist"
+    assert all(line["hint"] for line in [*NAV, *MORE]), "every line says what is there"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.route)

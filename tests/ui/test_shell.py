@@ -124,7 +124,7 @@ def test_nothing_moves_for_people_who_asked_for_that(visit: Visit) -> None:
 
 def test_the_footer_says_how_fresh_the_numbers_are(visit: Visit) -> None:
     page = visit().open("/models/sandbox-chat")
-    expect(page.get_by_test_id("freshness")).to_contain_text(re.compile(r"[\d,]+ offers of [\d,]+ models by \d+ providers\. .+ read "))
+    expect(page.get_by_test_id("freshness")).to_contain_text(re.compile(r"[\d,]+ offers of [\d,]+ models by \d+ providers\. Read .+: "))
 
 
 def test_an_unknown_address_says_so_and_leads_back(visit: Visit) -> None:

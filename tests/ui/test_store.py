@@ -166,6 +166,55 @@ def test_cards_show_the_same_models_and_the_choice_is_shared_with_the_link(visit
     assert asked(page) == {"view": ["cards"]}
 
 
+def test_language_and_quality_narrow_the_list_and_each_row_shows_its_evidence(visit: Visit) -> None:
+    page = visit().open("/?by=openai")
+    page.get_by_test_id("language").select_option("de")
+    expect(page).to_have_url(re.compile("language=de"))
+    page.get_by_label("Quality from 0 to 100, at least").fill("4")
+    expect(page).to_have_url(re.compile("min_score=60"))
+    expect(page.get_by_test_id("chip")).to_have_count(3)
+    expect(page.get_by_test_id("headline")).to_contain_text("speak German and score at least 60 overall")
+    page.get_by_test_id("order").select_option("score")
+    expect(page).to_have_url(re.compile("sort=score$"))
+    expect(page.get_by_role("columnheader", name="Quality")).to_have_attribute("aria-sort", "descending")
+    quality = page.get_by_test_id("quality")
+    expect(quality.first).to_have_text(re.compile(r"\d\d ± \d+"))
+    scores = [int(text.split()[0]) for text in quality.all_inner_texts() if "±" in text]
+    assert scores == sorted(scores, reverse=True)
+    assert min(scores) >= 60
+    assert page.locator("[data-model]").first.get_by_test_id("spark").get_attribute("aria-label").startswith("Input price")
+    page.get_by_role("button", name="Remove filter German").click()
+    expect(page).not_to_have_url(re.compile("language="))
+
+
+def test_the_scatter_is_of_what_the_filters_left_and_leads_to_models(visit: Visit) -> None:
+    page = visit().open("/?can=vision")
+    page.get_by_test_id("as-scatter").click()
+    title = re.compile(r"Nothing beats \d+ of these \d+ models on price and quality at once")
+    expect(page.get_by_role("heading", name=title)).to_be_visible()
+    assert asked(page) == {"can": ["vision"], "view": ["scatter"]}
+    expect(page.locator("[data-model]")).to_have_count(0)
+    dot = page.locator("a[data-dot]").first
+    said = dot.get_attribute("aria-label")
+    dot.focus()
+    expect(page.get_by_test_id("read")).to_have_text(said)
+    page.keyboard.press("Enter")
+    expect(page.get_by_test_id("name")).to_have_text(said.partition(": $")[0])
+    page.go_back()
+    expect(page.locator("a[data-dot]").first).to_be_visible()
+
+
+def test_nothing_moves_while_marks_fill_in(visit: Visit) -> None:
+    visitor = visit(
+        before="""window.moved = 0;
+        new PerformanceObserver(list => { for (const one of list.getEntries()) window.moved += one.value; })
+          .observe({type: 'layout-shift', buffered: true});""",
+    )
+    page = visitor.open("/?page=2")
+    expect(page.get_by_test_id("spark").first).to_be_visible()
+    assert page.evaluate("window.moved") < 0.01
+
+
 def test_a_provider_is_found_by_its_own_search(visit: Visit) -> None:
     page = visit().open("/?q=chat")
     page.get_by_label("Find a provider").fill("sandbox")
@@ -177,7 +226,7 @@ def test_a_provider_is_found_by_its_own_search(visit: Visit) -> None:
 def test_what_has_no_price_is_said_to_have_none(visit: Visit) -> None:
     page = visit().open("/?mode=chat&sort=output&order=reverse")
     expect(page.locator("[data-model]").first).to_be_visible()
-    cells = page.locator("[data-model] td:nth-child(5), [data-model] td:nth-child(6)").all_inner_texts()
+    cells = page.locator("[data-model] td[data-price]").all_inner_texts()
     assert cells
     for cell in cells:
         assert re.fullmatch(r"[\d,]+\.\d{2,9}(\s+from [\d,]+\.\d{2,9})?|unpriced|free|other unit|—", cell.strip()), cell

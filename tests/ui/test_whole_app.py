@@ -6,6 +6,7 @@ import json
 import pytest
 
 from tests.rig.server import AppServer
+from tests.ui.accounts import NAMED
 
 pytestmark = pytest.mark.browser
 
@@ -35,7 +36,18 @@ def ask(site: AppServer, method: str, path: str, body: str | None = None, **head
 def test_no_route_mirrors_a_foreign_origin(site: AppServer, path: str, origin: str) -> None:
     for method, extra in (("GET", {}), ("OPTIONS", {"Access_Control_Request_Method": "POST"})):
         reply = ask(site, method, path, Origin=origin, **extra)
-        assert "access-control-allow-origin" not in reply.headers
+        assert [name for name in reply.headers if name.startswith("access-control-")] == []
+
+
+@pytest.mark.case("W2")
+@pytest.mark.parametrize("path", ["/v1/models", "/catalog/models", "/auth/session"])
+def test_a_named_origin_is_let_in_without_credentials(site: AppServer, path: str) -> None:
+    told = ask(site, "GET", path, Origin=NAMED)
+    asked = ask(site, "OPTIONS", path, Origin=NAMED, Access_Control_Request_Method="POST", Access_Control_Request_Headers="authorization")
+    assert asked.status == 204
+    for reply in (told, asked):
+        assert reply.headers["access-control-allow-origin"] == NAMED
+        assert "access-control-allow-credentials" not in reply.headers
 
 
 @pytest.mark.case("W8")

@@ -7,15 +7,17 @@ from typing import Protocol
 
 from backend.catalog.records import SourceReading
 
+BUNDLED_ON = date(2026, 11, 20)
+"""The day on which what ships was collected, and the packages that carry price lists were pinned in requirements.txt."""
+
 
 class PriceSource(Protocol):
-    """`rank`: who is believed when everything else is equal, higher first. `licence` and `url` are shown beside what it says."""
+    """`licence` and `url` are shown beside what it says."""
 
     name: str
     label: str
     url: str
     licence: str
-    rank: int
 
     def content_hash(self) -> str:
         """Changes exactly when `read` would say something else; cheap."""

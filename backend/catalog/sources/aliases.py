@@ -17,7 +17,6 @@ class ModelAliases:
     label = "Published model names"
     url = "https://github.com/BerriAI/litellm"
     licence = "derived; facts"
-    rank = 0
 
     def __init__(self, path: Path = BUNDLED) -> None:
         self._path = path

@@ -3,7 +3,8 @@
 import importlib.util
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from pathlib import Path
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from backend.catalog.providers import provider_id
 from backend.catalog.records import OfferRecord, SourceReading
-from backend.catalog.sources import file_hash
+from backend.catalog.sources import BUNDLED_ON, file_hash
+from backend.catalog.sources.feed import FeedUnreadable, each, listing, parse_feed
 from backend.pricing.quotes import Quote
 from backend.pricing.tiers import BASE, Tier
 
@@ -62,7 +64,6 @@ class GenaiPrices:
     label = "genai-prices"
     url = "https://github.com/pydantic/genai-prices"
     licence = "MIT"
-    rank = 40
 
     def content_hash(self) -> str:
         spec = importlib.util.find_spec("genai_prices")
@@ -71,37 +72,60 @@ class GenaiPrices:
         return file_hash(Path(spec.origin).parent / "data.py")
 
     def data_date(self) -> date | None:
-        """The newest past date that the data itself mentions is not the day it was made; so: not stated."""
-        return None
+        """The newest past date that the data itself mentions is not the day it was made; the day of its package is."""
+        return BUNDLED_ON
 
     def read(self) -> SourceReading:
         from genai_prices.data import providers
 
-        unknown: Counter[str] = Counter()
-        offers = [self._offer(provider, model, unknown) for provider in providers for model in provider.models]
-        return SourceReading(self.name, read=len(offers), offers=tuple(offers), unknown=dict(unknown))
+        return _reading(providers, self.name)
 
-    def _offer(self, provider: "Provider", model: "ModelInfo", unknown: Counter[str]) -> OfferRecord:
-        seller, service = _SERVICE_OF_PROVIDER.get(provider.id, (provider_id(provider.id), None))
-        upstream_id = model.id
-        if provider.id == "google" and not _GOOGLES_OWN.match(model.id):
-            seller = "vertex_ai"
-        if provider.id.startswith("huggingface_"):
-            seller = "huggingface"
-            upstream_id = f"{model.id}:{provider.id.removeprefix('huggingface_')}"
-        comment_url = _URL.search(model.price_comments or "")
-        source_url = comment_url.group().rstrip(".") if comment_url else next(iter(provider.pricing_urls or ()), None)
-        return OfferRecord(
-            provider=seller,
-            upstream_id=upstream_id,
-            name=model.name,
-            description=model.description,
-            context_tokens=model.context_window,
-            status="deprecated" if model.deprecated else None,
-            quotes=tuple(quotes_of(model, source_url, unknown, Tier(service_tier=service))),
-            also_matches=_matcher(model),
-            extra={"price_comments": model.price_comments} if model.price_comments else {},
-        )
+
+def read_data(text: bytes, source: str) -> SourceReading:
+    """Every model of the project's `data.json`; what is wrong in one spoils its provider, since the package reads no less.
+
+    Raises:
+        FeedUnreadable: this is not its data.
+    """
+    from genai_prices.types import _providers_from_raw  # the package has no public door to its format; a test holds that it works
+
+    raw = listing(parse_feed(text), "the data")
+    named = [(str(entry.get("id")) if isinstance(entry, dict) else f"entry {n}", entry) for n, entry in enumerate(raw)]
+    providers, refused = each(named, lambda _, entry: _providers_from_raw([entry])[0])
+    if not providers:
+        raise FeedUnreadable("this is not the data of genai-prices: no provider in it can be read")
+    reading = _reading(providers, source)
+    return replace(reading, refused=reading.refused | refused)
+
+
+def _reading(providers: "Iterable[Provider]", source: str) -> SourceReading:
+    unknown: Counter[str] = Counter()
+    entries = [(f"{provider.id}/{model.id}", (provider, model)) for provider in providers for model in provider.models]
+    offers, refused = each(entries, lambda _, pair: _offer_of(pair[0], pair[1], unknown))
+    return SourceReading(source, read=len(entries), offers=tuple(offers), unknown=dict(unknown), refused=refused)
+
+
+def _offer_of(provider: "Provider", model: "ModelInfo", unknown: Counter[str]) -> OfferRecord:
+    seller, service = _SERVICE_OF_PROVIDER.get(provider.id, (provider_id(provider.id), None))
+    upstream_id = model.id
+    if provider.id == "google" and not _GOOGLES_OWN.match(model.id):
+        seller = "vertex_ai"
+    if provider.id.startswith("huggingface_"):
+        seller = "huggingface"
+        upstream_id = f"{model.id}:{provider.id.removeprefix('huggingface_')}"
+    comment_url = _URL.search(model.price_comments or "")
+    source_url = comment_url.group().rstrip(".") if comment_url else next(iter(provider.pricing_urls or ()), None)
+    return OfferRecord(
+        provider=seller,
+        upstream_id=upstream_id,
+        name=model.name,
+        description=model.description,
+        context_tokens=model.context_window,
+        status="deprecated" if model.deprecated else None,
+        quotes=tuple(quotes_of(model, source_url, unknown, Tier(service_tier=service))),
+        also_matches=_matcher(model),
+        extra={"price_comments": model.price_comments} if model.price_comments else {},
+    )
 
 
 def _matcher(model: "ModelInfo") -> Callable[[str], bool]:
@@ -141,6 +165,8 @@ def _variants(model: "ModelInfo", source_url: str | None, unknown: Counter[str])
     for tier, entries in groups.items():
         if tier == BASE:
             continue
+        # Variants stand newest first there, dated lists oldest first.
+        entries.sort(key=lambda entry: entry[0] or SINCE_ALWAYS)
         for index, (start, prices) in enumerate(entries):
             following = entries[index + 1][0] if index + 1 < len(entries) else None
             yield from _quotes(prices, tier, start or (SINCE_ALWAYS if following else None), following, source_url, unknown)

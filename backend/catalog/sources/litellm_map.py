@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import importlib.util
-import json
 import re
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +13,8 @@ from typing import Any
 
 from backend.catalog.providers import provider_id
 from backend.catalog.records import OfferRecord, SourceReading
-from backend.catalog.sources import file_hash
+from backend.catalog.sources import BUNDLED_ON, file_hash
+from backend.catalog.sources.feed import each, mapping, parse_feed
 from backend.catalog.sources.litellm_fields import CAPABILITY_FIELDS, FACTS, NESTED_PRICES, is_known, parse_field
 from backend.pricing.quotes import Quote
 from backend.pricing.tiers import Tier
@@ -50,34 +50,47 @@ class LiteLlmMap:
     label = "LiteLLM price map"
     url = "https://github.com/BerriAI/litellm/blob/main/model_prices_and_context_window.json"
     licence = "MIT"
-    rank = 30
 
     def __init__(self, path: Path | None = None) -> None:
         self._path = path or bundled_map()
+        self._bundled = path is None
 
     def content_hash(self) -> str:
         return file_hash(self._path)
 
     def data_date(self) -> date | None:
         """The map does not date itself; the wheel's version says which map it is (see `version`)."""
-        return None
+        return BUNDLED_ON if self._bundled else None
 
     def version(self) -> str:
         return importlib.metadata.version("litellm")
 
     def read(self) -> SourceReading:
-        raw: dict[str, dict[str, Any]] = json.loads(self._path.read_bytes(), parse_float=Decimal)
-        unknown: Counter[str] = Counter()
-        offers: dict[str, OfferRecord] = {}
-        # Keys that name their provider come first: they are the more specific of two spellings of one offer.
-        for key, entry in sorted(raw.items(), key=lambda item: "/" not in item[0]):
-            if key in _NOT_OFFERS or not isinstance(entry, dict) or not entry.get("litellm_provider"):
-                continue
-            unknown.update(field for field in entry if not is_known(field))
-            offer = offer_of(key, entry)
-            known = offers.get(offer.offer_id)
-            offers[offer.offer_id] = offer if known is None else _joined(known, offer)
-        return SourceReading(self.name, read=len(raw), offers=tuple(offers.values()), unknown=dict(unknown))
+        return read_map(self._path.read_bytes(), self.name)
+
+
+def read_map(text: bytes, source: str) -> SourceReading:
+    """Every entry of a map in LiteLLM's shape.
+
+    Raises:
+        FeedUnreadable: this is no such map.
+    """
+    raw = mapping(parse_feed(text), "the map")
+    unknown: Counter[str] = Counter()
+    # Keys that name their provider come first: they are the more specific of two spellings of one offer.
+    entries = [
+        (key, entry)
+        for key, entry in sorted(raw.items(), key=lambda item: "/" not in item[0])
+        if key not in _NOT_OFFERS and isinstance(entry, dict) and entry.get("litellm_provider")
+    ]
+    for _, entry in entries:
+        unknown.update(field for field in entry if not is_known(field))
+    found, refused = each(entries, offer_of)
+    offers: dict[str, OfferRecord] = {}
+    for offer in found:
+        known = offers.get(offer.offer_id)
+        offers[offer.offer_id] = offer if known is None else _joined(known, offer)
+    return SourceReading(source, read=len(raw), offers=tuple(offers.values()), unknown=dict(unknown), refused=refused)
 
 
 def offer_of(key: str, entry: dict[str, Any]) -> OfferRecord:
@@ -144,7 +157,7 @@ def quotes_of(entry: dict[str, Any], source_url: str | None = None, variant: str
 
 
 def _all_quotes(entry: dict[str, Any], source_url: str | None, variant: str | None) -> Iterator[Quote]:
-    flat = list(_flat(entry, source_url, variant))
+    flat = list(_flat(_heard_once(entry), source_url, variant))
     yield from flat
     for band in entry.get("tiered_pricing") or ():
         start = int(band["range"][0]) if "range" in band else 0
@@ -172,6 +185,15 @@ def _all_quotes(entry: dict[str, Any], source_url: str | None, variant: str | No
                 quote.component, quote.unit, quote.usd_per_million * factor, _text(quote.usd_per_million * factor / _MILLION), tier,
                 source_url=source_url, extra={"multiplier": _text(factor)},
             )  # fmt: skip
+
+
+def _heard_once(entry: dict[str, Any]) -> dict[str, Any]:
+    """A transcription bills one second of sound once, though the map writes its price under input, output or both. Where both are more
+    than zero, LiteLLM charges the output one."""
+    if entry.get("mode") != "audio_transcription" or "output_cost_per_second" not in entry:
+        return entry
+    rest = {field: amount for field, amount in entry.items() if field != "output_cost_per_second"}
+    return rest | {"input_cost_per_second": entry["output_cost_per_second"] or rest.get("input_cost_per_second", 0)}
 
 
 def _flat(

@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
+from typing import Any
 
 from backend.catalog.providers import provider_id
 from backend.catalog.records import OfferRecord, SourceReading
 from backend.catalog.sources import file_hash
+from backend.catalog.sources.feed import each, mapping, parse_feed
 from backend.pricing.quotes import Quote
 from backend.pricing.tiers import BASE, Tier
 
@@ -27,6 +29,8 @@ _PRICES = {
 }
 _CAPABILITIES = {"tool_call": "tools", "reasoning": "reasoning", "structured_output": "structured_output", "temperature": "temperature"}
 _INPUT_CAPABILITIES = {"image": "vision", "pdf": "pdf_input", "audio": "audio_input", "video": "video_input"}
+_SAME_NAME = ("name", "family", "release_date", "tool_call", "reasoning", "structured_output", "temperature", "open_weights", "status")
+"""Fields of `api.json` that the table calls the same."""
 _STATUS = {"deprecated": "deprecated", "beta": "preview", "alpha": "preview"}
 
 
@@ -35,7 +39,6 @@ class ModelsDev:
     label = "models.dev"
     url = "https://models.dev"
     licence = "MIT"
-    rank = 20
 
     def __init__(self, path: Path = BUNDLED) -> None:
         self._path = path
@@ -50,6 +53,52 @@ class ModelsDev:
         with gzip.open(self._path, "rt", encoding="utf-8", newline="") as file:
             rows = list(csv.DictReader(file))
         return SourceReading(self.name, read=len(rows), offers=tuple(offer_of(row) for row in rows))
+
+
+def read_api(text: bytes, source: str) -> SourceReading:
+    """Every model of every provider in `api.json`.
+
+    Raises:
+        FeedUnreadable: this is not that file.
+    """
+    raw = mapping(parse_feed(text), "the list of providers")
+    entries: list[tuple[str, Any]] = []
+    for provider, facts in raw.items():
+        models = facts.get("models") if isinstance(facts, dict) else None
+        if isinstance(models, dict):
+            entries += [(f"{provider}/{model_id}", (provider, model_id, model)) for model_id, model in models.items()]
+    offers, refused = each(entries, lambda _, entry: offer_of(_row(*entry)))
+    return SourceReading(source, read=len(entries), offers=tuple(offers), refused=refused)
+
+
+def _row(provider: str, model_id: str, model: dict[str, Any]) -> dict[str, str]:
+    """One entry of `api.json` as a line of the table."""
+    cost, limit, modalities = (model.get(name) or {} for name in ("cost", "limit", "modalities"))
+    bands = list(cost.get("tiers") or ())
+    if not bands and cost.get("context_over_200k"):
+        bands = [{**cost["context_over_200k"], "tier": {"type": "context", "size": 200_000}}]
+    bands = [band for band in bands if band["tier"].get("type", "context") == "context"]
+
+    def text(value: Any) -> str:
+        return "" if value is None else str(value)
+
+    facts = {name: text(model.get(name)) for name in _SAME_NAME}
+    prices = {column: text(cost.get(column)) for column in ("input", "output", "cache_read", "cache_write", "input_audio", "output_audio")}
+    return {
+        **facts,
+        **prices,
+        "provider": provider,
+        "model_id": model_id,
+        "base_model": "",
+        "license": text(model.get("license")),
+        "knowledge_cutoff": text(model.get("knowledge")),
+        "context": text(limit.get("context")),
+        "output_limit": text(limit.get("output")),
+        "modalities_in": "|".join(modalities.get("input") or ()),
+        "modalities_out": "|".join(modalities.get("output") or ()),
+        "reasoning_price": text(cost.get("reasoning")),
+        "tiers": json.dumps(bands, default=str) if bands else "",
+    }
 
 
 def offer_of(row: dict[str, str]) -> OfferRecord:

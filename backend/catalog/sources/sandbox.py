@@ -45,7 +45,6 @@ class Sandbox:
     label = "Bourse sandbox (simulated)"
     url = "about:bourse"
     licence = "Apache-2.0"
-    rank = 100
 
     def content_hash(self) -> str:
         return hashlib.sha256(repr((MODELS, INPUT_USD, OUTPUT_USD, BESIDE_CHAT, "2")).encode()).hexdigest()

@@ -3,28 +3,33 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response, StreamingResponse
 
 from backend.gateway.fan_out.schemas import AnsweredByMany, PromptForMany
 from backend.gateway.fan_out.service import FanOut, Round
+from backend.identity.api import ForKey
 from backend.identity.snapshot import KeyRecord
 from backend.kernel.json import dump_json
 
 KEEP_ALIVE_SECONDS = 15.0
 _NOT_KEPT = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
+_STREAMED: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"text/event-stream": {"schema": {"description": "events, with `stream: true`"}}}}
+}
+
 
 def build_router(fan_out: FanOut) -> APIRouter:
     """POST /api/send_prompt."""
     router = APIRouter(prefix="/api", tags=["prompts"])
 
-    async def known(request: Request) -> KeyRecord:
+    async def known(request: Request, _key: ForKey) -> KeyRecord:
         return fan_out.authenticate(request.headers.get("authorization"), request.scope["bourse"])
 
-    @router.post("/send_prompt", response_model=AnsweredByMany)
+    @router.post("/send_prompt", summary="One prompt for many models", response_model=AnsweredByMany, responses=_STREAMED)
     async def send_prompt(prompt: PromptForMany, request: Request, key: Annotated[KeyRecord, Depends(known)]) -> Response:
         """Ask many models the same at once. Each is a call of its own: metered, limited, with its own success or error."""
         result = fan_out.ask(prompt, key, request.headers["authorization"], request.scope["bourse"])

@@ -4,17 +4,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, computed_field, model_validator
 
+from backend.kernel.asked import Asked
 from backend.kernel.money import NANO_PER_USD
 
 MOST_QUESTIONS = 32
 Name = Annotated[str, Field(min_length=1, max_length=255)]
+_EXAMPLE: dict[str, Any] = {"prompt": "Explain quantum computing", "model_names": ["sandbox/chat", "sandbox/slow"]}
 
 
-class PromptForMany(BaseModel):
+class PromptForMany(Asked):
     """One prompt, and whom it goes to: each model by its name as in `/v1`, each provider's default model, or, where both are named, each
     of these models at each of these providers that sells it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(json_schema_extra={"example": _EXAMPLE})
 
     prompt: str | None = None
     messages: Annotated[list[dict[str, Any]] | None, Field(min_length=1, description="instead of `prompt`: a whole conversation")] = None

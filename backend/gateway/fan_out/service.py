@@ -67,8 +67,8 @@ class FanOut:
             return [self._default_of(name) for name in dict.fromkeys(providers)]
         wanted: list[tuple[Answered, str | None]] = []
         for model in models:
-            sold = [name for name in dict.fromkeys(providers) if self._is_sold(name, model, key)]
-            wanted += [(Answered(model_name=model, provider=name), f"{name}/{model}") for name in sold]
+            sold = [(name, asked) for name in dict.fromkeys(providers) if (asked := self._sold_as(name, model, key)) is not None]
+            wanted += [(Answered(model_name=model, provider=name), asked) for name, asked in sold]
             if not sold:
                 wanted.append((_unasked(model, None, "None of these providers sells it to this key."), None))
         return wanted
@@ -85,12 +85,13 @@ class FanOut:
             return _unasked("", name, "It has no default model: name the models to ask in 'model_names'."), None
         return Answered(model_name=settings.default_model, provider=name), f"{name}/{settings.default_model}"
 
-    def _is_sold(self, provider: str, model: str, key: Permitted) -> bool:
+    def _sold_as(self, provider: str, model: str, key: Permitted) -> str | None:
+        """The name to ask by, if the provider sells it to this key."""
+        name = self._routes.sold_as(provider, model)
         try:
-            self._routes.resolve(f"{provider}/{model}", key)
+            return name and self._routes.resolve(name, key).name
         except (ModelNotFound, ModelNotAllowed):
-            return False
-        return True
+            return None
 
 
 async def _one(asking: Coroutine[Any, Any, None], result: "Round", number: int) -> None:

@@ -25,8 +25,6 @@ from backend.kernel.json import dump_json, parse_json
 from backend.kernel.request import Message, Receive, Scope, Send
 
 PATH = "/v1/responses"
-METHODS = ("GET", "HEAD", "DELETE", "POST")
-"""Of what is below it."""
 _NOT_HERE = ("compact", "input_tokens")
 """What OpenAI has where responses have their ids."""
 _BELOW = {"": ("GET", "HEAD", "DELETE"), "input_items": ("GET", "HEAD"), "cancel": ("POST",)}
@@ -49,13 +47,13 @@ class ResponsesApi:
         Raises:
             NotFound, MethodNotAllowed, BadRequest, StorageUnavailable
         """
-        key = await self._pipeline.enter(scope)
         response_id, _, rest = scope["path"][len(PATH) + 1 :].partition("/")
         methods = _BELOW.get(rest)
         if methods is None or not response_id or response_id in _NOT_HERE:
             raise NotFound("There is no such endpoint.")
         if scope["method"] not in methods:
             raise MethodNotAllowed(f"Use {' or '.join(methods)} here.", headers={"allow": ", ".join(methods)})
+        key = await self._pipeline.enter(scope)
         if rest == "cancel":
             await self._store.find(key, response_id)
             raise BadRequest("Only a response that runs in the background can be cancelled, and nothing does here: hang up instead.")

@@ -63,6 +63,11 @@ def quantile(histogram: Mapping[int, int], share: float) -> float | None:
     return _middle(max(histogram))
 
 
+def total_ms(histogram: Mapping[int, int]) -> float:
+    """Milliseconds of all calls together; each is off by `RELATIVE_ERROR` at most."""
+    return sum(calls * _middle(bucket) for bucket, calls in histogram.items())
+
+
 def _middle(bucket: int) -> float:
     if bucket == 0:
         return 0.0

@@ -7,7 +7,7 @@ from typing import Literal
 
 from backend.metering.record import TOKENS
 from backend.metering.rollups.gather import MEASURES, Totals
-from backend.metering.rollups.histogram import quantile
+from backend.metering.rollups.histogram import quantile, total_ms
 
 Dimension = Literal["tenant_id", "key_id", "user_id", "model", "provider", "route", "task", "outcome"]
 Step = Literal["minute", "hour", "day"]
@@ -72,6 +72,13 @@ class Usage:
     def first_token_ms(self, share: float) -> float | None:
         """The same of the time to the first token."""
         return quantile(self._first_token, share)
+
+    @property
+    def output_per_second(self) -> float | None:
+        """Tokens that came out, thoughts among them, for each second that calls took as a whole, 4.4 % off at most; None as above."""
+        seconds = total_ms(self._latency) / 1000
+        tokens = self.output_tokens + self.reasoning_tokens
+        return tokens / seconds if tokens and seconds else None
 
 
 @dataclass(frozen=True, slots=True)

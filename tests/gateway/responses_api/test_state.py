@@ -169,15 +169,15 @@ async def test_a_conversation_outlives_the_process(tmp_path: Path, sqlite_databa
         ids.append(response.id)
 
     async with open_gateway(tmp_path / "bourse.yaml", tmp_path, sqlite_database_url) as rig:
-        await asked(rig, "before", None)
+        await asked(rig, "what was said first", None)
     async with open_gateway(tmp_path / "bourse.yaml", tmp_path, sqlite_database_url) as rig:
         await asked(rig, "after", ids[0])
         assert (await rig.client.responses.retrieve(ids[0])).output_text == TEXT
     said = [entry["content"] for entry in providers.openai.requests[-1].body["messages"]]
-    assert said == ["before", TEXT, "after"]
+    assert said == ["what was said first", TEXT, "after"]
     files = sorted(Path(sqlite_database_url.partition("///")[2]).parent.glob("*.db*"))
     assert files
-    assert not any(b"before" in file.read_bytes() for file in files), "what is kept is sealed"
+    assert not any(b"what was said first" in file.read_bytes() for file in files), "what is kept is sealed"
 
 
 async def test_an_operator_may_keep_nothing(tmp_path: Path, sqlite_database_url: str, providers: Providers) -> None:
