@@ -44,19 +44,21 @@ def configuration(upstream: str, other: str, **budget: Any) -> dict[str, Any]:
 
     dear = {"provider": "acme", "model": "gpt-fake", "price": {"input": 0, "output": 1000}}
     cheap = {"provider": "backup", "model": "gpt-other", "price": {"input": 0, "output": 100}}
+    # Breakers have tests of their own; here failures in a row depend on which of many calls is answered first.
+    routes: list[dict[str, Any]] = [
+        {"alias": "dear", "strategy": "ordered", "candidates": [dear]},
+        {"alias": "either", "strategy": "ordered", "candidates": [dear, cheap]},
+        {"alias": "capped", "strategy": "ordered", "candidates": [dear], "max_output_tokens": 900},
+        {"alias": "thinker", "candidates": [{**dear, "model": "openai/o3-mini"}], "max_output_tokens": 300},
+        {"alias": "unpriced", "strategy": "ordered", "candidates": [{"provider": "acme", "model": "gpt-fake"}]},
+        {"alias": "free", "candidates": [{"provider": "acme", "model": "gpt-fake", "price": {"input": 0, "output": 0}}]},
+    ]
     return {
         "providers": {
             "acme": {"protocol": "openai", "base_url": upstream},
             "backup": {"protocol": "openai", "base_url": other},
         },
-        "models": [
-            {"alias": "dear", "strategy": "ordered", "candidates": [dear]},
-            {"alias": "either", "strategy": "ordered", "candidates": [dear, cheap]},
-            {"alias": "capped", "strategy": "ordered", "candidates": [dear], "max_output_tokens": 900},
-            {"alias": "thinker", "candidates": [{**dear, "model": "openai/o3-mini"}], "max_output_tokens": 300},
-            {"alias": "unpriced", "strategy": "ordered", "candidates": [{"provider": "acme", "model": "gpt-fake"}]},
-            {"alias": "free", "candidates": [{"provider": "acme", "model": "gpt-fake", "price": {"input": 0, "output": 0}}]},
-        ],
+        "models": [{**route, "breaker": {"failures": 1000}} for route in routes],
         "budgets": {"default": {"limit_usd": 1000, **budget}},
         "bootstrap": {
             "tenants": [{"slug": "shop", "name": "Shop"}],
