@@ -10,7 +10,7 @@ ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("backend", "state", "components", "app")
 
 _IMPORTS: dict[Path, tuple[tuple[int, str], ...]] = {}
-"""Asked for by many tests; the parsed files themselves would be a quarter of a gigabyte."""
+"""Asked for by many tests."""
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class Module:
     def text(self) -> str:
         return self.path.read_text()
 
-    @cached_property
+    @property
     def tree(self) -> ast.Module:
+        """Parsed each time: of all files together it would be a million objects."""
         return ast.parse(self.text)
 
     @property

@@ -132,7 +132,7 @@ async def test_the_sdk_tries_once_when_the_money_is_gone_and_again_when_a_minute
 
     async with (
         Proxy([("127.0.0.1", server.port) for server in fleet.servers]) as balancer,
-        httpx.AsyncClient(event_hooks={"request": [count]}) as http,
+        httpx.AsyncClient(event_hooks={"request": [count]}, timeout=60) as http,
     ):
         where = f"http://127.0.0.1:{balancer.port}/v1"
         ask: dict[str, Any] = {"model": "dear", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 10}

@@ -148,7 +148,7 @@ async def test_the_sdk_tries_once_when_the_budget_refuses(shop: Rig, upstream: O
     async def count(request: httpx.Request) -> None:
         tries.append(request)
 
-    async with httpx.AsyncClient(event_hooks={"request": [count]}) as http:
+    async with httpx.AsyncClient(event_hooks={"request": [count]}, timeout=60) as http:
         client = openai.AsyncOpenAI(base_url=f"{shop.url}/v1", api_key=POOR, http_client=http)
         assert client.max_retries == 2
         with pytest.raises(openai.PermissionDeniedError) as refused:

@@ -53,13 +53,24 @@ async def test_the_ledger_is_what_the_providers_say_and_everything_agrees_with_i
 ) -> None:
     witnesses = [Witness("acme", upstream), Witness("backup", other)]
 
-    async def call(number: int) -> int:
-        return (await gateway.post({**PLAIN, "model": "pair", "stream": number % 2 == 0})).status_code
+    statuses: list[int] = []
 
-    statuses = await asyncio.gather(*(call(number) for number in range(60)))
+    async def call(number: int) -> None:
+        """Asked again on 503, as the SDKs do: on a busy machine the database may be silent for longer than calls wait for it, and the gate
+        turns calls away, which are in no ledger."""
+        while True:
+            answer = await gateway.post({**PLAIN, "model": "pair", "stream": number % 2 == 0})
+            if answer.status_code != 503:
+                statuses.append(answer.status_code)
+                return
+            if answer.json()["error"]["code"] != "overloaded":
+                statuses.append(503)
+            await asyncio.sleep(int(answer.headers["retry-after"]))
+
+    await asyncio.gather(*(call(number) for number in range(60)))
     assert statuses.count(200) > 30
     rows, attempts = await gateway.rows(), await gateway.rows("call_attempt")
-    assert len(rows) == 60
+    assert len(rows) == len(statuses)
     assert len(attempts) == sum(len(one.upstream.requests) for one in witnesses)
     for one in witnesses:
         costs = [row["provider_cost_nano"] for row in attempts if row["provider"] == one.name and row["provider_cost_nano"]]
@@ -67,7 +78,7 @@ async def test_the_ledger_is_what_the_providers_say_and_everything_agrees_with_i
     runtime = gateway.runtime
     found = await ReconcileService(runtime.db, runtime.clock, AuditService(runtime.clock), tmp_path).run(system("test"))
     assert found.differences == ()
-    assert (found.calls, found.provider_cost_nano) == (60, sum(sum(one.billed) for one in witnesses))
+    assert (found.calls, found.provider_cost_nano) == (len(statuses), sum(sum(one.billed) for one in witnesses))
 
 
 @pytest.mark.case("B12")

@@ -186,7 +186,7 @@ def test_the_sandbox_never_counts_more_than_its_bound(messages: list[Any]) -> No
 
 
 def a_request(body: dict[str, Any]) -> ChatRequest:
-    return ChatRequest(body=body, model="chat", connect_seconds=1.0, traceparent="")
+    return ChatRequest(body=body, model="chat", connect_seconds=30, traceparent="")
 
 
 def test_an_english_prompt_is_bounded_by_its_length_and_counted_at_a_quarter_of_it(counter: TokenCounter) -> None:

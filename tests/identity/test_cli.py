@@ -316,7 +316,7 @@ def test_it_works_while_a_server_runs_on_the_same_sqlite_file(
     def status_of(key: str) -> int:
         request = urllib.request.Request(f"{server.url}/v1/models", headers={"authorization": f"Bearer {key}"})
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
+            with urllib.request.urlopen(request, timeout=30) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code

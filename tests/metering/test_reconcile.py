@@ -39,8 +39,8 @@ class Shop:
     service: ReconcileService
     data_dir: Path
 
-    async def call(self, charged: int, *, model: str = "gpt-fake") -> None:
-        now_us = int(SystemClock().now().timestamp() * 1_000_000)
+    async def call(self, charged: int, *, model: str = "gpt-fake", now_us: int | None = None) -> None:
+        now_us = now_us or int(SystemClock().now().timestamp() * 1_000_000)
         with await self.reserve(charged + USD) as reservation:
             record = record_of(self.payer, charged, now_us, model)
             record.reservations = reservation.held
@@ -113,6 +113,18 @@ async def test_what_was_called_agrees_everywhere(shop: Shop) -> None:
     assert found.agrees
     assert (found.calls, found.charged_nano, found.provider_cost_nano) == (40, charged, charged)
     assert (found.tenants, found.refused_rows) == (1, 0)
+
+
+@pytest.mark.case("B12")
+async def test_the_last_microsecond_of_an_hour_is_of_that_hour_everywhere(shop: Shop) -> None:
+    """Databases that round moments to milliseconds would count it in the next."""
+    hour_us = 3_600_000_000
+    this_hour = int(SystemClock().now().timestamp() * 1_000_000) // hour_us * hour_us
+    for before in (1, 400, 501):
+        await shop.call(MICRO, now_us=this_hour - before)
+    await shop.call(MICRO, now_us=this_hour)
+    found = await shop.reconcile()
+    assert (found.differences, found.calls) == ((), 4)
 
 
 @pytest.mark.case("B12")

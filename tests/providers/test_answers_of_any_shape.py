@@ -40,7 +40,7 @@ def asked(operation: Operation) -> OperationRequest:
     body = {"model": "m", "prompt": "x", "input": "x"} if operation != "audio.transcriptions" else {"model": "m"}
     body = {"model": "m", "input": "x"} if operation == "audio.speech" else {"model": "m", "prompt": "x"} if "images" in operation else body
     uploads = (Upload("a", "b", WAV),) if operation == "audio.transcriptions" else ()
-    return OperationRequest(body, "gemini-3-flash", 2, "00-0-0-01", operation=operation, uploads=uploads)
+    return OperationRequest(body, "gemini-3-flash", 30, "00-0-0-01", operation=operation, uploads=uploads)
 
 
 def sound(answer: OperationAnswer) -> None:

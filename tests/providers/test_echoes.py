@@ -110,13 +110,13 @@ async def everything(provider: Any) -> str:
     """All that can be heard of one provider, whatever it is asked."""
     body = {"messages": [{"role": "user", "content": "hi"}], "model": "x", "input": ["a"]}
     said = ""
-    whole = ChatRequest(body, "anthropic.claude-x" if provider.protocol == "bedrock" else "m", 1.0, "00-0-0-01", 8)
-    stream = ChatRequest({**body, "stream": True}, whole.model, 1.0, "00-0-0-01", 8)
+    whole = ChatRequest(body, "anthropic.claude-x" if provider.protocol == "bedrock" else "m", 30, "00-0-0-01", 8)
+    stream = ChatRequest({**body, "stream": True}, whole.model, 30, "00-0-0-01", 8)
     asks: list[Any] = [provider.complete(whole), drained(provider, stream), provider.look(1.0)]
     if "embeddings" in provider.capabilities.operations:
         asks.append(
             provider.perform(
-                OperationRequest(body, "amazon.titan-embed-text-v2:0" if provider.protocol == "bedrock" else "m", 1.0, "00-0-0-01")
+                OperationRequest(body, "amazon.titan-embed-text-v2:0" if provider.protocol == "bedrock" else "m", 30, "00-0-0-01")
             )
         )
     if hasattr(provider, "listed"):

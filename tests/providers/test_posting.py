@@ -38,7 +38,7 @@ LEADING_OUT = ["..", ".", "../chat", "a/../../b", "models/../x", "a//b", "/a", "
 
 
 def asked_of(model: str) -> ChatRequest:
-    return ChatRequest({"messages": [{"role": "user", "content": "hi"}], "model": "x"}, model, 1.0, "00-0-0-01", 8)
+    return ChatRequest({"messages": [{"role": "user", "content": "hi"}], "model": "x"}, model, 30, "00-0-0-01", 8)
 
 
 @pytest.mark.case("W11")
@@ -57,7 +57,7 @@ async def test_no_model_that_a_caller_names_leads_out_of_the_place_of_models(pro
         for model in LEADING_OUT:
             calls = [provider.complete(asked_of(model))] if protocol != "huggingface" else []
             if embeds:
-                calls.append(provider.perform(OperationRequest({"input": ["a"], "model": "x"}, model, 1.0, "00-0-0-01")))
+                calls.append(provider.perform(OperationRequest({"input": ["a"], "model": "x"}, model, 30, "00-0-0-01")))
             for call in calls:
                 with pytest.raises(UpstreamFailure) as caught:
                     await call

@@ -78,7 +78,7 @@ def served(settings: Settings) -> Iterator[str]:
 
 def signed_in_cookie(url: str) -> str:
     """The Cookie header of the admin of `WITH_ADMIN`, signed in anew."""
-    answer = httpx.post(f"{url}/auth/sign-in", json={"email": ADMIN, "password": PASSWORD})
+    answer = httpx.post(f"{url}/auth/sign-in", json={"email": ADMIN, "password": PASSWORD}, timeout=60)
     answer.raise_for_status()
     ((name, value),) = SimpleCookie(answer.headers["set-cookie"]).items()
     return f"{name}={value.value}"

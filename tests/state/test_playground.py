@@ -340,7 +340,7 @@ async def test_a_page_that_is_closed_hangs_up(open_page: Open, server: PageServe
 
 async def test_a_member_calls_in_the_name_of_his_tenant_until_he_signs_out(open_page: Open, server: PageServer) -> None:
     cookie = server.sign_in()
-    who = httpx.get(f"{server.url}/auth/session", headers={"cookie": cookie}).json()
+    who = httpx.get(f"{server.url}/auth/session", headers={"cookie": cookie}, timeout=60).json()
     assert (who["email"], who["tenant"]["slug"]) == (EMAIL, "demo")
     page = await open_page(CHAT, cookie=cookie)
     assert "in the name of Demo" in page.value(PLAYGROUND, "authority")

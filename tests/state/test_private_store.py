@@ -42,7 +42,7 @@ async def a_page(server: PageServer, path: str, cookie: str = "", token: str | N
     ["/", "/index.html", "/models/gpt-4o", "/models/gpt-4.1", "/models/gpt-4o/", "/usage", "/no-such-page", "/sign-in/../models/gpt-4o"],
 )
 def test_a_page_takes_a_stranger_to_the_sign_in_and_back(server: PageServer, path: str) -> None:
-    answer = httpx.get(server.url, params={"q": "gpt"}) if path == "/" else httpx.get(server.url + path)
+    answer = httpx.get(server.url, params={"q": "gpt"}, timeout=60) if path == "/" else httpx.get(server.url + path, timeout=60)
     assert answer.status_code == 303
     back = {"/": "/%3Fq%3Dgpt", "/sign-in/../models/gpt-4o": "/models/gpt-4o"}.get(path, path)
     assert answer.headers["location"] == f"/sign-in?next={back}"
@@ -53,16 +53,16 @@ def test_a_page_takes_a_stranger_to_the_sign_in_and_back(server: PageServer, pat
 def test_the_sign_in_page_and_the_files_behind_it_are_open(server: PageServer) -> None:
     # The pages are not built here: 404 is what the file server says to whom it was asked by.
     for path in ("/sign-in", "/sign-in/", "/setup", "/assets/x.js", "/assets/x.css", "/fonts/x.woff2", "/favicon.svg"):
-        assert httpx.get(server.url + path).status_code in (200, 404), path
+        assert httpx.get(server.url + path, timeout=60).status_code in (200, 404), path
 
 
 def test_who_is_signed_in_gets_pages_and_models(server: PageServer) -> None:
     cookie = {"cookie": server.sign_in()}
-    assert httpx.get(server.url + "/models/gpt-4o", headers=cookie).status_code in (200, 404)
-    assert httpx.get(server.url + "/catalog/models", headers=cookie).json()["total"] > 1000
+    assert httpx.get(server.url + "/models/gpt-4o", headers=cookie, timeout=60).status_code in (200, 404)
+    assert httpx.get(server.url + "/catalog/models", headers=cookie, timeout=60).json()["total"] > 1000
     server.sign_out(cookie["cookie"])
-    assert httpx.get(server.url + "/catalog/models", headers=cookie).status_code == 401
-    assert httpx.get(server.url + "/models/gpt-4o", headers=cookie).status_code == 303
+    assert httpx.get(server.url + "/catalog/models", headers=cookie, timeout=60).status_code == 401
+    assert httpx.get(server.url + "/models/gpt-4o", headers=cookie, timeout=60).status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_who_is_signed_in_gets_pages_and_models(server: PageServer) -> None:
     "headers", [{}, {"cookie": "__Host-bourse=made-up"}, {"authorization": "Bearer sk-demo.wrong"}, {"authorization": "Basic eDp5"}]
 )
 def test_the_api_tells_a_stranger_nothing_not_even_whether_a_model_exists(server: PageServer, path: str, headers: dict[str, str]) -> None:
-    answer = httpx.get(server.url + path, headers=headers)
+    answer = httpx.get(server.url + path, headers=headers, timeout=60)
     assert answer.status_code == 401
     assert "gpt" not in answer.text
 
 
 def test_a_key_reads_the_catalog_too(server: PageServer) -> None:
-    answer = httpx.get(server.url + "/catalog/models/gpt-4o", headers={"authorization": "Bearer sk-demo.my-secret"})
+    answer = httpx.get(server.url + "/catalog/models/gpt-4o", headers={"authorization": "Bearer sk-demo.my-secret"}, timeout=60)
     assert answer.status_code == 200
     assert answer.json()["id"] == "gpt-4o"
 

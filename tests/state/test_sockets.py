@@ -43,22 +43,22 @@ class PageServer:
 
     def _is_ready(self) -> bool:
         try:
-            return httpx.get(f"{self.url}/readyz").status_code == 200
+            return httpx.get(f"{self.url}/readyz", timeout=60).status_code == 200
         except httpx.TransportError:
             return False
 
     def sign_in(self) -> str:
         """The Cookie header of a fresh session."""
-        answer = httpx.post(f"{self.url}/auth/sign-in", json={"email": EMAIL, "password": PASSWORD})
+        answer = httpx.post(f"{self.url}/auth/sign-in", json={"email": EMAIL, "password": PASSWORD}, timeout=60)
         assert answer.status_code == 200, answer.text
         return answer.headers["set-cookie"].partition(";")[0]
 
     def sign_out(self, cookie: str) -> None:
-        assert httpx.post(f"{self.url}/auth/sign-out", headers={"cookie": cookie}).status_code == 200
+        assert httpx.post(f"{self.url}/auth/sign-out", headers={"cookie": cookie}, timeout=60).status_code == 200
 
     def call(self) -> None:
         body = {"model": "sandbox/chat", "messages": [{"role": "user", "content": "hi"}]}
-        answer = httpx.post(f"{self.url}/v1/chat/completions", json=body, headers={"authorization": "Bearer sk-demo.my-secret"})
+        answer = httpx.post(f"{self.url}/v1/chat/completions", json=body, headers={"authorization": "Bearer sk-demo.my-secret"}, timeout=60)
         assert answer.status_code == 200, answer.text
 
 
@@ -192,5 +192,7 @@ async def test_another_sites_page_cannot_open_a_socket_with_a_persons_cookie(ope
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_the_sockets_polling_fallback_is_closed(server: PageServer, method: str) -> None:
     """Were it open, it would take events as plain requests, which a neighbouring site can send with the person's cookie."""
-    answer = httpx.request(method, f"{server.url}/_event/?EIO=4&transport=polling&token=x", headers={"cookie": server.sign_in()})
+    answer = httpx.request(
+        method, f"{server.url}/_event/?EIO=4&transport=polling&token=x", headers={"cookie": server.sign_in()}, timeout=60
+    )
     assert answer.status_code == 404

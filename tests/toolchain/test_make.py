@@ -27,7 +27,7 @@ CHAT = {"model": "sandbox/chat", "messages": [{"role": "user", "content": "Hello
 
 def status(url: str) -> int | None:
     try:
-        with urllib.request.urlopen(url, timeout=5) as answer:
+        with urllib.request.urlopen(url, timeout=30) as answer:
             return int(answer.status)
     except urllib.error.HTTPError as error:
         return error.code

@@ -65,7 +65,7 @@ def test_an_empty_catalog_says_what_to_do(arrive: Arrive, server: AppServer, dam
     for table in ("price", "alias", "offer", "model"):
         damage(f"DELETE FROM {table}")
     damage("UPDATE change SET version = version + 1")
-    while httpx.get(f"{server.url}/catalog/models").json()["total"]:
+    while httpx.get(f"{server.url}/catalog/models", timeout=60).json()["total"]:
         time.sleep(0.05)
     page = arrive(server).open("/")
     expect(page.get_by_test_id("empty")).to_contain_text("make seed")

@@ -154,6 +154,7 @@ def _amount(unit: str, per: int) -> sa.ColumnElement[Any]:
 def _text_of_moment(session: AsyncSession, form: str) -> sa.ColumnElement[Any]:
     """When a call began, in UTC, as text that is cut off at its day, hour or minute."""
     if session.get_bind().dialect.name == "sqlite":
-        return sa.func.strftime(form, col(Call.created_at), type_=sa.Text)
+        # Kept as text, from the year down to the microsecond. `strftime` of newer SQLites rounds up into the next minute.
+        return sa.func.substr(sa.cast(col(Call.created_at), sa.Text), 1, len(form.replace("%Y", "2000")), type_=sa.Text)
     pattern = form.replace("%Y", "YYYY").replace("%m", "MM").replace("%d", "DD").replace("%H", "HH24").replace("%M", "MI")
     return sa.func.to_char(sa.func.timezone("UTC", col(Call.created_at)), pattern, type_=sa.Text)

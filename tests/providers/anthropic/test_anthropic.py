@@ -242,7 +242,7 @@ async def test_errors_mean_what_they_say(provider: Provider, upstream: OpenAIUps
         upstream.script(step)
         for ask in (provider.complete, provider.open_stream):
             with pytest.raises(UpstreamFailure) as told:
-                await ask(ChatRequest({"messages": HI}, "claude-haiku-4-5", 2, "00-0-0-00", 100))
+                await ask(ChatRequest({"messages": HI}, "claude-haiku-4-5", 30, "00-0-0-00", 100))
             assert (told.value.kind, type(told.value.error)) == (kind, meaning)
             assert KEY not in told.value.error.message
             assert told.value.retry_after == RETRY_AFTER.get(id(step))
@@ -331,7 +331,7 @@ async def test_it_is_looked_at_by_its_list_of_models(provider: Provider, upstrea
 
 async def test_without_a_key_anthropic_is_not_asked_and_a_server_of_ones_own_is(upstream: OpenAIUpstream) -> None:
     upstream.script(message(text()))
-    request = ChatRequest({"messages": HI}, "claude-haiku-4-5", 2, "00-0-0-00", 100)
+    request = ChatRequest({"messages": HI}, "claude-haiku-4-5", 30, "00-0-0-00", 100)
     async with client() as http:
         own = build("own", ProviderSettings(protocol="anthropic", base_url=upstream.base_url.removesuffix("/v1")), http)
         assert (await own.complete(request)).value["choices"][0]["message"]["content"] == "Hello there."
@@ -344,7 +344,7 @@ async def test_without_a_key_anthropic_is_not_asked_and_a_server_of_ones_own_is(
 async def test_a_connection_is_used_again_after_a_stream_and_dropped_when_one_is_given_up(
     provider: Provider, upstream: OpenAIUpstream
 ) -> None:
-    request = ChatRequest({"messages": HI}, "claude-haiku-4-5", 2, "00-0-0-00", 100)
+    request = ChatRequest({"messages": HI}, "claude-haiku-4-5", 30, "00-0-0-00", 100)
     upstream.script(message(text()))
     for _ in range(3):
         answer = await provider.open_stream(request)

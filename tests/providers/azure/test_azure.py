@@ -29,7 +29,7 @@ def settings(base_url: str, key: str, metadata: dict[str, Any] | None = None, **
 
 
 def asked(model: str = "chat-default", **more: Any) -> ChatRequest:
-    return ChatRequest({"messages": HI, **more}, model, 2, "00-0-0-01", 64)
+    return ChatRequest({"messages": HI, **more}, model, 30, "00-0-0-01", 64)
 
 
 async def streamed(gateway: Rig, **more: Any) -> list[Any]:
@@ -341,7 +341,7 @@ async def test_a_token_that_is_refused_for_an_embedding_is_not_used_again(azure:
     async with TokenServer() as tokens, client() as http:
         metadata = {"tenant_id": TENANT, "client_id": CLIENT, "authority": tokens.url}
         provider: Any = build("a", settings(azure.base_url, SECRET, metadata), http)
-        request = OperationRequest({"input": "hi"}, "embed", 2, "00-0-0-01", operation="embeddings")
+        request = OperationRequest({"input": "hi"}, "embed", 30, "00-0-0-01", operation="embeddings")
         with pytest.raises(UpstreamFailure):
             await provider.perform(request)
         await provider.perform(request)
@@ -362,7 +362,7 @@ async def test_everything_else_that_it_does_is_asked_of_the_deployment(azure: Op
         ):
             uploads = (Upload("a.mp3", "audio/mpeg", b"ID3"),) if path.endswith(("transcriptions", "translations", "edits")) else ()
             azure.script(step)
-            answered = await provider.perform(OperationRequest(body, "d", 2, "00-0-0-01", operation=operation, uploads=uploads))
+            answered = await provider.perform(OperationRequest(body, "d", 30, "00-0-0-01", operation=operation, uploads=uploads))
             assert azure.requests[-1].path == f"/openai/deployments/d/{path}?api-version=2024-10-21"
             assert azure.requests[-1].headers["api-key"] == KEY
             if answered.stream is None:

@@ -34,7 +34,7 @@ def settings(azure: OpenAIUpstream, key: str | None = None, **metadata: Any) -> 
 
 
 def asked() -> ChatRequest:
-    return ChatRequest({"messages": [{"role": "user", "content": "hi"}]}, "chat", 2, "00-0-0-01", 64)
+    return ChatRequest({"messages": [{"role": "user", "content": "hi"}]}, "chat", 30, "00-0-0-01", 64)
 
 
 def bearers(azure: OpenAIUpstream) -> list[str]:

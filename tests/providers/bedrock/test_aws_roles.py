@@ -309,7 +309,7 @@ async def test_calls_are_signed_with_them_and_again_where_aws_says_that_they_are
         bedrock.secrets = aws.secrets
         metadata = {"region": REGION, "aws_credential_source": "instance"}
         provider = build("aws", ProviderSettings(protocol="bedrock", base_url=bedrock.base_url, metadata=metadata), http)
-        request = ChatRequest({"messages": [{"role": "user", "content": "hi"}]}, CLAUDE, 2, "00-0-0-01", 64)
+        request = ChatRequest({"messages": [{"role": "user", "content": "hi"}]}, CLAUDE, 30, "00-0-0-01", 64)
         await provider.complete(request)
         assert await provider.look(2) == 200
         bedrock.expired.add("ASIA1")

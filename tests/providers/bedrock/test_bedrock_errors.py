@@ -96,7 +96,7 @@ UNREADABLE: list[tuple[Step, str]] = [
 
 
 def request(model: str = NOVA, **more: Any) -> ChatRequest:
-    return ChatRequest({"messages": [{"role": "user", "content": "hi"}]}, model, 2, "00-0-0-00", 100, **more)
+    return ChatRequest({"messages": [{"role": "user", "content": "hi"}]}, model, 30, "00-0-0-00", 100, **more)
 
 
 async def failure_of(provider: Provider, asked: ChatRequest, *, stream: bool = False) -> UpstreamFailure:

@@ -47,7 +47,7 @@ CASES = [
 
 
 def request() -> ChatRequest:
-    return ChatRequest({"messages": [{"role": "user", "content": "hi"}]}, "gemini-3-flash", 2, "00-0-0-01", 64)
+    return ChatRequest({"messages": [{"role": "user", "content": "hi"}]}, "gemini-3-flash", 30, "00-0-0-01", 64)
 
 
 def provider(http: Any, base_url: str) -> GeminiProvider:

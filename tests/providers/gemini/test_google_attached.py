@@ -25,7 +25,7 @@ def settings(google: GeminiUpstream, key: str | None = None, **metadata: Any) ->
 
 
 def asked() -> ChatRequest:
-    return ChatRequest({"messages": [{"role": "user", "content": "hi"}]}, "gemini-2.5-pro", 2, "00-0-0-01", 64)
+    return ChatRequest({"messages": [{"role": "user", "content": "hi"}]}, "gemini-2.5-pro", 30, "00-0-0-01", 64)
 
 
 def metadata_server(status: int = 200, body: Any = None, seconds: int = 3599) -> Serve:

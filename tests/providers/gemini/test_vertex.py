@@ -121,7 +121,7 @@ async def test_a_token_that_is_refused_is_not_used_again(account_key: RSAPrivate
         account = SecretRef(account_json(account_key, server.url))
         settings = ProviderSettings(protocol="vertex", base_url=upstream.base_url, api_key=account)
         asked = VertexProvider("vertex", settings, http, SystemClock())
-        request = ChatRequest({"messages": HI}, "gemini-2.5-pro", 2, "00-0-0-01", 64)
+        request = ChatRequest({"messages": HI}, "gemini-2.5-pro", 30, "00-0-0-01", 64)
         await asked.complete(request)
         with pytest.raises(UpstreamFailure) as caught:
             await asked.complete(request)

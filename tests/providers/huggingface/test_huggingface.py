@@ -75,11 +75,11 @@ def settings(hub: OpenAIUpstream, **metadata: Any) -> ProviderSettings:
 
 
 def asked() -> ChatRequest:
-    return ChatRequest({"messages": HI}, wire.MODEL, 2, "00-0-0-01", 64)
+    return ChatRequest({"messages": HI}, wire.MODEL, 30, "00-0-0-01", 64)
 
 
 def embedding(**body: Any) -> OperationRequest:
-    return OperationRequest({"model": "mine", **body}, wire.EMBEDDER, 2, "00-0-0-01", operation="embeddings")
+    return OperationRequest({"model": "mine", **body}, wire.EMBEDDER, 30, "00-0-0-01", operation="embeddings")
 
 
 @pytest.mark.provides("huggingface", "chat", "stream", "usage")
@@ -311,7 +311,7 @@ async def test_pictures_and_transcripts_that_cannot_be_had(gateway: Rig, hub: Op
 async def test_no_model_that_a_caller_names_leads_elsewhere(hub: OpenAIUpstream, model: str) -> None:
     async with client() as http:
         provider: Any = build("hf", settings(hub), http)
-        request = OperationRequest({"prompt": "x"}, model, 2, "00-0-0-01", operation="images.generations")
+        request = OperationRequest({"prompt": "x"}, model, 30, "00-0-0-01", operation="images.generations")
         with pytest.raises(UpstreamFailure) as caught:
             await provider.perform(request)
     assert caught.value.kind == "not_found"

@@ -34,7 +34,7 @@ def settings(server: OpenAIUpstream, **more: Any) -> ProviderSettings:
 
 
 def asked(**body: Any) -> ChatRequest:
-    return ChatRequest({"messages": HI, **body}, f"ollama_chat/{wire.MODEL}", 2, "00-0-0-01", 64)
+    return ChatRequest({"messages": HI, **body}, f"ollama_chat/{wire.MODEL}", 30, "00-0-0-01", 64)
 
 
 @pytest.mark.provides("litellm", "chat", "usage")
@@ -205,7 +205,7 @@ async def test_nobody_is_there(ollama: OpenAIUpstream) -> None:
         nowhere = settings(ollama).model_copy(update={"base_url": "http://127.0.0.1:9"})
         with pytest.raises(UpstreamFailure) as caught:
             await build("bridge", nowhere, http).complete(asked())
-        unknown = ChatRequest({"messages": HI}, "nothing/x", 2, "00-0-0-01", 64)
+        unknown = ChatRequest({"messages": HI}, "nothing/x", 30, "00-0-0-01", 64)
         with pytest.raises(UpstreamFailure) as told:
             await build("bridge", settings(ollama), http).complete(unknown)
     assert (caught.value.kind, told.value.kind) == ("connect", "not_found")

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 def request(operation: Operation, *uploads: Upload, **body: Any) -> OperationRequest:
-    return OperationRequest({"model": "mine", **body}, "acme/m", 2, "00-0-0-01", operation=operation, uploads=uploads)
+    return OperationRequest({"model": "mine", **body}, "acme/m", 30, "00-0-0-01", operation=operation, uploads=uploads)
 
 
 @pytest.mark.provides("litellm", "embeddings", "usage")

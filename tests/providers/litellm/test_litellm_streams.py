@@ -27,7 +27,7 @@ def configured(server: OpenAIUpstream) -> ProviderSettings:
 
 def asked() -> ChatRequest:
     body = {"messages": [{"role": "user", "content": "hi"}], "stream": True}
-    return ChatRequest(body, f"ollama_chat/{wire.MODEL}", 2, "00-0-0-01", 64)
+    return ChatRequest(body, f"ollama_chat/{wire.MODEL}", 30, "00-0-0-01", 64)
 
 
 LINES = b"".join([json.dumps(line).encode() + b"\n" for line in wire.lines()])

@@ -127,7 +127,7 @@ def settings(router: OpenAIUpstream) -> ProviderSettings:
 
 
 def asked() -> ChatRequest:
-    return ChatRequest({"messages": HI}, wire.MODEL, 2, "00-0-0-01", 64)
+    return ChatRequest({"messages": HI}, wire.MODEL, 30, "00-0-0-01", 64)
 
 
 TOO_LONG = '{"error":{"message":"This model\'s maximum context length is 8192 tokens.","type":"invalid_request_error"}}'
