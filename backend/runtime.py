@@ -36,6 +36,7 @@ from backend.kernel.clock import Clock, SystemClock
 from backend.kernel.db import Database
 from backend.kernel.errors import StorageUnavailable
 from backend.kernel.events import EventBus
+from backend.kernel.tasks import end_tasks
 from backend.limits.book import LimitBook
 from backend.limits.limiter import Limiter
 from backend.limits.service import LimitService
@@ -267,7 +268,7 @@ async def open_runtime(
         for reload in (_reload_catalog(runtime.catalog), runtime.prices.load, runtime.load_providers):
             runtime.change_feed.subscribe(reload)
         starter = asyncio.create_task(_keep_starting(runtime, when_ready), name="start")
-        stack.push_async_callback(_cancel, starter)
+        stack.push_async_callback(end_tasks, starter)
         await asyncio.wait({starter}, timeout=PATIENCE_SECONDS)
         if starter.done() and isinstance(refused := starter.exception(), BootstrapRefused | MasterKeyWrong):
             raise refused
@@ -322,8 +323,3 @@ async def _tell(when_ready: Callable[[Runtime], Awaitable[object]], runtime: Run
             await asyncio.sleep(RETRY_SECONDS)
         else:
             return
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)

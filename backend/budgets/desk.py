@@ -27,6 +27,7 @@ from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.errors import BourseError, StorageUnavailable
 from backend.kernel.notices import PostgresNotices
+from backend.kernel.tasks import end_tasks
 from backend.observability.metrics import Metrics
 from backend.settings import DefaultBudget
 
@@ -104,10 +105,7 @@ class Desk:
         self.admits_until = float("-inf")
         if self._notices is not None:
             await self._notices.stop()
-        tasks = self._tasks if self._listening is None else [*self._tasks, self._listening]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(self._listening, *self._tasks)
         self._tasks = []
         for ask in self._asks:
             ask.fail(StorageUnavailable("Bourse is stopping.", retry_after=1))

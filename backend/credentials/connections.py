@@ -15,6 +15,7 @@ from backend.credentials.events import KeyAccepted, KeyRefused
 from backend.credentials.secrets_file import AWS_METADATA
 from backend.kernel.events import EventBus
 from backend.kernel.secrets import SecretRef
+from backend.kernel.tasks import end_tasks
 from backend.providers.book import ProviderBook
 from backend.providers.http import UpstreamHttp
 from backend.providers.keyed import HeldKey, KeyedProvider, Told
@@ -84,10 +85,8 @@ class Connections:
         self._watcher = asyncio.get_running_loop().create_task(self._watch(_seen(self.book.files()), seconds), name="files of keys")
 
     async def stop(self) -> None:
-        if self._watcher is not None:
-            self._watcher.cancel()
-            await asyncio.gather(self._watcher, return_exceptions=True)
-            self._watcher = None
+        await end_tasks(self._watcher)
+        self._watcher = None
 
     async def _watch(self, before: list[tuple[int, int] | None], seconds: float) -> None:
         while True:

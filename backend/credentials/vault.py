@@ -17,6 +17,7 @@ import structlog
 
 from backend.kernel.addresses import AddressPolicy, AddressRefused
 from backend.kernel.secrets import SecretUnavailable
+from backend.kernel.tasks import end_tasks
 from backend.settings import NetworkSettings, VaultSettings
 
 if TYPE_CHECKING:
@@ -103,10 +104,8 @@ class Vault:
         self._task = asyncio.get_running_loop().create_task(self._run(changed), name="vault")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await end_tasks(self._task)
+        self._task = None
         if self._http is not None:
             await self._http.close()
             self._http = None

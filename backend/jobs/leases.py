@@ -12,6 +12,7 @@ from backend.jobs import repository
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database, UnitOfWork
 from backend.kernel.errors import BourseError, Conflict
+from backend.kernel.tasks import end_tasks
 
 log = structlog.get_logger(__name__)
 
@@ -73,8 +74,7 @@ class Leases:
             error = str(failure)[:1000] if isinstance(failure, BourseError | LeaseLost) else f"{type(failure).__name__}: {failure}"[:1000]
             raise
         finally:
-            renewal.cancel()
-            await asyncio.gather(renewal, return_exceptions=True)
+            await end_tasks(renewal)
             with suppress(BourseError):
                 await self._give_back(lease, error)
 

@@ -26,6 +26,7 @@ from backend.kernel.clock import SystemClock
 from backend.kernel.db import Database
 from backend.kernel.errors import Conflict, InternalError, StorageUnavailable
 from backend.kernel.events import EventBus
+from backend.kernel.tasks import end_tasks
 from backend.settings import NetworkSettings
 
 LONGEST_SECONDS = 900.0
@@ -89,8 +90,7 @@ async def _answer(process: asyncio.subprocess.Process, order: bytes, progress: P
             if progress is not None and line.startswith(_PROGRESS):
                 progress(*orjson.loads(line)["progress"])
     finally:
-        said.cancel()
-        await asyncio.gather(said, return_exceptions=True)
+        await end_tasks(said)
     await process.wait()
     return last
 

@@ -16,6 +16,7 @@ import structlog
 from backend.kernel.clock import Clock
 from backend.kernel.db import ChangeMarked, Database
 from backend.kernel.notices import Notices, notices_for
+from backend.kernel.tasks import end_tasks
 
 log = structlog.get_logger(__name__)
 
@@ -88,10 +89,8 @@ class ChangeFeed:
     async def stop(self) -> None:
         for notices in self.notices:
             await notices.stop()
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await end_tasks(self._task)
+        self._task = None
 
     def wake(self) -> None:
         """Look now instead of at the next half second."""

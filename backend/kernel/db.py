@@ -45,6 +45,8 @@ EDITORS_PATIENCE = 5.0
 patience: ContextVar[float | None] = ContextVar("patience", default=None)
 """How many seconds whoever is being served waits for the database; None in the background."""
 _SQLITE_TROUBLE = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOMEM")
+_OF_THE_DRIVER = (TimeoutError, sa.exc.DBAPIError, sa.exc.TimeoutError, AssertionError)
+"""What a query ends with that is given up. psycopg asserts that nobody gives up in the midst of a pipeline."""
 Json = sa.JSON().with_variant(JSONB(), "postgresql")
 
 
@@ -154,6 +156,14 @@ class Database:
             pool_recycle=1800,
             connect_args={"connect_timeout": 2, "async_creator_fn": Connection.connect},
         )
+
+        @sa.event.listens_for(engine.sync_engine, "handle_error")
+        def _drop(context: sa.engine.ExceptionContext) -> None:
+            # Of a pipeline that was left in its midst: what the connection says next is an answer to what nobody waits for.
+            if isinstance(context.original_exception, AssertionError):
+                context.is_disconnect = True
+                context.invalidate_pool_on_disconnect = False
+
         return cls(url, engine, engine, events)
 
     @property
@@ -264,15 +274,11 @@ async def _as_unavailable() -> AsyncIterator[None]:
     try:
         async with limit:
             yield
-    except TimeoutError as error:
-        if limit.expired():
-            raise StorageUnavailable(retry_after=2) from error
-        raise
-    except (sa.exc.DBAPIError, sa.exc.TimeoutError) as error:
-        if limit.expired():
+    except Exception as error:
+        if limit.expired() and isinstance(error, _OF_THE_DRIVER):
             raise StorageUnavailable(retry_after=2) from error
         if task is not None and task.cancelling() > cancelled_before:
-            # The connection broke over the cancellation, which must not get lost: a task that is told to end has to end.
+            # The driver broke over the cancellation, which must not get lost: a task that is told to end has to end.
             raise asyncio.CancelledError from error
         if _is_storage_trouble(error):
             raise StorageUnavailable(retry_after=2) from error
@@ -309,8 +315,12 @@ def _sync(path: str) -> None:
         os.close(fd)
 
 
-def _is_storage_trouble(error: sa.exc.DBAPIError | sa.exc.TimeoutError) -> bool:
-    if isinstance(error, sa.exc.TimeoutError) or error.connection_invalidated:
+def _is_storage_trouble(error: Exception) -> bool:
+    if isinstance(error, sa.exc.TimeoutError):
+        return True
+    if not isinstance(error, sa.exc.DBAPIError):
+        return False
+    if error.connection_invalidated:
         return True
     name = getattr(error.orig, "sqlite_errorname", None)
     if name is not None:

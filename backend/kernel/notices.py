@@ -15,6 +15,7 @@ from typing import Any
 import structlog
 
 from backend.kernel.db import CHANGE_CHANNEL, is_sqlite
+from backend.kernel.tasks import end_tasks
 
 log = structlog.get_logger(__name__)
 
@@ -49,10 +50,8 @@ class Notices(ABC):
         self._task = asyncio.create_task(self._keep_listening(), name=f"notices-{self.name}")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await end_tasks(self._task)
+        self._task = None
 
     def tell(self) -> None:
         """Let the others know, after the commit; nothing where the transaction has told them already."""
@@ -124,9 +123,7 @@ class RedisNotices(Notices):
 
     async def stop(self) -> None:
         await super().stop()
-        for task in tuple(self._telling):
-            task.cancel()
-        await asyncio.gather(*self._telling, return_exceptions=True)
+        await end_tasks(*self._telling)
 
     async def _publish(self) -> None:
         # Whatever happens to it, the others look by themselves.

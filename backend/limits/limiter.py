@@ -16,6 +16,7 @@ from backend.kernel.clock import Clock
 from backend.kernel.days import day_number
 from backend.kernel.db import Database
 from backend.kernel.errors import RateLimited
+from backend.kernel.tasks import end_tasks
 from backend.limits.admission import Admission
 from backend.limits.book import LimitBook
 from backend.limits.memory import MemoryLimiter
@@ -78,9 +79,7 @@ class Limiter:
         self._tidying = asyncio.create_task(self._tidy(), name="limits-tidy")
 
     async def stop(self) -> None:
-        if self._tidying is not None:
-            self._tidying.cancel()
-            await asyncio.gather(self._tidying, return_exceptions=True)
+        await end_tasks(self._tidying)
         if self._shared is not None:
             await self._shared.stop()
 

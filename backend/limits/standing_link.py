@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 import structlog
 
+from backend.kernel.tasks import end_tasks
 from backend.limits.redis_link import LinkDown, RedisLink, Script
 
 log = structlog.get_logger(__name__)
@@ -55,9 +56,7 @@ class StandingLink:
         self._task = asyncio.create_task(self._tend(), name=f"{self._name}-redis")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
         if self.link is not None:
             # What was sent a moment ago is still on its way out.
             await asyncio.gather(self.link.call("PING"), return_exceptions=True)

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 
+from backend.kernel.tasks import end_tasks
+
 SPACING_SECONDS = 0.2
 
 
@@ -28,9 +30,7 @@ class CatchUp:
         await asyncio.shield(self._next)
 
     async def stop(self) -> None:
-        for task in tuple(self._tasks):
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
 
     async def _flush_in_turn(self) -> None:
         loop = asyncio.get_running_loop()

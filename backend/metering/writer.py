@@ -21,6 +21,7 @@ from backend.budgets.slices import Held
 from backend.kernel.clock import Clock
 from backend.kernel.db import Database
 from backend.kernel.statements import Statement
+from backend.kernel.tasks import end_tasks
 from backend.metering import repository
 from backend.metering.journal import Journal, abandoned
 from backend.metering.replay import Replay
@@ -91,9 +92,7 @@ class LedgerWriter:
         Returns:
             Whether the database has everything, and this process holds nothing of any budget.
         """
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await end_tasks(*self._tasks)
         self._tasks = ()
         try:
             async with asyncio.timeout(seconds):

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import structlog
 
 from backend.kernel.events import EventBus
+from backend.kernel.tasks import end_tasks
 from backend.providers.failures import UpstreamFailure
 from backend.providers.provider import Provider
 from backend.routing.events import CredentialsRefused
@@ -66,10 +67,8 @@ class Probes:
             self._task = asyncio.get_running_loop().create_task(self._run(), name="health probes")
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-            self._task = None
+        await end_tasks(self._task)
+        self._task = None
 
     @property
     def providers(self) -> list[str]:

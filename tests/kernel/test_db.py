@@ -10,13 +10,15 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from backend.identity.tables import Membership, SystemSetting, Tenant
-from backend.kernel.db import Database, UnitOfWork, async_url, is_sqlite, sync_url
+from backend.kernel.db import Database, UnitOfWork, async_url, is_sqlite, patience, sync_url
 from backend.kernel.errors import StorageUnavailable
 from backend.kernel.events import Event, EventBus
 from tests.rig.server import ROOT
@@ -110,6 +112,45 @@ async def test_a_cancelled_unit_of_work_is_taken_back_and_blocks_nobody(database
     async with database.write() as unit:
         unit.session.add(tenant("next"))
     assert await slugs(database) == ["next"]
+
+
+async def test_a_cancellation_that_the_driver_broke_over_is_none_the_less_one(
+    postgres_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As psycopg does, of some hundred times once, where many rows are on their way in a pipeline. Its connection is used no more."""
+    under_way = asyncio.Event()
+
+    async def executemany(cursor: psycopg.AsyncCursor[Any], *_: object, **__: object) -> None:
+        pids.append(cursor.connection.info.backend_pid)
+        under_way.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise AssertionError from None
+
+    async def write_many() -> None:
+        async with postgres_database.write() as unit:
+            await unit.session.execute(sa.text("UPDATE change SET version = version + :by"), [{"by": 1}, {"by": 2}])
+
+    pids: list[int] = []
+    before = await postgres_database.change_version()
+    with monkeypatch.context() as patched:
+        patched.setattr(psycopg.AsyncCursor, "executemany", executemany)
+        task = asyncio.create_task(write_many())
+        await under_way.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        under_way.clear()
+        patience.set(0.05)
+        with pytest.raises(StorageUnavailable):
+            await write_many()
+        patience.set(None)
+    await write_many()
+    assert await postgres_database.change_version() == before + 3
+    async with postgres_database.read() as session:
+        pid = (await session.execute(sa.text("SELECT pg_backend_pid()"))).scalar_one()
+    assert len({*pids, pid}) == 3
 
 
 async def test_a_reader_never_changes_anything(database: Database) -> None:

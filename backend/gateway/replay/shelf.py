@@ -23,6 +23,7 @@ from backend.kernel.db import CALLERS_PATIENCE, Database, patience
 from backend.kernel.errors import IdempotencyInProgress, IdempotencyMismatch, InternalError, StorageUnavailable
 from backend.kernel.ids import new_id
 from backend.kernel.sealing import MOST_COMPRESSED, seal, unsealed
+from backend.kernel.tasks import end_tasks
 from backend.limits.kept_values import KeptValues
 from backend.settings import Settings
 
@@ -82,9 +83,7 @@ class Shelf:
 
     async def stop(self) -> None:
         """Give up what is still held; whatever cannot be given up is free when its lease ends."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await end_tasks(self._task)
         for claim in self._held.values():
             self._to_be_freed(claim)
         try:

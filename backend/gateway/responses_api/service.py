@@ -28,6 +28,7 @@ from backend.kernel.clock import Clock
 from backend.kernel.db import CALLERS_PATIENCE, Database
 from backend.kernel.errors import BadRequest, NotFound, RateLimited, StorageUnavailable, UnsupportedParameter
 from backend.kernel.request import RequestContext
+from backend.kernel.tasks import end_tasks
 from backend.observability.metrics import Metrics
 from backend.settings import ResponsesSettings
 
@@ -86,10 +87,7 @@ class ResponseStore:
         self._task = asyncio.create_task(self._tend(), name="responses-tend")
 
     async def stop(self) -> None:
-        tasks = [*self._trimming.values(), *([self._task] if self._task is not None else [])]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await end_tasks(self._task, *self._trimming.values())
 
     def keeps(self, wished: bool | None) -> bool:
         """Whether a response is to be kept whose request says so (None: nothing).
