@@ -5,7 +5,7 @@ import json
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,6 +99,11 @@ class Operator:
         return Key(made.text, made.view.id, tenant_id, owner)
 
 
+async def _text(session: aiohttp.ClientSession, url: str) -> str:
+    async with session.get(url) as answer:
+        return await answer.text()
+
+
 @asynccontextmanager
 async def operator_of(database_url: str) -> AsyncIterator[Operator]:
     db = Database.open(database_url, EventBus())
@@ -123,8 +128,15 @@ class Fleet:
         self.urls = self.urls or [server.url for server in self.servers]
 
     async def knows(self, *keys: Key, status: int = 200) -> None:
-        """Wait until every replica answers the keys so; a new key is known everywhere within a second."""
+        """Wait until every replica answers the keys so; a new key is known everywhere within a second. And until each counts in Redis where
+        there is one: on a busy machine it may have lost it for a moment."""
         async with asyncio.timeout(20), crowd() as session:
+            if self.redis_url is not None:
+                with suppress(TimeoutError):  # where it is away on purpose
+                    async with asyncio.timeout(5):
+                        for url in self.urls:
+                            while "bourse_limits_redis_up 1.0" not in await _text(session, f"{url}/metrics"):
+                                await asyncio.sleep(0.05)
             for key in keys:
                 for server, url in zip(self.servers, self.urls, strict=False):
                     seen = 0
