@@ -83,11 +83,14 @@ class StandingLink:
 
     async def _probe(self) -> bool:
         try:
-            self.link = await RedisLink.connect(self._url, timeout=self._answer_seconds, on_down=self._went_down, scripts=self._scripts)
+            link = await RedisLink.connect(self._url, timeout=self._answer_seconds, on_down=self._went_down, scripts=self._scripts)
+            if link.down is not None:
+                raise link.down  # lost again in the turn in which it was made: nobody would say so a second time
         except LinkDown as error:
             log.info(f"{self._name}.redis_away", reason=str(error))
             self._on_change(False)
             return False
+        self.link = link
         self._on_change(True)
         if self._on_beat is not None:
             self._on_beat()

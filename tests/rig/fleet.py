@@ -130,10 +130,10 @@ class Fleet:
     async def knows(self, *keys: Key, status: int = 200) -> None:
         """Wait until every replica answers the keys so; a new key is known everywhere within a second. And until each counts in Redis where
         there is one: on a busy machine it may have lost it for a moment."""
-        async with asyncio.timeout(20), crowd() as session:
+        async with asyncio.timeout(30), crowd() as session:
             if self.redis_url is not None:
                 with suppress(TimeoutError):  # where it is away on purpose
-                    async with asyncio.timeout(5):
+                    async with asyncio.timeout(12):
                         for url in self.urls:
                             while "bourse_limits_redis_up 1.0" not in await _text(session, f"{url}/metrics"):
                                 await asyncio.sleep(0.05)
