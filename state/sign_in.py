@@ -22,6 +22,8 @@ PROBLEMS = {
 }
 """The sentence for each code that `/auth` sends back to the page. Only these are ever shown: the address holds no text of its own."""
 _OTHERWISE = "That did not work. Try again."
+AFTERWARDS = "/usage"
+"""Where one goes on to who came for nothing else."""
 
 
 def problem_text(query: str) -> str:
@@ -40,16 +42,15 @@ class SignInState(rx.State):
     """`first_run`: nobody has an account yet, so signing in cannot work."""
 
     problem: str = ""
-    next: str = "/usage"
     first_run: bool = False
 
     @handler(PUBLIC)
     async def load(self) -> rx.event.EventSpec | None:
         """On arrival: what went wrong last time; whoever is signed in already goes on."""
         query = self.router.url.query
-        self.problem, self.next = problem_text(query), next_path(query, "/usage")
+        self.problem = problem_text(query)
         if (await session_of(self)).signed_in:
-            return rx.redirect(self.next, replace=True)
+            return rx.redirect(next_path(query, AFTERWARDS), replace=True)
         self.first_run = await runtime.current().identity.setup_is_open()
         return None
 

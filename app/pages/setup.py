@@ -8,7 +8,7 @@ from components.ui.button import button, button_link
 from components.ui.field import INPUT, field
 from components.ui.post_form import SetupToken, post_form
 from components.ui.text import headline, subline
-from state.sign_in import SetupState
+from state.sign_in import AFTERWARDS, SetupState
 
 
 def _open() -> rx.Component:
@@ -17,7 +17,7 @@ def _open() -> rx.Component:
         subline("This account may do everything here: people, tenants, keys, prices. It also owns the demo tenant where there is one."),
         problem(SetupState.problem),
         post_form(
-            rx.el.input(type="hidden", name="next", value="/usage", read_only=True),
+            rx.el.input(type="hidden", name="next", value=AFTERWARDS, read_only=True),
             rx.el.div(
                 rx.el.label("One-time token", html_for="token", class_name="mb-1 block text-[13px] font-medium"),
                 SetupToken.create(class_name=INPUT, described_by="token-hint"),

@@ -6,9 +6,9 @@ import reflex as rx
 
 from components.ui.button import button
 from components.ui.field import field
-from components.ui.post_form import post_form
+from components.ui.post_form import NextField, post_form
 from components.ui.text import headline, note, subline
-from state.sign_in import SignInState
+from state.sign_in import AFTERWARDS, SignInState
 
 NARROW = "mx-auto grid min-h-[60vh] max-w-[400px] content-start gap-5 px-5 py-16 outline-none"
 
@@ -32,7 +32,7 @@ def content() -> rx.Component:
         ),
         problem(SignInState.problem),
         post_form(
-            rx.el.input(type="hidden", name="next", value=SignInState.next, read_only=True),
+            NextField.create(otherwise=AFTERWARDS),
             field("E-mail address", name="email", type="email", auto_complete="username", required=True, auto_focus=True),
             field("Password", name="password", type="password", auto_complete="current-password", required=True),
             button("Sign in", type="submit", kind="primary", class_name="w-full"),

@@ -26,6 +26,15 @@ class SetupToken(rx.Component):
     described_by: rx.Var[str]
 
 
+class NextField(rx.Component):
+    """The hidden field `next`: where the browser goes on to, from the address's `next=`, or `otherwise`."""
+
+    library = "$/public/js/next_field.jsx"
+    tag = "NextField"
+
+    otherwise: rx.Var[str]
+
+
 def post_form(*children: Any, path: str, **props: Any) -> rx.Component:
     """A form that posts to `path` of this site's HTTP routes."""
     # In the developer's two-port mode pages and routes have a port each.

@@ -209,9 +209,17 @@ def test_a_page_that_asked_for_signing_in_is_come_back_to(inhabited: AppServer, 
     page = visitor.open("/?q=claude&view=cards")
     page.get_by_role("banner").get_by_role("link", name="Sign in").click()
     page.wait_for_url("**/sign-in?next=**")
-    visitor.settled()
     fill_and_sign_in(page)
     page.wait_for_url("**/?q=claude&view=cards")
+
+
+def test_who_signs_in_before_the_server_has_answered_comes_back_too(inhabited: AppServer, arrive: Arrive) -> None:
+    page = arrive(inhabited, locale="en-GB").page
+    page.route_web_socket(re.compile("/_event"), lambda socket: None)  # taken, and never answered
+    page.goto(inhabited.url + "/sign-in?next=/models/sandbox-chat")
+    expect(page.locator("input[name=next]")).to_have_value("/models/sandbox-chat")
+    fill_and_sign_in(page)
+    page.wait_for_url("**/models/sandbox-chat")
 
 
 def test_who_is_signed_in_is_sent_on_from_the_sign_in_page(inhabited: AppServer, arrive: Arrive) -> None:

@@ -162,7 +162,7 @@ async def test_errors(router: OpenAIUpstream, code: int, body: Any, kind: str, e
 
 
 async def test_a_limit_says_when_it_ends(router: OpenAIUpstream) -> None:
-    router.script(status(429, wire.limited(round((time.time() + 40) * 1000))))
+    router.script(status(429, wire.limited(int((time.time() + 40) * 1000))))
     async with client() as http:
         with pytest.raises(UpstreamFailure) as caught:
             await build("or", settings(router), http).complete(asked())
