@@ -135,6 +135,8 @@ class RedisNotices(Notices):
         from redis.asyncio import Redis
 
         client = Redis.from_url(self._url, socket_connect_timeout=CONNECT_SECONDS, socket_keepalive=True)
+        # The URL may say how long an answer may take. A notice is none: hours may lie between two.
+        client.connection_pool.connection_kwargs["socket_timeout"] = None
         self._client = client
         try:
             async with client.pubsub(ignore_subscribe_messages=True) as channel:

@@ -13,6 +13,7 @@ from typing import cast
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 CONNECT_SECONDS = 1.0
+LONGEST_SECONDS = 10.0
 SECOND_LOOK_SECONDS = 0.005
 MOST_IN_FLIGHT = 64
 MOST_QUEUED = 10_000
@@ -57,13 +58,17 @@ class RedisLink(asyncio.Protocol):
     async def connect(cls, url: str, *, timeout: float, on_down: Callable[[LinkDown], None], scripts: Sequence[Script] = ()) -> "RedisLink":
         """A link that is authenticated, on its database, with the scripts loaded, and has answered a ping in time.
 
+        Args:
+            timeout: as the class has it; the URL's own `socket_timeout` goes before it.
+
         Raises:
             LinkDown
         """
         link = cls(timeout, on_down)
         try:
             where = urlsplit(url)
-            async with asyncio.timeout(CONNECT_SECONDS):
+            link._timeout = _patience(where) or timeout
+            async with asyncio.timeout(max(CONNECT_SECONDS, link._timeout)):
                 await link._open(where)
                 if where.password:
                     user = [unquote(where.username)] if where.username else []
@@ -227,6 +232,17 @@ def packed(args: Sequence[Arg]) -> bytes:
 def _database(where: SplitResult) -> int:
     asked = parse_qs(where.query).get("db", [""])[0] or ("" if where.scheme == "unix" else where.path.strip("/"))
     return int(asked or 0)
+
+
+def _patience(where: SplitResult) -> float | None:
+    """The URL's `socket_timeout` in seconds, as other clients understand it."""
+    asked = parse_qs(where.query).get("socket_timeout")
+    if asked is None:
+        return None
+    seconds = float(asked[0])
+    if not 0 < seconds <= LONGEST_SECONDS:
+        raise ValueError(f"a socket_timeout is more than 0 and at most {LONGEST_SECONDS:.0f} s")
+    return seconds
 
 
 def _tls(where: SplitResult) -> ssl.SSLContext:

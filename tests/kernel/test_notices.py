@@ -97,6 +97,17 @@ async def test_redis_tells_where_postgresql_cannot(process: Listening, redis_url
     assert not here.feed.notices[0].connected
 
 
+async def test_a_notice_may_come_later_than_an_answer(process: Listening, redis_url: str, silent_address: str) -> None:
+    url = f"{redis_url}?socket_timeout=0.2"
+    here, there = await process(url, silent_address), await process(url, silent_address)
+    for _ in range(100):
+        await asyncio.sleep(0.01)
+        assert here.feed.notices[-1].connected
+    reloads = here.reloads
+    await move(there.database)
+    await until(lambda: here.reloads > reloads)
+
+
 async def test_a_redis_that_is_gone_costs_nothing_but_its_notices(process: Listening, postgres_database: Database) -> None:
     server = RedisServer()
     try:

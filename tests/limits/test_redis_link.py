@@ -109,6 +109,20 @@ async def test_silence_ends_the_link_for_everybody_who_waits(redis_url: str) -> 
     assert [str(reason) for reason in reasons] == ["no answer within 400 ms"]
 
 
+async def test_the_url_may_say_how_long_redis_may_be_silent(redis_url: str) -> None:
+    reasons: list[LinkDown] = []
+    link = await connect(f"{redis_url}?socket_timeout=0.3", on_down=reasons.append)
+    answers = await asyncio.gather(link.call("CLIENT", "PAUSE", 1500), link.call("GET", "a"), return_exceptions=True)
+    assert (answers[0], [str(reason) for reason in reasons]) == (b"OK", ["no answer within 300 ms"])
+    # Who is given longer than the pause is answered after it.
+    link = await connect(f"{redis_url}?socket_timeout=9", timeout=0.05)
+    assert await asyncio.gather(link.call("CLIENT", "PAUSE", 500), link.call("ECHO", "late")) == [b"OK", b"late"]
+    link.close()
+    for none in ("0", "-1", "11", "nan", "soon"):
+        with pytest.raises(LinkDown):
+            await connect(f"{redis_url}?socket_timeout={none}")
+
+
 async def test_a_caller_who_left_does_not_shift_the_answers(redis_url: str) -> None:
     link = await connect(redis_url)
     calls = [link.call("ECHO", str(number)) for number in range(100)]
