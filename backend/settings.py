@@ -23,6 +23,7 @@ from backend.kernel.setting_types import (
     Limit,
     ModelName,
     Network,
+    RedisUrl,
     Section,
     Slug,
     TimeZone,
@@ -372,7 +373,7 @@ class Settings(Section):
     data_dir: Path = Path(".data")
     database_url: str | None = Field(default=None, repr=False)
     """None = SQLite in `data_dir`; use `database` for the resolved URL."""
-    redis_url: str | None = Field(default=None, repr=False)
+    redis_url: RedisUrl | None = Field(default=None, repr=False)
     secret_key: SecretRef | None = None
     """What seals the secrets that are stored in the database: at least 32 signs. None = `secret_key_file`."""
     secret_key_file: Path | None = None

@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from ipaddress import IPv4Network, IPv6Network
 from typing import Annotated, Any
+from urllib.parse import parse_qs, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -15,6 +16,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 WINDOW_PATTERN = r"^(calendar_month|calendar_week|calendar_day|lifetime|rolling_[1-9][0-9]{0,2}d)$"
 MOST_COUNTED = 10**12
 """No limit of requests or tokens is higher."""
+LONGEST_REDIS_SECONDS = 10.0
 SLUG_PATTERN = r"^[a-z0-9][a-z0-9_-]{0,62}$"
 
 
@@ -63,9 +65,22 @@ def _timezone(value: str) -> str:
     return value
 
 
+def _redis_url(value: str) -> str:
+    """Refused here, because every process goes on without a Redis that is never found."""
+    where = urlsplit(value)
+    if where.scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("must be redis://HOST:PORT/DATABASE, rediss://… or unix://PATH")
+    for seconds in parse_qs(where.query).get("socket_timeout", []):
+        if re.fullmatch(r"[0-9]+(\.[0-9]+)?", seconds) is None or not 0 < float(seconds) <= LONGEST_REDIS_SECONDS:
+            raise ValueError(f"socket_timeout must be more than 0 and at most {LONGEST_REDIS_SECONDS:.0f} seconds")
+    return value
+
+
 Duration = Annotated[timedelta, BeforeValidator(_duration), Field(ge=timedelta(0))]
 Limit = Annotated[Duration, Field(gt=timedelta(0))]
 """A duration within which something must happen; 0 would forbid it."""
+RedisUrl = Annotated[str, AfterValidator(_redis_url)]
+"""Its `socket_timeout` is how long, in seconds, Redis may be silent while an answer is due."""
 TimeZone = Annotated[str, AfterValidator(_timezone)]
 Slug = Annotated[str, Field(pattern=SLUG_PATTERN)]
 Usd = Annotated[Decimal, Field(ge=0, le=Decimal("9000000000"), allow_inf_nan=False)]

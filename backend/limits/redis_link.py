@@ -13,7 +13,6 @@ from typing import cast
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 CONNECT_SECONDS = 1.0
-LONGEST_SECONDS = 10.0
 SECOND_LOOK_SECONDS = 0.005
 MOST_IN_FLIGHT = 64
 MOST_QUEUED = 10_000
@@ -67,7 +66,7 @@ class RedisLink(asyncio.Protocol):
         link = cls(timeout, on_down)
         try:
             where = urlsplit(url)
-            link._timeout = _patience(where) or timeout
+            link._timeout = _timeout(where, timeout)
             async with asyncio.timeout(max(CONNECT_SECONDS, link._timeout)):
                 await link._open(where)
                 if where.password:
@@ -234,15 +233,10 @@ def _database(where: SplitResult) -> int:
     return int(asked or 0)
 
 
-def _patience(where: SplitResult) -> float | None:
+def _timeout(where: SplitResult, otherwise: float) -> float:
     """The URL's `socket_timeout` in seconds, as other clients understand it."""
     asked = parse_qs(where.query).get("socket_timeout")
-    if asked is None:
-        return None
-    seconds = float(asked[0])
-    if not 0 < seconds <= LONGEST_SECONDS:
-        raise ValueError(f"a socket_timeout is more than 0 and at most {LONGEST_SECONDS:.0f} s")
-    return seconds
+    return otherwise if asked is None else float(asked[0])
 
 
 def _tls(where: SplitResult) -> ssl.SSLContext:

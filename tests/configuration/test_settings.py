@@ -171,6 +171,8 @@ def test_a_refusal_never_quotes_a_secret(load: Load) -> None:
         ("models:\n  - {alias: a, candidates: [{provider: nobody, model: m}]}\n", "'nobody', which is not under providers"),
         ("models:\n" + "  - {alias: a, candidates: [{provider: sandbox, model: m}]}\n" * 2, "the alias 'a' is there twice"),
         ("database_url: mysql://h/d\n", "database_url must be"),
+        ("redis_url: http://h:6379/0\n", "redis_url: must be redis://"),
+        *[(f"redis_url: redis://h/0?socket_timeout={text}\n", "socket_timeout must be") for text in ("0", "11", "-1", "nan", "soon")],
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(load: Load, text: str, message: str) -> None:

@@ -118,9 +118,6 @@ async def test_the_url_may_say_how_long_redis_may_be_silent(redis_url: str) -> N
     link = await connect(f"{redis_url}?socket_timeout=9", timeout=0.05)
     assert await asyncio.gather(link.call("CLIENT", "PAUSE", 500), link.call("ECHO", "late")) == [b"OK", b"late"]
     link.close()
-    for none in ("0", "-1", "11", "nan", "soon"):
-        with pytest.raises(LinkDown):
-            await connect(f"{redis_url}?socket_timeout={none}")
 
 
 async def test_a_caller_who_left_does_not_shift_the_answers(redis_url: str) -> None:
