@@ -2,6 +2,7 @@
 
 import sys
 
+import structlog
 import typer
 from sqlalchemy.exc import InterfaceError, OperationalError
 
@@ -59,6 +60,8 @@ def check_workers(count: int) -> None:
 
 
 def main() -> None:
+    # Standard output holds what a command answers and nothing else: programs read it.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         app()
     except ConfigurationError as error:

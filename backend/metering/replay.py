@@ -23,10 +23,15 @@ _HEADER = b'["journal"'
 
 
 class Replay:
-    """One folder's calls. Reading holds no more of them in memory than were open at the same time."""
+    """One folder's calls. Reading holds no more of them in memory than were open at the same time.
 
-    def __init__(self, directory: Path) -> None:
+    Args:
+        alive: whether its process is still at work. A line that it is writing at this moment may be there in half, which is nothing to say.
+    """
+
+    def __init__(self, directory: Path, *, alive: bool = False) -> None:
         self._directory = directory
+        self._alive = alive
         self._open: dict[str, list[Any]] = {}
         self._told: dict[str, tuple[dict[str, Any], dict[str, int], list[list[Any]]]] = {}
 
@@ -65,7 +70,8 @@ class Replay:
                     row = row_by_names(event[2], call_names, CALL_FIELDS, _CALL_DEFAULTS)
                     yield (event[0], event[1], row, *([tries(event[3])] if event[0] == "final" else []))
             except (orjson.JSONDecodeError, ValueError, IndexError, TypeError):
-                log.warning("ledger.journal_line_unreadable", journal=self._directory.name, bytes=len(line))
+                if not self._alive:
+                    log.warning("ledger.journal_line_unreadable", journal=self._directory.name, bytes=len(line))
 
 
 def _interrupted(row: list[Any], told: dict[str, Any], usage: dict[str, int], attempts: list[list[Any]]) -> Final:

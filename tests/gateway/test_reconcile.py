@@ -109,6 +109,15 @@ async def test_the_operators_command_agrees_beside_a_serving_gateway_and_names_a
     assert "tenant" in one["place"]
 
 
+async def test_what_is_logged_is_no_part_of_the_answer(gateway: Rig, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    dead = tmp_path / "journal" / "run_dead"
+    dead.mkdir(parents=True)
+    (dead / "000001.jsonl").write_bytes(b'["open","call_1",["hal')
+    code, told = await reconcile(tmp_path)
+    assert (code, told["agrees"]) == (0, True)
+    assert "ledger.journal_line_unreadable" in capfd.readouterr().err
+
+
 async def reconcile(data_dir: Path, *options: str) -> tuple[int | None, dict[str, Any]]:
     """`python -m backend reconcile --json` on the rig's database: its exit code, and what it printed."""
     settings = {"CONFIG": data_dir / "bourse.yaml", "DATA_DIR": data_dir, "DATABASE_URL": f"sqlite+aiosqlite:///{data_dir / 'bourse.db'}"}

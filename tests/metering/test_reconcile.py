@@ -1,6 +1,7 @@
 """Ledger, budgets, rollups and attempts agree to the nano-dollar while calls go on; a micro-dollar put in anywhere is found and named."""
 
 import asyncio
+import fcntl
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -9,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from backend.audit.service import AuditService
 from backend.budgets.slices import Reservation
@@ -18,6 +20,7 @@ from backend.kernel.errors import PermissionDenied, StorageUnavailable
 from backend.metering.reconcile.compare import LEDGER_CHANGED
 from backend.metering.reconcile.schemas import Reconciliation
 from backend.metering.reconcile.service import ReconcileService
+from backend.metering.reconcile.waiting import journals_in
 from backend.metering.record import AttemptRecord, CallRecord, final_line, open_line
 from backend.metering.rollups import series
 from tests.budgets.till import Payer, Till, open_till
@@ -290,6 +293,19 @@ async def test_what_is_in_flight_is_told_and_is_no_difference(sqlite_shop: Shop)
     assert told["run_dead"].alive is False
     assert (told["run_dead"].ended, told["run_dead"].charged_nano, told["run_dead"].running) == (1, MICRO, 1)
     sqlite_shop.till.metering.record(running, [], ticket)
+
+
+def test_half_a_line_is_something_to_say_only_where_nobody_is_writing_it(tmp_path: Path) -> None:
+    folder = tmp_path / "run_writing"
+    folder.mkdir()
+    (folder / "000001.jsonl").write_bytes(b'["open","call_1",["hal' + bytes(1000))
+    with (folder / "lock").open("w") as lock, capture_logs() as logs:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        [journal] = journals_in(tmp_path)
+        assert (journal.alive, journal.ended, journal.running, logs) == (True, {}, [], [])
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        [journal] = journals_in(tmp_path)
+        assert (journal.alive, [line["event"] for line in logs]) == (False, ["ledger.journal_line_unreadable"])
 
 
 async def test_a_row_that_was_refused_is_told_and_counted_everywhere(sqlite_shop: Shop) -> None:

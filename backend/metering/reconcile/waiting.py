@@ -27,7 +27,7 @@ def journals_in(root: Path) -> Iterator[JournalFolder]:
     for directory in sorted(root.iterdir()) if root.is_dir() else ():
         if directory.is_dir():
             alive = _is_locked(directory / "lock")
-            replay = Replay(directory)
+            replay = Replay(directory, alive=alive)
             ended = {row[0]: row[CHARGED] for row, _ in replay.finished()}
             yield JournalFolder(directory.name, alive, ended, [row[0] for row, _ in replay.interrupted()])
 
